@@ -1,0 +1,23 @@
+//! hushpipe starts a program with its secrets handed over in memory.
+//!
+//! The map of the house: `cli` (arguments, output) calls `app` (the composition root), which builds
+//! `stores`, `delivery` and the `supervisor` from a `model::Plan` that `manifest` made, and lets
+//! `rotation` decide when a new generation is due. `secret` holds values; `sys` holds every unsafe
+//! call. `tests/architecture.rs` has the table of who may import whom.
+//!
+//! Data flows one way: manifest → plan → fetch → check → render → deliver → launch → supervise.
+
+#![deny(missing_docs)]
+
+pub mod app;
+pub mod cli;
+pub mod delivery;
+pub mod manifest;
+pub mod model;
+pub mod rotation;
+pub mod secret;
+pub mod stores;
+pub mod supervisor;
+#[allow(unsafe_code)]
+pub mod sys;
+pub mod telemetry;

@@ -1,0 +1,13 @@
+//! The `hushpipe` program: parse, run, exit code.
+
+use std::process::ExitCode;
+
+use hushpipe::secret::WipingAllocator;
+
+/// Every freed block is wiped, so that what libraries leave behind is gone when it is freed.
+#[global_allocator]
+static ALLOCATOR: WipingAllocator = WipingAllocator::new();
+
+fn main() -> ExitCode {
+    hushpipe::cli::main()
+}

@@ -1,0 +1,140 @@
+//! What happened, without values: the only thing that logs, and later audit and metrics, ever see.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Generation, SecretName, Signal, StoreName, Version};
+
+/// Where files went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsolationUsed {
+    /// A tmpfs in a mount namespace of the program's own.
+    Private,
+    /// A 0700 directory on tmpfs or ramfs.
+    Shared,
+}
+
+/// Something that happened. Text in it was made by hushpipe or names things; it never holds a value.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// All secrets of the first generation are there.
+    Fetched {
+        /// How many secrets.
+        secrets: usize,
+        /// How many requests it took.
+        requests: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Where files go, and why not the better place.
+    Isolation {
+        /// Which.
+        used: IsolationUsed,
+        /// Why private was not possible.
+        reason: Option<String>,
+    },
+    /// The program runs.
+    Started {
+        /// Its process id.
+        pid: i32,
+        /// Its argv[0].
+        program: String,
+    },
+    /// A signal went to the program.
+    Forwarded {
+        /// What was received.
+        received: Signal,
+        /// What was sent.
+        sent: Signal,
+    },
+    /// The program is being stopped.
+    Stopping {
+        /// The signal that asks it to end.
+        signal: Signal,
+        /// How long it may take.
+        timeout: Duration,
+    },
+    /// The program did not end in time, or a second request came: SIGKILL.
+    Killed,
+    /// The program ended.
+    Exited {
+        /// As a shell would give it: its code, or 128+N.
+        code: u8,
+        /// The signal that ended it.
+        signal: Option<Signal>,
+    },
+    /// A descendant that outlived the program was ended.
+    Leftover {
+        /// Its process id.
+        pid: i32,
+    },
+    /// A store was asked again and a secret has a new version.
+    Changed {
+        /// Which secret.
+        secret: SecretName,
+        /// Its new version.
+        version: Version,
+    },
+    /// A new generation is in place.
+    Rotated {
+        /// Its number.
+        generation: Generation,
+        /// From the notice of the change to the end of the notification.
+        took: Duration,
+    },
+    /// The program was told of the new generation.
+    Notified {
+        /// By which signal.
+        signal: Signal,
+    },
+    /// A rotation did not happen; the program keeps what it has.
+    RotationFailed {
+        /// What failed, where, and what happens next.
+        message: String,
+    },
+    /// A store could not be watched or asked; the program keeps what it has.
+    StoreFault {
+        /// Which store.
+        store: StoreName,
+        /// What failed.
+        message: String,
+    },
+    /// A store answers again.
+    StoreRecovered {
+        /// Which store.
+        store: StoreName,
+    },
+    /// A FIFO was read.
+    FifoRead {
+        /// Its path.
+        path: PathBuf,
+        /// How often so far.
+        reads: u64,
+    },
+    /// A directory that a dead hushpipe left behind was removed.
+    Swept {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A protection that is not there on this host.
+    Weaker {
+        /// What is missing and what follows from it.
+        message: String,
+    },
+    /// A fault that does not end hushpipe.
+    Fault {
+        /// What failed.
+        message: String,
+    },
+}
+
+/// Sees events. Rooms are handed one; what it does with them is not their business.
+pub trait Observer {
+    /// Takes note of an event.
+    fn observe(&self, event: &Event);
+}
+
+/// For tests and for callers that do not look.
+impl Observer for () {
+    fn observe(&self, _: &Event) {}
+}

@@ -1,0 +1,23 @@
+//! The shared words: plan, names, references, versions, events. No secret bytes live here, and the
+//! room imports nothing of ours.
+
+mod event;
+mod exit;
+mod names;
+mod plan;
+mod signal;
+mod units;
+
+pub use event::{Event, IsolationUsed, Observer};
+pub use exit::Exit;
+pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
+pub use plan::{
+    Channel, Checks, CommandStore, Delivery, DeliveryKind, DirectoryStore, EnvInherit, EnvSpec,
+    FdKind, FieldChecks, FileSpec, Forward, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan,
+    Refresh, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind,
+    StoreSpec, ValueFormat,
+};
+pub use signal::{Signal, SignalError};
+pub use units::{
+    FileMode, Generation, Sha256, UnitError, Version, format_duration, parse_duration,
+};

@@ -1,0 +1,146 @@
+//! Stores: where secrets live. One trait; each store is a file or a folder of its own.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::model::{Exit, Source, StoreName, Version};
+use crate::secret::Value;
+
+/// A future on the one thread of hushpipe.
+pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A value as a store gave it.
+pub struct Fetched {
+    /// The value, read in the format the source asks for.
+    pub value: Value,
+    /// What the store calls it.
+    pub version: Version,
+}
+
+/// A place where secrets live. Stores are asked concurrently, on one thread.
+pub trait Store {
+    /// Fetches one secret. Equal sources are asked once.
+    fn fetch<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Fetched, StoreError>>;
+
+    /// The version that [`Store::fetch`] would give, without reading the value where the store can
+    /// tell. For `check --online` and polling.
+    fn version<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Version, StoreError>>;
+
+    /// Starts to look for changes of these sources. `None`: the store does not tell; it is polled.
+    fn watch(&self, sources: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError>;
+}
+
+/// Tells that something may have changed.
+pub trait Watch {
+    /// Ends when at least one source may have a new version; may end without cause.
+    fn changed(&mut self) -> Local<'_, Result<(), StoreError>>;
+}
+
+/// Why a store did not give a secret. The texts name paths and causes; never a value, never what a
+/// store answered.
+#[derive(Debug)]
+pub struct StoreError {
+    /// Which store.
+    pub store: StoreName,
+    /// What it was asked for: a key, a path.
+    pub asked: Option<String>,
+    /// What went wrong.
+    pub fault: Fault,
+}
+
+/// The kinds of faults, each with its exit code.
+#[derive(Debug)]
+pub enum Fault {
+    /// The store itself is not there or cannot be read.
+    Unreachable {
+        /// What was tried.
+        tried: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// It has no such secret, version or field.
+    Missing {
+        /// What to do.
+        hint: String,
+    },
+    /// Access is denied, or what guards the store is too open.
+    Denied {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// What the store holds is damaged or not of the stated format. Never quotes it.
+    Malformed {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A program failed.
+    Program {
+        /// Its argv[0].
+        program: String,
+        /// How it ended: `exit code 3`, `signal SIGKILL`, or why it did not start.
+        ended: String,
+        /// The last line that it wrote to stderr, cut at 200 characters, control characters removed.
+        last_line: Option<String>,
+    },
+    /// It took too long.
+    Deadline {
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+impl StoreError {
+    /// hushpipe's exit code for it.
+    pub const fn exit(&self) -> Exit {
+        match self.fault {
+            Fault::Unreachable { .. } | Fault::Program { .. } => Exit::Unreachable,
+            Fault::Missing { .. } | Fault::Malformed { .. } => Exit::Value,
+            Fault::Denied { .. } => Exit::Denied,
+            Fault::Deadline { .. } => Exit::Deadline,
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store {}", self.store)?;
+        if let Some(asked) = &self.asked {
+            write!(f, ", {asked}")?;
+        }
+        f.write_str(": ")?;
+        match &self.fault {
+            Fault::Unreachable { tried, .. } => write!(f, "cannot read {}", tried.display()),
+            Fault::Missing { hint } => write!(f, "not there: {hint}"),
+            Fault::Denied { reason } | Fault::Malformed { reason } => f.write_str(reason),
+            Fault::Program {
+                program,
+                ended,
+                last_line,
+            } => {
+                write!(f, "{program} failed: {ended}")?;
+                last_line
+                    .as_ref()
+                    .map_or(Ok(()), |line| write!(f, "; it said: {line}"))
+            }
+            Fault::Deadline { after } => {
+                write!(
+                    f,
+                    "no answer within {}",
+                    crate::model::format_duration(*after)
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.fault {
+            Fault::Unreachable { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The only unsafe code: thin, typed calls. Each unsafe block says why it is sound.
