@@ -6,5 +6,5 @@
 mod alloc;
 mod value;
 
-pub use alloc::WipingAllocator;
+pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
 pub use value::{SecretBytes, Value};
