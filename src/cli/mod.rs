@@ -1,8 +1,92 @@
 //! Arguments, one file a command, rendering of output and errors.
 
+mod failure;
+mod help;
+mod style;
+
 use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::model::Exit;
+
+pub use failure::Failure;
+pub use style::{Palette, Stream};
+
+/// How a command ends: an exit code of its own, or a failure to report on stderr.
+pub type Outcome = Result<Exit, Failure>;
+
+/// Starts a program with its secrets handed over in memory.
+#[derive(Parser)]
+#[command(
+    name = "hushpipe",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+struct CommandLine {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Globals {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: -v for what happens, -vv for every signal and read
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How messages on stderr are written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// `--log-format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Explain a command or a topic
+    Help(help::HelpArgs),
+}
 
 /// Parses the command line, runs the command, gives the exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return usage(&error),
+    };
+    let outcome: Outcome = match line.command {
+        Command::Help(arguments) => help::run(&arguments, CommandLine::command()),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            failure.report(line.globals);
+            ExitCode::from(failure.exit().code())
+        }
+    }
+}
+
+/// clap's own message; `--help` and `--version` are no faults.
+fn usage(error: &clap::Error) -> ExitCode {
+    let exit = if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    };
+    match error.print() {
+        Ok(()) => ExitCode::from(exit.code()),
+        Err(_) => ExitCode::from(Exit::Os.code()),
+    }
 }

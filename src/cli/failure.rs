@@ -1,0 +1,81 @@
+//! A failure as the person at the terminal sees it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use super::{Globals, LogFormat, Palette, Stream};
+use crate::model::Exit;
+
+/// What failed, and hushpipe's exit code for it.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    /// Already rendered, one or many lines, the first without prefix.
+    text: String,
+}
+
+impl Failure {
+    /// From a room's error: its message, then each cause on a line of its own.
+    pub fn new(exit: Exit, error: &dyn Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str("\n  cause: ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { exit, text }
+    }
+
+    /// From text made here.
+    pub fn text(exit: Exit, text: impl Into<String>) -> Self {
+        Self {
+            exit,
+            text: text.into(),
+        }
+    }
+
+    /// Several faults, reported in one go; the first one's code counts.
+    pub fn many(failures: Vec<Self>) -> Option<Self> {
+        let exit = failures.first()?.exit;
+        let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
+        Some(Self {
+            exit,
+            text: texts.join("\n"),
+        })
+    }
+
+    /// The exit code.
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Writes it to stderr. A closed stderr is no reason to fail differently.
+    pub fn report(&self, globals: Globals) {
+        let mut out = String::new();
+        match globals.log_format {
+            LogFormat::Text => {
+                let palette = Palette::of(Stream::Stderr);
+                for line in self.text.split('\n') {
+                    let written = if line.starts_with(' ') {
+                        writeln!(out, "{line}")
+                    } else {
+                        let (on, off) = (palette.error(), palette.reset());
+                        writeln!(out, "{on}hushpipe: error:{off} {line}")
+                    };
+                    written.expect("writing to a String does not fail");
+                }
+            }
+            LogFormat::Json => {
+                let object = serde_json::json!({
+                    "level": "error", "exit": self.exit.code(), "message": self.text,
+                });
+                writeln!(out, "{object}").expect("writing to a String does not fail");
+            }
+        }
+        if std::io::stderr().write_all(out.as_bytes()).is_err() {
+            // Nobody is left to tell; the exit code says it.
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `hushpipe help [COMMAND...]` and `hushpipe help exit-codes`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use clap::Args;
+
+use super::{Failure, Outcome};
+use crate::model::Exit;
+
+/// Arguments of `help`.
+#[derive(Args)]
+pub struct HelpArgs {
+    /// A command, or `exit-codes`
+    topic: Vec<String>,
+}
+
+/// Prints help on a topic.
+pub fn run(arguments: &HelpArgs, mut root: clap::Command) -> Outcome {
+    let text = match arguments.topic.as_slice() {
+        [topic] if topic == "exit-codes" => exit_codes(),
+        topics => {
+            root.build();
+            let mut command = &mut root;
+            for topic in topics {
+                command = command.find_subcommand_mut(topic).ok_or_else(|| {
+                    let text = format!("no help on {topic:?}: see `hushpipe help`");
+                    Failure::text(Exit::Usage, text)
+                })?;
+            }
+            command.render_long_help().to_string()
+        }
+    };
+    print(&text)
+}
+
+/// Writes to stdout; a reader that went away (`| head`) is no fault.
+pub fn print(text: &str) -> Outcome {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Os, &error))
+        }
+        _ => Ok(Exit::Ok),
+    }
+}
+
+fn exit_codes() -> String {
+    let mut text = String::from(
+        "hushpipe gives the program's own exit code, or 128+N when signal N killed it.\n\
+         Its own faults have these codes (sysexits(3)):\n\n",
+    );
+    for exit in Exit::ALL {
+        writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning())
+            .expect("writing to a String does not fail");
+    }
+    text
+}
