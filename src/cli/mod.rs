@@ -22,7 +22,7 @@ pub type Outcome = Result<Exit, Failure>;
     name = "hushpipe",
     version,
     max_term_width = 100,
-    propagate_version = true
+    disable_help_subcommand = true
 )]
 struct CommandLine {
     #[command(flatten)]
