@@ -1,1 +1,2 @@
 //! The only unsafe code: thin, typed calls. Each unsafe block says why it is sound.
+pub mod inotify;
