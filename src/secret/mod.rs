@@ -1,10 +1,14 @@
 //! Values: transient bytes that wipe themselves, kept bytes in pages that nobody else reads,
 //! keyed digests to notice changes, and the allocator that wipes every freed block.
 //!
-//! No type here has Debug, Display, Clone or Serialize.
+//! No type here that holds bytes of a value has Debug, Display, Clone or Serialize.
 
 mod alloc;
+mod buffer;
+mod digest;
 mod value;
 
 pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
+pub use buffer::{Buffer, Protection};
+pub use digest::{Digest, DigestKey};
 pub use value::{SecretBytes, Value};

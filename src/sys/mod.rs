@@ -1,2 +1,4 @@
 //! The only unsafe code: thin, typed calls. Each unsafe block says why it is sound.
+
 pub mod inotify;
+pub mod memory;
