@@ -6,6 +6,7 @@ mod exit;
 mod names;
 mod plan;
 mod signal;
+pub mod template;
 mod units;
 
 pub use event::{Event, IsolationUsed, Observer};
