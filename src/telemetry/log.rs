@@ -1,0 +1,344 @@
+//! Events as lines on stderr: text for people, JSON for machines.
+
+use std::io::Write as _;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{Event, IsolationUsed, Observer};
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `hushpipe: …`
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// How much is said. Each level has those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Only what went wrong.
+    Quiet,
+    /// Also what the operator should know.
+    Normal,
+    /// Also what happens.
+    Verbose,
+    /// Also every signal and every read.
+    Debug,
+}
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Error,
+    Warning,
+    Info,
+    Debug,
+}
+
+impl Level {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// The sink.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    format: Format,
+    verbosity: Verbosity,
+}
+
+impl Log {
+    /// Writes to stderr from now on.
+    pub const fn new(format: Format, verbosity: Verbosity) -> Self {
+        Self { format, verbosity }
+    }
+}
+
+impl Observer for Log {
+    fn observe(&self, event: &Event) {
+        let line = describe(event);
+        if line.least > self.verbosity {
+            return;
+        }
+        let text = match self.format {
+            Format::Text => text(&line),
+            Format::Json => format!("{}\n", object(&line)),
+        };
+        if std::io::stderr().write_all(text.as_bytes()).is_err() {
+            // A closed stderr is no reason to stop supervising, and there is no other place to say it.
+        }
+    }
+}
+
+/// An event, ready to be written.
+struct Line {
+    name: &'static str,
+    level: Level,
+    /// The verbosity from which on it is said.
+    least: Verbosity,
+    message: String,
+    details: Map<String, Value>,
+}
+
+fn text(line: &Line) -> String {
+    match line.level {
+        Level::Error | Level::Warning => {
+            format!("hushpipe: {}: {}\n", line.level.name(), line.message)
+        }
+        Level::Info | Level::Debug => format!("hushpipe: {}\n", line.message),
+    }
+}
+
+fn object(line: &Line) -> Value {
+    let mut object = Map::new();
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    object.insert("time".to_owned(), json!(now.to_string()));
+    object.insert("level".to_owned(), json!(line.level.name()));
+    object.insert("event".to_owned(), json!(line.name));
+    object.insert("message".to_owned(), json!(line.message));
+    object.extend(line.details.clone());
+    Value::Object(object)
+}
+
+fn line(
+    name: &'static str,
+    (level, least): (Level, Verbosity),
+    message: String,
+    details: Value,
+) -> Line {
+    let details = match details {
+        Value::Object(details) => details,
+        _ => Map::new(),
+    };
+    Line {
+        name,
+        level,
+        least,
+        message,
+        details,
+    }
+}
+
+const ERROR: (Level, Verbosity) = (Level::Error, Verbosity::Quiet);
+const WARNING: (Level, Verbosity) = (Level::Warning, Verbosity::Normal);
+const NOTICE: (Level, Verbosity) = (Level::Info, Verbosity::Normal);
+const INFO: (Level, Verbosity) = (Level::Info, Verbosity::Verbose);
+const DEBUG: (Level, Verbosity) = (Level::Debug, Verbosity::Debug);
+
+fn describe(event: &Event) -> Line {
+    describe_launch(event)
+        .or_else(|| describe_supervision(event))
+        .or_else(|| describe_rotation(event))
+        .unwrap_or_else(|| describe_fault(event))
+}
+
+fn describe_launch(event: &Event) -> Option<Line> {
+    Some(match event {
+        Event::Fetched {
+            secrets,
+            requests,
+            took,
+        } => line(
+            "fetched",
+            INFO,
+            format!(
+                "fetched {secrets} secrets by {requests} requests in {}",
+                millis(*took)
+            ),
+            json!({ "secrets": secrets, "requests": requests, "took_ms": took.as_secs_f64() * 1e3 }),
+        ),
+        Event::Isolation { used, reason } => isolation(*used, reason.as_deref()),
+        Event::Started { pid, program } => line(
+            "started",
+            INFO,
+            format!("started {program} as process {pid}"),
+            json!({ "pid": pid, "program": program }),
+        ),
+        Event::Swept { path } => line(
+            "swept",
+            NOTICE,
+            format!("removed {}, left by a hushpipe that died", path.display()),
+            json!({ "path": path.display().to_string() }),
+        ),
+        _ => return None,
+    })
+}
+
+fn isolation(used: IsolationUsed, reason: Option<&str>) -> Line {
+    let name = match used {
+        IsolationUsed::Private => "private",
+        IsolationUsed::Shared => "shared",
+    };
+    let (rank, message) = match reason {
+        Some(reason) => (NOTICE, format!("isolation: {name}, because {reason}")),
+        None => (INFO, format!("isolation: {name}")),
+    };
+    line(
+        "isolation",
+        rank,
+        message,
+        json!({ "isolation": name, "reason": reason }),
+    )
+}
+
+fn describe_supervision(event: &Event) -> Option<Line> {
+    Some(match event {
+        Event::Forwarded { received, sent } => line(
+            "forwarded",
+            DEBUG,
+            format!("received {received}, sent {sent}"),
+            json!({ "received": received.number(), "sent": sent.number() }),
+        ),
+        Event::Stopping { signal, timeout } => line(
+            "stopping",
+            INFO,
+            format!(
+                "stopping: sent {signal}, SIGKILL follows after {}",
+                crate::model::format_duration(*timeout)
+            ),
+            json!({ "signal": signal.number(), "timeout_ms": timeout.as_millis() as u64 }),
+        ),
+        Event::Killed => line(
+            "killed",
+            WARNING,
+            "the program did not end in time: sent SIGKILL".to_owned(),
+            Value::Null,
+        ),
+        Event::Exited { code, signal } => line(
+            "exited",
+            INFO,
+            match signal {
+                Some(signal) => format!("the program was ended by {signal}"),
+                None => format!("the program ended with code {code}"),
+            },
+            json!({ "code": code, "signal": signal.map(crate::model::Signal::number) }),
+        ),
+        Event::Leftover { pid } => line(
+            "leftover",
+            INFO,
+            format!("ended process {pid}, which the program left behind"),
+            json!({ "pid": pid }),
+        ),
+        _ => return None,
+    })
+}
+
+fn describe_rotation(event: &Event) -> Option<Line> {
+    Some(match event {
+        Event::Changed { secret, version } => line(
+            "changed",
+            INFO,
+            format!("secret {secret} has version {version}"),
+            json!({ "secret": secret.as_str(), "version": version.0 }),
+        ),
+        Event::Rotated { generation, took } => line(
+            "rotated",
+            NOTICE,
+            format!(
+                "generation {generation} is in place after {}",
+                millis(*took)
+            ),
+            json!({ "generation": generation.0, "took_ms": took.as_secs_f64() * 1e3 }),
+        ),
+        Event::Notified { signal } => line(
+            "notified",
+            INFO,
+            format!("told the program by {signal}"),
+            json!({ "signal": signal.number() }),
+        ),
+        Event::FifoRead { path, reads } => line(
+            "fifo_read",
+            DEBUG,
+            format!("{} was read, {reads} times so far", path.display()),
+            json!({ "path": path.display().to_string(), "reads": reads }),
+        ),
+        Event::StoreRecovered { store } => line(
+            "store_recovered",
+            NOTICE,
+            format!("store {store} answers again"),
+            json!({ "store": store.as_str() }),
+        ),
+        _ => return None,
+    })
+}
+
+fn describe_fault(event: &Event) -> Line {
+    match event {
+        Event::StoreFault { store, message } => line(
+            "store_fault",
+            ERROR,
+            format!("{message}; the program keeps what it has"),
+            json!({ "store": store.as_str() }),
+        ),
+        Event::RotationFailed { message } => {
+            line("rotation_failed", ERROR, message.clone(), Value::Null)
+        }
+        Event::Weaker { message } => line("weaker", WARNING, message.clone(), Value::Null),
+        Event::Fault { message } => line("fault", ERROR, message.clone(), Value::Null),
+        // Every other event was described above.
+        other => line("event", DEBUG, format!("{other:?}"), Value::Null),
+    }
+}
+
+fn millis(duration: std::time::Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Generation, Signal};
+
+    #[test]
+    fn text_names_the_level_only_when_it_matters() {
+        let rotated = Event::Rotated {
+            generation: Generation(2),
+            took: Duration::from_micros(1500),
+        };
+        assert_eq!(
+            text(&describe(&rotated)),
+            "hushpipe: generation 2 is in place after 1.5 ms\n"
+        );
+        let weaker = Event::Weaker {
+            message: "no mlock".to_owned(),
+        };
+        assert_eq!(text(&describe(&weaker)), "hushpipe: warning: no mlock\n");
+    }
+
+    #[test]
+    fn json_has_the_details() {
+        let event = Event::Exited {
+            code: 143,
+            signal: Some(Signal::TERM),
+        };
+        let object = object(&describe(&event));
+        assert_eq!(object["event"], "exited");
+        assert_eq!(object["code"], 143);
+        assert_eq!(object["signal"], 15);
+        assert!(object["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn signals_are_debug_and_faults_are_always_said() {
+        let forwarded = Event::Forwarded {
+            received: Signal::HUP,
+            sent: Signal::HUP,
+        };
+        assert_eq!(describe(&forwarded).least, Verbosity::Debug);
+        let fault = Event::Fault {
+            message: String::new(),
+        };
+        assert_eq!(describe(&fault).least, Verbosity::Quiet);
+    }
+}
