@@ -224,6 +224,9 @@ mod tests {
     use Input as I;
     use State as S;
 
+    /// Inputs, verify, rollback; then the last input's actions and the state.
+    type Row<'a> = (&'a [Input], bool, bool, &'a [Action], State);
+
     fn machine(verify: bool, rollback: bool) -> Machine {
         Machine::new(Rules { verify, rollback })
     }
@@ -241,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_transition() {
-        let table: &[(&[Input], bool, bool, &[Action], State)] = &[
+        let table: &[Row] = &[
             (&[I::Elapsed], false, false, &[], S::Steady),
             (&[I::Changed], false, false, &[A::Settle], S::Settling),
             (&[I::Changed, I::Changed], false, false, &[], S::Settling),
@@ -342,7 +345,7 @@ mod tests {
 
     #[test]
     fn every_transition_after_the_swap() {
-        let table: &[(&[Input], bool, bool, &[Action], State)] = &[
+        let table: &[Row] = &[
             (&[I::Done], false, false, &[A::Retire], S::Steady),
             (&[I::Elapsed], false, false, &[], S::Notifying),
             (&[I::Failed], false, false, &[A::Retire], S::Steady),
