@@ -1,5 +1,7 @@
 //! Stores: where secrets live. One trait; each store is a file or a folder of its own.
 
+pub mod format;
+
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
