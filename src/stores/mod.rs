@@ -1,6 +1,7 @@
 //! Stores: where secrets live. One trait; each store is a file or a folder of its own.
 
 pub mod format;
+pub mod join;
 
 use std::fmt;
 use std::future::Future;
@@ -26,6 +27,16 @@ pub struct Fetched {
 pub trait Store {
     /// Fetches one secret. Equal sources are asked once.
     fn fetch<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Fetched, StoreError>>;
+
+    /// Fetches several secrets as one consistent set, concurrently; the answers in the order of the
+    /// sources. Stores that can tell one state from the next (a directory that flips, a command that
+    /// prints many secrets) answer all from one.
+    fn fetch_all<'a>(
+        &'a self,
+        sources: &'a [&'a Source],
+    ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
+        Box::pin(join::all(sources.iter().map(|source| self.fetch(source))))
+    }
 
     /// The version that [`Store::fetch`] would give, without reading the value where the store can
     /// tell. For `check --online` and polling.
