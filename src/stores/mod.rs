@@ -1,5 +1,6 @@
 //! Stores: where secrets live. One trait; each store is a file or a folder of its own.
 
+pub mod check;
 pub mod format;
 pub mod join;
 

@@ -1,0 +1,347 @@
+//! What must hold for values before they are used: the checks of the manifest, and that every
+//! field that a delivery names is there.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use memchr::memmem;
+use minijinja::Environment;
+use regex_lite::Regex;
+use serde::de::IgnoredAny;
+use x509_cert::Certificate;
+use x509_cert::der::{DateTime, Decode};
+
+use crate::model::{Channel, Checks, Exit, FieldChecks, Place, Plan, SecretName, SecretRef};
+use crate::secret::{SecretBytes, Value};
+
+/// At most so many names of fields are listed in a message.
+const LISTED: usize = 32;
+
+/// A value that cannot be used: which, who asks for what, and what is wrong; never the value, nor
+/// its length.
+#[derive(Debug)]
+pub struct CheckFault {
+    manifest: PathBuf,
+    at: Place,
+    secret: SecretRef,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+enum Problem {
+    NoMatch(String),
+    BadPattern(String),
+    NotUtf8,
+    Short(usize),
+    Long(usize),
+    NotJson { line: usize, column: usize },
+    NoCertificate,
+    BadCertificate(usize),
+    Expired(DateTime),
+    NotYetValid(DateTime),
+    HasFields(Vec<String>),
+    HasNoFields,
+    MissingField(Vec<String>),
+    NotFetched,
+}
+
+impl CheckFault {
+    /// hushpipe's exit code for it.
+    pub const fn exit(&self) -> Exit {
+        match self.problem {
+            Problem::NotFetched => Exit::Internal,
+            _ => Exit::Value,
+        }
+    }
+}
+
+impl fmt::Display for CheckFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (manifest, at) = (self.manifest.display(), self.at);
+        write!(f, "{manifest}:{at}: secret {}: ", self.secret)?;
+        match &self.problem {
+            Problem::NoMatch(pattern) => write!(f, "does not match the pattern {pattern:?}"),
+            Problem::BadPattern(pattern) => {
+                write!(f, "the pattern {pattern:?} is no regular expression")
+            }
+            Problem::NotUtf8 => f.write_str("is not UTF-8, so no pattern can match it"),
+            Problem::Short(1) => f.write_str("is empty"),
+            Problem::Short(least) => write!(f, "is shorter than {least} bytes"),
+            Problem::Long(most) => write!(f, "is longer than {most} bytes"),
+            Problem::NotJson { line, column } => {
+                write!(f, "is not JSON: line {line}, column {column}")
+            }
+            Problem::NoCertificate => f.write_str(
+                "holds no PEM certificate: -----BEGIN CERTIFICATE----- and its end are expected",
+            ),
+            Problem::BadCertificate(number) => {
+                write!(f, "certificate {number} in it cannot be read")
+            }
+            Problem::Expired(date) => write!(f, "its certificate expired on {date}"),
+            Problem::NotYetValid(date) => write!(f, "its certificate is not valid before {date}"),
+            Problem::HasFields(names) => {
+                write!(f, "has fields, so one must be named: {}", Names(names))
+            }
+            Problem::HasNoFields => f.write_str(
+                "is one value without fields: leave the field out, or set the `format` of its store",
+            ),
+            Problem::MissingField(names) => {
+                write!(f, "there is no such field; there are: {}", Names(names))
+            }
+            Problem::NotFetched => f.write_str("was not fetched: please report this"),
+        }
+    }
+}
+
+impl std::error::Error for CheckFault {}
+
+/// Names of fields. They come from a store, so what a terminal would act on is escaped.
+struct Names<'a>(&'a [String]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (index, name) in self.0.iter().take(LISTED).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", name.escape_debug())?;
+        }
+        match self.0.len().saturating_sub(LISTED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Checks all values of a generation: the checks of every secret, then [`require_fields`]. Gives
+/// every fault, in the order of the names and then of the deliveries.
+pub fn check<V: Borrow<Value>>(plan: &Plan, values: &BTreeMap<SecretName, V>) -> Vec<CheckFault> {
+    check_at(plan, values, SystemTime::now())
+}
+
+fn check_at<V: Borrow<Value>>(
+    plan: &Plan,
+    values: &BTreeMap<SecretName, V>,
+    now: SystemTime,
+) -> Vec<CheckFault> {
+    let mut faults = Vec::new();
+    for (name, spec) in &plan.secrets {
+        let mut fault = |field: Option<&String>, problem| {
+            faults.push(CheckFault {
+                manifest: plan.manifest.clone(),
+                at: spec.at,
+                secret: SecretRef {
+                    secret: name.clone(),
+                    field: field.cloned(),
+                },
+                problem,
+            });
+        };
+        match values.get(name) {
+            Some(value) => check_value(value.borrow(), &spec.checks, now, &mut fault),
+            None => fault(None, Problem::NotFetched),
+        }
+    }
+    faults.extend(require_fields(plan, values));
+    faults
+}
+
+/// Every field that a delivery names must be there; a whole secret that is delivered as it is must
+/// be one value. Gives every fault, in the order of the deliveries.
+pub fn require_fields<V: Borrow<Value>>(
+    plan: &Plan,
+    values: &BTreeMap<SecretName, V>,
+) -> Vec<CheckFault> {
+    let mut faults = Vec::new();
+    for delivery in &plan.deliveries {
+        let (references, whole) = match &delivery.channel {
+            Channel::Secret(reference) => (vec![reference.clone()], true),
+            Channel::Template(template) => (references(template), false),
+        };
+        for reference in references {
+            let Some(value) = values.get(&reference.secret) else {
+                continue;
+            };
+            if let Some(problem) = unusable(value.borrow(), reference.field.as_deref(), whole) {
+                faults.push(CheckFault {
+                    manifest: plan.manifest.clone(),
+                    at: delivery.at,
+                    secret: reference,
+                    problem,
+                });
+            }
+        }
+    }
+    faults
+}
+
+/// The secrets and fields that a template names, sorted. One that cannot be parsed names none: it
+/// is refused where it is rendered.
+fn references(template: &str) -> Vec<SecretRef> {
+    let environment = Environment::new();
+    let Ok(template) = environment.template_from_str(template) else {
+        return Vec::new();
+    };
+    let mut references: Vec<SecretRef> = template
+        .undeclared_variables(true)
+        .iter()
+        .filter_map(|name| SecretRef::parse(name).ok())
+        .collect();
+    references.sort_unstable();
+    references
+}
+
+fn unusable(value: &Value, field: Option<&str>, whole: bool) -> Option<Problem> {
+    match (value, field) {
+        (Value::Raw(_), None) => None,
+        (Value::Raw(_), Some(_)) => Some(Problem::HasNoFields),
+        (Value::Fields(_), None) => whole.then(|| Problem::HasFields(names(value))),
+        (Value::Fields(fields), Some(field)) => {
+            (!fields.contains_key(field)).then(|| Problem::MissingField(names(value)))
+        }
+    }
+}
+
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Raw(_) => Vec::new(),
+        Value::Fields(fields) => fields.keys().cloned().collect(),
+    }
+}
+
+fn check_value(
+    value: &Value,
+    checks: &Checks,
+    now: SystemTime,
+    fault: &mut impl FnMut(Option<&String>, Problem),
+) {
+    match value.raw() {
+        Some(bytes) => check_bytes(bytes, &checks.whole, now, &mut |problem| {
+            fault(None, problem);
+        }),
+        None if asks(&checks.whole) => fault(None, Problem::HasFields(names(value))),
+        None => {}
+    }
+    for (name, wanted) in &checks.fields {
+        match value.field(name) {
+            Some(bytes) => check_bytes(bytes, wanted, now, &mut |problem| {
+                fault(Some(name), problem);
+            }),
+            None if value.raw().is_some() => fault(Some(name), Problem::HasNoFields),
+            None => fault(Some(name), Problem::MissingField(names(value))),
+        }
+    }
+}
+
+/// Whether anything is to be checked.
+const fn asks(checks: &FieldChecks) -> bool {
+    checks.pattern.is_some()
+        || checks.min_length.is_some()
+        || checks.max_length.is_some()
+        || checks.json
+        || checks.certificate
+}
+
+fn check_bytes(
+    bytes: &SecretBytes,
+    checks: &FieldChecks,
+    now: SystemTime,
+    fault: &mut impl FnMut(Problem),
+) {
+    if let Some(least) = checks.min_length.filter(|least| bytes.len() < *least) {
+        fault(Problem::Short(least));
+    }
+    if let Some(most) = checks.max_length.filter(|most| bytes.len() > *most) {
+        fault(Problem::Long(most));
+    }
+    let wanted = [
+        checks
+            .pattern
+            .as_ref()
+            .and_then(|pattern| mismatch(bytes, pattern)),
+        checks.json.then(|| not_json(bytes)).flatten(),
+        checks
+            .certificate
+            .then(|| not_certified(bytes, now))
+            .flatten(),
+    ];
+    wanted.into_iter().flatten().for_each(fault);
+}
+
+fn mismatch(bytes: &SecretBytes, pattern: &str) -> Option<Problem> {
+    let Ok(regex) = Regex::new(pattern) else {
+        return Some(Problem::BadPattern(pattern.to_owned()));
+    };
+    let Ok(text) = std::str::from_utf8(bytes.expose()) else {
+        return Some(Problem::NotUtf8);
+    };
+    (!regex.is_match(text)).then(|| Problem::NoMatch(pattern.to_owned()))
+}
+
+fn not_json(bytes: &SecretBytes) -> Option<Problem> {
+    // The error's text may quote the value; its position is all that is taken.
+    let error = serde_json::from_slice::<IgnoredAny>(bytes.expose()).err()?;
+    Some(Problem::NotJson {
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// All certificates must be readable, and the first, which is the holder's own, valid now.
+fn not_certified(bytes: &SecretBytes, now: SystemTime) -> Option<Problem> {
+    let ders = match pem_certificates(bytes.expose()) {
+        Ok(ders) if ders.is_empty() => return Some(Problem::NoCertificate),
+        Ok(ders) => ders,
+        Err(number) => return Some(Problem::BadCertificate(number)),
+    };
+    let mut validity = None;
+    for (index, der) in ders.iter().enumerate() {
+        match Certificate::from_der(der.expose()) {
+            Ok(certificate) => {
+                validity.get_or_insert(certificate.tbs_certificate.validity);
+            }
+            Err(_) => return Some(Problem::BadCertificate(index + 1)),
+        }
+    }
+    let validity = validity?;
+    if now < validity.not_before.to_system_time() {
+        Some(Problem::NotYetValid(validity.not_before.to_date_time()))
+    } else if now > validity.not_after.to_system_time() {
+        Some(Problem::Expired(validity.not_after.to_date_time()))
+    } else {
+        None
+    }
+}
+
+/// The DER of every certificate block (RFC 7468), of any line width; what stands between, such as a
+/// key, is passed over, as OpenSSL does. The error is the number of the block that is damaged.
+fn pem_certificates(mut text: &[u8]) -> Result<Vec<SecretBytes>, usize> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    const END: &[u8] = b"-----END CERTIFICATE-----";
+    let mut certificates = Vec::new();
+    while let Some(begin) = memmem::find(text, BEGIN) {
+        let number = certificates.len() + 1;
+        text = &text[begin + BEGIN.len()..];
+        let end = memmem::find(text, END).ok_or(number)?;
+        let base64: Vec<u8> = text[..end]
+            .iter()
+            .copied()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .collect();
+        let base64 = SecretBytes::new(base64);
+        let der = base64::engine::general_purpose::STANDARD
+            .decode(base64.expose())
+            .map_err(|_| number)?;
+        certificates.push(SecretBytes::new(der));
+        text = &text[end + END.len()..];
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests;
