@@ -1,6 +1,7 @@
 //! Stores: where secrets live. One trait; each store is a file or a folder of its own.
 
 pub mod check;
+pub mod directory;
 pub mod format;
 pub mod join;
 

@@ -1,0 +1,262 @@
+//! `type: directory`: one file a secret, as Docker, Kubernetes and systemd mount them.
+
+mod guard;
+mod watch;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FileType, Stat, fstat, readlinkat};
+use rustix::io::Errno;
+
+use super::{Fault, Fetched, Local, Store, StoreError, Watch, format};
+use crate::model::{DirectoryStore, Source, StoreName, Version};
+use crate::secret::SecretBytes;
+use crate::sys::beneath;
+
+/// The link that Kubernetes flips: every file is reached through it.
+const DATA: &str = "..data";
+
+/// How often a set is read again because the directory flipped meanwhile.
+const ROUNDS: usize = 16;
+
+/// A directory whose files are the secrets.
+pub struct Directory {
+    name: StoreName,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens nothing yet: the directory may come and go.
+    pub fn new(name: StoreName, spec: &DirectoryStore) -> Self {
+        Self {
+            name,
+            path: spec.path.clone(),
+        }
+    }
+
+    fn error(&self, source: Option<&Source>, fault: Fault) -> StoreError {
+        StoreError {
+            store: self.name.clone(),
+            asked: source.and_then(|source| source.key.clone()),
+            fault,
+        }
+    }
+
+    /// The directory itself, which nobody else may be able to change.
+    fn open(&self) -> Result<OwnedFd, Fault> {
+        let unreachable = |source| Fault::Unreachable {
+            tried: self.path.clone(),
+            source,
+        };
+        let directory = beneath::open_directory(&self.path).map_err(unreachable)?;
+        let stat = fstat(&directory).map_err(|error| unreachable(error.into()))?;
+        guard::check_directory(&stat, &self.path)?;
+        Ok(directory)
+    }
+
+    /// Reads all from one state of the directory.
+    fn read_all(&self, sources: &[&Source]) -> Vec<Result<Fetched, StoreError>> {
+        for _ in 0..ROUNDS {
+            // One that cannot be opened is a fault of the store, whatever was asked for.
+            let Ok(directory) = self.open() else { break };
+            let before = flip(&directory);
+            let answers = sources
+                .iter()
+                .map(|source| {
+                    self.read(&directory, source)
+                        .map_err(|fault| self.error(Some(source), fault))
+                })
+                .collect();
+            if flip(&directory) == before {
+                return answers;
+            }
+        }
+        let fault = || self.open().err().unwrap_or_else(|| self.restless());
+        sources
+            .iter()
+            .map(|_| Err(self.error(None, fault())))
+            .collect()
+    }
+
+    fn restless(&self) -> Fault {
+        Fault::Unreachable {
+            tried: self.path.join(DATA),
+            source: io::Error::other("it changes faster than it can be read"),
+        }
+    }
+
+    fn read(&self, directory: &OwnedFd, source: &Source) -> Result<Fetched, Fault> {
+        let (file, stat, path) = self.open_file(directory, source)?;
+        let bytes = read_to_end(&file, &stat).map_err(|error| match error {
+            Errno::FBIG => too_large(&path),
+            error => Fault::Unreachable {
+                tried: path.clone(),
+                source: error.into(),
+            },
+        })?;
+        Ok(Fetched {
+            value: format::read(bytes, source.format)?,
+            version: version(&stat),
+        })
+    }
+
+    fn open_file(
+        &self,
+        directory: &OwnedFd,
+        source: &Source,
+    ) -> Result<(OwnedFd, Stat, PathBuf), Fault> {
+        let key = checked_key(source.key.as_deref().unwrap_or_default())?;
+        let path = self.path.join(key);
+        let unreachable = |source| Fault::Unreachable {
+            tried: path.clone(),
+            source,
+        };
+        for parent in key.ancestors().skip(1).filter(|parent| *parent != "") {
+            let opened = beneath::open_beneath(directory.as_fd(), parent)
+                .map_err(|error| open_fault(error, &path))?;
+            let stat = fstat(&opened).map_err(|error| unreachable(error.into()))?;
+            guard::check_directory(&stat, &self.path.join(parent))?;
+        }
+        let file = beneath::open_beneath(directory.as_fd(), key)
+            .map_err(|error| open_fault(error, &path))?;
+        let stat = fstat(&file).map_err(|error| unreachable(error.into()))?;
+        guard::check_file(&stat, &path)?;
+        if usize::try_from(stat.st_size).unwrap_or(usize::MAX) > format::MAX_VALUE {
+            return Err(too_large(&path));
+        }
+        Ok((file, stat, path))
+    }
+}
+
+impl Store for Directory {
+    fn fetch<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Fetched, StoreError>> {
+        Box::pin(async move {
+            let mut answers = self.read_all(&[source]);
+            answers.pop().expect("one answer a source")
+        })
+    }
+
+    fn fetch_all<'a>(
+        &'a self,
+        sources: &'a [&'a Source],
+    ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
+        Box::pin(async move { self.read_all(sources) })
+    }
+
+    fn version<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Version, StoreError>> {
+        Box::pin(async move {
+            self.open()
+                .and_then(|directory| self.open_file(&directory, source))
+                .map(|(_, stat, _)| version(&stat))
+                .map_err(|fault| self.error(Some(source), fault))
+        })
+    }
+
+    fn watch(&self, sources: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError> {
+        let keys = sources.iter().filter_map(|source| source.key.as_deref());
+        watch::DirectoryWatch::new(self.name.clone(), &self.path, keys)
+            .map(|watch| Some(Box::new(watch) as Box<dyn Watch>))
+    }
+}
+
+/// Where `..data` points to, if it is there.
+fn flip(directory: &OwnedFd) -> Option<OsString> {
+    let target = readlinkat(directory, DATA, Vec::new()).ok()?;
+    Some(OsString::from_vec(target.into_bytes()))
+}
+
+/// The time of the last change of the inode, and which inode: a write, a rename into place and a
+/// flip change it, and nobody can set it.
+fn version(stat: &Stat) -> Version {
+    Version(format!(
+        "{}.{:09}-{}",
+        stat.st_ctime, stat.st_ctime_nsec, stat.st_ino
+    ))
+}
+
+/// A key is a relative path that goes down only.
+fn checked_key(key: &str) -> Result<&Path, Fault> {
+    let wrong = |why: &str| Fault::Malformed {
+        reason: format!("{why}: a key is a relative path of a file, such as db/password"),
+    };
+    if key.is_empty() {
+        return Err(wrong("the key is empty"));
+    }
+    if key.chars().any(char::is_control) {
+        return Err(wrong("the key has a control character"));
+    }
+    if key.starts_with('/') {
+        return Err(wrong("the key is an absolute path"));
+    }
+    // By text as well: components() passes over `.`, `//` and a `/` at the end.
+    let plain = key.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let path = Path::new(key);
+    if !plain
+        || !path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+    {
+        return Err(wrong("the key has an empty part, `.` or `..` in it"));
+    }
+    Ok(path)
+}
+
+fn open_fault(error: io::Error, path: &Path) -> Fault {
+    let file = path.display();
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => Fault::Missing {
+            hint: format!("no file {file}"),
+        },
+        Some(libc::EXDEV) => Fault::Denied {
+            reason: format!("{file} is a link that leads out of the directory: put the file there"),
+        },
+        Some(libc::EACCES) => Fault::Denied {
+            reason: format!("{file} cannot be read by uid {}", guard::own_uid()),
+        },
+        // What cannot be opened for reading (a socket, a device without driver).
+        Some(libc::ENXIO | libc::ENODEV) => guard::not_a_file(path, FileType::Socket),
+        _ => Fault::Unreachable {
+            tried: path.to_owned(),
+            source: error,
+        },
+    }
+}
+
+fn too_large(path: &Path) -> Fault {
+    Fault::Malformed {
+        reason: format!(
+            "{} is larger than {} MiB",
+            path.display(),
+            format::MAX_VALUE >> 20
+        ),
+    }
+}
+
+/// Into a buffer of the right size, so that no copy is left by growing; EFBIG past the limit.
+fn read_to_end(file: &OwnedFd, stat: &Stat) -> Result<SecretBytes, Errno> {
+    let size = usize::try_from(stat.st_size).unwrap_or(0);
+    // One more, so that the end is seen without growing.
+    let mut bytes = Vec::with_capacity(size + 1);
+    loop {
+        if bytes.len() == bytes.capacity() {
+            bytes.reserve(bytes.len().max(4096));
+        }
+        match rustix::io::read(file, spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(SecretBytes::new(bytes)),
+            Ok(_) if bytes.len() > format::MAX_VALUE => {
+                drop(SecretBytes::new(bytes));
+                return Err(Errno::FBIG);
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

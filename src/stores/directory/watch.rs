@@ -1,0 +1,252 @@
+//! Changes of a directory store, by inotify(7).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::model::StoreName;
+use crate::stores::{Fault, Local, StoreError, Watch};
+use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
+
+/// As the kernel's own limit, path_resolution(7).
+const MAX_LINKS: usize = 40;
+
+/// What gives a name another content, or a directory another name.
+const MASK: WatchMask = WatchMask::CLOSE_WRITE
+    .union(WatchMask::CREATE)
+    .union(WatchMask::MOVED_TO)
+    .union(WatchMask::MOVED_FROM)
+    .union(WatchMask::DELETE)
+    .union(WatchMask::DELETE_SELF)
+    .union(WatchMask::MOVE_SELF)
+    .union(WatchMask::ONLYDIR);
+
+/// Watches every directory and link on the way to each file, so that a flip of `..data`, a rename
+/// into place, a write in place and a directory that is made anew are all seen.
+pub(super) struct DirectoryWatch {
+    store: StoreName,
+    path: PathBuf,
+    keys: Vec<PathBuf>,
+    notifier: Notifier,
+    watched: BTreeMap<WatchId, Watched>,
+}
+
+/// A watched directory, and the names in it that lead to a secret.
+struct Watched {
+    path: PathBuf,
+    names: BTreeSet<OsString>,
+}
+
+/// Where a path leads through: directories, and what is looked up in each.
+type Trail = BTreeMap<PathBuf, BTreeSet<OsString>>;
+
+impl DirectoryWatch {
+    pub(super) fn new<'a>(
+        store: StoreName,
+        path: &Path,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, StoreError> {
+        let fault = |source| fault(&store, path, source);
+        let path = std::path::absolute(path).map_err(fault)?;
+        let notifier = Notifier::new().map_err(fault)?;
+        let mut watch = Self {
+            keys: keys.map(|key| path.join(key)).collect(),
+            store,
+            path,
+            notifier,
+            watched: BTreeMap::new(),
+        };
+        watch.arm()?;
+        Ok(watch)
+    }
+
+    /// Watches what leads to the files now, and no more what did before.
+    fn arm(&mut self) -> Result<(), StoreError> {
+        let mut trail = Trail::new();
+        ascend(&self.path, &mut trail);
+        for key in &self.keys {
+            descend(&self.path, key, &mut trail);
+        }
+        let mut watched: BTreeMap<WatchId, Watched> = BTreeMap::new();
+        for (path, names) in trail {
+            match self.notifier.add(&path, MASK) {
+                // One directory may be reached by many paths.
+                Ok(id) => watched
+                    .entry(id)
+                    .or_insert_with(|| Watched {
+                        path,
+                        names: BTreeSet::new(),
+                    })
+                    .names
+                    .extend(names),
+                // It went away meanwhile, which the directory above it tells; or it is one above
+                // the store's that may only be passed through.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && !path.starts_with(&self.path) => {}
+                Err(error) => return Err(fault(&self.store, &path, error)),
+            }
+        }
+        for id in self.watched.keys().filter(|id| !watched.contains_key(id)) {
+            self.notifier
+                .remove(*id)
+                .map_err(|error| fault(&self.store, &self.path, error))?;
+        }
+        self.watched = watched;
+        Ok(())
+    }
+
+    /// What events ask for: nothing, to look where the files are now, or also to fetch them.
+    fn judge(&self, events: &[Event]) -> Verdict {
+        events
+            .iter()
+            .map(|event| self.judge_one(event))
+            .max()
+            .unwrap_or(Verdict::Nothing)
+    }
+
+    fn judge_one(&self, event: &Event) -> Verdict {
+        if event.is_overflow() {
+            return Verdict::Fetch;
+        }
+        let Some(watched) = self.watched.get(&event.id) else {
+            return Verdict::Nothing;
+        };
+        let Some(name) = &event.name else {
+            // The directory itself was moved, removed or unmounted.
+            return Verdict::Arm;
+        };
+        if !watched.names.contains(name) {
+            return Verdict::Nothing;
+        }
+        if event
+            .mask
+            .intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO)
+        {
+            return Verdict::Fetch;
+        }
+        if !event.mask.contains(EventMask::CREATE) {
+            // Taken away: the program keeps what it has.
+            return Verdict::Arm;
+        }
+        match fs::symlink_metadata(watched.path.join(name)) {
+            // It is about to be written, and its closing will tell; a hard link has its content.
+            Ok(file) if file.is_file() && file.nlink() == 1 => Verdict::Nothing,
+            _ => Verdict::FetchIfThere,
+        }
+    }
+
+    fn all_there(&self) -> bool {
+        self.keys.iter().all(|key| key.is_file())
+    }
+}
+
+/// In the order of what it makes one do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Nothing,
+    Arm,
+    FetchIfThere,
+    Fetch,
+}
+
+impl Watch for DirectoryWatch {
+    fn changed(&mut self) -> Local<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            loop {
+                let events = self.notifier.next().await;
+                let events = events.map_err(|error| fault(&self.store, &self.path, error))?;
+                let verdict = self.judge(&events);
+                if verdict == Verdict::Nothing {
+                    continue;
+                }
+                // Armed first: what changes after this is told by the next event, and what changed
+                // before is seen by the fetch.
+                self.arm()?;
+                let fetch = match verdict {
+                    Verdict::Fetch => true,
+                    Verdict::FetchIfThere => self.all_there(),
+                    Verdict::Arm | Verdict::Nothing => false,
+                };
+                if fetch {
+                    return Ok(());
+                }
+            }
+        })
+    }
+}
+
+/// The name of the store's directory in the one above; where that is missing, its name in the one
+/// above it, and so on, until there is one.
+fn ascend(path: &Path, trail: &mut Trail) {
+    for path in path.ancestors() {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return;
+        };
+        if parent.is_dir() {
+            note(parent, name, trail);
+            return;
+        }
+    }
+}
+
+/// The directories between the store's and the file, through all links.
+fn descend(base: &Path, file: &Path, trail: &mut Trail) {
+    let mut here = base.to_owned();
+    let mut todo: Vec<OsString> = names(file.strip_prefix(base).unwrap_or(file));
+    let mut links = 0;
+    while let Some(name) = todo.pop() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        note(&here, &name, trail);
+        let next = here.join(&name);
+        match fs::read_link(&next) {
+            Ok(target) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return;
+                }
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                todo.extend(names(&target));
+            }
+            Err(_) if next.is_dir() => here = next,
+            // The file, or nothing yet.
+            Err(_) => return,
+        }
+    }
+}
+
+/// The parts of a path, the first one last.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| part.as_os_str().to_owned())
+        .collect()
+}
+
+fn note(directory: &Path, name: &OsStr, trail: &mut Trail) {
+    trail
+        .entry(directory.to_owned())
+        .or_default()
+        .insert(name.to_owned());
+}
+
+fn fault(store: &StoreName, path: &Path, source: io::Error) -> StoreError {
+    StoreError {
+        store: store.clone(),
+        asked: None,
+        fault: Fault::Unreachable {
+            tried: path.to_owned(),
+            source,
+        },
+    }
+}
