@@ -1,1 +1,35 @@
-//! The delivery room.
+//! Deliveries: how values reach the program. `render` makes the payloads; `Layout` knows where
+//! files go and whether this host allows it; `prepare_fds` fills pipes and seals memfds; `Files`
+//! writes generations and flips between them; `Fifos` serves named pipes.
+//!
+//! After the hand-over nothing of a payload stays here but what is in a `secret::Buffer`: the rest
+//! of a pipe that is still being fed, and what FIFOs give to their next reader.
+
+mod error;
+mod fds;
+mod files;
+mod filters;
+#[cfg(test)]
+mod fixtures;
+mod kept;
+mod layout;
+mod mount_points;
+mod shared;
+mod template;
+
+pub use error::{DeliveryError, DeliveryFault, describe};
+pub use fds::{Feed, Handover, prepare_fds};
+pub use files::Files;
+pub use layout::{Layout, needs_parent};
+pub use mount_points::{MountPoints, make_mount_points};
+pub use shared::SharedDirectories;
+pub use template::render;
+
+/// Who owns a delivered file; `None` keeps hushpipe's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: Option<u32>,
+    /// Group id.
+    pub gid: Option<u32>,
+}

@@ -1,0 +1,117 @@
+//! `fd` and `stdin` deliveries: sealed memfds and filled pipes.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use super::kept::Kept;
+use super::{DeliveryError, DeliveryFault, describe};
+use crate::model::{Delivery, DeliveryKind, FdKind, Plan};
+use crate::secret::SecretBytes;
+use crate::sys::{memfd, pipe};
+
+/// What the program inherits, and what must still be written into it.
+#[derive(Default)]
+pub struct Handover {
+    /// Each descriptor, and the number that the program sees it under; 0 is its stdin.
+    pub fds: Vec<(OwnedFd, RawFd)>,
+    /// Pipes that did not take all at once. Each is to be driven until it ends.
+    pub feeds: Vec<Feed>,
+}
+
+/// The rest of a pipe: kept in a `secret::Buffer`, written as the program reads.
+pub struct Feed {
+    what: String,
+    end: OwnedFd,
+    rest: Kept,
+}
+
+/// Makes the descriptors of the plan's `fd` and `stdin` deliveries. With `exec_mode` nobody stays
+/// to feed a pipe: one that cannot take its whole payload is an error. Every fault in one go.
+pub fn prepare_fds(
+    plan: &Plan,
+    payloads: &[SecretBytes],
+    exec_mode: bool,
+) -> Result<Handover, Vec<DeliveryError>> {
+    let mut handover = Handover::default();
+    let mut errors = Vec::new();
+    for (delivery, payload) in plan.deliveries.iter().zip(payloads) {
+        let (number, kind) = match delivery.kind {
+            DeliveryKind::Fd { number, kind } => (number, kind),
+            DeliveryKind::Stdin => (0, FdKind::Pipe),
+            DeliveryKind::File(_) | DeliveryKind::Fifo { .. } => continue,
+        };
+        let made = match kind {
+            FdKind::Memfd => memfd::sealed(payload.expose())
+                .map(|fd| (fd, None))
+                .map_err(system("cannot make a sealed memfd")),
+            FdKind::Pipe => filled(delivery, payload.expose(), exec_mode),
+        };
+        match made {
+            Ok((fd, feed)) => {
+                handover.fds.push((fd, number));
+                handover.feeds.extend(feed);
+            }
+            Err(fault) => errors.push(DeliveryError::of(delivery, fault)),
+        }
+    }
+    if errors.is_empty() {
+        Ok(handover)
+    } else {
+        Err(errors)
+    }
+}
+
+fn system(doing: &'static str) -> impl Fn(std::io::Error) -> DeliveryFault {
+    move |source| DeliveryFault::System { doing, source }
+}
+
+fn filled(
+    delivery: &Delivery,
+    payload: &[u8],
+    exec_mode: bool,
+) -> Result<(OwnedFd, Option<Feed>), DeliveryFault> {
+    let (read, write) = pipe::new().map_err(system("cannot make a pipe"))?;
+    if exec_mode && pipe::enlarge(&write, payload.len()).is_err() {
+        return Err(too_small(delivery, payload.len()));
+    }
+    let done = pipe::fill(&write, payload).map_err(system("cannot fill a pipe"))?;
+    if done == payload.len() {
+        return Ok((read, None));
+    }
+    if exec_mode {
+        return Err(too_small(delivery, payload.len()));
+    }
+    let feed = Feed {
+        what: describe(&delivery.kind),
+        end: write,
+        rest: Kept::new(&payload[done..]).map_err(system("cannot keep the rest of a pipe"))?,
+    };
+    Ok((read, Some(feed)))
+}
+
+fn too_small(delivery: &Delivery, bytes: usize) -> DeliveryFault {
+    let instead = match delivery.kind {
+        DeliveryKind::Fd { .. } => "use `as: memfd`, which has no limit, or `mode: supervise`",
+        _ => "use `mode: supervise`, or an fd with `as: memfd`, which has no limit",
+    };
+    DeliveryFault::Host(format!(
+        "a pipe does not hold its {bytes} bytes, and in exec mode nobody stays to feed it: {instead}"
+    ))
+}
+
+impl Feed {
+    /// What it feeds: `fd 3`, `stdin`.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Writes the rest as room comes. Ends when all is written, or when the reader went away: that
+    /// is the program's choice. Needs a tokio runtime with I/O.
+    pub async fn run(self) -> Result<(), DeliveryError> {
+        let fed = async {
+            let end = pipe::Writer::new(self.end)?;
+            self.rest.feed(&end, 0).await
+        };
+        fed.await
+            .map_err(DeliveryError::system(self.what, "cannot feed its pipe"))
+    }
+}

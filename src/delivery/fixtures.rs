@@ -1,0 +1,114 @@
+//! Plans and values for the tests of this room.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::model::{
+    Channel, Delivery, DeliveryKind, EnvSpec, FileMode, FileSpec, Forward, Isolation, Leftovers,
+    Mode, OnRotate, OwnerSpec, Place, Plan, RotateAction, RunSpec, SecretName, SecretRef, Signal,
+    Stop,
+};
+use crate::secret::{SecretBytes, Value};
+
+pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
+    let numbered = deliveries.into_iter().enumerate();
+    Plan {
+        manifest: "hushpipe.yaml".into(),
+        service: "test".to_owned(),
+        environment: None,
+        owner: None,
+        stores: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        deliveries: numbered
+            .map(|(index, (kind, channel))| Delivery {
+                at: Place {
+                    line: index + 1,
+                    column: 5,
+                },
+                kind,
+                channel,
+            })
+            .collect(),
+        isolation: Isolation::Auto,
+        mode: Mode::Supervise,
+        run: run(),
+        on_rotate: OnRotate {
+            action: RotateAction::Nothing,
+            settle: std::time::Duration::ZERO,
+        },
+    }
+}
+
+fn run() -> RunSpec {
+    RunSpec {
+        command: vec!["true".to_owned()],
+        user: None,
+        group: None,
+        supplementary_groups: None,
+        cwd: None,
+        umask: None,
+        env: EnvSpec::default(),
+        sha256: None,
+        stop: Stop {
+            signal: Signal::TERM,
+            timeout: std::time::Duration::from_secs(30),
+            leftovers: Leftovers::Terminate,
+        },
+        forward: Forward::default(),
+        core_dumps: false,
+        no_new_privs: true,
+        rlimits: BTreeMap::new(),
+    }
+}
+
+fn spec(path: &Path) -> FileSpec {
+    FileSpec {
+        path: path.to_owned(),
+        mode: FileMode::default(),
+        owner: OwnerSpec::default(),
+    }
+}
+
+pub(super) fn file(path: impl AsRef<Path>) -> DeliveryKind {
+    DeliveryKind::File(spec(path.as_ref()))
+}
+
+pub(super) fn secret(reference: &str) -> Channel {
+    Channel::Secret(SecretRef::parse(reference).unwrap())
+}
+
+pub(super) fn template(content: &str) -> Channel {
+    Channel::Template(content.to_owned())
+}
+
+/// `token` is raw; `db` has fields; `binary` is no text.
+pub(super) fn values() -> BTreeMap<SecretName, Value> {
+    let bytes = |bytes: &[u8]| SecretBytes::new(bytes.to_vec());
+    let fields = [
+        ("password", &b"s3cr:t"[..]),
+        ("username", b"app"),
+        ("blob", b"\xff\x00\xfe"),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), bytes(value)));
+    BTreeMap::from([
+        (name("token"), Value::Raw(bytes(b"t0ken-value"))),
+        (name("binary"), Value::Raw(bytes(b"\xff\0\n"))),
+        (name("db"), Value::Fields(BTreeMap::from(fields))),
+    ])
+}
+
+pub(super) fn name(name: &str) -> SecretName {
+    SecretName::new(name).unwrap()
+}
+
+pub(super) fn payloads(payloads: &[&[u8]]) -> Vec<SecretBytes> {
+    let payloads = payloads.iter();
+    payloads
+        .map(|bytes| SecretBytes::new(bytes.to_vec()))
+        .collect()
+}
+
+/// A directory on tmpfs, as a private mount or a shared directory has it.
+pub(super) fn memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap()
+}

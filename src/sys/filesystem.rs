@@ -1,0 +1,367 @@
+//! Files, directories and links relative to a directory's descriptor: nothing is looked up twice
+//! by path, and no link is followed that was not asked for.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// What stands at a name, as lstat(2) tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A named pipe.
+    Fifo,
+    /// A socket or a device.
+    Other,
+}
+
+/// Of a file, by descriptor or name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it is.
+    pub kind: Kind,
+    /// The filesystem it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its owner.
+    pub uid: u32,
+    /// How many names it has.
+    pub links: u64,
+}
+
+/// A kind of filesystem, by its magic number in statfs(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filesystem {
+    /// tmpfs: memory and, where there is any, swap.
+    Tmpfs,
+    /// ramfs: memory alone.
+    Ramfs,
+    /// Anything else.
+    Other(u64),
+}
+
+impl Filesystem {
+    /// Its name as mount(8) shows it; the magic number where it is not a common one.
+    pub fn name(self) -> String {
+        let name = match self {
+            Self::Tmpfs => "tmpfs",
+            Self::Ramfs => "ramfs",
+            Self::Other(0xef53) => "ext4",
+            Self::Other(0x5846_5342) => "xfs",
+            Self::Other(0x9123_683e) => "btrfs",
+            Self::Other(0x794c_7630) => "overlay",
+            Self::Other(0x2fc1_2fc1) => "zfs",
+            Self::Other(0xf2f5_2010) => "f2fs",
+            Self::Other(0x6969) => "nfs",
+            Self::Other(0x6573_5546) => "fuse",
+            Self::Other(0x9fa0) => "proc",
+            Self::Other(0x6265_6572) => "sysfs",
+            Self::Other(0x0102_1997) => "9p",
+            Self::Other(magic) => return format!("a filesystem of type {magic:#x}"),
+        };
+        name.to_owned()
+    }
+}
+
+// The width of the number of links differs between architectures.
+#[allow(clippy::useless_conversion)]
+fn status_of(stat: &fs::Stat) -> Status {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Link,
+        FileType::Fifo => Kind::Fifo,
+        _ => Kind::Other,
+    };
+    Status {
+        kind,
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        uid: stat.st_uid,
+        links: stat.st_nlink.into(),
+    }
+}
+
+/// fstat(2).
+pub fn status(fd: impl AsFd) -> io::Result<Status> {
+    Ok(status_of(&fs::fstat(fd)?))
+}
+
+/// fstatat(2) that does not follow a link; `None` when nothing is there.
+pub fn status_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<Option<Status>> {
+    match fs::statat(directory, name.as_ref(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(status_of(&stat))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`status_at`], by path.
+pub fn status_of_path(path: &Path) -> io::Result<Option<Status>> {
+    status_at(fs::CWD, path)
+}
+
+/// Opens a directory. The last part of the path must not be a link; those before may be.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    open_directory_at(fs::CWD, path)
+}
+
+/// As [`open_directory`], relative to another.
+pub fn open_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
+}
+
+/// Makes a directory with exactly these permission bits, and opens it.
+pub fn make_directory_at(
+    directory: impl AsFd,
+    name: impl AsRef<OsStr>,
+    mode: u32,
+) -> io::Result<OwnedFd> {
+    fs::mkdirat(&directory, name.as_ref(), Mode::from_raw_mode(0o700))?;
+    let made = open_directory_at(directory, name)?;
+    change_mode(&made, mode)?;
+    Ok(made)
+}
+
+/// As [`make_directory_at`], by path.
+pub fn make_directory(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    make_directory_at(fs::CWD, path, mode)
+}
+
+/// Makes a regular file that nobody may read yet, and opens it for writing. Fails when the name is
+/// taken.
+pub fn make_file_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
+}
+
+/// Makes a named pipe with these permission bits, less the umask.
+pub fn make_fifo_at(directory: impl AsFd, name: impl AsRef<OsStr>, mode: u32) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(mode);
+    Ok(fs::mknodat(
+        directory,
+        name.as_ref(),
+        FileType::Fifo,
+        mode,
+        0,
+    )?)
+}
+
+/// Opens a file for locking, and makes it where it is not there; 0600.
+pub fn open_marker_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o600);
+    Ok(fs::openat(
+        directory,
+        name.as_ref(),
+        flags | OFlags::NONBLOCK,
+        mode,
+    )?)
+}
+
+/// Makes a symbolic link.
+pub fn make_link_at(
+    target: impl AsRef<OsStr>,
+    directory: impl AsFd,
+    name: impl AsRef<OsStr>,
+) -> io::Result<()> {
+    Ok(fs::symlinkat(target.as_ref(), directory, name.as_ref())?)
+}
+
+/// Where a symbolic link leads.
+pub fn read_link_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<PathBuf> {
+    let target = fs::readlinkat(directory, name.as_ref(), Vec::new())?;
+    Ok(OsString::from_vec(target.into_bytes()).into())
+}
+
+/// renameat(2) within a directory: what stood at `to` is replaced in one step.
+pub fn rename_at(
+    directory: impl AsFd,
+    from: impl AsRef<OsStr>,
+    to: impl AsRef<OsStr>,
+) -> io::Result<()> {
+    Ok(fs::renameat(
+        &directory,
+        from.as_ref(),
+        &directory,
+        to.as_ref(),
+    )?)
+}
+
+/// unlinkat(2). That it is gone already is no error.
+pub fn unlink_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
+    gone(fs::unlinkat(directory, name.as_ref(), AtFlags::empty()))
+}
+
+/// unlinkat(2) of an empty directory. That it is gone already is no error.
+pub fn remove_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
+    gone(fs::unlinkat(directory, name.as_ref(), AtFlags::REMOVEDIR))
+}
+
+/// As [`remove_directory_at`], by path.
+pub fn remove_directory(path: &Path) -> io::Result<()> {
+    remove_directory_at(fs::CWD, path)
+}
+
+fn gone(result: Result<(), Errno>) -> io::Result<()> {
+    match result {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names in a directory, without `.` and `..`, from its start.
+pub fn entries(directory: impl AsFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// What a descriptor's filesystem is.
+pub fn filesystem(fd: impl AsFd) -> io::Result<Filesystem> {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    const RAMFS_MAGIC: u64 = 0x8584_58f6;
+    // The field's type differs between architectures; magic numbers have 32 bits.
+    #[allow(clippy::unnecessary_cast)]
+    let magic = fs::fstatfs(fd)?.f_type as u64 & 0xffff_ffff;
+    Ok(match magic {
+        TMPFS_MAGIC => Filesystem::Tmpfs,
+        RAMFS_MAGIC => Filesystem::Ramfs,
+        other => Filesystem::Other(other),
+    })
+}
+
+/// Whether this process may make entries in a directory, by its effective ids.
+pub fn can_make_entries(path: &Path) -> io::Result<()> {
+    let access = fs::Access::WRITE_OK | fs::Access::EXEC_OK;
+    Ok(fs::accessat(fs::CWD, path, access, AtFlags::EACCESS)?)
+}
+
+/// flock(2), exclusive, for as long as the descriptor is open. `false`: someone else holds it.
+pub fn try_lock(fd: impl AsFd) -> io::Result<bool> {
+    match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// fchown(2); `None` keeps.
+pub fn change_owner(fd: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let (uid, gid) = (uid.map(fs::Uid::from_raw), gid.map(fs::Gid::from_raw));
+    Ok(fs::fchown(fd, uid, gid)?)
+}
+
+/// fchmod(2).
+pub fn change_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+}
+
+/// Writes all of it.
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&fd, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The soft limit of open descriptors: a number is below it. `None`: no limit.
+pub fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// The effective uid.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The path by which this process reaches an open file again, where /proc is mounted.
+pub fn path_of(fd: BorrowedFd<'_>) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
+/// Opens once more what a descriptor stands for, by way of /proc. `None`: there is no /proc.
+pub fn reopen_readonly(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    match fs::open(path_of(fd), flags, Mode::empty()) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_followed_that_was_not_asked_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = open_directory(temporary.path()).unwrap();
+        make_link_at("/tmp", &directory, "link").unwrap();
+        assert!(open_directory_at(&directory, "link").is_err());
+        assert!(make_file_at(&directory, "link").is_err());
+        assert!(open_marker_at(&directory, "link").is_err());
+        let status = status_at(&directory, "link").unwrap().unwrap();
+        assert_eq!(status.kind, Kind::Link);
+        assert_eq!(read_link_at(&directory, "link").unwrap(), Path::new("/tmp"));
+    }
+
+    #[test]
+    fn a_lock_is_held_by_one() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = open_directory(temporary.path()).unwrap();
+        let one = open_marker_at(&directory, "m").unwrap();
+        let two = open_marker_at(&directory, "m").unwrap();
+        assert!(try_lock(&one).unwrap());
+        assert!(!try_lock(&two).unwrap());
+        drop(one);
+        assert!(try_lock(&two).unwrap());
+    }
+
+    #[test]
+    fn memory_and_disk_are_told_apart() {
+        let shm = open_directory(Path::new("/dev/shm")).unwrap();
+        assert_eq!(filesystem(shm).unwrap(), Filesystem::Tmpfs);
+        let proc = open_directory(Path::new("/proc")).unwrap();
+        assert_eq!(filesystem(proc).unwrap().name(), "proc");
+    }
+
+    #[test]
+    fn modes_are_exact_whatever_the_umask() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = open_directory(temporary.path()).unwrap();
+        make_directory_at(&directory, "d", 0o777).unwrap();
+        let mode = std::fs::metadata(temporary.path().join("d")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o7777, 0o777);
+        let file = make_file_at(&directory, "f").unwrap();
+        write_all(&file, b"abc").unwrap();
+        change_mode(&file, 0o440).unwrap();
+        let mode = std::fs::metadata(temporary.path().join("f")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o7777, 0o440);
+    }
+}
