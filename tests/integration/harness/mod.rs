@@ -1,0 +1,195 @@
+//! The words of the integration tests.
+//!
+//! ```ignore
+//! Hushpipe::new()
+//!     .file("secrets/token", "s3cret")
+//!     .manifest("version: 1 … path: {place}/secrets … command: [{probe}, read, 3]")
+//!     .args(["run"])
+//!     .run()
+//!     .success()
+//!     .stdout_is("s3cret");
+//! ```
+//!
+//! Each test has a [`Place`] of its own: a directory that other users can enter, removed at the
+//! end. In manifests, arguments and variables, `{place}` is its path, and `{probe}` is a program
+//! for tests (see [`probe`]). hushpipe starts with a small environment: PATH, HOME (the place),
+//! LANG. Every wait has a deadline, and says what hushpipe wrote to stderr when it passes.
+//!
+//! Tests need root, as most of what hushpipe does for others does: `tests/run` sees to it.
+
+// A word that no test uses today is there for the next one.
+#![allow(dead_code, unused_imports, clippy::disallowed_methods)]
+
+mod output;
+mod place;
+pub mod probe;
+mod processes;
+mod running;
+mod selftest;
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+pub use output::Output;
+pub use place::Place;
+pub use processes::{children, descendants, is_alive, wait_until};
+pub use running::Running;
+
+/// How long anything may take. `HUSHPIPE_TEST_DEADLINE` (seconds) is for slow machines.
+pub fn deadline() -> Duration {
+    let seconds = std::env::var("HUSHPIPE_TEST_DEADLINE").ok();
+    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(10))
+}
+
+/// hushpipe, about to be started.
+pub struct Hushpipe {
+    place: Place,
+    through: Vec<String>,
+    arguments: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
+    stdin: Option<Vec<u8>>,
+    user: Option<u32>,
+}
+
+impl Hushpipe {
+    /// In a new place.
+    pub fn new() -> Self {
+        Self::at(Place::new())
+    }
+
+    /// In a place that is there already (see [`Output::place`] and [`Output::again`]).
+    pub fn at(place: Place) -> Self {
+        Self {
+            place,
+            through: Vec::new(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            stdin: None,
+            user: None,
+        }
+    }
+
+    /// The place.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Writes `hushpipe.yaml` in the place, which is where hushpipe looks.
+    pub fn manifest(self, text: &str) -> Self {
+        let text = self.place.fill(text);
+        self.file("hushpipe.yaml", text)
+    }
+
+    /// Writes a file below the place, mode 0600, with the directories that it needs.
+    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        self.place.write(path, content);
+        self
+    }
+
+    /// Gives a file or directory below the place another mode.
+    pub fn mode(self, path: &str, mode: u32) -> Self {
+        self.place.set_mode(path, mode);
+        self
+    }
+
+    /// Makes a directory below the place, mode 0755.
+    pub fn directory(self, path: &str) -> Self {
+        self.place.make_directory(path);
+        self
+    }
+
+    /// One more argument.
+    pub fn arg(self, argument: impl Into<OsString>) -> Self {
+        self.args([argument.into()])
+    }
+
+    /// More arguments.
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        let place = &self.place;
+        let filled = arguments.into_iter().map(|a| place.fill_os(a.into()));
+        self.arguments.extend(filled);
+        self
+    }
+
+    /// Sets a variable of hushpipe's own environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        let value = self.place.fill_os(value.into());
+        self.variables.push((name.to_owned(), value));
+        self
+    }
+
+    /// What comes on standard input, then EOF. Without it: /dev/null.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Runs as this user and group, who also gets the place. Needs root.
+    pub fn user(mut self, uid: u32) -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test needs root: start it by tests/run"
+        );
+        self.user = Some(uid);
+        self
+    }
+
+    /// Starts hushpipe through another program, which gets hushpipe's path and arguments after
+    /// its own: `["prlimit", "--nofile=20"]`, `["unshare", "--pid", "--fork"]`.
+    pub fn through(mut self, words: &[&str]) -> Self {
+        let place = &self.place;
+        self.through
+            .extend(words.iter().map(|word| place.fill(word)));
+        self
+    }
+
+    fn command(&self) -> Command {
+        let program = self.place.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe");
+        let mut words = self.through.iter().map(OsString::from).collect::<Vec<_>>();
+        words.push(program.into());
+        words.extend(self.arguments.iter().cloned());
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .current_dir(self.place.path())
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", self.place.path())
+            .env("LANG", "C.UTF-8")
+            .env(processes::MARK, self.place.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(
+                self.stdin
+                    .as_ref()
+                    .map_or_else(Stdio::null, |_| Stdio::piped()),
+            )
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(uid) = self.user {
+            command.uid(uid).gid(uid);
+        }
+        command
+    }
+
+    /// Starts it.
+    pub fn spawn(self) -> Running {
+        if let Some(uid) = self.user {
+            self.place.give_to(uid);
+        }
+        let mut command = self.command();
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Running::new(child, self.place, self.stdin)
+    }
+
+    /// Starts it and waits for its end.
+    pub fn run(self) -> Output {
+        self.spawn().wait()
+    }
+}

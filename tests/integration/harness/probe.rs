@@ -1,0 +1,182 @@
+//! A program for tests: what hushpipe starts when a test wants to know what a program sees.
+//!
+//! It is the test binary itself, under the name `probe`: cargo builds no helper programs for
+//! tests, and this one then needs no compiler or interpreter at run time. A function in
+//! `.init_array` (System V ABI, "Initialization and Termination Functions") looks at the name
+//! before main, so that nothing of Rust's test runner, and nothing that Rust's own start-up does
+//! to signals, comes between hushpipe and what the probe reports.
+//!
+//! Its arguments are commands, run in order:
+//!
+//! | command | does |
+//! |---|---|
+//! | `say TEXT` | writes a line |
+//! | `environ`, `arguments` | writes the environment or all arguments, one a line |
+//! | `status KEY` | writes a line of /proc/self/status, such as `SigBlk` |
+//! | `fds` | writes each open fd, such as `3 /memfd:x (deleted)` |
+//! | `read N` | reads fd N to its end and writes that |
+//! | `cat PATH` | opens a file, reads it to its end and writes that |
+//! | `exit N` | ends |
+//! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
+//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `say:TEXT`; without one: `got SIGNAL` |
+//! | `serve` | writes `ready`, then waits for signals for ever |
+//!
+//! `serve` blocks every signal and takes them one by one with sigwait(3). It asks the kernel for
+//! no death signal and changes no disposition.
+
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::process;
+use std::str::FromStr;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{self, ForkResult};
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+/// Becomes the probe when the program is called so.
+extern "C" fn before_main() {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    if name.as_encoded_bytes().ends_with(b"/probe") {
+        let arguments = arguments.map(|a| String::from_utf8_lossy(a.as_encoded_bytes()).into());
+        match Probe::default().run(arguments) {
+            Ok(()) => process::exit(0),
+            Err(error) => {
+                eprintln!("probe: {error}");
+                process::exit(99);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Probe {
+    actions: BTreeMap<Signal, String>,
+}
+
+fn bad(what: &str) -> io::Error {
+    io::Error::other(what.to_owned())
+}
+
+impl Probe {
+    fn run(&mut self, mut words: impl Iterator<Item = String>) -> io::Result<()> {
+        while let Some(command) = words.next() {
+            let mut next = || words.next().ok_or_else(|| bad("an argument is missing"));
+            match command.as_str() {
+                "say" => say(&next()?)?,
+                "environ" => write(&fs::read("/proc/self/environ")?, true)?,
+                "arguments" => write(&fs::read("/proc/self/cmdline")?, true)?,
+                "status" => status(&next()?)?,
+                "fds" => fds()?,
+                "read" => write(&read_fd(&next()?)?, false)?,
+                "cat" => write(&fs::read(next()?)?, false)?,
+                "exit" => process::exit(next()?.parse().map_err(io::Error::other)?),
+                "orphan" => orphan()?,
+                "on" => {
+                    let signal = signal(&next()?)?;
+                    self.actions.insert(signal, next()?);
+                }
+                "serve" => self.serve()?,
+                other => return Err(bad(&format!("no command {other}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&self) -> io::Result<()> {
+        SigSet::all().thread_block()?;
+        say("ready")?;
+        loop {
+            let signal = SigSet::all().wait()?;
+            let name = signal.as_str().trim_start_matches("SIG");
+            let action = self.actions.get(&signal).map_or("", String::as_str);
+            match action.split_once(':').unwrap_or((action, "")) {
+                ("exit", code) => process::exit(code.parse().map_err(io::Error::other)?),
+                ("cat", path) => write(&fs::read(path)?, false)?,
+                ("say", text) => say(text)?,
+                _ => say(&format!("got {name}"))?,
+            }
+        }
+    }
+}
+
+fn say(text: &str) -> io::Result<()> {
+    write(format!("{text}\n").as_bytes(), false)
+}
+
+/// In one write(2), so that nobody sees half a line.
+fn write(bytes: &[u8], zeros_end_lines: bool) -> io::Result<()> {
+    let mut bytes = bytes.to_vec();
+    if zeros_end_lines {
+        bytes
+            .iter_mut()
+            .filter(|byte| **byte == 0)
+            .for_each(|byte| *byte = b'\n');
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(&bytes)?;
+    out.flush()
+}
+
+fn signal(name: &str) -> io::Result<Signal> {
+    Signal::from_str(&format!("SIG{name}")).map_err(io::Error::other)
+}
+
+fn status(key: &str) -> io::Result<()> {
+    let text = fs::read_to_string("/proc/self/status")?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{key}:")));
+    say(line.ok_or_else(|| bad("no such line"))?)
+}
+
+fn fds() -> io::Result<()> {
+    let mut open: Vec<(i32, String)> = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().into_vec();
+        let number = String::from_utf8_lossy(&number)
+            .parse()
+            .map_err(io::Error::other)?;
+        // The directory's own fd is among them, and gone by the time it is asked for.
+        if let Ok(target) = fs::read_link(format!("/proc/self/fd/{number}")) {
+            open.push((number, target.to_string_lossy().into_owned()));
+        }
+    }
+    open.sort();
+    open.retain(|(_, target)| !target.starts_with("/proc/"));
+    open.iter()
+        .try_for_each(|(number, target)| say(&format!("{number} {target}")))
+}
+
+fn read_fd(number: &str) -> io::Result<Vec<u8>> {
+    let number = number.parse().map_err(io::Error::other)?;
+    // SAFETY: the probe's one thread uses this fd here alone, and does not close it.
+    let mut file = std::mem::ManuallyDrop::new(unsafe { fs::File::from_raw_fd(number) });
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn orphan() -> io::Result<()> {
+    // SAFETY: the probe has one thread; the children call nothing that needs another.
+    if let ForkResult::Parent { child } = unsafe { unistd::fork() }? {
+        nix::sys::wait::waitpid(child, None)?;
+        return Ok(());
+    }
+    // SAFETY: as above.
+    if let ForkResult::Parent { child } = unsafe { unistd::fork() }? {
+        say(&format!("orphan {child}"))?;
+        process::exit(0);
+    }
+    loop {
+        unistd::pause();
+    }
+}

@@ -1,0 +1,77 @@
+//! The tree of processes, as /proc shows it.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::deadline;
+
+/// A variable that every process of a test inherits: by it, what was left running is found.
+pub const MARK: &str = "TEST_PLACE";
+
+/// Looks again and again, for things that no event tells of. `None` when the deadline passes.
+pub fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + deadline();
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if Instant::now() > until {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Every process id there is.
+fn all() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("/proc is mounted");
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect()
+}
+
+/// A process's state letter and parent, from proc_pid_stat(5).
+fn stat(pid: i32) -> Option<(char, i32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = text.rsplit_once(") ")?;
+    let mut fields = after_name.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
+
+/// Its children, oldest first; zombies among them.
+pub fn children(pid: i32) -> Vec<i32> {
+    let parent = |child: &i32| stat(*child).is_some_and(|(_, parent)| parent == pid);
+    let mut found: Vec<i32> = all().into_iter().filter(parent).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Its children, their children, and so on.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = children(pid);
+    let mut at = 0;
+    while let Some(next) = found.get(at) {
+        found.extend(children(*next));
+        at += 1;
+    }
+    found
+}
+
+/// Whether it is there and no zombie.
+pub fn is_alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+}
+
+/// Processes that carry the mark of a place in their environment.
+pub(super) fn marked(place: &Path) -> Vec<i32> {
+    let mark = format!("{MARK}={}", place.display());
+    let carries = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|v| v == mark.as_bytes()))
+    };
+    all().into_iter().filter(carries).collect()
+}
