@@ -4,6 +4,7 @@ pub mod check;
 pub mod directory;
 pub mod format;
 pub mod join;
+pub mod sealed;
 
 use std::fmt;
 use std::future::Future;
@@ -76,6 +77,13 @@ pub enum Fault {
         /// The system's word.
         source: std::io::Error,
     },
+    /// The store could not be written.
+    Unwritable {
+        /// What was tried.
+        tried: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
     /// It has no such secret, version or field.
     Missing {
         /// What to do.
@@ -112,6 +120,7 @@ impl StoreError {
     pub const fn exit(&self) -> Exit {
         match self.fault {
             Fault::Unreachable { .. } | Fault::Program { .. } => Exit::Unreachable,
+            Fault::Unwritable { .. } => Exit::Os,
             Fault::Missing { .. } | Fault::Malformed { .. } => Exit::Value,
             Fault::Denied { .. } => Exit::Denied,
             Fault::Deadline { .. } => Exit::Deadline,
@@ -128,6 +137,7 @@ impl fmt::Display for StoreError {
         f.write_str(": ")?;
         match &self.fault {
             Fault::Unreachable { tried, .. } => write!(f, "cannot read {}", tried.display()),
+            Fault::Unwritable { tried, .. } => write!(f, "cannot write {}", tried.display()),
             Fault::Missing { hint } => write!(f, "not there: {hint}"),
             Fault::Denied { reason } | Fault::Malformed { reason } => f.write_str(reason),
             Fault::Program {
@@ -154,7 +164,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &self.fault {
-            Fault::Unreachable { source, .. } => Some(source),
+            Fault::Unreachable { source, .. } | Fault::Unwritable { source, .. } => Some(source),
             _ => None,
         }
     }

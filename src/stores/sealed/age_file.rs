@@ -1,0 +1,204 @@
+//! One age file (age-encryption.org/v1): sealing and opening.
+
+use std::io::{BufRead, Read, Write};
+use std::path::Path;
+
+use age::DecryptError;
+use age::armor::ArmoredReader;
+
+use super::identity::Parsed;
+use super::recipients::Recipients;
+use crate::secret::SecretBytes;
+use crate::stores::Fault;
+
+/// Room for a header with a few recipients, for the nonce and for the tags of a small value.
+const OVERHEAD: usize = 1024;
+
+/// Seals bytes for the recipients.
+pub fn seal(recipients: &Recipients, plain: &[u8]) -> Result<Vec<u8>, Fault> {
+    let encryptor =
+        age::Encryptor::with_recipients(recipients.iter()).map_err(|_| Fault::Malformed {
+            reason: "the recipients cannot be used together".to_owned(),
+        })?;
+    let mut sealed = Vec::with_capacity(plain.len() + plain.len() / 4096 + OVERHEAD);
+    let mut writer = encryptor
+        .wrap_output(&mut sealed)
+        .expect("writing to a Vec does not fail");
+    writer
+        .write_all(plain)
+        .and_then(|()| writer.finish())
+        .expect("writing to a Vec does not fail");
+    Ok(sealed)
+}
+
+/// Opens what was read from `path`. Armored files are opened as well.
+pub fn open(
+    path: &Path,
+    sealed: &[u8],
+    identities: &Parsed,
+    identity_file: &Path,
+) -> Result<SecretBytes, Fault> {
+    let armored = sealed.starts_with(b"-----BEGIN AGE");
+    let opened = if armored {
+        open_stream(ArmoredReader::new(sealed), sealed.len(), identities)
+    } else {
+        open_stream(sealed, sealed.len(), identities)
+    };
+    opened.map_err(|fault| explain(&fault, path, sealed, identity_file))
+}
+
+enum OpenFault {
+    Passphrase,
+    Decrypt(DecryptError),
+}
+
+/// The plain bytes are fewer than the sealed ones, so that one allocation holds them all.
+fn open_stream(
+    input: impl BufRead,
+    at_most: usize,
+    identities: &Parsed,
+) -> Result<SecretBytes, OpenFault> {
+    let decryptor = age::Decryptor::new_buffered(input).map_err(OpenFault::Decrypt)?;
+    if decryptor.is_scrypt() {
+        return Err(OpenFault::Passphrase);
+    }
+    let mut reader = decryptor
+        .decrypt(identities.iter().map(|identity| &**identity))
+        .map_err(OpenFault::Decrypt)?;
+    let mut plain = vec![0; at_most];
+    let mut length = 0;
+    let ended = loop {
+        match reader.read(&mut plain[length..]) {
+            Ok(0) => break Ok(()),
+            Ok(read) => length += read,
+            Err(error) => break Err(OpenFault::Decrypt(DecryptError::Io(error))),
+        }
+    };
+    plain.truncate(length);
+    let plain = SecretBytes::new(plain);
+    ended.map(|()| plain)
+}
+
+fn explain(fault: &OpenFault, path: &Path, sealed: &[u8], identity_file: &Path) -> Fault {
+    let (shown, identity) = (path.display(), identity_file.display());
+    match fault {
+        OpenFault::Passphrase => Fault::Denied {
+            reason: format!(
+                "{shown} is sealed with a passphrase, which hushpipe does not ask for: seal it for \
+                 a recipient"
+            ),
+        },
+        OpenFault::Decrypt(DecryptError::NoMatchingKeys) => Fault::Denied {
+            reason: format!(
+                "{shown} cannot be opened with identity file {identity}: it is sealed for {}; use \
+                 another identity file, or let somebody who can open it add your recipient \
+                 (`hushpipe secret rekey --add-recipient`)",
+                stanzas(sealed)
+            ),
+        },
+        OpenFault::Decrypt(_) => Fault::Malformed {
+            reason: format!(
+                "{shown} is damaged, cut short or not an age file: bring it back from a backup, or \
+                 set the secret anew"
+            ),
+        },
+    }
+}
+
+/// How many recipients a file has, by kind. Their keys are not in it.
+fn stanzas(sealed: &[u8]) -> String {
+    let mut kinds = std::collections::BTreeMap::<&str, usize>::new();
+    for line in sealed.split(|byte| *byte == b'\n') {
+        if line.starts_with(b"--- ") {
+            break;
+        }
+        let kind = line
+            .strip_prefix(b"-> ")
+            .and_then(|stanza| stanza.split(|byte| *byte == b' ').next());
+        match kind {
+            Some(b"X25519") => *kinds.entry("age (X25519)").or_default() += 1,
+            Some(b"ssh-ed25519") => *kinds.entry("ssh-ed25519").or_default() += 1,
+            Some(kind) if !kind.ends_with(b"-grease") => {
+                *kinds.entry("another kind of").or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    if kinds.is_empty() {
+        return "other recipients".to_owned();
+    }
+    let counted: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    let total: usize = kinds.values().sum();
+    let noun = if total == 1 {
+        "recipient"
+    } else {
+        "recipients"
+    };
+    format!("{} {noun}", counted.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Recipients, Parsed) {
+        let identity = age::x25519::Identity::generate();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recipients.txt");
+        std::fs::write(&path, identity.to_public().to_string()).unwrap();
+        let recipients = Recipients::read(&path).ok().unwrap();
+        (recipients, vec![Box::new(identity)])
+    }
+
+    fn opened(sealed: &[u8], identities: &Parsed) -> Result<SecretBytes, Fault> {
+        open(Path::new("1.age"), sealed, identities, Path::new("me"))
+    }
+
+    #[test]
+    fn bytes_of_every_length_come_back() {
+        let (recipients, identities) = pair();
+        for length in [0, 1, 100, 65_535, 65_536, 65_537, 10_000_000] {
+            let plain: Vec<u8> = (0..length).map(|index| (index % 253) as u8).collect();
+            let sealed = seal(&recipients, &plain).ok().unwrap();
+            assert!(sealed.capacity() < plain.len() + plain.len() / 1000 + 3000);
+            let back = opened(&sealed, &identities).ok().unwrap();
+            assert!(back.expose() == plain, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_file_cut_at_any_length_or_with_any_byte_changed_is_refused() {
+        let (recipients, identities) = pair();
+        let sealed = seal(&recipients, b"a value that matters").ok().unwrap();
+        for cut in 0..sealed.len() {
+            let fault = opened(&sealed[..cut], &identities).err();
+            assert!(
+                matches!(fault, Some(Fault::Malformed { .. })),
+                "cut at {cut}"
+            );
+        }
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert!(opened(&damaged, &identities).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn the_wrong_identity_is_told_how_many_recipients_there_are() {
+        let (recipients, _) = pair();
+        let (_, stranger) = pair();
+        let sealed = seal(&recipients, b"x").ok().unwrap();
+        let Some(Fault::Denied { reason }) = opened(&sealed, &stranger).err() else {
+            panic!("opened, or another fault");
+        };
+        assert!(reason.contains("1.age cannot be opened with identity file me"));
+        assert!(
+            reason.contains("sealed for 1 age (X25519) recipient;"),
+            "{reason}"
+        );
+    }
+}

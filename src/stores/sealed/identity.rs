@@ -1,0 +1,248 @@
+//! Identities: the keys that open age files.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::secret::{Buffer, SecretBytes};
+use crate::stores::Fault;
+
+/// An identity file holds keys and comments; more than this is something else.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Identities as age takes them.
+pub type Parsed = Vec<Box<dyn age::Identity>>;
+
+/// The content of an identity file, kept out of sight between uses.
+pub struct Identities {
+    path: PathBuf,
+    content: Buffer,
+}
+
+impl Identities {
+    /// Reads and checks an identity file: age's (`AGE-SECRET-KEY-1…` lines and comments) or an
+    /// OpenSSH private key without passphrase. It must be a file that its owner, who is we or root,
+    /// can read alone; one in $CREDENTIALS_DIRECTORY may be readable by its group, as systemd makes
+    /// it.
+    pub fn read(path: &Path) -> Result<Self, Fault> {
+        let content = read_private(path)?;
+        parse(path, content.expose())?;
+        let content = Buffer::new(content.expose()).map_err(|source| unreadable(path, source))?;
+        Ok(Self {
+            path: path.to_owned(),
+            content,
+        })
+    }
+
+    /// Shows the identities to `look`.
+    pub fn with<R>(&self, look: impl FnOnce(&Parsed) -> Result<R, Fault>) -> Result<R, Fault> {
+        let parsed = self.content.with(|bytes| parse(&self.path, bytes))?;
+        look(&parsed)
+    }
+
+    /// The recipients that the identities open files for, as recipients.txt has them.
+    pub fn recipients(&self) -> Result<Vec<String>, Fault> {
+        self.content.with(|bytes| {
+            if is_ssh(bytes) {
+                let recipient = age::ssh::Recipient::try_from(parse_ssh(&self.path, bytes)?);
+                return recipient
+                    .map(|recipient| vec![recipient.to_string()])
+                    .map_err(|_| malformed(&self.path, "its type of key has no recipient"));
+            }
+            let identities = parse_native(&self.path, bytes)?;
+            Ok(identities
+                .iter()
+                .map(|identity| identity.to_public().to_string())
+                .collect())
+        })
+    }
+
+    /// Whether the file still has what was read.
+    pub fn is_current(&self) -> bool {
+        read_private(&self.path).is_ok_and(|content| self.content.same(content.expose()))
+    }
+
+    /// Where they come from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Checks on the open file, so that nobody swaps it in between. Links are followed: what counts is
+/// the file.
+fn read_private(path: &Path) -> Result<SecretBytes, Fault> {
+    let mut file = File::options()
+        .read(true)
+        // A FIFO must not block.
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)
+        .map_err(|source| unreadable(path, source))?;
+    let metadata = file.metadata().map_err(|source| unreadable(path, source))?;
+    if !metadata.is_file() {
+        return Err(malformed(path, "it is not a regular file"));
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(malformed(path, "it is larger than 1 MiB"));
+    }
+    check_access(path, &metadata)?;
+    let mut content = vec![0; metadata.len() as usize];
+    let read = file.read_exact(&mut content);
+    let content = SecretBytes::new(content);
+    read.map_err(|source| unreadable(path, source))?;
+    Ok(content)
+}
+
+fn check_access(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Fault> {
+    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
+    let own = rustix::process::geteuid().as_raw();
+    let shown = path.display();
+    if owner != own && owner != 0 {
+        return Err(Fault::Denied {
+            reason: format!(
+                "identity file {shown} belongs to uid {owner}, who can change it: it must belong \
+                 to uid {own} or root"
+            ),
+        });
+    }
+    let refused = if is_credential(path) { 0o037 } else { 0o077 };
+    if mode & refused != 0 {
+        return Err(Fault::Denied {
+            reason: format!(
+                "identity file {shown} is open to others (mode {mode:04o}): chmod 600 {shown}"
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// systemd gives a unit's credentials as root:root 0440, in a directory that the unit alone sees.
+fn is_credential(path: &Path) -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|directory| path.parent() == Some(Path::new(&directory)))
+}
+
+fn parse(path: &Path, content: &[u8]) -> Result<Parsed, Fault> {
+    if is_ssh(content) {
+        return Ok(vec![Box::new(parse_ssh(path, content)?)]);
+    }
+    let identities = parse_native(path, content)?;
+    Ok(identities
+        .into_iter()
+        .map(|identity| Box::new(identity) as Box<dyn age::Identity>)
+        .collect())
+}
+
+fn is_ssh(content: &[u8]) -> bool {
+    content.starts_with(b"-----BEGIN ")
+}
+
+fn parse_ssh(path: &Path, content: &[u8]) -> Result<age::ssh::Identity, Fault> {
+    match age::ssh::Identity::from_buffer(content, None) {
+        Ok(identity @ age::ssh::Identity::Unencrypted(_)) => Ok(identity),
+        Ok(age::ssh::Identity::Encrypted(_)) => Err(malformed(
+            path,
+            "it is protected by a passphrase, which hushpipe cannot ask for: use an age identity, \
+             or a key without passphrase",
+        )),
+        Ok(age::ssh::Identity::Unsupported(_)) => Err(malformed(
+            path,
+            "its type of SSH key cannot open age files: use ssh-ed25519",
+        )),
+        Err(_) => Err(malformed(path, "it is not a whole OpenSSH private key")),
+    }
+}
+
+fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<age::x25519::Identity>, Fault> {
+    let mut identities = Vec::new();
+    for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let identity = std::str::from_utf8(line)
+            .ok()
+            .and_then(|line| line.parse::<age::x25519::Identity>().ok())
+            .ok_or_else(|| {
+                let reason = format!("line {} is not an AGE-SECRET-KEY-1… identity", index + 1);
+                malformed(path, &reason)
+            })?;
+        identities.push(identity);
+    }
+    if identities.is_empty() {
+        return Err(malformed(
+            path,
+            "there is no identity in it: make one with `hushpipe init` or age-keygen",
+        ));
+    }
+    Ok(identities)
+}
+
+fn malformed(path: &Path, reason: &str) -> Fault {
+    Fault::Malformed {
+        reason: format!("identity file {}: {reason}", path.display()),
+    }
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> Fault {
+    Fault::Unreachable {
+        tried: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn read(content: &[u8], mode: u32) -> Result<Vec<String>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("identity");
+        write(&path, content).unwrap();
+        set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let identities = Identities::read(&path).and_then(|read| read.recipients());
+        identities.map_err(|fault| match fault {
+            Fault::Denied { reason } | Fault::Malformed { reason } => reason,
+            Fault::Unreachable { source, .. } => source.to_string(),
+            _ => "another fault".to_owned(),
+        })
+    }
+
+    #[test]
+    fn comments_and_several_identities_are_read() {
+        let keys = [(); 2].map(|()| age::x25519::Identity::generate());
+        let [one, two] = keys.each_ref().map(|key| {
+            use age::secrecy::ExposeSecret;
+            key.to_string().expose_secret().to_owned()
+        });
+        let file = format!("# created: today\r\n{one}\r\n\n# another\n  {two}");
+        let public = keys.map(|key| key.to_public().to_string());
+        assert_eq!(read(file.as_bytes(), 0o600).unwrap(), public);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_quoting_the_file() {
+        let error = read(b"# only a comment\n", 0o600).unwrap_err();
+        assert!(error.contains("no identity in it"), "{error}");
+        let error = read(b"\nAGE-SECRET-KEY-1QQQ\n", 0o400).unwrap_err();
+        assert!(
+            error.contains("line 2") && !error.contains("QQQ"),
+            "{error}"
+        );
+        let error = read(b"\xff\xfe", 0o600).unwrap_err();
+        assert!(error.contains("line 1"), "{error}");
+        let error = read(b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", 0o600).unwrap_err();
+        assert!(error.contains("not a whole OpenSSH"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            let error = read(b"", mode).unwrap_err();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
+    }
+}

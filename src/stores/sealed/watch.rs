@@ -1,0 +1,122 @@
+//! Tells when a secret's current version may be another one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::versions::{CURRENT, version_of};
+use crate::model::StoreName;
+use crate::stores::{Fault, Local, StoreError, Watch};
+use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
+
+/// Watches the directories of some secrets.
+pub struct SealedWatch {
+    store: StoreName,
+    notifier: Notifier,
+    /// The secrets' directories.
+    wanted: Vec<PathBuf>,
+    /// What is watched: a secret's directory, or the nearest one above it that is there.
+    watched: BTreeMap<WatchId, PathBuf>,
+}
+
+impl SealedWatch {
+    /// Starts to watch. A directory that is not there is no fault: it may come.
+    pub fn start(store: StoreName, wanted: Vec<PathBuf>) -> Result<Self, StoreError> {
+        let notifier =
+            Notifier::new().map_err(|error| fault(&store, Path::new("inotify"), error))?;
+        let mut watch = Self {
+            store,
+            notifier,
+            wanted,
+            watched: BTreeMap::new(),
+        };
+        watch.arm()?;
+        Ok(watch)
+    }
+
+    /// Watches each directory, or where it would come. What is watched already stays.
+    fn arm(&mut self) -> Result<(), StoreError> {
+        let mask = WatchMask::CREATE
+            | WatchMask::MOVED_TO
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::DELETE
+            | WatchMask::MOVE_SELF
+            | WatchMask::ONLYDIR;
+        self.watched.clear();
+        for wanted in &self.wanted {
+            let (id, place) = loop {
+                if let Some(found) = nearest(&self.notifier, wanted, mask)
+                    .map_err(|error| fault(&self.store, wanted, error))?
+                {
+                    break found;
+                }
+            };
+            self.watched.insert(id, place);
+        }
+        Ok(())
+    }
+
+    /// Whether an event can mean another current version.
+    fn matters(&self, event: &Event) -> bool {
+        if event.is_overflow() || event.mask.contains(EventMask::IGNORED) {
+            return true;
+        }
+        let Some(place) = self.watched.get(&event.id) else {
+            return false;
+        };
+        if !self.wanted.contains(place) || event.mask.contains(EventMask::MOVE_SELF) {
+            return true;
+        }
+        let name = event.name.as_deref().and_then(|name| name.to_str());
+        name.is_some_and(|name| {
+            // Without a link the highest version is the current one.
+            name == CURRENT || version_of(name).is_some() && !place.join(CURRENT).is_symlink()
+        })
+    }
+}
+
+/// Watches `wanted`, or the nearest directory above it that is there. `None`: it came while we
+/// looked, look again.
+fn nearest(
+    notifier: &Notifier,
+    wanted: &Path,
+    mask: WatchMask,
+) -> io::Result<Option<(WatchId, PathBuf)>> {
+    let mut missing: Option<&Path> = None;
+    for place in wanted.ancestors() {
+        match notifier.add(place, mask) {
+            Ok(_) if missing.is_some_and(Path::exists) => return Ok(None),
+            Ok(id) => return Ok(Some((id, place.to_owned()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing = Some(place),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+impl Watch for SealedWatch {
+    fn changed(&mut self) -> Local<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            loop {
+                let events = self.notifier.next().await;
+                let place = Path::new("inotify");
+                let events = events.map_err(|error| fault(&self.store, place, error))?;
+                if events.iter().any(|event| self.matters(event)) {
+                    self.arm()?;
+                    return Ok(());
+                }
+            }
+        })
+    }
+}
+
+fn fault(store: &StoreName, tried: &Path, source: io::Error) -> StoreError {
+    StoreError {
+        store: store.clone(),
+        asked: None,
+        fault: Fault::Unreachable {
+            tried: tried.to_owned(),
+            source,
+        },
+    }
+}
