@@ -32,6 +32,8 @@ pub struct Plan {
     pub run: RunSpec,
     /// What a new generation does.
     pub on_rotate: OnRotate,
+    /// What is odd in the manifest, but no fault: `FILE:LINE:COLUMN: text`.
+    pub warnings: Vec<String>,
 }
 
 /// `mode:`

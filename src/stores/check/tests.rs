@@ -109,6 +109,7 @@ fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
             action: RotateAction::Nothing,
             settle: Duration::ZERO,
         },
+        warnings: Vec::new(),
     }
 }
 
