@@ -1,0 +1,407 @@
+//! From nodes to typed records. One table a record drives both the decoding and the JSON Schema.
+
+use std::ops::Range;
+use std::path::Path;
+
+use granit_parser::ScalarStyle;
+use serde_json::{Map, Value, json};
+
+use super::fault::{Fault, Span, nearest, quote};
+use super::interpolate::{Wrong, WrongKind, interpolate};
+use super::locate::Written;
+use super::tree::{Data, Entry, Node};
+
+/// A type that a manifest can hold.
+pub trait Decode: Sized {
+    /// What it is, for messages: `a duration such as 30s`.
+    const WANTED: &'static str;
+
+    /// Reads it. `None`: faults were added.
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self>;
+
+    /// Its JSON Schema.
+    fn schema() -> Value;
+}
+
+/// A key of a record: absent, faulty, or with a value.
+#[derive(Clone, Debug)]
+pub struct Field<T> {
+    /// Where the key stands; `None` if it is not there.
+    pub key: Option<Span>,
+    /// Where the value stands.
+    pub span: Span,
+    /// What was given, or the default. `None` also where a fault was told.
+    pub value: Option<T>,
+}
+
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self {
+            key: None,
+            span: Span::default(),
+            value: None,
+        }
+    }
+}
+
+impl<T> Field<T> {
+    /// Whether the manifest has the key.
+    pub const fn is_present(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The value, where it was read.
+    pub const fn get(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+}
+
+/// One key of a record.
+pub struct FieldShape {
+    /// As it is written.
+    pub key: &'static str,
+    /// What it means.
+    pub doc: &'static [&'static str],
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it is when it is not there, as it would be written.
+    pub default: Option<&'static str>,
+    /// Its type's schema.
+    pub schema: fn() -> Value,
+}
+
+/// The table of a record.
+pub struct Shape {
+    /// What it means.
+    pub doc: &'static [&'static str],
+    /// Its keys.
+    pub fields: &'static [FieldShape],
+    /// Keys that a later version has, and what for.
+    pub later: &'static [(&'static str, &'static str)],
+}
+
+/// What decoding needs, and the faults that it found.
+pub struct Decoder<'a> {
+    /// All faults so far.
+    pub faults: Vec<Fault>,
+    /// The manifest's text.
+    pub source: &'a str,
+    /// The manifest's directory.
+    pub base: &'a Path,
+    /// hushpipe's environment.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The key whose value is being read.
+    pub within: Span,
+}
+
+impl Decoder<'_> {
+    /// Adds a fault.
+    pub fn fault(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.faults.push(Fault::new(span, message, help));
+    }
+
+    /// Adds a fault: another kind of value is wanted.
+    pub fn unexpected(&mut self, node: &Node<'_>, wanted: &str) {
+        if node.is_null() {
+            let message = format!("there is no value here, and it must be {wanted}");
+            // An empty value has no place of its own: its key is what the reader looks for.
+            let empty = node.span.start == node.span.end;
+            let span = if empty { self.within } else { node.span };
+            self.fault(span, message, "give a value, or remove the key");
+        } else {
+            let message = format!("this is {}, and must be {wanted}", node.kind());
+            self.fault(node.span, message, format!("write {wanted}"));
+        }
+    }
+
+    /// The entries of a mapping.
+    pub fn mapping<'n, 'a>(&mut self, node: &'n Node<'a>, wanted: &str) -> Option<&'n [Entry<'a>]> {
+        if let Data::Mapping(entries) = &node.data {
+            return Some(entries);
+        }
+        self.unexpected(node, wanted);
+        None
+    }
+
+    /// Reads the value of a key.
+    pub fn field<T: Decode>(&mut self, entry: &Entry<'_>) -> Field<T> {
+        let outer = std::mem::replace(&mut self.within, entry.key_span);
+        let value = T::decode(&entry.value, self);
+        self.within = outer;
+        Field {
+            key: Some(entry.key_span),
+            span: entry.value.span,
+            value,
+        }
+    }
+
+    /// A key that is not there: its default, or a fault.
+    pub fn absent<T: Decode>(&mut self, field: &mut Field<T>, shape: &FieldShape, owner: Span) {
+        if field.is_present() {
+            return;
+        }
+        if let Some(default) = shape.default {
+            field.value = T::decode(&Node::made(default), self);
+        } else if shape.required {
+            let message = format!("the key {} is missing", quote(shape.key));
+            let help = format!("add `{}:` {}", shape.key, T::WANTED);
+            self.fault(owner, message, help);
+        }
+    }
+
+    /// A key that the record does not have.
+    pub fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
+        let key = entry.key.as_ref();
+        if let Some((_, what)) = shape.later.iter().find(|(later, _)| *later == key) {
+            let message = format!("{} is not in this version: {what}", quote(key));
+            let help = "remove it; `hushpipe schema` lists what this version has";
+            return self.fault(entry.key_span, message, help);
+        }
+        let known = || shape.fields.iter().map(|field| field.key);
+        let help = match nearest(key, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        self.fault(entry.key_span, format!("unknown key {}", quote(key)), help);
+    }
+
+    /// The text of a scalar as it is written: not null, variables not put in.
+    pub fn raw_text<'n>(&mut self, node: &'n Node<'_>, wanted: &str) -> Option<&'n str> {
+        match &node.data {
+            Data::Scalar { text, .. } if !node.is_null() => Some(text),
+            _ => {
+                self.unexpected(node, wanted);
+                None
+            }
+        }
+    }
+
+    /// The text of a scalar, variables put in.
+    pub fn text(&mut self, node: &Node<'_>, wanted: &str) -> Option<String> {
+        let raw = self.raw_text(node, wanted)?;
+        let text = match interpolate(raw, self.environment) {
+            Ok(text) => text.into_owned(),
+            Err(wrong) => {
+                for fault in wrong {
+                    self.variable(node, &fault);
+                }
+                return None;
+            }
+        };
+        if text.contains('\0') {
+            self.fault(node.span, "a NUL character cannot stand here", "remove it");
+            return None;
+        }
+        Some(text)
+    }
+
+    fn variable(&mut self, node: &Node<'_>, wrong: &Wrong) {
+        let span = self.locate(node, wrong.range.clone());
+        let (message, help) = match &wrong.kind {
+            WrongKind::Unclosed => (
+                "`${` without `}`".to_owned(),
+                "close it, or write `$${` for a plain `${`".to_owned(),
+            ),
+            WrongKind::Name(name) => (
+                format!("{} is no name of a variable", quote(name)),
+                "write ${NAME} or ${NAME:-default}, and `$${` for a plain `${`".to_owned(),
+            ),
+            WrongKind::Unset(name) => (
+                format!("the variable {name} is not set"),
+                format!("set it for hushpipe, or write ${{{name}:-default}}"),
+            ),
+        };
+        self.fault(span, message, help);
+    }
+
+    /// Where some bytes of a scalar's text stand in the manifest.
+    pub fn locate(&self, node: &Node<'_>, range: Range<usize>) -> Span {
+        // Nobody reads that many faults: their exact places are not looked for.
+        if self.faults.len() > 200 {
+            return node.span;
+        }
+        Written::of(node).map_or(node.span, |written| written.locate(self.source, range))
+    }
+
+    /// A plain scalar that is given to a parser of ours; its message becomes the fault's.
+    pub fn parsed<T, E: std::fmt::Display>(
+        &mut self,
+        node: &Node<'_>,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(node, wanted)?;
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let raw = self.raw_text(node, wanted)?;
+                let message = if raw == text {
+                    format!("{} cannot stand here: {error}", quote(raw))
+                } else {
+                    format!("with its variables, {} is not {wanted}", quote(raw))
+                };
+                self.fault(node.span, message, format!("write {wanted}"));
+                None
+            }
+        }
+    }
+}
+
+/// Text for a message: as it is written, so that what came from the environment is not shown.
+pub fn shown(node: &Node<'_>, text: &str) -> String {
+    match &node.data {
+        Data::Scalar { text: raw, .. } if raw != text => quote(raw),
+        _ => quote(text),
+    }
+}
+
+impl Node<'_> {
+    /// Whether it is a scalar without quotes.
+    pub fn is_plain(&self) -> bool {
+        matches!(&self.data, Data::Scalar { style, .. } if *style == ScalarStyle::Plain)
+    }
+}
+
+impl Shape {
+    /// The JSON Schema of the record.
+    pub fn schema(&self) -> Value {
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for field in self.fields {
+            let mut schema = (field.schema)();
+            if let Value::Object(object) = &mut schema {
+                object.insert("description".to_owned(), sentence(field.doc).into());
+                if let Some(default) = field.default {
+                    let value = serde_json::from_str(default).unwrap_or_else(|_| default.into());
+                    object.insert("default".to_owned(), value);
+                }
+            }
+            properties.insert(field.key.to_owned(), schema);
+            if field.required {
+                required.push(field.key);
+            }
+        }
+        json!({
+            "type": "object",
+            "description": sentence(self.doc),
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        })
+    }
+}
+
+fn sentence(lines: &[&str]) -> String {
+    let trimmed: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
+    trimmed.join(" ")
+}
+
+/// A schema, or text in which a variable stands.
+pub fn or_variable(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }] })
+}
+
+/// Declares a record: a struct of [`Field`]s, its decoding and its schema.
+macro_rules! record {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident ($wanted:literal) {
+            $(
+                $(#[doc = $field_doc:literal])+
+                $need:ident $field:ident $key:literal : $type:ty $(= $default:literal)?;
+            )*
+        }
+        later { $($later:literal : $why:literal),* $(,)? }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Default)]
+        pub struct $name {
+            /// Where it stands. Every record knows, though not every check asks.
+            #[allow(dead_code)]
+            pub at: $crate::manifest::fault::Span,
+            $(
+                $(#[doc = $field_doc])+
+                #[allow(dead_code)]
+                pub $field: $crate::manifest::decode::Field<$type>,
+            )*
+        }
+
+        impl $name {
+            /// The table.
+            pub const SHAPE: $crate::manifest::decode::Shape = $crate::manifest::decode::Shape {
+                doc: &[$($doc),+],
+                fields: &[$($crate::manifest::decode::FieldShape {
+                    key: $key,
+                    doc: &[$($field_doc),+],
+                    required: record!(@required $need),
+                    default: record!(@default $($default)?),
+                    schema: <$type as $crate::manifest::decode::Decode>::schema,
+                }),*],
+                later: &[$(($later, $why)),*],
+            };
+        }
+
+        impl $crate::manifest::decode::Decode for $name {
+            const WANTED: &'static str = $wanted;
+
+            fn decode(
+                node: &$crate::manifest::tree::Node<'_>,
+                to: &mut $crate::manifest::decode::Decoder<'_>,
+            ) -> Option<Self> {
+                let owner = to.owner_of(node);
+                let entries = to.mapping(node, $wanted)?;
+                let mut record = Self { at: owner, ..Self::default() };
+                for entry in entries {
+                    match entry.key.as_ref() {
+                        $($key => record.$field = to.field(entry),)*
+                        _ => to.unknown_key(entry, &Self::SHAPE),
+                    }
+                }
+                let mut shapes = Self::SHAPE.fields.iter();
+                $(
+                    if let Some(shape) = shapes.next() {
+                        to.absent(&mut record.$field, shape, owner);
+                    }
+                )*
+                Some(record)
+            }
+
+            fn schema() -> serde_json::Value {
+                Self::SHAPE.schema()
+            }
+        }
+    };
+    (@required required) => { true };
+    (@required optional) => { false };
+    (@default) => { None };
+    (@default $default:literal) => { Some($default) };
+}
+
+/// Declares words that stand for values of a type of the model.
+macro_rules! choice {
+    ($type:ty, $wanted:literal, { $($word:literal => $value:expr),+ $(,)? }
+        later { $($later:literal : $why:literal),* $(,)? }) => {
+        impl $crate::manifest::decode::Decode for $type {
+            const WANTED: &'static str = $wanted;
+
+            fn decode(
+                node: &$crate::manifest::tree::Node<'_>,
+                to: &mut $crate::manifest::decode::Decoder<'_>,
+            ) -> Option<Self> {
+                match to.text(node, $wanted)?.as_str() {
+                    $($word => Some($value),)+
+                    text => {
+                        to.not_a_choice(node, text, &[$($word),+], &[$(($later, $why)),*]);
+                        None
+                    }
+                }
+            }
+
+            fn schema() -> serde_json::Value {
+                $crate::manifest::decode::or_variable(&serde_json::json!({ "enum": [$($word),+] }))
+            }
+        }
+    };
+}
+
+pub(super) use {choice, record};

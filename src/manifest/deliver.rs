@@ -1,0 +1,273 @@
+//! Deliveries: what each carries, and that no two are in each other's way.
+
+use std::path::{Path, PathBuf};
+
+use super::build::{Builder, Known};
+use super::decode::Field;
+use super::fault::{Fault, Span};
+use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
+use super::template;
+use super::values::{Content, ProgramPath, Word};
+use crate::model::{
+    Channel, Delivery, DeliveryKind, FdKind, FileMode, FileSpec, Isolation, Mode, OwnerSpec,
+    SecretRef,
+};
+
+/// The kernel's highest file descriptor (`fs.nr_open`) as it is by default.
+const HIGHEST_FD: u64 = 1_048_575;
+
+/// What deliveries take for themselves.
+#[derive(Default)]
+struct Taken {
+    fds: Vec<(i32, Span)>,
+    paths: Vec<(PathBuf, Span)>,
+    stdin: Option<Span>,
+}
+
+impl Builder<'_> {
+    /// All deliveries, in order.
+    pub fn deliveries(&mut self, manifest: &Manifest, known: &Known, mode: Mode) -> Vec<Delivery> {
+        let mut taken = Taken::default();
+        let mut deliveries = Vec::new();
+        for item in manifest.deliver.get().map_or(&[][..], |list| &list.0) {
+            let Some(deliver) = item.get() else { continue };
+            let (at, secret, content) = parts(deliver);
+            let channel = self.channel(at, secret, content, known);
+            let kind = self.kind(deliver, &mut taken);
+            self.fits_mode(manifest, deliver, mode);
+            if let (Some(kind), Some(channel)) = (kind, channel) {
+                let at = self.place(at);
+                deliveries.push(Delivery { at, kind, channel });
+            }
+        }
+        self.separate_paths(&taken.paths);
+        deliveries
+    }
+
+    fn channel(
+        &mut self,
+        at: Span,
+        secret: &Field<SecretRef>,
+        content: &Field<Content>,
+        known: &Known,
+    ) -> Option<Channel> {
+        if let Some(reference) = secret.get() {
+            self.reference(reference, secret.span, known);
+        }
+        if let Some(content) = content.get() {
+            self.template(content, known);
+        }
+        match (secret.key, content.key) {
+            (Some(_), None) => secret.get().cloned().map(Channel::Secret),
+            (None, Some(_)) => content
+                .get()
+                .map(|content| Channel::Template(content.text.clone())),
+            (Some(first), Some(second)) => {
+                let message = "one delivery cannot have both `secret` and `content`";
+                let help =
+                    "keep `secret: NAME` for the value as it is, or `content` for a template";
+                let fault = Fault::new(second.max(first), message, help);
+                self.faults
+                    .push(fault.related(first.min(second), "this as well"));
+                None
+            }
+            (None, None) => {
+                let help = "add `secret: NAME`, or `content:` with a template";
+                self.fault(at, "this delivery does not say what is in it", help);
+                None
+            }
+        }
+    }
+
+    fn template(&mut self, content: &Content, known: &Known) {
+        for (name, span) in template::names(content, self.source, &mut self.faults) {
+            match SecretRef::parse(&name) {
+                Ok(reference) => self.reference(&reference, span, known),
+                Err(error) => {
+                    let help = "a template's names are those under `secrets`";
+                    self.fault(span, format!("`{name}` is no secret: {error}"), help);
+                }
+            }
+        }
+    }
+
+    fn kind(&mut self, deliver: &Deliver, taken: &mut Taken) -> Option<DeliveryKind> {
+        match deliver {
+            Deliver::File(file) => self.file(file, taken).map(DeliveryKind::File),
+            Deliver::Fifo(fifo) => self.fifo(fifo, taken),
+            Deliver::Fd(fd) => self.fd(fd, taken),
+            Deliver::Stdin(stdin) => {
+                if !*stdin.stdin.get()? {
+                    let help = "write `stdin: true`, or remove the delivery";
+                    self.fault(stdin.stdin.span, "`stdin: false` delivers nothing", help);
+                    return None;
+                }
+                let span = stdin.stdin.key?;
+                self.stdin(span, taken);
+                Some(DeliveryKind::Stdin)
+            }
+        }
+    }
+
+    fn stdin(&mut self, span: Span, taken: &mut Taken) {
+        if let Some(first) = taken.stdin {
+            let help = "a program has one standard input: put both into one `content`";
+            let fault = Fault::new(span, "two deliveries to standard input", help);
+            self.faults.push(fault.related(first, "first here"));
+        }
+        taken.stdin.get_or_insert(span);
+    }
+
+    fn file(&mut self, file: &FileDelivery, taken: &mut Taken) -> Option<FileSpec> {
+        self.path(&file.path, &file.mode, (&file.owner, &file.group), taken)
+    }
+
+    fn fifo(&mut self, fifo: &FifoDelivery, taken: &mut Taken) -> Option<DeliveryKind> {
+        if fifo.max_reads.get() == Some(&0) {
+            let help = "write 1 or more, or remove it";
+            self.fault(
+                fifo.max_reads.span,
+                "a fifo that is never read has no use",
+                help,
+            );
+        }
+        let file = self.path(&fifo.path, &fifo.mode, (&fifo.owner, &fifo.group), taken)?;
+        let max_reads = fifo.max_reads.get().copied();
+        Some(DeliveryKind::Fifo { file, max_reads })
+    }
+
+    fn path(
+        &mut self,
+        path: &Field<ProgramPath>,
+        mode: &Field<FileMode>,
+        (user, group): (&Field<Word>, &Field<Word>),
+        taken: &mut Taken,
+    ) -> Option<FileSpec> {
+        let target = path.get()?.0.clone();
+        self.path_fits(&target, path.span);
+        if let Some((_, first)) = taken.paths.iter().find(|(other, _)| *other == target) {
+            let message = "two deliveries to one path";
+            let fault = Fault::new(path.span, message, "give one of them another path");
+            self.faults.push(fault.related(*first, "first here"));
+        } else {
+            taken.paths.push((target.clone(), path.span));
+        }
+        let word = |field: &Field<Word>| field.get().map(|word| word.0.clone());
+        Some(FileSpec {
+            path: target,
+            mode: *mode.get()?,
+            owner: OwnerSpec {
+                user: word(user),
+                group: word(group),
+            },
+        })
+    }
+
+    /// hushpipe needs a directory of its own, and names that start with `..` for itself.
+    fn path_fits(&mut self, path: &Path, span: Span) {
+        if path.parent().is_none_or(|parent| parent == Path::new("/")) {
+            let message = "a delivered file cannot stand directly in the root directory";
+            let help = "give it a directory of its own, such as /run/secrets/NAME";
+            return self.fault(span, message, help);
+        }
+        let own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"..");
+        if path.file_name().is_some_and(own) {
+            let message = "names that start with `..` are hushpipe's own";
+            self.fault(span, message, "give the file another name");
+        }
+    }
+
+    /// A file cannot be a directory of another one.
+    fn separate_paths(&mut self, paths: &[(PathBuf, Span)]) {
+        let mut sorted: Vec<&(PathBuf, Span)> = paths.iter().collect();
+        sorted.sort();
+        // In this order, what lies below a path follows it without a gap.
+        for (index, (path, first)) in sorted.iter().enumerate() {
+            for (_, span) in sorted[index + 1..]
+                .iter()
+                .take_while(|(other, _)| other.starts_with(path))
+            {
+                let message = "this path lies below another one, which is a file itself";
+                let fault = Fault::new(*span, message, "give one of them another path");
+                self.faults.push(fault.related(*first, "the file"));
+            }
+        }
+    }
+
+    fn fd(&mut self, fd: &FdDelivery, taken: &mut Taken) -> Option<DeliveryKind> {
+        let number = *fd.number.get()?;
+        let span = fd.number.span;
+        if let Some(message) = standard_fd(number) {
+            let help = if number == 0 {
+                "use `stdin: true`"
+            } else {
+                "use a number from 3 on"
+            };
+            self.fault(span, message, help);
+            return None;
+        }
+        if number > HIGHEST_FD {
+            let message = format!("{number} is beyond {HIGHEST_FD}, the highest that Linux has");
+            self.fault(span, message, "use a small number from 3 on");
+            return None;
+        }
+        let number = i32::try_from(number).ok()?;
+        if let Some((_, first)) = taken.fds.iter().find(|(other, _)| *other == number) {
+            let message = format!("two deliveries to file descriptor {number}");
+            let fault = Fault::new(span, message, "give one of them another number");
+            self.faults.push(fault.related(*first, "first here"));
+        } else {
+            taken.fds.push((number, span));
+        }
+        let kind: FdKind = *fd.kind.get()?;
+        Some(DeliveryKind::Fd { number, kind })
+    }
+
+    fn fits_mode(&mut self, manifest: &Manifest, deliver: &Deliver, mode: Mode) {
+        if mode != Mode::Exec {
+            return;
+        }
+        match deliver {
+            Deliver::Fifo(fifo) => {
+                let span = fifo.path.key.unwrap_or(fifo.at);
+                self.not_in_exec(span, "a fifo", "no process stays behind that could fill it");
+            }
+            Deliver::File(_) if manifest.isolation.get() == Some(&Isolation::Shared) => {
+                let span = manifest.isolation.span;
+                let why = "no process stays behind that could remove the files";
+                self.not_in_exec(span, "files with `isolation: shared`", why);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn standard_fd(number: u64) -> Option<&'static str> {
+    match number {
+        0 => Some("file descriptor 0 is standard input, which has a delivery of its own"),
+        1 => Some("file descriptor 1 is the program's standard output"),
+        2 => Some("file descriptor 2 is the program's standard error"),
+        _ => None,
+    }
+}
+
+fn parts(deliver: &Deliver) -> (Span, &Field<SecretRef>, &Field<Content>) {
+    match deliver {
+        Deliver::File(file) => (
+            file.path.key.unwrap_or(file.at),
+            &file.secret,
+            &file.content,
+        ),
+        Deliver::Fifo(fifo) => (
+            fifo.path.key.unwrap_or(fifo.at),
+            &fifo.secret,
+            &fifo.content,
+        ),
+        Deliver::Fd(fd) => (fd.number.key.unwrap_or(fd.at), &fd.secret, &fd.content),
+        Deliver::Stdin(stdin) => (
+            stdin.stdin.key.unwrap_or(stdin.at),
+            &stdin.secret,
+            &stdin.content,
+        ),
+    }
+}

@@ -1,0 +1,347 @@
+//! Faults of a manifest, each at its place, and how they are shown.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use crate::model::{Exit, Place};
+
+/// A range of bytes of the manifest's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// The byte after the last one.
+    pub end: usize,
+}
+
+impl Span {
+    /// One character wide, at a byte; the renderer widens it to the character.
+    pub const fn at(start: usize) -> Self {
+        Self { start, end: start }
+    }
+
+    /// Line and column of its start.
+    pub fn place(self, source: &str) -> Place {
+        let before = source.get(..self.start).unwrap_or(source);
+        let line_start = memchr::memrchr(b'\n', before.as_bytes()).map_or(0, |index| index + 1);
+        Place {
+            line: memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// One thing that is wrong with a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub span: Span,
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+    /// Another place that has to do with it, and what stands there.
+    pub related: Option<(Span, &'static str)>,
+}
+
+impl Fault {
+    /// A fault at a place, with what to do.
+    pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            help: help.into(),
+            related: None,
+        }
+    }
+
+    /// The same with another place.
+    #[must_use]
+    pub fn related(mut self, span: Span, label: &'static str) -> Self {
+        self.related = Some((span, label));
+        self
+    }
+}
+
+/// Faults are shown up to this many; the rest is counted.
+const SHOWN: usize = 50;
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub struct ManifestError {
+    name: PathBuf,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// It could not be found or read.
+    Unreadable {
+        exit: Exit,
+        message: String,
+        help: String,
+        source: Option<std::io::Error>,
+    },
+    /// It was read and is wrong.
+    Wrong { source: String, faults: Vec<Fault> },
+}
+
+impl ManifestError {
+    /// There is no text to show.
+    pub(super) fn unreadable(
+        name: &Path,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        source: Option<std::io::Error>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            cause: Cause::Unreadable {
+                exit: Exit::NoManifest,
+                message: message.into(),
+                help: help.into(),
+                source,
+            },
+        }
+    }
+
+    /// It can be read, but is no manifest.
+    pub(super) fn refused(name: &Path, message: impl Into<String>, help: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            cause: Cause::Unreadable {
+                exit: Exit::Manifest,
+                message: message.into(),
+                help: help.to_owned(),
+                source: None,
+            },
+        }
+    }
+
+    /// The text has faults: shown in its order, each once.
+    pub(super) fn wrong(name: &Path, source: &str, mut faults: Vec<Fault>) -> Self {
+        faults.sort_by_key(|fault| fault.span.start);
+        let mut seen: Vec<Fault> = Vec::with_capacity(faults.len().min(SHOWN));
+        for fault in faults {
+            let same_place = seen
+                .iter()
+                .rev()
+                .take_while(|other| other.span == fault.span);
+            if !same_place.into_iter().any(|other| *other == fault) {
+                seen.push(fault);
+            }
+        }
+        Self {
+            name: name.to_owned(),
+            cause: Cause::Wrong {
+                source: source.to_owned(),
+                faults: seen,
+            },
+        }
+    }
+
+    /// hushpipe's exit code for it.
+    pub const fn exit(&self) -> Exit {
+        match self.cause {
+            Cause::Unreadable { exit, .. } => exit,
+            Cause::Wrong { .. } => Exit::Manifest,
+        }
+    }
+
+    /// Every fault, without its excerpt: for messages that are not for a terminal.
+    pub fn faults(&self) -> Vec<(Place, &str)> {
+        match &self.cause {
+            Cause::Unreadable { .. } => Vec::new(),
+            Cause::Wrong { source, faults } => faults
+                .iter()
+                .map(|fault| (fault.span.place(source), fault.message.as_str()))
+                .collect(),
+        }
+    }
+
+    /// For a terminal: each fault with `file:line:column`, the line, a caret and what to do. Ends
+    /// without a line break.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        match &self.cause {
+            Cause::Unreadable { help, source, .. } => {
+                let mut message = self.to_string();
+                if let Some(source) = source {
+                    message.push_str(": ");
+                    message.push_str(&source.to_string());
+                }
+                let group = title(&message)
+                    .element(Level::HELP.message(annotate_snippets::normalize_untrusted_str(help)));
+                renderer.render(&[group])
+            }
+            Cause::Wrong { source, faults } => self.render_faults(&renderer, source, faults),
+        }
+    }
+
+    fn render_faults(&self, renderer: &Renderer, source: &str, faults: &[Fault]) -> String {
+        let mut blocks: Vec<String> = faults
+            .iter()
+            .take(SHOWN)
+            .map(|fault| renderer.render(&[self.group(source, fault)]))
+            .collect();
+        if faults.len() > 1 {
+            let more = match faults.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!(", the last {more} not shown"),
+            };
+            let text = format!("{} has {} faults{more}", self.shown_name(), faults.len());
+            blocks.push(
+                renderer.render(&[Group::with_title(
+                    Level::ERROR
+                        .with_name("hushpipe: error")
+                        .primary_title(text),
+                )]),
+            );
+        }
+        blocks.join("\n\n")
+    }
+
+    fn shown_name(&self) -> String {
+        shown_name(&self.name)
+    }
+
+    fn group<'a>(&self, source: &'a str, fault: &'a Fault) -> Group<'a> {
+        let excerpt = Excerpt::around(source, fault);
+        let path = self.shown_name();
+        let group = title(&fault.message);
+        let group = if excerpt.text.is_empty() {
+            let place = fault.span.place(source);
+            let origin = Origin::path(path)
+                .line(place.line)
+                .char_column(place.column);
+            group.element(origin)
+        } else {
+            let snippet = Snippet::source(excerpt.text)
+                .line_start(excerpt.line)
+                .path(path)
+                .annotations(excerpt.annotations(fault));
+            group.element(snippet)
+        };
+        let help = annotate_snippets::normalize_untrusted_str(&fault.help);
+        group.element(Level::HELP.message(help))
+    }
+}
+
+fn title<'a>(message: &str) -> Group<'a> {
+    Group::with_title(
+        Level::ERROR
+            .with_name("hushpipe: error")
+            .primary_title(message.to_owned()),
+    )
+}
+
+/// The name of a manifest in messages.
+pub(super) fn shown_name(name: &Path) -> String {
+    if name == Path::new("-") {
+        "<stdin>".to_owned()
+    } else {
+        name.display().to_string()
+    }
+}
+
+/// The lines that a fault speaks of: the renderer is not given a whole file for one of them.
+struct Excerpt<'a> {
+    text: &'a str,
+    start: usize,
+    line: usize,
+}
+
+impl<'a> Excerpt<'a> {
+    fn around(source: &'a str, fault: &Fault) -> Self {
+        let related = fault.related.map_or(fault.span, |(span, _)| span);
+        let first = related.start.min(fault.span.start).min(source.len());
+        let last = related.start.max(fault.span.start).min(source.len());
+        let bytes = source.as_bytes();
+        let start = memchr::memrchr(b'\n', &bytes[..first]).map_or(0, |index| index + 1);
+        let end = memchr::memchr(b'\n', &bytes[last..]).map_or(source.len(), |index| last + index);
+        Self {
+            text: &source[start..end],
+            start,
+            line: memchr::memchr_iter(b'\n', &bytes[..start]).count() + 1,
+        }
+    }
+
+    fn annotations(&self, fault: &'a Fault) -> Vec<Annotation<'a>> {
+        let mut all = vec![AnnotationKind::Primary.span(self.range(fault.span))];
+        if let Some((span, label)) = fault.related {
+            all.push(AnnotationKind::Context.span(self.range(span)).label(label));
+        }
+        all
+    }
+
+    /// Within the excerpt, within one line, at least one character wide.
+    fn range(&self, span: Span) -> Range<usize> {
+        let start = span.start.saturating_sub(self.start).min(self.text.len());
+        let line_end = memchr::memchr(b'\n', &self.text.as_bytes()[start..])
+            .map_or(self.text.len(), |index| start + index);
+        let wide = self.text[start..].chars().next().map_or(0, char::len_utf8);
+        let end = span.end.saturating_sub(self.start);
+        start..end.max(start + wide).min(line_end.max(start))
+    }
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Unreadable { message, .. } => f.write_str(message),
+            Cause::Wrong { faults, .. } => {
+                let faults = faults.len();
+                let plural = if faults == 1 { "fault" } else { "faults" };
+                write!(f, "{} has {faults} {plural}", self.shown_name())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Unreadable {
+                source: Some(source),
+                ..
+            } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Text of a manifest for a message: in backquotes, without control characters, not too long.
+pub(super) fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(70) + 2);
+    out.push('`');
+    for (index, c) in text.chars().enumerate() {
+        if index == 60 {
+            out.push('…');
+            break;
+        }
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('`');
+    out
+}
+
+/// The known word that is most like another, if any is like enough.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let reach = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= reach)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,256 @@
+//! The program, its signals and limits, and what a rotation does.
+
+use std::collections::BTreeMap;
+
+use super::build::Builder;
+use super::fault::{Fault, Span, nearest, quote};
+use super::records::{Env, Inherit, Manifest, OnRotation, Rewritten, Run, Signals, StopRecord};
+use super::values::{EnvName, ForwardTo, List, RotateDo, Word};
+use crate::model::{
+    EnvInherit, EnvSpec, Forward, Leftovers, Mode, OnRotate, Rewrite, RotateAction, RunSpec,
+    Signal, Stop,
+};
+
+/// The resources of setrlimit(2), as systemd and ulimit name them.
+const RLIMITS: [&str; 16] = [
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
+impl Builder<'_> {
+    /// The program.
+    pub fn run(&mut self, manifest: &Manifest, mode: Mode) -> Option<RunSpec> {
+        let empty = Run::default();
+        let run = manifest.run.get().unwrap_or(&empty);
+        let command = self.command(manifest, run);
+        let env = run
+            .env
+            .get()
+            .map_or_else(EnvSpec::default, |env| self.env(env));
+        let stop = self.stop(run.stop.get());
+        let forward = run
+            .signals
+            .get()
+            .map_or_else(Forward::default, |signals| self.forward(signals));
+        let rlimits = self.rlimits(run);
+        if mode == Mode::Exec {
+            for (key, what) in [(run.stop.key, "run.stop"), (run.signals.key, "run.signals")] {
+                if let Some(span) = key {
+                    let why = "has no effect in mode exec: no process stays behind to see signals";
+                    self.warn(span, &format!("{what} {why}"));
+                }
+            }
+        }
+        let word = |word: Option<&Word>| word.map(|word| word.0.clone());
+        Some(RunSpec {
+            command: command?,
+            user: word(run.user.get()),
+            group: word(run.group.get()),
+            supplementary_groups: run.groups.get().map(words),
+            cwd: run.cwd.get().map(|path| path.0.clone()),
+            umask: run.umask.get().map(|mask| mask.0),
+            env,
+            sha256: run.sha256.get().copied(),
+            stop,
+            forward,
+            core_dumps: run.core_dumps.get().copied().unwrap_or(false),
+            no_new_privs: run.no_new_privs.get().copied().unwrap_or(true),
+            rlimits,
+        })
+    }
+
+    /// The command line's goes before the manifest's, which is checked all the same.
+    fn command(&mut self, manifest: &Manifest, run: &Run) -> Option<Vec<String>> {
+        if let Some(argv) = run.command.get() {
+            for (word, span) in argv.words.iter().zip(&argv.spans) {
+                self.no_template(word, *span, "an argument");
+            }
+        }
+        if !self.overrides.command.is_empty() {
+            return Some(self.overrides.command.clone());
+        }
+        if !run.command.is_present() && (manifest.run.get().is_some() || !manifest.run.is_present())
+        {
+            let span = manifest.run.key.unwrap_or(manifest.at);
+            let help = "add `run: { command: [PROGRAM, ARGUMENT, ...] }`, or give it after `--`";
+            self.fault(span, "there is no command to run", help);
+        }
+        run.command.get().map(|argv| argv.words.clone())
+    }
+
+    /// Values never go into arguments or the environment: everyone on the host can read those.
+    fn no_template(&mut self, text: &str, span: Span, what: &str) {
+        let template = text.match_indices("{{").any(|(index, _)| {
+            let inner = text[index + 2..].trim_start_matches('-').trim_start();
+            inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        });
+        if template {
+            let message = format!("{what} cannot hold a template: secrets never go there");
+            let help = "arguments and environment can be read by others and are inherited; deliver \
+                        the secret as a file, fd or stdin, and name its path here";
+            self.fault(span, message, help);
+        }
+    }
+
+    fn env(&mut self, env: &Env) -> EnvSpec {
+        let unset = env.unset.get().map_or_else(Vec::new, List::values);
+        let mut set = BTreeMap::new();
+        for (span, name, value) in env.set.get().map_or(&[][..], |table| &table.0) {
+            if unset.contains(name) {
+                let message = format!("{} is both set and unset", quote(&name.0));
+                self.fault(*span, message, "keep one of the two");
+            }
+            if let Some(text) = value.get() {
+                self.no_template(&text.0, value.span, "a variable");
+                set.insert(name.0.clone(), text.0.clone());
+            }
+        }
+        let names = |names: Vec<EnvName>| names.into_iter().map(|name| name.0).collect();
+        EnvSpec {
+            inherit: match env.inherit.get() {
+                None | Some(Inherit::All) => EnvInherit::All,
+                Some(Inherit::None) => EnvInherit::None,
+                Some(Inherit::Only(only)) => EnvInherit::Only(names(only.clone())),
+            },
+            unset: names(unset),
+            set,
+        }
+    }
+
+    fn stop(&mut self, stop: Option<&StopRecord>) -> Stop {
+        let default = Stop {
+            signal: Signal::TERM,
+            timeout: std::time::Duration::from_secs(30),
+            leftovers: Leftovers::Terminate,
+        };
+        let Some(stop) = stop else { return default };
+        if stop.signal.get() == Some(&Signal::STOP) {
+            let help = "use TERM, INT or what the program ends on";
+            self.fault(stop.signal.span, "SIGSTOP ends no program", help);
+        }
+        Stop {
+            signal: stop.signal.get().copied().unwrap_or(default.signal),
+            timeout: stop.timeout.get().copied().unwrap_or(default.timeout),
+            leftovers: stop.leftovers.get().copied().unwrap_or(default.leftovers),
+        }
+    }
+
+    fn forward(&mut self, signals: &Signals) -> Forward {
+        let mut rewrite = BTreeMap::new();
+        let mut places: BTreeMap<Signal, Span> = BTreeMap::new();
+        for (span, signal, becomes) in signals.rewrite.get().map_or(&[][..], |table| &table.0) {
+            self.can_rewrite(*signal, *span);
+            if let Some(first) = places.insert(*signal, *span) {
+                let message = format!("{signal} is rewritten twice");
+                let fault = Fault::new(*span, message, "keep one of the two");
+                self.faults.push(fault.related(first, "first here"));
+            }
+            match becomes.get() {
+                Some(Rewritten::Dropped) => rewrite.insert(*signal, Rewrite::Drop),
+                Some(Rewritten::To(other)) => rewrite.insert(*signal, Rewrite::To(*other)),
+                None => None,
+            };
+        }
+        let to_group = signals.to.get() == Some(&ForwardTo::Group);
+        Forward { to_group, rewrite }
+    }
+
+    fn can_rewrite(&mut self, signal: Signal, span: Span) {
+        if !signal.can_be_caught() {
+            let message = format!("{signal} cannot be rewritten: no process ever sees it");
+            self.fault(
+                span,
+                message,
+                "remove the line; the kernel acts on it alone",
+            );
+        } else if signal == Signal::CHLD {
+            let message = "SIGCHLD cannot be rewritten: it tells hushpipe that a child ended";
+            self.fault(span, message, "remove the line");
+        }
+    }
+
+    fn rlimits(&mut self, run: &Run) -> BTreeMap<String, (Option<u64>, Option<u64>)> {
+        let mut limits = BTreeMap::new();
+        for (span, name, limit) in run.rlimits.get().map_or(&[][..], |table| &table.0) {
+            let name = name.0.as_str();
+            if !RLIMITS.contains(&name) {
+                let help = match nearest(name, RLIMITS.into_iter()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("resources are {}", RLIMITS.join(", ")),
+                };
+                self.fault(
+                    *span,
+                    format!("no resource has the name {}", quote(name)),
+                    help,
+                );
+            } else if name == "core" && run.core_dumps.get() == Some(&false) {
+                let message = "a limit for core dumps, and `core_dumps` is false";
+                let help =
+                    "remove the limit, or allow core dumps: a dump holds the program's secrets";
+                self.fault(*span, message, help);
+            }
+            if let Some(limit) = limit.get() {
+                limits.insert(name.to_owned(), (limit.soft, limit.hard));
+            }
+        }
+        limits
+    }
+
+    /// What a new version does. Without `on_rotate` only the files change: a signal that a program
+    /// does not expect ends it.
+    pub fn on_rotate(&mut self, manifest: &Manifest, mode: Mode) -> Option<OnRotate> {
+        let settle = std::time::Duration::from_secs(2);
+        let Some(record) = manifest.on_rotate.get() else {
+            let action = RotateAction::Nothing;
+            return Some(OnRotate { action, settle });
+        };
+        let action = self.rotate_action(record);
+        if let (Mode::Exec, RotateAction::Signal(_)) = (mode, action) {
+            let span = record.signal.key.or(record.action.key).unwrap_or(record.at);
+            let why = "no process stays behind that could see a new version";
+            self.not_in_exec(span, "a signal on rotation", why);
+        }
+        let settle = *record.settle.get()?;
+        Some(OnRotate { action, settle })
+    }
+
+    fn rotate_action(&mut self, record: &OnRotation) -> RotateAction {
+        let signal = record.signal.get().copied().unwrap_or(Signal::HUP);
+        if !signal.can_be_caught() {
+            let message = format!("{signal} tells a program nothing: it cannot see it");
+            self.fault(
+                record.signal.span,
+                message,
+                "use HUP, USR1 or what the program reloads on",
+            );
+        }
+        match (record.action.get(), record.signal.key) {
+            (Some(RotateDo::Nothing), Some(span)) => {
+                let help = "remove it, or write `do: signal`";
+                self.fault(span, "`do: nothing` sends no signal", help);
+                RotateAction::Nothing
+            }
+            (Some(RotateDo::Nothing), None) => RotateAction::Nothing,
+            (None, None) if !record.action.is_present() => RotateAction::Nothing,
+            _ => RotateAction::Signal(signal),
+        }
+    }
+}
+
+fn words(list: &List<Word>) -> Vec<String> {
+    list.values().into_iter().map(|word| word.0).collect()
+}

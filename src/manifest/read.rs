@@ -1,0 +1,111 @@
+//! Finding and reading a manifest: never a hang, never more than a manifest can be.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::fault::{Fault, ManifestError, Span, shown_name};
+
+/// A manifest is at most this long.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
+/// The manifest to use: `-m`, else `$HUSHPIPE_MANIFEST`, else `./hushpipe.yaml`.
+pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ManifestError> {
+    if let Some(path) = explicit {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = std::env::var_os("HUSHPIPE_MANIFEST").filter(|path| !path.is_empty()) {
+        return Ok(PathBuf::from(path));
+    }
+    let path = Path::new("hushpipe.yaml");
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(ManifestError::unreadable(
+            path,
+            "no manifest: there is no hushpipe.yaml in this directory",
+            "name one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`",
+            None,
+        )),
+        _ => Ok(path.to_owned()),
+    }
+}
+
+/// Reads the whole text; `-` is standard input.
+pub fn read(path: &Path) -> Result<String, ManifestError> {
+    let bytes = if path == Path::new("-") {
+        bytes_of(path, std::io::stdin().lock())?
+    } else {
+        bytes_of(path, open(path)?)?
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let message = format!("the manifest is not UTF-8: byte {offset} (counted from 0) is wrong");
+        let help = "save the file as UTF-8, without a byte order mark of UTF-16 or UTF-32";
+        let source = String::from_utf8_lossy(error.as_bytes());
+        ManifestError::wrong(
+            path,
+            &source,
+            vec![Fault::new(Span::at(offset), message, help)],
+        )
+    })
+}
+
+/// Opens without waiting for a writer of a FIFO, and only what can hold a manifest.
+fn open(path: &Path) -> Result<File, ManifestError> {
+    let name = shown_name(path);
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|error| {
+            let help = match error.kind() {
+                ErrorKind::NotFound => {
+                    "name another one with -m FILE, or make one with `hushpipe init`"
+                }
+                ErrorKind::PermissionDenied => {
+                    "the user that runs hushpipe must be able to read the manifest"
+                }
+                _ => "name a readable file with -m FILE",
+            };
+            ManifestError::unreadable(path, format!("cannot read {name}"), help, Some(error))
+        })?;
+    let kind = file
+        .metadata()
+        .map_err(|error| {
+            let help = "name a readable file with -m FILE";
+            ManifestError::unreadable(path, format!("cannot read {name}"), help, Some(error))
+        })?
+        .file_type();
+    let what = if kind.is_file() {
+        return Ok(file);
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else {
+        "no regular file"
+    };
+    let help = "name a file with -m FILE; `-m -` reads standard input";
+    let message = format!("cannot read {name}: it is {what}");
+    Err(ManifestError::unreadable(path, message, help, None))
+}
+
+fn bytes_of(path: &Path, from: impl Read) -> Result<Vec<u8>, ManifestError> {
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    let limit = MAX_BYTES as u64 + 1;
+    from.take(limit).read_to_end(&mut bytes).map_err(|error| {
+        let message = format!("cannot read {}", shown_name(path));
+        ManifestError::unreadable(
+            path,
+            message,
+            "name a readable file with -m FILE",
+            Some(error),
+        )
+    })?;
+    if bytes.len() > MAX_BYTES {
+        let message = format!("{} is larger than 1 MiB", shown_name(path));
+        let help = "a manifest names secrets and holds none: is this the right file?";
+        return Err(ManifestError::refused(path, message, help));
+    }
+    Ok(bytes)
+}

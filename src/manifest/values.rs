@@ -1,0 +1,667 @@
+//! The single values that a manifest can hold, and lists and mappings of them.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::decode::{Decode, Decoder, Field, choice, or_variable, shown};
+use super::fault::{Span, nearest, quote};
+use super::interpolate::unescape;
+use super::locate::Written;
+use super::tree::{Data, Node};
+use crate::model::{
+    FdKind, FileMode, Isolation, Leftovers, Mode, SecretName, SecretRef, Sha256, Signal, StoreName,
+    ValueFormat, parse_duration,
+};
+
+impl Decoder<'_> {
+    /// The place to point at when something is missing in a node.
+    pub fn owner_of(&self, node: &Node<'_>) -> Span {
+        match &node.data {
+            Data::Mapping(entries) => entries.first().map_or(self.within, |first| {
+                // A list item or the whole manifest has no key: its first key stands for it.
+                let keyed =
+                    self.within != Span::default() && self.within.start < first.key_span.start;
+                if keyed { self.within } else { first.key_span }
+            }),
+            _ => node.span,
+        }
+    }
+
+    /// A word that is none of those that can stand here.
+    pub fn not_a_choice(
+        &mut self,
+        node: &Node<'_>,
+        text: &str,
+        words: &[&str],
+        later: &[(&str, &str)],
+    ) {
+        let shown = shown(node, text);
+        if let Some((_, what)) = later.iter().find(|(word, _)| *word == text) {
+            let message = format!("{shown} is not in this version: {what}");
+            return self.fault(
+                node.span,
+                message,
+                format!("this version has {}", words.join(", ")),
+            );
+        }
+        let help = match nearest(text, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("write one of {}", words.join(", ")),
+        };
+        self.fault(node.span, format!("{shown} cannot stand here"), help);
+    }
+}
+
+choice!(Mode, "supervise or exec", {
+    "supervise" => Mode::Supervise,
+    "exec" => Mode::Exec,
+} later {});
+choice!(Isolation, "auto, private or shared", {
+    "auto" => Isolation::Auto,
+    "private" => Isolation::Private,
+    "shared" => Isolation::Shared,
+} later {});
+choice!(ValueFormat, "raw, json or dotenv", {
+    "raw" => ValueFormat::Raw,
+    "json" => ValueFormat::Json,
+    "dotenv" => ValueFormat::Dotenv,
+} later {});
+choice!(FdKind, "memfd or pipe", {
+    "memfd" => FdKind::Memfd,
+    "pipe" => FdKind::Pipe,
+} later {});
+choice!(Leftovers, "terminate or leave", {
+    "terminate" => Leftovers::Terminate,
+    "leave" => Leftovers::Leave,
+} later {});
+choice!(ForwardTo, "program or group", {
+    "program" => ForwardTo::Program,
+    "group" => ForwardTo::Group,
+} later {});
+choice!(RotateDo, "signal or nothing", {
+    "signal" => RotateDo::Signal,
+    "nothing" => RotateDo::Nothing,
+} later {
+    "restart": "the program cannot be restarted yet",
+    "command": "no command can be run yet",
+    "http": "no request can be made yet",
+});
+
+/// `run.signals.to:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardTo {
+    /// The program alone.
+    Program,
+    /// Its process group.
+    Group,
+}
+
+/// `on_rotate.do:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotateDo {
+    /// Send a signal.
+    Signal,
+    /// Only change the files.
+    Nothing,
+}
+
+impl Decode for bool {
+    const WANTED: &'static str = "true or false";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        match (to.raw_text(node, Self::WANTED)?, node.is_plain()) {
+            ("true", true) => Some(true),
+            ("false", true) => Some(false),
+            (text, _) => {
+                let message = format!("{} is neither true nor false", quote(text));
+                to.fault(node.span, message, "write true or false, without quotes");
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+}
+
+impl Decode for u64 {
+    const WANTED: &'static str = "a whole number";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let text = to.raw_text(node, Self::WANTED)?;
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let octal = text.len() > 1 && text.starts_with('0');
+        match text.parse() {
+            Ok(number) if digits && !octal && node.is_plain() => Some(number),
+            _ => {
+                let message = format!("{} is no whole number from 0 on", quote(text));
+                to.fault(
+                    node.span,
+                    message,
+                    "write it in decimal digits, without quotes",
+                );
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 0 })
+    }
+}
+
+/// `version: 1`
+pub struct VersionOne;
+
+impl Decode for VersionOne {
+    const WANTED: &'static str = "1";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let text = to.raw_text(node, Self::WANTED)?;
+        if text == "1" && node.is_plain() {
+            return Some(Self);
+        }
+        let message = format!(
+            "{} is no version of the manifest that is known here",
+            quote(text)
+        );
+        to.fault(node.span, message, "write `version: 1`, without quotes");
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "const": 1 })
+    }
+}
+
+/// Text of any kind; numbers and booleans are taken as they are written.
+#[derive(Clone, Debug)]
+pub struct Text(pub String);
+
+impl Decode for Text {
+    const WANTED: &'static str = "text";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.text(node, Self::WANTED).map(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// Text that cannot be empty, and has no control characters.
+#[derive(Clone, Debug)]
+pub struct Word(pub String);
+
+impl Decode for Word {
+    const WANTED: &'static str = "a word";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.parsed(node, Self::WANTED, |text| {
+            if text.trim().is_empty() {
+                Err("it is empty")
+            } else if text.chars().any(char::is_control) {
+                Err("it has control characters")
+            } else {
+                Ok(Self(text.to_owned()))
+            }
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "number"], "minLength": 1 })
+    }
+}
+
+/// A template, and how it is written, so that its parts can be found in the manifest.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The template.
+    pub text: String,
+    /// What YAML made of it, before `$${` became `${`.
+    pub written: Written,
+}
+
+impl Decode for Content {
+    const WANTED: &'static str = "text with {{ secret }} in it";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let raw = to.raw_text(node, Self::WANTED)?;
+        let text = match unescape(raw) {
+            Ok(text) => text,
+            Err(ranges) => {
+                for range in ranges {
+                    let span = to.locate(node, range);
+                    to.fault(
+                        span,
+                        "variables of the environment cannot stand in `content`",
+                        "what is no secret goes into run.env or the program's own configuration; \
+                         a secret is {{ name }}; write `$${` for a plain `${`",
+                    );
+                }
+                return None;
+            }
+        };
+        if text.is_empty() {
+            to.fault(
+                node.span,
+                "the content is empty",
+                "write a template, or use `secret: NAME`",
+            );
+            return None;
+        }
+        let written = Written::of(node)?;
+        Some(Self { text, written })
+    }
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "number", "boolean"], "minLength": 1 })
+    }
+}
+
+macro_rules! parsed {
+    ($type:ty, $wanted:literal, $parse:expr, $schema:expr) => {
+        impl Decode for $type {
+            const WANTED: &'static str = $wanted;
+
+            fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+                to.parsed(node, Self::WANTED, $parse)
+            }
+
+            fn schema() -> Value {
+                $schema
+            }
+        }
+    };
+}
+
+parsed!(
+    Duration,
+    "a duration such as 500ms, 30s, 5m or 24h",
+    parse_duration,
+    or_variable(&json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }))
+);
+parsed!(
+    Signal,
+    "a signal such as TERM or HUP",
+    Signal::parse,
+    or_variable(&json!({ "type": ["string", "integer"], "pattern": "^[A-Za-z0-9]+$" }))
+);
+parsed!(
+    Sha256,
+    "64 hex digits, as sha256sum prints them",
+    Sha256::parse,
+    or_variable(&json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" }))
+);
+parsed!(
+    SecretRef,
+    "the name of a secret, or NAME.FIELD",
+    SecretRef::parse,
+    or_variable(&json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]{0,63}([.].+)?$" }))
+);
+parsed!(
+    StoreName,
+    "the name of a store",
+    StoreName::new,
+    or_variable(&json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$" }))
+);
+parsed!(
+    Pattern,
+    "a regular expression",
+    Pattern::new,
+    json!({ "type": ["string", "number"], "minLength": 1 })
+);
+parsed!(
+    EnvName,
+    "the name of an environment variable",
+    EnvName::new,
+    or_variable(&json!({ "type": "string", "pattern": "^[^=]+$" }))
+);
+
+/// A regular expression that compiles.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub String);
+
+impl Pattern {
+    fn new(text: &str) -> Result<Self, String> {
+        match regex_lite::Regex::new(text) {
+            Ok(_) if text.is_empty() => Err("it is empty".to_owned()),
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(error.to_string().replace('\n', " ")),
+        }
+    }
+}
+
+/// The name of an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EnvName(pub String);
+
+impl EnvName {
+    fn new(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() || text.contains(['=', '\0']) {
+            return Err("a name is not empty and has no `=`");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Permission bits; an unquoted number gets a fault of its own.
+fn octal<T>(
+    node: &Node<'_>,
+    to: &mut Decoder<'_>,
+    wanted: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let number = node.is_plain()
+        && matches!(&node.data, Data::Scalar { text, .. }
+            if text.starts_with(|c: char| c.is_ascii_digit()));
+    if number {
+        let raw = to.raw_text(node, wanted)?;
+        let message = format!("{} stands without quotes", quote(raw));
+        let help =
+            format!("write \"{raw}\": YAML reads an octal number without quotes as another one");
+        to.fault(node.span, message, help);
+        return None;
+    }
+    to.parsed(node, wanted, parse)
+}
+
+impl Decode for FileMode {
+    const WANTED: &'static str = "a mode in quotes, such as \"0400\"";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        octal(node, to, Self::WANTED, |text| {
+            Self::parse(text).map_err(|error| error.to_string())
+        })
+    }
+
+    fn schema() -> Value {
+        or_variable(&json!({ "type": "string", "pattern": "^0[46][04]0$" }))
+    }
+}
+
+/// `run.umask:`
+#[derive(Clone, Copy, Debug)]
+pub struct Umask(pub u32);
+
+impl Decode for Umask {
+    const WANTED: &'static str = "a umask in quotes, such as \"0027\"";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        octal(node, to, Self::WANTED, |text| {
+            let shape = text.len() == 4 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+            match u32::from_str_radix(text, 8) {
+                Ok(mask) if shape && mask <= 0o777 => Ok(Self(mask)),
+                _ => Err("it is not four octal digits from 0000 to 0777".to_owned()),
+            }
+        })
+    }
+
+    fn schema() -> Value {
+        or_variable(&json!({ "type": "string", "pattern": "^0[0-7]{3}$" }))
+    }
+}
+
+/// A path of this host: absolute, from `~/`, or relative to the manifest's directory.
+#[derive(Clone, Debug)]
+pub struct HostPath(pub PathBuf);
+
+impl Decode for HostPath {
+    const WANTED: &'static str = "a path";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let home = (to.environment)("HOME").filter(|home| home.starts_with('/'));
+        let base = to.base;
+        to.parsed(node, Self::WANTED, |text| match text.strip_prefix('~') {
+            _ if text.is_empty() => Err("it is empty"),
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => home
+                .map(|home| Self(Path::new(&home).join(rest.trim_start_matches('/'))))
+                .ok_or("`~` needs the variable HOME, and it is not set to an absolute path"),
+            Some(_) => Err("`~user` is not expanded, only `~/`"),
+            None => Ok(Self(base.join(text))),
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "number"], "minLength": 1 })
+    }
+}
+
+/// A path that the program sees: absolute and normal.
+#[derive(Clone, Debug)]
+pub struct ProgramPath(pub PathBuf);
+
+impl Decode for ProgramPath {
+    const WANTED: &'static str = "an absolute path such as /run/secrets/token";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.parsed(node, Self::WANTED, |text| {
+            if !text.starts_with('/') {
+                return Err("it is not absolute");
+            }
+            if text.chars().any(char::is_control) {
+                return Err("it has control characters");
+            }
+            let odd = |part: &str| matches!(part, "" | "." | "..");
+            if text.len() > 1 && text[1..].split('/').any(odd) {
+                return Err("it has an empty part, `.` or `..`");
+            }
+            Ok(Self(PathBuf::from(text)))
+        })
+    }
+
+    fn schema() -> Value {
+        or_variable(&json!({ "type": "string", "pattern": "^/" }))
+    }
+}
+
+/// The name of a secret in a store: a relative path.
+#[derive(Clone, Debug)]
+pub struct StoreKey(pub String);
+
+impl Decode for StoreKey {
+    const WANTED: &'static str = "a relative path such as stripe/token";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.parsed(node, Self::WANTED, |text| {
+            let normal = |part| matches!(part, Component::Normal(_));
+            if text.is_empty() {
+                Err("it is empty")
+            } else if text.starts_with('/') {
+                Err("it is absolute")
+            } else if text.chars().any(char::is_control) {
+                Err("it has control characters")
+            } else if text.split('/').any(|part| matches!(part, "" | "." | ".."))
+                || !Path::new(text).components().all(normal)
+            {
+                Err("it has an empty part, `.` or `..`")
+            } else {
+                Ok(Self(text.to_owned()))
+            }
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "number"], "minLength": 1 })
+    }
+}
+
+/// A list.
+pub struct List<T>(pub Vec<Field<T>>);
+
+impl<T: Decode> Decode for List<T> {
+    const WANTED: &'static str = "a list";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let Data::Sequence(items) = &node.data else {
+            to.unexpected(node, &format!("a list, each item {}", T::WANTED));
+            return None;
+        };
+        let outer = to.within;
+        let items = items
+            .iter()
+            .map(|item| {
+                // An item has no key: nothing but itself can be pointed at.
+                to.within = if item.span.start < item.span.end {
+                    item.span
+                } else {
+                    outer
+                };
+                Field {
+                    key: Some(item.span),
+                    span: item.span,
+                    value: T::decode(item, to),
+                }
+            })
+            .collect();
+        to.within = outer;
+        Some(Self(items))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "array", "items": T::schema() })
+    }
+}
+
+impl<T: Clone> List<T> {
+    /// What could be read.
+    pub fn values(&self) -> Vec<T> {
+        self.0
+            .iter()
+            .filter_map(|item| item.value.clone())
+            .collect()
+    }
+}
+
+/// A program and its arguments.
+#[derive(Clone, Debug)]
+pub struct Argv {
+    /// Never empty; the program's name is not empty.
+    pub words: Vec<String>,
+    /// Where each stands.
+    pub spans: Vec<Span>,
+}
+
+impl Decode for Argv {
+    const WANTED: &'static str = "a list: the program and its arguments";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        if let (Data::Scalar { text, .. }, false) = (&node.data, node.is_null()) {
+            let message = "a command is a list: the program and its arguments";
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let help = format!("write [{}]; no shell is started", words.join(", "));
+            to.fault(node.span, message, help);
+            return None;
+        }
+        let list = List::<Text>::decode(node, to)?;
+        let spans = list.0.iter().map(|item| item.span).collect();
+        let words: Vec<String> = list.values().into_iter().map(|text| text.0).collect();
+        if list.0.len() != words.len() {
+            return None;
+        }
+        match words.first() {
+            Some(program) if !program.is_empty() => Some(Self { words, spans }),
+            first => {
+                let span = first.map_or(to.within, |_| list.0[0].span);
+                to.fault(
+                    span,
+                    "the program is missing",
+                    "write [PROGRAM, ARGUMENT, ...]",
+                );
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "array", "minItems": 1, "items": Text::schema() })
+    }
+}
+
+/// A key of a free mapping.
+pub trait Key: Sized {
+    /// What it is, for messages.
+    const KEY: &'static str;
+    /// A pattern that each key matches.
+    const PATTERN: &'static str;
+
+    /// Reads it.
+    fn parse_key(text: &str) -> Result<Self, impl fmt::Display>;
+}
+
+macro_rules! key {
+    ($type:ty, $wanted:literal, $pattern:literal, $parse:expr) => {
+        impl Key for $type {
+            const KEY: &'static str = $wanted;
+            const PATTERN: &'static str = $pattern;
+
+            fn parse_key(text: &str) -> Result<Self, impl fmt::Display> {
+                $parse(text)
+            }
+        }
+    };
+}
+
+key!(
+    StoreName,
+    "a name such as local",
+    "^[A-Za-z][A-Za-z0-9_-]{0,63}$",
+    StoreName::new
+);
+key!(
+    SecretName,
+    "a name such as db_password",
+    "^[A-Za-z][A-Za-z0-9_]{0,63}$",
+    SecretName::new
+);
+key!(
+    Signal,
+    "a signal such as TERM",
+    "^[A-Za-z0-9]+$",
+    Signal::parse
+);
+key!(EnvName, "a name such as HOME", "^[^=]+$", EnvName::new);
+key!(Text, "a name", "^.+$", |text: &str| {
+    if text.is_empty() {
+        Err("it is empty")
+    } else {
+        Ok(Text(text.to_owned()))
+    }
+});
+
+/// A mapping with free keys, in the manifest's order.
+pub struct Table<K, V>(pub Vec<(Span, K, Field<V>)>);
+
+impl<K: Key, V: Decode> Decode for Table<K, V> {
+    const WANTED: &'static str = "a mapping";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let mut table = Vec::new();
+        for entry in to.mapping(node, Self::WANTED)? {
+            let key = K::parse_key(&entry.key).map_err(|error| error.to_string());
+            // The value is read even if the key is wrong: its faults are told in the same run.
+            let value = to.field(entry);
+            match key {
+                Ok(key) => table.push((entry.key_span, key, value)),
+                Err(error) => {
+                    let message = format!("{} cannot stand here: {error}", quote(&entry.key));
+                    to.fault(entry.key_span, message, format!("write {}", K::KEY));
+                }
+            }
+        }
+        Some(Self(table))
+    }
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": K::PATTERN },
+            "additionalProperties": V::schema(),
+        })
+    }
+}
