@@ -36,6 +36,7 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
             action: RotateAction::Nothing,
             settle: std::time::Duration::ZERO,
         },
+        warnings: Vec::new(),
     }
 }
 
