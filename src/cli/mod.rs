@@ -1,5 +1,7 @@
 //! Arguments, one file a command, rendering of output and errors.
 
+mod completions;
+mod doctor;
 mod failure;
 mod help;
 mod style;
@@ -56,6 +58,10 @@ pub enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Say what this host supports, and what follows from it
+    Doctor(doctor::DoctorArgs),
+    /// Print the script that lets a shell complete hushpipe's arguments
+    Completions(completions::CompletionsArgs),
     /// Explain a command or a topic
     Help(help::HelpArgs),
 }
@@ -67,6 +73,8 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let outcome: Outcome = match line.command {
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),
     };
     match outcome {

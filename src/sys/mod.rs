@@ -2,6 +2,7 @@
 
 pub mod beneath;
 pub mod filesystem;
+pub mod host;
 pub mod inotify;
 pub mod memfd;
 pub mod memory;
