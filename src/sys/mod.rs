@@ -1,9 +1,14 @@
 //! The only unsafe code: thin, typed calls. Each unsafe block says why it is sound.
 
 pub mod beneath;
+pub mod child;
+pub mod fd;
 pub mod filesystem;
 pub mod host;
 pub mod inotify;
+pub mod limits;
 pub mod memfd;
 pub mod memory;
+pub mod mount;
 pub mod pipe;
+pub mod users;

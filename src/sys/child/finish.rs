@@ -1,0 +1,218 @@
+//! The last steps before the program, in the child or in hushpipe itself. No allocation.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
+
+use super::channel::Channel;
+use super::error::{At, Fault};
+use super::prepare::{Become, Prepared};
+use super::{Group, Pinned, Stamp, exit_now, last_errno};
+use crate::sys::fd;
+
+/// Goes through all steps; returns only what failed.
+///
+/// The order is not free: limits need the privileges that the change of identity gives up; the
+/// directory is entered with the program's own rights; the change of identity clears PDEATHSIG;
+/// signals are let in last.
+pub(super) fn finish(prepared: &mut Prepared, channel: Option<&mut Channel>) -> Fault {
+    let done = foreground(prepared.spec.group)
+        .and_then(|()| hand_over(prepared, channel))
+        .and_then(|()| set_limits(prepared))
+        .and_then(|()| become_user(prepared))
+        .and_then(|()| surroundings(prepared))
+        .and_then(|()| watch_parent(prepared));
+    if let Err(fault) = done {
+        return fault;
+    }
+    default_signals();
+    execute(prepared)
+}
+
+/// Makes this process's group the foreground group of the controlling terminal: tcsetpgrp(3).
+/// SIGTTOU, which a background process gets for that, is blocked like all signals.
+fn foreground(group: Group) -> Result<(), Fault> {
+    if group != Group::OwnForeground {
+        return Ok(());
+    }
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::openat(CWD, c"/dev/tty", flags, Mode::empty())
+        .and_then(|terminal| rustix::termios::tcsetpgrp(&terminal, rustix::process::getpgrp()))
+        .map_err(|errno| Fault::new(At::Foreground, errno))
+}
+
+fn hand_over(prepared: &mut Prepared, channel: Option<&mut Channel>) -> Result<(), Fault> {
+    if let Some(index) = prepared.room_for_fds {
+        prepared.limits[index]
+            .set()
+            .map_err(|errno| Fault::new(At::Limit(index), errno))?;
+    }
+    let keep: [Option<&mut OwnedFd>; 2] = [
+        channel.map(Channel::socket),
+        prepared.spec.pinned.as_mut().map(|pinned| &mut pinned.fd),
+    ];
+    fd::hand_over(&mut prepared.moves, keep.into_iter().flatten())
+        .map_err(|(number, errno)| Fault::new(At::Fd(number), errno))?;
+    fd::close_on_exec_from(3).map_err(|errno| Fault::new(At::CloseOthers, errno))?;
+    fd::keep_at_exec(&prepared.moves).map_err(|(number, errno)| Fault::new(At::Fd(number), errno))
+}
+
+fn set_limits(prepared: &Prepared) -> Result<(), Fault> {
+    for (index, limit) in prepared.limits.iter().enumerate() {
+        limit
+            .set()
+            .map_err(|errno| Fault::new(At::Limit(index), errno))?;
+    }
+    Ok(())
+}
+
+/// setgroups, setgid, setuid: in this order, as each needs what the next gives up; then looks
+/// whether it holds.
+fn become_user(prepared: &mut Prepared) -> Result<(), Fault> {
+    let Some(identity) = &mut prepared.identity else {
+        return Ok(());
+    };
+    take(identity).map_err(|errno| Fault::new(At::Identity, errno))
+}
+
+fn take(identity: &mut Become) -> Result<(), Errno> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    rustix::thread::set_thread_groups(&identity.groups)?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    if !uid.is_root() {
+        drop_capabilities()?;
+    }
+    if is_now(identity) {
+        Ok(())
+    } else {
+        Err(Errno::PERM)
+    }
+}
+
+/// The kernel takes them when root becomes another user, but not when one that holds CAP_SETUID does.
+fn drop_capabilities() -> Result<(), Errno> {
+    match rustix::thread::clear_ambient_capability_set() {
+        // Before Linux 4.3 there is no such set.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(errno) => return Err(errno),
+    }
+    let held = rustix::thread::capabilities(None)?;
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: CapabilitySet::empty(),
+            permitted: CapabilitySet::empty(),
+            inheritable: held.inheritable,
+        },
+    )
+}
+
+fn is_now(identity: &mut Become) -> bool {
+    let (mut uids, mut gids) = ([u32::MAX; 3], [u32::MAX; 3]);
+    let room = identity.check.len() as libc::c_int;
+    // SAFETY: each pointer is to memory of ours of the size the call writes; getgroups is told how
+    // many fit.
+    let groups = unsafe {
+        let [real, effective, saved] = &mut uids;
+        libc::getresuid(real, effective, saved);
+        let [real, effective, saved] = &mut gids;
+        libc::getresgid(real, effective, saved);
+        libc::getgroups(room, identity.check.as_mut_ptr())
+    };
+    let Ok(groups) = usize::try_from(groups) else {
+        return false;
+    };
+    let groups = identity.check.get(..groups).unwrap_or_default();
+    uids == [identity.uid; 3]
+        && gids == [identity.gid; 3]
+        && groups
+            .iter()
+            .copied()
+            .eq(identity.groups.iter().map(|gid| gid.as_raw()))
+}
+
+fn surroundings(prepared: &Prepared) -> Result<(), Fault> {
+    let spec = &prepared.spec;
+    if let Some(mask) = spec.umask {
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
+    if let Some(cwd) = &spec.cwd {
+        rustix::process::chdir(cwd.as_c_str()).map_err(|errno| Fault::new(At::Cwd, errno))?;
+    }
+    if spec.no_new_privs {
+        rustix::thread::set_no_new_privs(true)
+            .map_err(|errno| Fault::new(At::NoNewPrivs, errno))?;
+    }
+    Ok(())
+}
+
+/// Asks for a signal when hushpipe dies, and ends now if it did already: nobody would tell.
+fn watch_parent(prepared: &Prepared) -> Result<(), Fault> {
+    let Some(signal) = prepared.spec.parent_death else {
+        return Ok(());
+    };
+    // SAFETY: PR_SET_PDEATHSIG takes a number and touches no memory.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) } != 0 {
+        return Err(Fault::new(At::ParentDeath, last_errno()));
+    }
+    if rustix::process::getppid() != Some(prepared.parent) {
+        exit_now(126);
+    }
+    Ok(())
+}
+
+/// Every disposition to its default, also what is ignored (Rust's SIGPIPE, and what hushpipe's own
+/// caller ignored); then no signal blocked. One that came meanwhile takes effect now.
+fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is valid for every number; the call refuses the numbers that cannot be
+        // set (KILL, STOP, the C library's own) and changes nothing then.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: the set is memory of ours, filled before it is used; the call cannot fail.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+fn execute(prepared: &Prepared) -> Fault {
+    let (argv, env) = (prepared.argv.as_ptr(), prepared.env.as_ptr());
+    if let Some(pinned) = &prepared.spec.pinned {
+        if !is_unchanged(prepared, pinned) {
+            return Fault::new(At::Changed, Errno::STALE);
+        }
+        if !pinned.script {
+            let fd = pinned.fd.as_raw_fd();
+            // SAFETY: the path is a C string; argv and env are NULL-terminated arrays of pointers to
+            // C strings that `prepared` owns.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    fd,
+                    c"".as_ptr(),
+                    argv,
+                    env,
+                    libc::AT_EMPTY_PATH,
+                );
+            }
+            return Fault::new(At::Exec, last_errno());
+        }
+    }
+    // SAFETY: as above.
+    unsafe { libc::execve(prepared.spec.program.as_ptr(), argv, env) };
+    Fault::new(At::Exec, last_errno())
+}
+
+/// Whether the opened file is as it was, and, for a script, whether the path still leads to it.
+fn is_unchanged(prepared: &Prepared, pinned: &Pinned) -> bool {
+    let opened = Stamp::of(&pinned.fd) == Ok(pinned.stamp);
+    opened
+        && (!pinned.script
+            || rustix::fs::stat(prepared.spec.program.as_c_str())
+                .is_ok_and(|stat| Stamp::from_stat(&stat) == pinned.stamp))
+}

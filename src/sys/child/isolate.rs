@@ -1,0 +1,76 @@
+//! The private mount namespace, in the child or in hushpipe itself. No allocation.
+
+use std::ffi::CStr;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::mount::MountPropagationFlags;
+use rustix::process::DumpableBehavior;
+use rustix::thread::UnshareFlags;
+
+use super::error::{At, Fault};
+use super::prepare::Namespace;
+use crate::sys::mount::{Mounted, Tmpfs};
+
+/// Enters the namespace, mounts, and passes each mount's root on as it is there.
+pub(super) fn isolate(
+    namespace: &Namespace,
+    mounts: &[Tmpfs],
+    mut pass_on: impl FnMut(Mounted) -> Result<(), Errno>,
+) -> Result<(), Fault> {
+    match namespace {
+        Namespace::Own => return Ok(()),
+        Namespace::Mounts => unshare(UnshareFlags::NEWNS)?,
+        Namespace::User { uid_map, gid_map } => {
+            unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
+            map_users(uid_map, gid_map).map_err(|errno| Fault::new(At::MapUsers, errno))?;
+        }
+    }
+    // Slave: what the host mounts later is still seen here, and nothing from here reaches the host.
+    rustix::mount::mount_change(
+        c"/",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )
+    .map_err(|errno| Fault::new(At::Propagation, errno))?;
+    for (index, tmpfs) in mounts.iter().enumerate() {
+        let mounted = tmpfs
+            .mount()
+            .map_err(|errno| Fault::new(At::Mount(index), errno))?;
+        pass_on(mounted).map_err(|errno| Fault::new(At::Channel, errno))?;
+    }
+    Ok(())
+}
+
+fn unshare(flags: UnshareFlags) -> Result<(), Fault> {
+    // SAFETY: only CLONE_FILES would break ownership of fds, and it is never among the flags.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|errno| Fault::new(At::Unshare, errno))
+}
+
+/// Writes the maps of a fresh user namespace: one's own user and group, each to itself
+/// (user_namespaces(7)).
+///
+/// hushpipe is not dumpable, and then its files in /proc belong to root. So it is made dumpable for
+/// these writes alone; another process of the same user could attach to it in this short time, as it
+/// can to the program itself later.
+fn map_users(uid_map: &[u8], gid_map: &[u8]) -> Result<(), Errno> {
+    let before = rustix::process::dumpable_behavior()?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    let written = write_to(c"/proc/self/setgroups", b"deny")
+        .and_then(|()| write_to(c"/proc/self/uid_map", uid_map))
+        .and_then(|()| write_to(c"/proc/self/gid_map", gid_map));
+    if before != DumpableBehavior::Dumpable {
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    }
+    written
+}
+
+/// Writes all of it at once, as these files demand.
+fn write_to(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let written = retry_on_intr(|| rustix::io::write(&file, text))?;
+    if written == text.len() {
+        Ok(())
+    } else {
+        Err(Errno::IO)
+    }
+}

@@ -1,0 +1,253 @@
+//! Everything the child needs, laid out before fork: it cannot allocate.
+
+use std::ffi::{CString, OsString};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::ptr;
+
+use rustix::io::Errno;
+use rustix::process::{Gid, Pid};
+use rustix::thread::CapabilitySet;
+
+use super::error::{At, ChildError, Fault, Step};
+use super::{Identity, Spec};
+use crate::sys::fd::Move;
+use crate::sys::limits::{self, Limit};
+use crate::sys::mount::Tmpfs;
+
+/// A specification and all that follows from it.
+pub(super) struct Prepared {
+    pub spec: Spec,
+    pub argv: Pointers,
+    pub env: Pointers,
+    pub namespace: Namespace,
+    pub mounts: Vec<Tmpfs>,
+    pub moves: Vec<Move>,
+    /// The limits asked for, and the one on core dumps.
+    pub limits: Vec<Limit>,
+    /// The raised limit of open files, which must hold before fds are handed over.
+    pub room_for_fds: Option<usize>,
+    pub identity: Option<Become>,
+    /// hushpipe's process id, to notice that it died before PDEATHSIG was set.
+    pub parent: Pid,
+}
+
+/// Pointers to C strings, NULL at the end.
+pub(super) struct Pointers(Vec<*const libc::c_char>);
+
+impl Pointers {
+    fn to(strings: &[CString]) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr());
+        Self(pointers.chain([ptr::null()]).collect())
+    }
+
+    pub const fn as_ptr(&self) -> *const *const libc::c_char {
+        self.0.as_ptr()
+    }
+}
+
+/// Whose mount namespace the program gets.
+pub(super) enum Namespace {
+    /// hushpipe's.
+    Own,
+    /// A new one.
+    Mounts,
+    /// A new one, in a new user namespace with these maps.
+    User { uid_map: Vec<u8>, gid_map: Vec<u8> },
+}
+
+impl Namespace {
+    pub const fn needs_user(&self) -> bool {
+        matches!(self, Self::User { .. })
+    }
+}
+
+/// An identity to change to.
+pub(super) struct Become {
+    pub uid: u32,
+    pub gid: u32,
+    /// Sorted, without doubles, as the kernel gives them back.
+    pub groups: Vec<Gid>,
+    /// Room to read them back.
+    pub check: Vec<libc::gid_t>,
+}
+
+impl Become {
+    fn new(identity: &Identity) -> Self {
+        let mut groups = identity.groups.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        Self {
+            uid: identity.uid,
+            gid: identity.gid,
+            check: vec![0; groups.len() + 1],
+            groups: groups.into_iter().map(Gid::from_raw).collect(),
+        }
+    }
+}
+
+/// What hushpipe may do now; nothing, where it cannot be told.
+pub(super) fn capabilities() -> CapabilitySet {
+    rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
+}
+
+impl Prepared {
+    pub fn new(mut spec: Spec) -> Result<Self, ChildError> {
+        let identity = identity(&spec)?;
+        let namespace = namespace(&spec, identity.is_some())?;
+        let mounts = spec.mounts.iter().map(Tmpfs::new).collect();
+        let moves = spec
+            .fds
+            .iter()
+            .map(|(fd, target)| Move::new(fd.as_raw_fd(), *target))
+            .collect();
+        let limits = limits(&mut spec);
+        let room_for_fds = limits.iter().position(Limit::raises_open_files);
+        check_numbers(&spec, room_for_fds.map(|index| &limits[index]))?;
+        Ok(Self {
+            argv: Pointers::to(&spec.argv),
+            env: Pointers::to(&spec.env),
+            namespace,
+            mounts,
+            moves,
+            limits,
+            room_for_fds,
+            identity,
+            parent: rustix::process::getpid(),
+            spec,
+        })
+    }
+
+    /// The error of a step that failed in hushpipe itself.
+    pub fn fault(&self, at: At, errno: Errno) -> ChildError {
+        self.error(Fault::new(at, errno))
+    }
+
+    /// Gives a fault its names back.
+    pub fn error(&self, fault: Fault) -> ChildError {
+        let step = match fault.at {
+            At::Channel => Step::Channel,
+            At::Fork => Step::Fork,
+            At::Pidfd => Step::Pidfd,
+            At::Vanished => Step::Vanished,
+            At::Group => Step::Group,
+            At::Foreground => Step::Foreground,
+            At::Unshare => Step::Unshare,
+            At::MapUsers => Step::MapUsers,
+            At::Propagation => Step::Propagation,
+            At::Mount(index) => match self.spec.mounts.get(index) {
+                Some(mount) => Step::Mount(path(&mount.target)),
+                None => Step::Channel,
+            },
+            At::Fd(number) => Step::Fd(number),
+            At::CloseOthers => Step::CloseOthers,
+            At::Limit(index) => match self.limits.get(index) {
+                Some(limit) => Step::Limit(limit.name()),
+                None => Step::Channel,
+            },
+            At::Identity => Step::Identity {
+                uid: self.identity.as_ref().map_or(0, |identity| identity.uid),
+                gid: self.identity.as_ref().map_or(0, |identity| identity.gid),
+            },
+            At::Cwd => Step::Cwd(self.spec.cwd.as_ref().map(path).unwrap_or_default()),
+            At::NoNewPrivs => Step::NoNewPrivs,
+            At::ParentDeath => Step::ParentDeath,
+            At::Changed => Step::Changed(path(&self.spec.program)),
+            At::Exec => Step::Exec(path(&self.spec.program)),
+        };
+        ChildError {
+            step,
+            errno: fault.errno,
+        }
+    }
+}
+
+fn path(name: &CString) -> PathBuf {
+    PathBuf::from(OsString::from_vec(name.as_bytes().to_vec()))
+}
+
+/// The identity to change to; `None` when hushpipe is it already and could not change anything.
+fn identity(spec: &Spec) -> Result<Option<Become>, ChildError> {
+    let Some(identity) = &spec.identity else {
+        return Ok(None);
+    };
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    if capabilities().contains(needed) {
+        Ok(Some(Become::new(identity)))
+    } else if identity.is_own() {
+        Ok(None)
+    } else {
+        Err(ChildError {
+            step: Step::Identity {
+                uid: identity.uid,
+                gid: identity.gid,
+            },
+            errno: Errno::PERM,
+        })
+    }
+}
+
+/// Which namespace the mounts need. In a user namespace the program keeps its user, but nothing
+/// else: capabilities count inside alone, and no other user exists. Where hushpipe was given
+/// capabilities (or is root and could be relied on for chown or setuid), it is refused.
+fn namespace(spec: &Spec, changes_identity: bool) -> Result<Namespace, ChildError> {
+    let refuse = |step| {
+        Err(ChildError {
+            step,
+            errno: Errno::PERM,
+        })
+    };
+    let held = capabilities();
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    if spec.mounts.is_empty() {
+        return Ok(Namespace::Own);
+    }
+    if held.contains(CapabilitySet::SYS_ADMIN) {
+        return Ok(Namespace::Mounts);
+    }
+    if changes_identity {
+        return refuse(Step::IdentityInNamespace);
+    }
+    if uid.is_root() || !held.is_empty() {
+        return refuse(Step::Capabilities);
+    }
+    let own = (uid.as_raw(), gid.as_raw());
+    if let Some(mount) = spec
+        .mounts
+        .iter()
+        .find(|mount| (mount.uid, mount.gid) != own)
+    {
+        return refuse(Step::ForeignOwner(path(&mount.target)));
+    }
+    Ok(Namespace::User {
+        uid_map: format!("{0} {0} 1\n", own.0).into_bytes(),
+        gid_map: format!("{0} {0} 1\n", own.1).into_bytes(),
+    })
+}
+
+/// What was asked for, and the limit that keeps the program from dumping core; an explicit limit on
+/// core dumps has a say only where they are allowed.
+fn limits(spec: &mut Spec) -> Vec<Limit> {
+    let mut limits = std::mem::take(&mut spec.limits);
+    if !spec.core_dumps {
+        limits.retain(|limit| !limit.is_core());
+        limits.push(limits::no_core_dumps());
+    } else if !limits.iter().any(Limit::is_core) {
+        limits.push(limits::core_dumps());
+    }
+    limits
+}
+
+/// Numbers beyond the limit of open files are refused before anything is forked.
+fn check_numbers(spec: &Spec, raised: Option<&Limit>) -> Result<(), ChildError> {
+    let limit = raised.map_or_else(limits::open_files, Limit::soft);
+    let beyond = |number: i32| u64::try_from(number).map_or(true, |number| number >= limit);
+    match spec.fds.iter().find(|(_, number)| beyond(*number)) {
+        Some((_, number)) => Err(ChildError {
+            step: Step::Fd(*number),
+            errno: Errno::BADF,
+        }),
+        None => Ok(()),
+    }
+}

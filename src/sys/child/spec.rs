@@ -1,0 +1,152 @@
+//! What a child is to be.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use rustix::fs::Stat;
+use rustix::io::Errno;
+
+use crate::sys::limits::Limit;
+
+/// Everything about the program that is to run.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its path, for execve(2). No search is made and no shell is tried.
+    pub program: CString,
+    /// Executes this opened file in place of whatever the path leads to by then.
+    pub pinned: Option<Pinned>,
+    /// Its arguments, `argv[0]` first.
+    pub argv: Vec<CString>,
+    /// Its environment, as `NAME=value`.
+    pub env: Vec<CString>,
+    /// Its working directory; `None`: hushpipe's.
+    pub cwd: Option<CString>,
+    /// Its file mode creation mask; `None`: hushpipe's.
+    pub umask: Option<u32>,
+    /// Whom it runs as; `None`: as hushpipe.
+    pub identity: Option<Identity>,
+    /// What is handed over, each at its number; 0 is standard input. Everything else from 3 on is
+    /// closed.
+    pub fds: Vec<(OwnedFd, RawFd)>,
+    /// Its resource limits.
+    pub limits: Vec<Limit>,
+    /// Whether it may dump core.
+    pub core_dumps: bool,
+    /// Whether it, and what it starts, can never gain privileges.
+    pub no_new_privs: bool,
+    /// The signal it gets when hushpipe dies.
+    pub parent_death: Option<i32>,
+    /// Its process group.
+    pub group: Group,
+    /// Where it alone sees a fresh tmpfs. The directories exist.
+    pub mounts: Vec<PrivateMount>,
+}
+
+/// Whom a program runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// Whom hushpipe runs as.
+    pub fn current() -> std::io::Result<Self> {
+        Ok(Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: rustix::process::getgroups()?
+                .into_iter()
+                .map(rustix::process::Gid::as_raw)
+                .collect(),
+        })
+    }
+
+    /// Whether user and group are hushpipe's own already, real and effective.
+    pub fn is_own(&self) -> bool {
+        let uids = [rustix::process::getuid(), rustix::process::geteuid()];
+        let gids = [rustix::process::getgid(), rustix::process::getegid()];
+        uids.iter().all(|uid| uid.as_raw() == self.uid)
+            && gids.iter().all(|gid| gid.as_raw() == self.gid)
+    }
+
+    /// Whether hushpipe may change to it: it holds CAP_SETUID and CAP_SETGID, or it is it already.
+    pub fn can_be_taken(&self) -> bool {
+        use rustix::thread::CapabilitySet;
+        let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+        self.is_own() || super::prepare::capabilities().contains(needed)
+    }
+}
+
+/// A process's group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// One of its own.
+    Own,
+    /// One of its own, which becomes the foreground group of the controlling terminal.
+    OwnForeground,
+    /// hushpipe's.
+    Shared,
+}
+
+/// A directory that the program alone sees as a fresh tmpfs.
+#[derive(Clone, Debug)]
+pub struct PrivateMount {
+    /// Absolute path of an existing directory.
+    pub target: CString,
+    /// Owner of the tmpfs's root.
+    pub uid: u32,
+    /// Group of the tmpfs's root.
+    pub gid: u32,
+    /// Permission bits of the tmpfs's root.
+    pub mode: u32,
+}
+
+/// A program that was opened and looked at, so that nothing else can be executed in its place.
+///
+/// A binary is executed through the fd: execveat(2) with `AT_EMPTY_PATH`. A script cannot be: its
+/// interpreter opens it again by a name, and the fd would have to stay open in the program. So a
+/// script is executed by its path, after a check in the child that the path still leads to the same,
+/// unchanged file; between this check and execve(2) a few microseconds stay open.
+#[derive(Debug)]
+pub struct Pinned {
+    /// The opened file.
+    pub fd: OwnedFd,
+    /// What it was when it was looked at.
+    pub stamp: Stamp,
+    /// Whether it starts with `#!`.
+    pub script: bool,
+}
+
+/// What tells one file, unchanged, from every other: its place, size and times. Writing to a file or
+/// renaming another one over it changes the stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Takes the stamp of an opened file.
+    pub fn of(file: impl AsFd) -> Result<Self, Errno> {
+        rustix::fs::fstat(file).map(|stat| Self::from_stat(&stat))
+    }
+
+    #[allow(clippy::cast_lossless, clippy::unnecessary_cast)] // the fields' widths differ by target
+    pub(super) const fn from_stat(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            size: stat.st_size as i64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        }
+    }
+}
