@@ -1,1 +1,3 @@
 //! The supervisor room.
+
+pub mod spawn;

@@ -1,0 +1,303 @@
+//! From `run:` of the plan to what is executed: program, arguments, environment, identity, limits.
+//! Everything is settled and checked here before a secret is fetched; [`Launch::spec`] then adds what
+//! is handed over.
+
+mod environment;
+mod error;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use crate::model::{RunSpec, Signal};
+use crate::sys::child::{Group, Identity, PrivateMount, Spec};
+use crate::sys::limits::Limit;
+use crate::sys::users::{Database, User};
+
+pub use environment::is_bootstrap_credential;
+pub use error::SpawnError;
+pub use program::{Program, open_program, resolve, sha256};
+
+/// A program that can be launched: all of it is checked, and nothing of it is secret.
+#[derive(Debug)]
+pub struct Launch {
+    program: Program,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    cwd: Option<CString>,
+    umask: Option<u32>,
+    identity: Option<Identity>,
+    limits: Vec<Limit>,
+    core_dumps: bool,
+    no_new_privs: bool,
+}
+
+/// What is handed over to a launch.
+#[derive(Debug)]
+pub struct Handover {
+    /// Fds and the numbers they get; 0 is standard input.
+    pub fds: Vec<(OwnedFd, RawFd)>,
+    /// Directories where the program alone sees a fresh tmpfs.
+    pub mounts: Vec<PrivateMount>,
+    /// The program's process group.
+    pub group: Group,
+    /// What it gets when hushpipe dies.
+    pub parent_death: Option<Signal>,
+}
+
+/// Where a value stands that would be seen by everyone: never the value itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// In the environment variable of this name.
+    Variable(OsString),
+    /// In the argument of this index; 0 is the program's name.
+    Argument(usize),
+}
+
+impl Launch {
+    /// Settles everything that `run:` asks for, and finds the program. `inherited` is hushpipe's own
+    /// environment. All faults are given, not only the first.
+    ///
+    /// With `run.sha256` the program is opened, its digest compared, and this very file executed
+    /// later.
+    pub fn settle(
+        run: &RunSpec,
+        inherited: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<SpawnError>> {
+        let mut faults = Vec::new();
+        let users = Users::look_up(run).or_fault(&mut faults);
+        let user = users.as_ref().and_then(|users| users.user.as_ref());
+        let env = environment::build(&run.env, inherited, user);
+        let path = environment::value(&env, "PATH").map(OsStr::to_owned);
+        let env = environment::to_strings(env, &mut faults);
+        let argv = arguments(&run.command, &mut faults);
+        let program = find(run, path.as_deref()).or_fault(&mut faults);
+        let cwd = directory(run.cwd.as_deref()).or_fault(&mut faults);
+        let limits = limits(run, &mut faults);
+        match (users, program, cwd) {
+            (Some(users), Some(program), Some(cwd)) if faults.is_empty() => Ok(Self {
+                program,
+                argv,
+                env,
+                cwd,
+                umask: run.umask,
+                identity: users.identity,
+                limits,
+                core_dumps: run.core_dumps,
+                no_new_privs: run.no_new_privs,
+            }),
+            _ => Err(faults),
+        }
+    }
+
+    /// The program that was found.
+    pub fn program(&self) -> &Path {
+        self.program.path()
+    }
+
+    /// Its arguments.
+    pub fn argv(&self) -> &[CString] {
+        &self.argv
+    }
+
+    /// Its environment, as `NAME=value`.
+    pub fn env(&self) -> &[CString] {
+        &self.env
+    }
+
+    /// Whom it runs as; `None`: as hushpipe.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// User and group that own what is delivered to it.
+    pub fn owner(&self) -> (u32, u32) {
+        self.identity.as_ref().map_or_else(
+            || {
+                (
+                    nix::unistd::geteuid().as_raw(),
+                    nix::unistd::getegid().as_raw(),
+                )
+            },
+            |identity| (identity.uid, identity.gid),
+        )
+    }
+
+    /// Sets a variable, as a delivery needs it (`CREDENTIALS_DIRECTORY`), over what is there.
+    pub fn set_variable(&mut self, name: &str, value: &OsStr) -> Result<(), SpawnError> {
+        let text = environment::to_string(OsStr::new(name), value)?;
+        let start = format!("{name}=");
+        self.env
+            .retain(|variable| !variable.as_bytes().starts_with(start.as_bytes()));
+        self.env.push(text);
+        Ok(())
+    }
+
+    /// Where one of these values stands in the environment or the arguments. Values of fewer than 8
+    /// bytes are not looked for: they stand in places by chance.
+    pub fn exposes(&self, values: &[&[u8]]) -> Option<Exposed> {
+        let finders: Vec<_> = values
+            .iter()
+            .filter(|value| value.len() >= 8)
+            .map(memchr::memmem::Finder::new)
+            .collect();
+        let holds = |text: &CString| {
+            finders
+                .iter()
+                .any(|finder| finder.find(text.as_bytes()).is_some())
+        };
+        let argument = self.argv.iter().position(holds).map(Exposed::Argument);
+        argument.or_else(|| {
+            let variable = self.env.iter().find(|text| holds(text))?.as_bytes();
+            let name = variable.split(|byte| *byte == b'=').next()?;
+            Some(Exposed::Variable(OsString::from_vec(name.to_vec())))
+        })
+    }
+
+    /// Everything that the child needs.
+    pub fn spec(self, handover: Handover) -> Spec {
+        let (program, pinned) = self.program.into_parts();
+        Spec {
+            program,
+            pinned,
+            argv: self.argv,
+            env: self.env,
+            cwd: self.cwd,
+            umask: self.umask,
+            identity: self.identity,
+            fds: handover.fds,
+            limits: self.limits,
+            core_dumps: self.core_dumps,
+            no_new_privs: self.no_new_privs,
+            parent_death: handover.parent_death.map(Signal::number),
+            group: handover.group,
+            mounts: handover.mounts,
+        }
+    }
+}
+
+/// Keeps a fault for later, and goes on.
+trait OrFault<T> {
+    fn or_fault(self, faults: &mut Vec<SpawnError>) -> Option<T>;
+}
+
+impl<T> OrFault<T> for Result<T, SpawnError> {
+    fn or_fault(self, faults: &mut Vec<SpawnError>) -> Option<T> {
+        self.map_err(|fault| faults.push(fault)).ok()
+    }
+}
+
+/// The user that `run:` names, and the identity that follows from it.
+struct Users {
+    user: Option<User>,
+    identity: Option<Identity>,
+}
+
+impl Users {
+    fn look_up(run: &RunSpec) -> Result<Self, SpawnError> {
+        if run.user.is_none() && run.group.is_none() && run.supplementary_groups.is_none() {
+            return Ok(Self {
+                user: None,
+                identity: None,
+            });
+        }
+        let database = Database::host();
+        let user = run
+            .user
+            .as_deref()
+            .map(|name| database.user(name))
+            .transpose()?;
+        let group = run
+            .group
+            .as_deref()
+            .map(|name| database.group(name))
+            .transpose()?;
+        let own = Identity::current().map_err(SpawnError::Groups)?;
+        let (uid, gid) = match &user {
+            None => (own.uid, group.unwrap_or(own.gid)),
+            Some(user) => {
+                let gid = group.or_else(|| user.entry.as_ref().map(|entry| entry.gid));
+                (
+                    user.uid,
+                    gid.ok_or(SpawnError::GroupUnknown { uid: user.uid })?,
+                )
+            }
+        };
+        let groups = match (&run.supplementary_groups, &user) {
+            (Some(names), _) => names
+                .iter()
+                .map(|name| database.group(name))
+                .collect::<Result<_, _>>()?,
+            (None, Some(user)) => database.groups_of(user)?,
+            (None, None) => own.groups,
+        };
+        let identity = Identity { uid, gid, groups };
+        if identity.can_be_taken() {
+            Ok(Self {
+                user,
+                identity: Some(identity),
+            })
+        } else {
+            Err(SpawnError::NotPrivileged { uid, gid })
+        }
+    }
+}
+
+fn arguments(command: &[String], faults: &mut Vec<SpawnError>) -> Vec<CString> {
+    let mut arguments = Vec::with_capacity(command.len());
+    for (index, argument) in command.iter().enumerate() {
+        match CString::new(argument.as_str()) {
+            Ok(argument) => arguments.push(argument),
+            Err(_) => faults.push(SpawnError::NulInArgument(index)),
+        }
+    }
+    arguments
+}
+
+fn find(run: &RunSpec, path: Option<&OsStr>) -> Result<Program, SpawnError> {
+    let command = run.command.first().map_or("", String::as_str);
+    let found = resolve(command, path, run.cwd.as_deref())?;
+    match run.sha256 {
+        None => Program::by_path(found),
+        Some(digest) => Program::pinned(found, digest),
+    }
+}
+
+/// The working directory. That it is there is looked at now, as far as hushpipe can see it; whether
+/// the program's user may enter it turns out in the child.
+fn directory(cwd: Option<&Path>) -> Result<Option<CString>, SpawnError> {
+    let Some(cwd) = cwd else {
+        return Ok(None);
+    };
+    let fault = |source| SpawnError::Cwd {
+        path: cwd.to_owned(),
+        source,
+    };
+    match std::fs::metadata(cwd) {
+        Ok(metadata) if !metadata.is_dir() => {
+            return Err(fault(std::io::ErrorKind::NotADirectory.into()));
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
+            return Err(fault(error));
+        }
+        _ => {}
+    }
+    let text = CString::new(cwd.as_os_str().as_bytes());
+    text.map(Some)
+        .map_err(|_| fault(std::io::ErrorKind::InvalidInput.into()))
+}
+
+fn limits(run: &RunSpec, faults: &mut Vec<SpawnError>) -> Vec<Limit> {
+    let mut limits = Vec::with_capacity(run.rlimits.len());
+    for (name, (soft, hard)) in &run.rlimits {
+        match Limit::new(name, *soft, *hard) {
+            Ok(limit) => limits.push(limit),
+            Err(fault) => faults.push(SpawnError::Limit(fault)),
+        }
+    }
+    limits
+}

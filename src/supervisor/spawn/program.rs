@@ -1,0 +1,190 @@
+//! Finding the program, and making sure that it is the right one.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+use sha2::Digest;
+
+use super::SpawnError;
+use crate::model;
+use crate::sys::child::{Pinned, Stamp};
+
+/// Where a program is looked for when PATH is not set.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program that was found.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    text: CString,
+    pinned: Option<Pinned>,
+}
+
+impl Program {
+    /// To be executed by its path.
+    pub fn by_path(path: PathBuf) -> Result<Self, SpawnError> {
+        let text =
+            CString::new(path.as_os_str().as_bytes()).map_err(|_| SpawnError::NulInArgument(0))?;
+        Ok(Self {
+            path,
+            text,
+            pinned: None,
+        })
+    }
+
+    /// To be executed as the very file that has this digest now: see [`Pinned`] for how far that goes
+    /// for scripts. A digest says nothing of a script's interpreter, or of shared libraries.
+    pub fn pinned(path: PathBuf, expected: model::Sha256) -> Result<Self, SpawnError> {
+        let unreadable = |source| SpawnError::Unreadable {
+            path: path.clone(),
+            source,
+        };
+        let file = open_program(&path)?;
+        let stamp = Stamp::of(&file).map_err(|errno| unreadable(errno.into()))?;
+        let found = sha256(&file).map_err(unreadable)?;
+        if found != expected {
+            return Err(SpawnError::Digest {
+                path,
+                expected,
+                found,
+            });
+        }
+        let mut file = File::from(file);
+        let script = starts_as_script(&mut file).map_err(|source| SpawnError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
+        let fd = OwnedFd::from(file);
+        let mut program = Self::by_path(path)?;
+        program.pinned = Some(Pinned { fd, stamp, script });
+        Ok(program)
+    }
+
+    /// Where it was found.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn into_parts(self) -> (CString, Option<Pinned>) {
+        (self.text, self.pinned)
+    }
+}
+
+/// Finds a command as execvp(3) does: a name with `/` is a path, any other is looked for in the
+/// directories of `path`, which is the program's own PATH. Relative paths are taken from the
+/// program's working directory.
+pub fn resolve(
+    command: &str,
+    path: Option<&OsStr>,
+    cwd: Option<&Path>,
+) -> Result<PathBuf, SpawnError> {
+    let place = |path: &Path| cwd.map_or_else(|| path.to_owned(), |cwd| cwd.join(path));
+    if command.contains('/') {
+        let found = place(Path::new(command));
+        return match look(&found) {
+            Look::Runs => Ok(found),
+            Look::Missing => Err(SpawnError::NotFound {
+                command: command.to_owned(),
+                searched: None,
+            }),
+            Look::Directory => Err(SpawnError::Directory(found)),
+            Look::NotExecutable => Err(SpawnError::NotExecutable(found)),
+        };
+    }
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    let mut not_executable = None;
+    let directories = path.as_bytes().split(|byte| *byte == b':');
+    for directory in directories.filter(|_| !command.is_empty()) {
+        let directory = if directory.is_empty() {
+            b"."
+        } else {
+            directory
+        };
+        let candidate = place(&Path::new(OsStr::from_bytes(directory)).join(command));
+        match look(&candidate) {
+            Look::Runs => return Ok(candidate),
+            Look::NotExecutable => not_executable = not_executable.or(Some(candidate)),
+            Look::Missing | Look::Directory => {}
+        }
+    }
+    Err(match not_executable {
+        Some(candidate) => SpawnError::NotExecutable(candidate),
+        None => SpawnError::NotFound {
+            command: command.to_owned(),
+            searched: Some(path.to_owned()),
+        },
+    })
+}
+
+/// What stands at a path.
+enum Look {
+    Runs,
+    Missing,
+    Directory,
+    NotExecutable,
+}
+
+fn look(path: &Path) -> Look {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Look::Directory,
+        Ok(metadata) if metadata.is_file() && access(path, AccessFlags::X_OK).is_ok() => Look::Runs,
+        // A directory on the way that hushpipe may not search is as good as a missing file only if
+        // nothing is known to be there.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Look::Missing,
+        _ => Look::NotExecutable,
+    }
+}
+
+/// Opens a program for reading, so that it can be looked at and then executed by this fd.
+pub fn open_program(path: &Path) -> Result<OwnedFd, SpawnError> {
+    File::open(path)
+        .map(OwnedFd::from)
+        .map_err(|source| SpawnError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// The SHA-256 digest of an opened file's whole content.
+pub fn sha256(file: impl AsFd) -> io::Result<model::Sha256> {
+    let mut file = File::from(file.as_fd().try_clone_to_owned()?);
+    file.rewind()?;
+    let mut hasher = sha2::Sha256::new();
+    let mut block = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return Ok(model::Sha256(hasher.finalize().into())),
+            Ok(length) => hasher.update(&block[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn starts_as_script(file: &mut File) -> io::Result<bool> {
+    file.rewind()?;
+    let mut start = Vec::with_capacity(2);
+    file.take(2).read_to_end(&mut start)?;
+    Ok(start == b"#!")
+}
+
+/// The interpreter that a script's first line names.
+pub(super) fn interpreter(path: &Path) -> Option<PathBuf> {
+    let mut start = Vec::with_capacity(256);
+    File::open(path)
+        .ok()?
+        .take(256)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = start.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let name = line
+        .split(u8::is_ascii_whitespace)
+        .find(|word| !word.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(name)))
+}
