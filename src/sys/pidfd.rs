@@ -1,0 +1,78 @@
+//! Signals to processes that cannot be mistaken for others: pidfd_open(2), pidfd_send_signal(2).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+/// `PIDFD_SIGNAL_PROCESS_GROUP` of linux/pidfd.h, since Linux 6.9.
+const PROCESS_GROUP: libc::c_uint = 1 << 2;
+
+/// Opens a process. ESRCH: it is gone.
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers; the descriptor given is new and nobody else's.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// Sends a signal. `false`: the process is gone.
+pub fn send(fd: impl AsFd, signal: i32) -> io::Result<bool> {
+    found(send_with(fd, signal, 0))
+}
+
+/// Sends a signal to the process group that the process leads. `leader` is its id while it is not
+/// reaped, and so cannot be another's: older kernels need it. `false`: nobody is there.
+pub fn send_group(fd: impl AsFd, leader: Option<i32>, signal: i32) -> io::Result<bool> {
+    match (send_with(fd, signal, PROCESS_GROUP), leader) {
+        (Err(error), Some(leader)) if error.raw_os_error() == Some(libc::EINVAL) => {
+            found(kill(-leader, signal))
+        }
+        (result, _) => found(result),
+    }
+}
+
+/// Sends a signal to every process of the PID namespace. Of use to its PID 1 alone, which does not
+/// get it itself. `false`: nobody else is there.
+pub fn send_all_as_init(signal: i32) -> io::Result<bool> {
+    if super::process::id() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    found(kill(-1, signal))
+}
+
+fn send_with(fd: impl AsFd, signal: i32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: the descriptor is open while `fd` is borrowed; a null siginfo means that of kill(2).
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            fd.as_fd().as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            flags,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn kill(target: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two integers.
+    if unsafe { libc::kill(target, signal) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn found(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,172 @@
+//! What hushpipe is to the kernel, and who descends from it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::sync::OnceLock;
+
+use rustix::process::{self, DumpableBehavior, Resource, Rlimit};
+
+static CORE_LIMIT: OnceLock<Rlimit> = OnceLock::new();
+
+/// hushpipe's process id.
+pub fn id() -> i32 {
+    process::getpid().as_raw_nonzero().get()
+}
+
+/// hushpipe's process group.
+pub fn group() -> i32 {
+    process::getpgrp().as_raw_nonzero().get()
+}
+
+/// Whether hushpipe is the init of its PID namespace: orphans come to it, and all end with it.
+pub fn is_init() -> bool {
+    id() == 1
+}
+
+/// Whether hushpipe leads its session, as the first process of a container with a terminal does.
+pub fn is_session_leader() -> bool {
+    process::getsid(None).is_ok_and(|session| session.as_raw_nonzero().get() == id())
+}
+
+/// Whether hushpipe leads its process group, as a job of one process does.
+pub fn is_group_leader() -> bool {
+    group() == id()
+}
+
+/// The process group of a process, 0 when it is gone.
+pub fn group_of(pid: i32) -> i32 {
+    process::Pid::from_raw(pid)
+        .and_then(|pid| process::getpgid(Some(pid)).ok())
+        .map_or(0, |group| group.as_raw_nonzero().get())
+}
+
+/// Whether a process group has members.
+pub fn group_exists(group: i32) -> bool {
+    process::Pid::from_raw(group).is_some_and(|group| {
+        process::test_kill_process_group(group) != Err(rustix::io::Errno::SRCH)
+    })
+}
+
+/// Orphans among the descendants become hushpipe's children, not those of init (prctl(2),
+/// `PR_SET_CHILD_SUBREAPER`).
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(process::set_child_subreaper(Some(process::getpid()))?)
+}
+
+/// For the first line of main: no core dump of hushpipe, and no access to its memory by others of the
+/// same user. The hard limit stays, so that a program may have its core dumps: see [`core_limit`].
+pub fn harden() -> io::Result<()> {
+    process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let limit = process::getrlimit(Resource::Core);
+    let limit = CORE_LIMIT.get_or_init(|| limit);
+    process::setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: limit.maximum,
+        },
+    )?;
+    Ok(())
+}
+
+/// The soft and hard limit of core dumps that hushpipe was started with; `None` is infinity.
+pub fn core_limit() -> (Option<u64>, Option<u64>) {
+    let limit = *CORE_LIMIT.get_or_init(|| process::getrlimit(Resource::Core));
+    (limit.current, limit.maximum)
+}
+
+/// A process, as /proc/PID/stat shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its parent's id.
+    pub parent: i32,
+    /// When it started, in clock ticks since boot: with the id it names one process for good.
+    pub started: u64,
+    /// Whether it is stopped by a signal.
+    pub stopped: bool,
+    /// Whether it ended and waits to be reaped.
+    pub zombie: bool,
+}
+
+/// Everyone who descends from hushpipe, zombies left out. Fails when /proc is not there, or is that
+/// of another PID namespace.
+pub fn descendants() -> io::Result<Vec<Process>> {
+    let me = id();
+    if fs::read_link("/proc/self")?.to_str() != Some(&me.to_string()) {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "/proc is that of another PID namespace",
+        ));
+    }
+    let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        if let Some(process) = look_up(pid) {
+            children.entry(process.parent).or_default().push(process);
+        }
+    }
+    let mut found = children.remove(&me).unwrap_or_default();
+    let mut next = 0;
+    while let Some(process) = found.get(next) {
+        next += 1;
+        let theirs = children.remove(&process.pid).unwrap_or_default();
+        found.extend(theirs);
+    }
+    found.retain(|process| !process.zombie);
+    Ok(found)
+}
+
+/// One process; `None` when it is gone.
+pub fn look_up(pid: i32) -> Option<Process> {
+    parse_stat(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// proc_pid_stat(5). The name, in parentheses, may hold anything: fields are counted from its end.
+fn parse_stat(pid: i32, stat: &[u8]) -> Option<Process> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let started = fields.nth(17)?.parse().ok()?;
+    Some(Process {
+        pid,
+        parent,
+        started,
+        stopped: matches!(state, "T" | "t"),
+        zombie: matches!(state, "Z" | "X"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = b"7 (a) R 1 (b) T 3 7 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0 0\n";
+        let process = parse_stat(7, stat).unwrap();
+        assert_eq!(process.parent, 3);
+        assert_eq!(process.started, 4711);
+        assert!(process.stopped && !process.zombie);
+        assert_eq!(parse_stat(7, b"7 (cut) R 1"), None);
+        assert_eq!(parse_stat(7, b""), None);
+    }
+
+    #[test]
+    fn a_process_is_found_as_proc_shows_it() {
+        let me = look_up(id()).unwrap();
+        assert_eq!(
+            me.parent,
+            rustix::process::getppid().unwrap().as_raw_nonzero().get()
+        );
+        assert!(!me.stopped && !me.zombie);
+        assert_eq!(look_up(i32::MAX), None);
+    }
+}

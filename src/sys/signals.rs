@@ -1,0 +1,308 @@
+//! Signals as file events: all of them blocked, and received through one signalfd(2) that says who
+//! sent them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// How many signals one read(2) takes at the most.
+const BATCH: usize = 16;
+
+/// A signal that hushpipe got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its number.
+    pub signal: i32,
+    /// The sender's process id; 0 when it is the kernel or outside of the PID namespace.
+    pub sender: i32,
+    /// `si_code` of sigaction(2).
+    pub code: i32,
+}
+
+impl Received {
+    /// Whether the kernel made it, as a terminal does at Ctrl-C.
+    pub const fn from_kernel(&self) -> bool {
+        self.code == libc::SI_KERNEL
+    }
+
+    /// Whether hushpipe made it: a write into a closed pipe sends SIGPIPE to the writer.
+    pub fn from_self(&self) -> bool {
+        !self.from_kernel() && self.sender == super::process::id()
+    }
+}
+
+/// The receiving end of all signals. There is to be one, made before any thread.
+pub struct Signals {
+    fd: Source,
+    pending: VecDeque<Received>,
+    original: libc::sigset_t,
+    ignored: Vec<i32>,
+}
+
+/// The descriptor, before and after a runtime knows of it.
+enum Source {
+    Plain(OwnedFd),
+    Registered(AsyncFd<OwnedFd>),
+    Failed,
+}
+
+impl Signals {
+    /// Blocks every signal and receives them from now on. True faults (SIGSEGV and the like) end the
+    /// process all the same: the kernel forces those that are blocked. SIGCHLD is set to its default,
+    /// for one who ignores it never gets to know how a child ended.
+    pub fn block_all() -> io::Result<Self> {
+        let ignored = (1..=31).filter(|signal| is_ignored(*signal)).collect();
+        set_default(libc::SIGCHLD)?;
+        let all = full_set();
+        let mut original = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: both point to signal sets of this frame; the call fills `original` when it gives 0.
+        let original = unsafe {
+            check(libc::sigprocmask(
+                libc::SIG_SETMASK,
+                &raw const all,
+                original.as_mut_ptr(),
+            ))?;
+            original.assume_init()
+        };
+        // SAFETY: `all` is an initialised set; the descriptor given is new and nobody else's.
+        let fd = unsafe {
+            let fd = libc::signalfd(-1, &raw const all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            check(fd)?;
+            OwnedFd::from_raw_fd(fd)
+        };
+        Ok(Self {
+            fd: Source::Plain(fd),
+            pending: VecDeque::new(),
+            original,
+            ignored,
+        })
+    }
+
+    /// Whether whoever started hushpipe had this signal ignored, as nohup(1) does with SIGHUP.
+    pub fn ignored_by_caller(&self, signal: i32) -> bool {
+        self.ignored.contains(&signal)
+    }
+
+    /// Gives the mask back that hushpipe was started with, for an execve in place.
+    pub fn restore(self) -> io::Result<()> {
+        // SAFETY: `original` was filled by sigprocmask; no old set is asked for.
+        check(unsafe {
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.original, ptr::null_mut())
+        })
+    }
+
+    /// Waits for the next signal. Can be dropped and called again without losing any. Must be called
+    /// within a tokio runtime with I/O, always the same.
+    pub async fn next(&mut self) -> io::Result<Received> {
+        loop {
+            if let Some(received) = self.pending.pop_front() {
+                return Ok(received);
+            }
+            let fd = self.fd.registered()?;
+            let mut ready = fd.readable().await?;
+            match read(ready.get_inner()) {
+                Ok(batch) => self.pending.extend(batch),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Source {
+    fn registered(&mut self) -> io::Result<&AsyncFd<OwnedFd>> {
+        if let Self::Plain(_) = self
+            && let Self::Plain(fd) = std::mem::replace(self, Self::Failed)
+        {
+            // SAFETY: the descriptor is owned by the registration, which leaves epoll before it closes
+            // it; nothing else takes it out of epoll.
+            let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+            *self = Self::Registered(fd?);
+        }
+        match self {
+            Self::Registered(fd) => Ok(fd),
+            Self::Plain(_) | Self::Failed => Err(io::Error::other(
+                "the signals could not be registered with the event loop",
+            )),
+        }
+    }
+}
+
+/// Suspends hushpipe as the signal (SIGTSTP, SIGTTIN, SIGTTOU or SIGSTOP) does by default, and
+/// returns when it was continued: `true`. `false`: the kernel did not stop it, for it is PID 1, or in
+/// an orphaned process group that no shell would continue.
+pub fn suspend(signal: i32) -> io::Result<bool> {
+    if signal != libc::SIGSTOP {
+        set_default(signal)?;
+    }
+    // SAFETY: raise takes any number; a wrong one is an error.
+    check(unsafe { libc::raise(signal) })?;
+    let mut set = empty_set();
+    // SAFETY: `set` is an initialised set of this frame; no old set is asked for. While the signal
+    // is unblocked the process stops.
+    unsafe {
+        check(libc::sigaddset(&raw mut set, signal))?;
+        check(libc::sigprocmask(
+            libc::SIG_UNBLOCK,
+            &raw const set,
+            ptr::null_mut(),
+        ))?;
+        check(libc::sigprocmask(
+            libc::SIG_BLOCK,
+            &raw const set,
+            ptr::null_mut(),
+        ))?;
+    }
+    // To send a stop signal takes a pending SIGCONT back: one that is pending now is what woke us.
+    is_pending(libc::SIGCONT)
+}
+
+fn is_pending(signal: i32) -> io::Result<bool> {
+    let mut set = empty_set();
+    // SAFETY: `set` is an initialised set of this frame.
+    unsafe {
+        check(libc::sigpending(&raw mut set))?;
+        Ok(libc::sigismember(&raw const set, signal) == 1)
+    }
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only fills `action`, which is read when it gave 0.
+    unsafe {
+        libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+fn set_default(signal: i32) -> io::Result<()> {
+    // SAFETY: zero is a valid sigaction: no flags, an empty mask, SIG_DFL. No handler is installed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        check(libc::sigaction(signal, &raw const action, ptr::null_mut()))
+    }
+}
+
+fn empty_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set; it cannot fail with a valid pointer.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn full_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the set; it cannot fail with a valid pointer.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+fn read(fd: &OwnedFd) -> io::Result<Vec<Received>> {
+    const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the structure is of integers alone, for which zero is a value.
+    let mut buffer: [libc::signalfd_siginfo; BATCH] = unsafe { std::mem::zeroed() };
+    // SAFETY: the buffer is writable for the length given.
+    let length = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), BATCH * SIZE) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    Ok(buffer[..length / SIZE]
+        .iter()
+        .map(|info| Received {
+            signal: info.ssi_signo as i32,
+            sender: info.ssi_pid as i32,
+            code: info.ssi_code,
+        })
+        .collect())
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    }
+
+    /// Signals of the test's own thread, so that others do not get them.
+    fn raise(signal: i32) {
+        // SAFETY: raise takes any number.
+        check(unsafe { libc::raise(signal) }).unwrap();
+    }
+
+    #[test]
+    fn signals_from_before_the_runtime_are_kept_and_come_with_their_sender() {
+        let mut signals = Signals::block_all().unwrap();
+        raise(libc::SIGUSR2);
+        raise(libc::SIGSEGV);
+        raise(libc::SIGRTMAX());
+        raise(libc::SIGRTMAX());
+        runtime().block_on(async {
+            let mut seen = Vec::new();
+            for _ in 0..4 {
+                let received = signals.next().await.unwrap();
+                assert!(
+                    received.from_self() && !received.from_kernel(),
+                    "{received:?}"
+                );
+                seen.push(received.signal);
+            }
+            let rt = libc::SIGRTMAX();
+            assert_eq!(seen, [libc::SIGSEGV, libc::SIGUSR2, rt, rt]);
+        });
+        signals.restore().unwrap();
+    }
+
+    #[test]
+    fn a_write_into_a_closed_pipe_is_known_to_be_our_own() {
+        let mut signals = Signals::block_all().unwrap();
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        drop(reader);
+        assert_eq!(
+            rustix::io::write(&writer, b"x"),
+            Err(rustix::io::Errno::PIPE)
+        );
+        let received = runtime().block_on(signals.next()).unwrap();
+        assert_eq!(received.signal, libc::SIGPIPE);
+        assert!(received.from_self());
+    }
+
+    #[test]
+    fn the_callers_mask_comes_back() {
+        let mut before = empty_set();
+        let mut after = empty_set();
+        // SAFETY: sets of this frame; the mask itself is not changed.
+        unsafe {
+            libc::sigaddset(&raw mut before, libc::SIGURG);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
+        }
+        Signals::block_all().unwrap().restore().unwrap();
+        // SAFETY: as above.
+        let blocked = unsafe {
+            libc::sigprocmask(libc::SIG_BLOCK, ptr::null(), &raw mut after);
+            (1..=31)
+                .filter(|n| libc::sigismember(&raw const after, *n) == 1)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(blocked, [libc::SIGURG]);
+    }
+}

@@ -1,0 +1,79 @@
+//! The controlling terminal and its foreground process group: tcgetpgrp(3), tcsetpgrp(3).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, getsid};
+use rustix::termios;
+
+/// The terminal that controls hushpipe's session.
+#[derive(Debug)]
+pub struct Terminal(OwnedFd);
+
+impl Terminal {
+    /// The controlling terminal, if there is one: among the standard descriptors, else /dev/tty.
+    pub fn controlling() -> io::Result<Option<Self>> {
+        let session = getsid(None)?;
+        for fd in standard_fds() {
+            if termios::tcgetsid(fd) == Ok(session) {
+                return Ok(Some(Self(fd.try_clone_to_owned()?)));
+            }
+        }
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
+        match rustix::fs::open("/dev/tty", flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self(fd))),
+            Err(Errno::NXIO | Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::ACCESS) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The process group in the foreground; `None` when there is none, or the terminal hung up.
+    pub fn foreground(&self) -> io::Result<Option<i32>> {
+        match termios::tcgetpgrp(&self.0) {
+            Ok(group) => Ok(Some(group.as_raw_nonzero().get())),
+            Err(Errno::NOTTY | Errno::IO | Errno::OPNOTSUPP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts a process group of the session into the foreground. SIGTTOU must be blocked. `false`: the
+    /// group is gone or of another session, or the terminal hung up.
+    pub fn set_foreground(&self, group: i32) -> io::Result<bool> {
+        let Some(group) = Pid::from_raw(group) else {
+            return Ok(false);
+        };
+        match termios::tcsetpgrp(&self.0, group) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOTTY | Errno::IO | Errno::PERM | Errno::SRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether standard input or output is a pipe or a socket: hushpipe is then part of a pipeline.
+pub fn is_piped() -> bool {
+    standard_fds().into_iter().take(2).any(|fd| {
+        rustix::fs::fstat(fd).is_ok_and(|stat| {
+            matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::Fifo | FileType::Socket
+            )
+        })
+    })
+}
+
+fn standard_fds() -> [BorrowedFd<'static>; 3] {
+    // SAFETY: Rust's runtime opens 0, 1 and 2 at the start where they are closed, and hushpipe never
+    // closes them.
+    unsafe { [0, 1, 2].map(|fd| BorrowedFd::borrow_raw(fd)) }
+}
+
+impl AsFd for Terminal {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
