@@ -37,7 +37,7 @@ pub enum Event {
     Started {
         /// Its process id.
         pid: i32,
-        /// Its argv[0].
+        /// Its `argv[0]`.
         program: String,
     },
     /// A signal went to the program.

@@ -95,7 +95,7 @@ impl From<FormatError> for Fault {
 /// `raw`: as they are. `json`: an object's members are the fields (a string as its bytes, a number
 /// or boolean as its JSON text, an object or array as compact JSON text); a string, number or
 /// boolean at the top is a raw value; null, a duplicate member and an array at the top are faults.
-/// `dotenv`: see [`dotenv`]; each name is a field.
+/// `dotenv`: see [`dotenv()`]; each name is a field.
 pub fn read(bytes: SecretBytes, format: ValueFormat) -> Result<Value, FormatError> {
     if bytes.len() > MAX_VALUE {
         return Err(FormatError {

@@ -101,7 +101,7 @@ pub enum Fault {
     },
     /// A program failed.
     Program {
-        /// Its argv[0].
+        /// Its `argv[0]`.
         program: String,
         /// How it ended: `exit code 3`, `signal SIGKILL`, or why it did not start.
         ended: String,
