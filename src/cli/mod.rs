@@ -4,6 +4,8 @@ mod completions;
 mod doctor;
 mod failure;
 mod help;
+mod init;
+mod secret;
 mod style;
 
 use std::process::ExitCode;
@@ -58,6 +60,10 @@ pub enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make a starting manifest, a sealed store and an identity
+    Init(init::InitArgs),
+    /// Store, show and change secrets in a sealed store
+    Secret(secret::SecretArgs),
     /// Say what this host supports, and what follows from it
     Doctor(doctor::DoctorArgs),
     /// Print the script that lets a shell complete hushpipe's arguments
@@ -73,6 +79,8 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let outcome: Outcome = match line.command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Secret(arguments) => secret::run(arguments, line.globals),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),

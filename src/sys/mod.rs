@@ -13,6 +13,7 @@ pub mod mount;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;
+pub mod prompt;
 pub mod reaper;
 pub mod signals;
 pub mod terminal;

@@ -1,9 +1,12 @@
 //! Identities: the keys that open age files.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use age::secrecy::ExposeSecret;
 
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
@@ -67,6 +70,29 @@ impl Identities {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes a file with a new X25519 identity, as age-keygen does, for its owner alone. Directories on
+/// the way are made as well.
+pub fn create(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)?;
+    }
+    let identity = age::x25519::Identity::generate();
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    let now = humantime::format_rfc3339_seconds(SystemTime::now());
+    let public = identity.to_public();
+    file.write_all(format!("# created: {now}\n# public key: {public}\n").as_bytes())?;
+    file.write_all(identity.to_string().expose_secret().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }
 
 /// Checks on the open file, so that nobody swaps it in between. Links are followed: what counts is

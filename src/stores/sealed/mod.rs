@@ -93,6 +93,17 @@ impl SealedStore {
         &self.path
     }
 
+    /// Whether somebody made a store there.
+    pub fn is_there(&self) -> bool {
+        recipients::file(&self.path).exists()
+    }
+
+    /// Makes a new identity in its identity file, which must not be there.
+    pub fn create_identity(&self) -> Result<(), StoreError> {
+        let made = identity::create(&self.identity_file);
+        made.map_err(|source| self.error(None, unwritable(&self.identity_file, source)))
+    }
+
     /// Makes the store's directories and recipients.txt. A store that is there is refused.
     pub fn create(&self, recipients: &[String]) -> Result<(), StoreError> {
         let file = recipients::file(&self.path);
@@ -331,6 +342,10 @@ impl SealedStore {
         match fs::metadata(&secrets) {
             Ok(metadata) if metadata.is_dir() => Ok(()),
             Ok(_) => Err(unreadable(&secrets, io::ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let advice = "no sealed store is there: `hushpipe init` makes one";
+                Err(unreadable(&secrets, io::Error::new(error.kind(), advice)))
+            }
             Err(source) => Err(unreadable(&secrets, source)),
         }
     }

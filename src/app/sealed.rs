@@ -1,0 +1,299 @@
+//! What the `secret` and `init` commands do with the sealed store. Values go from their source into
+//! the store, and from the store to an output, without passing through the command line's room.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::model::{Exit, SealedStore as Spec, StoreName, ValueFormat};
+use crate::secret::SecretBytes;
+use crate::stores::sealed::{Key, SealedStore};
+use crate::stores::{StoreError, format};
+use crate::sys::prompt;
+
+/// Where a value comes from; never from the arguments, which every user of the host can read.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Standard input, to its end.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+    /// The terminal, twice, not shown.
+    Prompt,
+}
+
+/// Why an operation on the sealed store failed.
+#[derive(Debug)]
+pub enum SealedError {
+    /// The store's own fault.
+    Store(StoreError),
+    /// A value, or a file of values, could not be read.
+    Input {
+        /// Standard input, the terminal or a path.
+        from: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// What was read or asked for cannot be used.
+    Unusable {
+        /// What, and why.
+        reason: String,
+    },
+    /// The output could not be written.
+    Output {
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+impl SealedError {
+    /// hushpipe's exit code for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Store(error) => error.exit(),
+            Self::Input { .. } | Self::Output { .. } => Exit::Os,
+            Self::Unusable { .. } => Exit::Value,
+        }
+    }
+}
+
+impl fmt::Display for SealedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Input { from, .. } => write!(f, "cannot read {from}"),
+            Self::Unusable { reason } => f.write_str(reason),
+            Self::Output { .. } => f.write_str("cannot write the value"),
+        }
+    }
+}
+
+impl Error for SealedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::Input { source, .. } | Self::Output { source } => Some(source),
+            Self::Unusable { .. } => None,
+        }
+    }
+}
+
+impl From<StoreError> for SealedError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A store by its path alone, as `--store` names it.
+pub fn by_path(path: PathBuf, identity_file: PathBuf) -> SealedStore {
+    let name = StoreName::new("sealed").expect("it is a good name");
+    let spec = Spec {
+        path,
+        identity_file,
+    };
+    SealedStore::open(name, &spec)
+}
+
+/// What [`set`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The new version.
+    pub version: u64,
+    /// Whether the value ends with a newline, which is seldom meant.
+    pub ends_with_newline: bool,
+}
+
+/// Reads a value and stores it. `trim` takes one newline from its end.
+pub fn set(
+    store: &SealedStore,
+    key: &Key,
+    input: &Input,
+    trim: bool,
+) -> Result<Stored, SealedError> {
+    let mut value = read_value(input, key)?;
+    if trim && let Some(shorter) = without_newline(value.expose()) {
+        value = SecretBytes::new(shorter.to_vec());
+    }
+    Ok(Stored {
+        version: store.set(key, &value)?,
+        ends_with_newline: without_newline(value.expose()).is_some(),
+    })
+}
+
+/// The bytes without the newline (or CR and newline) at their end; none if they have none.
+fn without_newline(bytes: &[u8]) -> Option<&[u8]> {
+    let shorter = bytes.strip_suffix(b"\n")?;
+    Some(shorter.strip_suffix(b"\r").unwrap_or(shorter))
+}
+
+/// What of a secret is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Part<'a> {
+    /// A version, or the current one.
+    pub version: Option<u64>,
+    /// A field, and the format in which it is one.
+    pub field: Option<(&'a str, ValueFormat)>,
+}
+
+/// Writes a value, byte for byte.
+pub fn get(
+    store: &SealedStore,
+    key: &Key,
+    part: Part,
+    output: &mut dyn Write,
+) -> Result<(), SealedError> {
+    let (bytes, _) = store.get(key, part.version)?;
+    let write = |bytes: &SecretBytes, output: &mut dyn Write| {
+        let written = output.write_all(bytes.expose());
+        written
+            .and_then(|()| output.flush())
+            .map_err(|source| SealedError::Output { source })
+    };
+    let Some((field, format)) = part.field else {
+        return write(&bytes, output);
+    };
+    let unusable = |reason: String| SealedError::Unusable {
+        reason: format!("{key}: {reason}"),
+    };
+    let value = format::read(bytes, format).map_err(|error| unusable(error.to_string()))?;
+    let bytes = value
+        .field(field)
+        .ok_or_else(|| unusable(format!("it has no field {field:?}")))?;
+    write(bytes, output)
+}
+
+/// Stores each `NAME=value` of a dotenv file as the secret PREFIX+NAME; gives their names and new
+/// versions. Nothing is stored if the file or a name is bad. `-` is standard input.
+pub fn import(
+    store: &SealedStore,
+    file: &Path,
+    prefix: &str,
+) -> Result<Vec<(Key, u64)>, SealedError> {
+    let shown = shown(file);
+    let input = if file == Path::new("-") {
+        Input::Stdin
+    } else {
+        Input::File(file.to_owned())
+    };
+    let unusable = |reason: &dyn fmt::Display| SealedError::Unusable {
+        reason: format!("{shown}: {reason}"),
+    };
+    let bytes = read_input(&input)?;
+    let lines = format::dotenv(&bytes).map_err(|error| unusable(&error))?;
+    let mut keyed = Vec::new();
+    for (name, value) in lines {
+        let name = format!("{prefix}{name}");
+        let key = Key::parse(&name).map_err(|error| unusable(&format!("{name:?}: {error}")))?;
+        keyed.push((key, value));
+    }
+    let mut stored = Vec::new();
+    for (key, value) in keyed {
+        let version = store.set(&key, &value)?;
+        stored.push((key, version));
+    }
+    Ok(stored)
+}
+
+/// What [`init`] found or made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initialised {
+    /// Whether the identity was there before.
+    pub kept_identity: bool,
+    /// For whom secrets are sealed.
+    pub recipients: Vec<String>,
+}
+
+/// Makes a sealed store for the identity of a file, and makes the identity if the file is not there.
+/// A store that is there is refused, before anything is made.
+pub fn init(path: &Path, identity_file: &Path) -> Result<Initialised, SealedError> {
+    let store = by_path(path.to_owned(), identity_file.to_owned());
+    if store.is_there() {
+        return Err(SealedError::Unusable {
+            reason: format!(
+                "{} is a sealed store already: it stays as it is",
+                path.display()
+            ),
+        });
+    }
+    let kept_identity = identity_file.exists();
+    if !kept_identity {
+        store.create_identity()?;
+    }
+    let recipients = store.own_recipients()?;
+    store.create(&recipients)?;
+    Ok(Initialised {
+        kept_identity,
+        recipients,
+    })
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+fn read_value(input: &Input, key: &Key) -> Result<SecretBytes, SealedError> {
+    match input {
+        Input::Prompt => {
+            let first = ask(&format!("Value of {key} (not shown): "))?;
+            let second = ask("The same again: ")?;
+            if first.same(&second) {
+                return Ok(first);
+            }
+            Err(SealedError::Unusable {
+                reason: "the two values differ: nothing was stored".to_owned(),
+            })
+        }
+        other => read_input(other),
+    }
+}
+
+fn ask(question: &str) -> Result<SecretBytes, SealedError> {
+    prompt::hidden_line(question)
+        .map(SecretBytes::new)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => SealedError::Unusable {
+                reason: "cancelled: nothing was stored".to_owned(),
+            },
+            io::ErrorKind::InvalidInput => SealedError::Unusable {
+                reason: "a terminal's line ends at 4095 bytes, some of the value may be missing: \
+                         use --file or standard input"
+                    .to_owned(),
+            },
+            _ => SealedError::Input {
+                from: "the terminal".to_owned(),
+                source,
+            },
+        })
+}
+
+fn read_input(input: &Input) -> Result<SecretBytes, SealedError> {
+    let (read, from) = match input {
+        Input::File(path) => (
+            File::open(path).and_then(read_all),
+            path.display().to_string(),
+        ),
+        _ => (read_all(io::stdin().lock()), "standard input".to_owned()),
+    };
+    let value = read.map_err(|source| SealedError::Input { from, source })?;
+    if value.len() > format::MAX_VALUE {
+        let reason = format!("a value has at most {} MiB", format::MAX_VALUE >> 20);
+        return Err(SealedError::Unusable { reason });
+    }
+    Ok(value)
+}
+
+/// One byte more than a value can have, at most.
+fn read_all(input: impl Read) -> io::Result<SecretBytes> {
+    let mut bytes = Vec::new();
+    let read = input
+        .take(format::MAX_VALUE as u64 + 1)
+        .read_to_end(&mut bytes);
+    let bytes = SecretBytes::new(bytes);
+    read.map(|_| bytes)
+}

@@ -1,0 +1,442 @@
+//! `hushpipe secret …`: the sealed store.
+
+mod place;
+
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::help::print;
+use super::{Failure, Globals, Outcome};
+use place::PlaceArgs;
+
+use crate::app::sealed::{self, Input, Part, SealedError};
+use crate::model::{Exit, ValueFormat};
+use crate::stores::sealed::{Key, Listed, SealedStore};
+pub use place::default_identity_file;
+
+const ABOUT: &str = "\
+The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them.
+
+Which store: --store PATH, else the sealed store of the manifest (-m FILE, $HUSHPIPE_MANIFEST,
+./hushpipe.yaml), else ./secrets.
+
+Examples:
+  hushpipe secret set stripe/token                    asks twice, shows nothing
+  pwgen -s 40 1 | hushpipe secret set db/password --trim
+  hushpipe secret set tls/key --file key.pem
+  hushpipe secret get db/password --reveal
+  hushpipe secret rollback db/password";
+
+/// Arguments of `secret`.
+#[derive(Args)]
+#[command(after_help = ABOUT)]
+pub struct SecretArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(subcommand)]
+    command: SecretCommand,
+}
+
+#[derive(Subcommand)]
+enum SecretCommand {
+    /// Store a value as a new version
+    Set(SetArgs),
+    /// Write a value to standard output
+    Get(GetArgs),
+    /// List the secrets, without values
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show when a secret was set and rolled back
+    History {
+        /// The secret's name
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an older version the current one
+    Rollback {
+        /// The secret's name
+        name: String,
+        /// Which version [default: the one before the current]
+        #[arg(long, value_name = "VERSION")]
+        to: Option<u64>,
+    },
+    /// Remove a secret with all its versions
+    Rm {
+        /// The secret's name
+        name: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Store each NAME=value line of a .env file as a secret
+    Import(ImportArgs),
+    /// Seal every version anew, for the recipients that are named now
+    Rekey(RekeyArgs),
+}
+
+const SET_EXAMPLES: &str = "\
+The value comes from --file, else from standard input, byte for byte, else, when that is a terminal,
+from a prompt that does not show it. It is never an argument: every user of the machine can read
+those, and the shell keeps them.
+
+`echo` and most programs end their output with a newline, which is stored as well: --trim drops it.
+
+Examples:
+  hushpipe secret set stripe/token
+  openssl rand -hex 32 | hushpipe secret set session/key --trim
+  hushpipe secret set tls/key --file key.pem";
+
+#[derive(Args)]
+#[command(after_help = SET_EXAMPLES)]
+struct SetArgs {
+    /// The secret's name, such as stripe/token
+    name: String,
+    /// Read the value from a file
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Drop one newline from the end of the value
+    #[arg(long)]
+    trim: bool,
+    /// Refused, with the reason why.
+    #[arg(hide = true)]
+    value: Vec<OsString>,
+}
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  hushpipe secret get stripe/token --reveal           to the terminal
+  hushpipe secret get tls/key --version 2 > key.pem
+  hushpipe secret get db --field password | psql-login
+  hushpipe secret get app --format dotenv --field DB_PASSWORD --reveal";
+
+#[derive(Args)]
+#[command(after_help = GET_EXAMPLES)]
+struct GetArgs {
+    /// The secret's name
+    name: String,
+    /// Which version [default: the current one]
+    #[arg(long)]
+    version: Option<u64>,
+    /// One field of the value
+    #[arg(long)]
+    field: Option<String>,
+    /// How the value has fields
+    #[arg(long, value_enum, default_value_t = FieldFormat::Json, requires = "field")]
+    format: FieldFormat,
+    /// Show the value although the output is a terminal
+    #[arg(long)]
+    reveal: bool,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FieldFormat {
+    /// A JSON object
+    Json,
+    /// NAME=value lines
+    Dotenv,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  hushpipe secret import .env --prefix app/           DB_PASSWORD becomes app/DB_PASSWORD
+  sops -d secrets.env | hushpipe secret import -";
+
+#[derive(Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+struct ImportArgs {
+    /// The file; - is standard input
+    file: PathBuf,
+    /// Goes before each name
+    #[arg(long, default_value = "")]
+    prefix: String,
+}
+
+const REKEY_EXAMPLES: &str = "\
+Who could open a version once may have kept it: after removing a recipient, change the values too.
+When it is interrupted, call it again.
+
+Examples:
+  hushpipe secret rekey                               after recipients.txt was changed by hand
+  hushpipe secret rekey --add-recipient age1...
+  hushpipe secret rekey --remove-recipient 'ssh-ed25519 AAAA...'";
+
+#[derive(Args)]
+#[command(after_help = REKEY_EXAMPLES)]
+struct RekeyArgs {
+    /// Add a public key (age1… or ssh-ed25519 …) to recipients.txt first
+    #[arg(long, value_name = "PUBLIC_KEY")]
+    add_recipient: Vec<String>,
+    /// Take a public key away from recipients.txt first
+    #[arg(long, value_name = "PUBLIC_KEY")]
+    remove_recipient: Vec<String>,
+}
+
+/// Runs a `secret` command.
+pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
+    let place = arguments.place;
+    match arguments.command {
+        SecretCommand::Set(arguments) => set(&place, arguments, globals),
+        SecretCommand::Get(arguments) => get(&place, &arguments),
+        SecretCommand::List { json } => list(&place, json),
+        SecretCommand::History { name, json } => history(&place, &name, json),
+        SecretCommand::Rollback { name, to } => {
+            let key = key(&name)?;
+            let (from, to) = stored(place.open()?.rollback(&key, to))?;
+            say(
+                globals,
+                &format!("{key}: version {to} is current (was {from})"),
+            )
+        }
+        SecretCommand::Rm { name, yes } => remove(&place, &name, yes, globals),
+        SecretCommand::Import(arguments) => import(&place, &arguments, globals),
+        SecretCommand::Rekey(arguments) => rekey(&place, &arguments, globals),
+    }
+}
+
+fn set(place: &PlaceArgs, arguments: SetArgs, globals: Globals) -> Outcome {
+    if !arguments.value.is_empty() {
+        return Err(Failure::text(
+            Exit::Usage,
+            "a value cannot be an argument: every user of the machine can read arguments, and the \
+             shell keeps them in its history. Nothing was stored.\n  \
+             Pipe the value in, use --file, or give the name alone to be asked for it; a value \
+             that was typed here is no secret any more.",
+        ));
+    }
+    let key = key(&arguments.name)?;
+    let store = place.open()?;
+    let input = match arguments.file {
+        Some(file) => Input::File(file),
+        None if std::io::stdin().is_terminal() => Input::Prompt,
+        None => Input::Stdin,
+    };
+    let stored =
+        sealed::set(&store, &key, &input, arguments.trim).map_err(|error| failure(&error))?;
+    say(
+        globals,
+        &format!("{key}: version {} is current", stored.version),
+    )?;
+    if stored.ends_with_newline && matches!(input, Input::Stdin) {
+        let note = "note: the value ends with a newline; --trim drops it";
+        say(globals, note)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn get(place: &PlaceArgs, arguments: &GetArgs) -> Outcome {
+    let key = key(&arguments.name)?;
+    if std::io::stdout().is_terminal() && !arguments.reveal {
+        return Err(Failure::text(
+            Exit::Usage,
+            "the value would be shown on the terminal: give --reveal, or send it to a file or a \
+             program",
+        ));
+    }
+    let format = match arguments.format {
+        FieldFormat::Json => ValueFormat::Json,
+        FieldFormat::Dotenv => ValueFormat::Dotenv,
+    };
+    let part = Part {
+        version: arguments.version,
+        field: arguments.field.as_deref().map(|field| (field, format)),
+    };
+    sealed::get(&place.open()?, &key, part, &mut unbuffered()?).map_err(|error| failure(&error))?;
+    Ok(Exit::Ok)
+}
+
+/// Standard output without a buffer that keeps a value.
+fn unbuffered() -> Result<std::fs::File, Failure> {
+    use std::os::fd::AsFd;
+    let fd = std::io::stdout().as_fd().try_clone_to_owned();
+    fd.map(std::fs::File::from)
+        .map_err(|error| Failure::new(Exit::Os, &error))
+}
+
+fn list(place: &PlaceArgs, json: bool) -> Outcome {
+    let listed = stored(place.open()?.list())?;
+    if json {
+        let rows: Vec<_> = listed
+            .iter()
+            .map(|one| {
+                json!({
+                    "name": one.key.as_str(), "current": one.current,
+                    "versions": one.versions, "changed": time(one.changed),
+                })
+            })
+            .collect();
+        return print(&format!("{:#}\n", json!(rows)));
+    }
+    let row = |one: &Listed| {
+        let current = format!("v{}", one.current);
+        vec![
+            one.key.to_string(),
+            current,
+            one.versions.to_string(),
+            time(one.changed),
+        ]
+    };
+    let rows = listed.iter().map(row).collect();
+    print(&table(&["NAME", "CURRENT", "VERSIONS", "CHANGED"], rows))
+}
+
+fn history(place: &PlaceArgs, name: &str, json: bool) -> Outcome {
+    let key = key(name)?;
+    let (events, current) = stored(place.open()?.history(&key))?;
+    if json {
+        let rows: Vec<_> = events
+            .iter()
+            .map(|event| {
+                json!({
+                    "time": time(event.at), "event": event.what.word(),
+                    "version": event.version, "current": event.version == current,
+                })
+            })
+            .collect();
+        return print(&format!("{:#}\n", json!(rows)));
+    }
+    let mut rows = Vec::new();
+    for event in &events {
+        let mark = if event.version == current {
+            "current"
+        } else {
+            ""
+        };
+        let version = format!("v{}", event.version);
+        rows.push(vec![
+            time(event.at),
+            event.what.word().to_owned(),
+            version,
+            mark.to_owned(),
+        ]);
+    }
+    print(&table(&["TIME", "EVENT", "VERSION", ""], rows))
+}
+
+fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome {
+    let key = key(name)?;
+    let store = place.open()?;
+    if !yes && !confirmed(&store, &key)? {
+        return Err(Failure::text(Exit::No, "nothing was removed"));
+    }
+    let count = stored(store.remove(&key))?;
+    let noun = if count == 1 { "version" } else { "versions" };
+    say(globals, &format!("{key}: removed, {count} {noun}"))
+}
+
+fn confirmed(store: &SealedStore, key: &Key) -> Result<bool, Failure> {
+    // What is not there needs no question.
+    stored(store.history(key))?;
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::text(
+            Exit::Usage,
+            "removing cannot be undone, and nobody can be asked here: give --yes",
+        ));
+    }
+    let io = |error: std::io::Error| Failure::new(Exit::Os, &error);
+    let question = format!("Remove {key} with all its versions? It cannot be undone. [y/N] ");
+    std::io::stderr()
+        .write_all(question.as_bytes())
+        .map_err(io)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(io)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcome {
+    let imported = sealed::import(&place.open()?, &arguments.file, &arguments.prefix);
+    let imported = imported.map_err(|error| failure(&error))?;
+    for (key, version) in &imported {
+        say(globals, &format!("{key}: version {version} is current"))?;
+    }
+    if imported.is_empty() {
+        say(globals, "there was nothing to import")?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome {
+    let store = place.open()?;
+    let done = stored(store.rekey(&arguments.add_recipient, &arguments.remove_recipient))?;
+    let text = format!(
+        "{} versions of {} secrets are sealed for {} recipients",
+        done.versions, done.secrets, done.recipients
+    );
+    say(globals, &text)
+}
+
+fn key(name: &str) -> Result<Key, Failure> {
+    Key::parse(name).map_err(|error| {
+        let text = format!("{name:?} cannot be the name of a secret: {error}");
+        Failure::text(Exit::Usage, text)
+    })
+}
+
+fn stored<T>(outcome: Result<T, impl Into<SealedError>>) -> Result<T, Failure> {
+    outcome.map_err(|error| failure(&error.into()))
+}
+
+fn failure(error: &SealedError) -> Failure {
+    Failure::new(error.exit(), error)
+}
+
+/// What was done goes to stderr, so that standard output is for values and lists.
+fn say(globals: Globals, text: &str) -> Outcome {
+    if !globals.quiet {
+        let line = format!("{text}\n");
+        std::io::stderr()
+            .write_all(line.as_bytes())
+            .map_err(|error| Failure::new(Exit::Os, &error))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn time(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
+}
+
+/// Columns as wide as their widest cell.
+fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+    let heads = heads.iter().map(|head| (*head).to_owned()).collect();
+    let mut rows = rows;
+    rows.insert(0, heads);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..rows[0].len()).filter_map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_spaces_at_their_end() {
+        let rows = vec![
+            vec!["long/name".to_owned(), "v1".to_owned()],
+            vec!["x".to_owned(), String::new()],
+        ];
+        assert_eq!(
+            table(&["NAME", "V"], rows),
+            "NAME       V\nlong/name  v1\nx\n"
+        );
+    }
+}

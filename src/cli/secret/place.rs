@@ -1,0 +1,113 @@
+//! Which sealed store, for the commands that work on one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::super::{Failure, Palette, Stream};
+use crate::app::sealed;
+use crate::manifest::{self, ManifestError, Overrides};
+use crate::model::{Exit, Plan, StoreKind};
+use crate::stores::sealed::SealedStore;
+
+/// Options that name a sealed store.
+#[derive(Args)]
+pub struct PlaceArgs {
+    /// The store's directory
+    #[arg(long, value_name = "DIR", global = true)]
+    store: Option<PathBuf>,
+    /// The manifest that names the store
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        global = true,
+        conflicts_with = "store"
+    )]
+    manifest: Option<PathBuf>,
+    /// Which store of the manifest, if it has several sealed ones
+    #[arg(long, value_name = "NAME", global = true, conflicts_with = "store")]
+    store_name: Option<String>,
+    /// The identity file that opens secrets [default: the manifest's, else
+    /// ~/.config/hushpipe/identity.txt]
+    #[arg(long, value_name = "FILE", global = true)]
+    identity: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// The store that the options and the surroundings name. It is looked at when it is used.
+    pub fn open(&self) -> Result<SealedStore, Failure> {
+        if let Some(store) = &self.store {
+            return Ok(sealed::by_path(store.clone(), self.identity_file()?));
+        }
+        let named = self.manifest.is_some() || self.store_name.is_some();
+        let around = std::env::var_os("HUSHPIPE_MANIFEST").is_some_and(|path| !path.is_empty())
+            || Path::new("hushpipe.yaml").exists();
+        if named || around {
+            return self.of_manifest();
+        }
+        Ok(sealed::by_path("secrets".into(), self.identity_file()?))
+    }
+
+    fn of_manifest(&self) -> Result<SealedStore, Failure> {
+        let plan = self.plan().map_err(|error| {
+            let colour = Palette::of(Stream::Stderr).is_colour();
+            Failure::text(error.exit(), error.render(colour))
+        })?;
+        let mut stores = Vec::new();
+        for (name, store) in &plan.stores {
+            let asked = self.store_name.as_deref();
+            if let StoreKind::Sealed(spec) = &store.kind
+                && asked.is_none_or(|asked| asked == name.as_str())
+            {
+                stores.push((name, spec));
+            }
+        }
+        let manifest = plan.manifest.display();
+        match stores.as_slice() {
+            [(name, spec)] => {
+                let mut spec = (*spec).clone();
+                if let Some(identity) = &self.identity {
+                    spec.identity_file.clone_from(identity);
+                }
+                Ok(SealedStore::open((*name).clone(), &spec))
+            }
+            [] => Err(Failure::text(
+                Exit::Usage,
+                format!("{manifest} names no such sealed store: name its directory with --store"),
+            )),
+            several => {
+                let names: Vec<_> = several.iter().map(|(name, _)| name.as_str()).collect();
+                let names = names.join(", ");
+                let text = format!("{manifest} names several sealed stores: --store-name {names}?");
+                Err(Failure::text(Exit::Usage, text))
+            }
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, ManifestError> {
+        let path = manifest::find(self.manifest.as_deref())?;
+        manifest::load(&path, &Overrides::default())
+    }
+
+    fn identity_file(&self) -> Result<PathBuf, Failure> {
+        self.identity.clone().map_or_else(default_identity_file, Ok)
+    }
+}
+
+/// identity.txt in hushpipe's directory of the user's configuration.
+pub fn default_identity_file() -> Result<PathBuf, Failure> {
+    let of = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let configuration =
+        of("XDG_CONFIG_HOME").or_else(|| of("HOME").map(|home| home.join(".config")));
+    configuration
+        .map(|directory| directory.join("hushpipe/identity.txt"))
+        .ok_or_else(|| {
+            let text = "no home directory is known ($HOME): name the identity file with --identity";
+            Failure::text(Exit::Usage, text)
+        })
+}
