@@ -1,3 +1,8 @@
 //! The real binary, as its users run it. `harness` has the words that the tests are written in.
 
+// Tests start programs as they like: nothing here reaps behind their back.
+#![allow(clippy::disallowed_methods)]
+
 mod harness;
+#[path = "../leak/mod.rs"]
+mod leak;

@@ -15,6 +15,7 @@
 //! | `status KEY` | writes a line of /proc/self/status, such as `SigBlk` |
 //! | `fds` | writes each open fd, such as `3 /memfd:x (deleted)` |
 //! | `read N` | reads fd N to its end and writes that |
+//! | `keep N` | reads fd N to its end and keeps that in memory |
 //! | `cat PATH` | opens a file, reads it to its end and writes that |
 //! | `exit N` | ends |
 //! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
@@ -60,6 +61,7 @@ extern "C" fn before_main() {
 #[derive(Default)]
 struct Probe {
     actions: BTreeMap<Signal, String>,
+    kept: Vec<Vec<u8>>,
 }
 
 fn bad(what: &str) -> io::Error {
@@ -77,6 +79,7 @@ impl Probe {
                 "status" => status(&next()?)?,
                 "fds" => fds()?,
                 "read" => write(&read_fd(&next()?)?, false)?,
+                "keep" => self.kept.push(read_fd(&next()?)?),
                 "cat" => write(&fs::read(next()?)?, false)?,
                 "exit" => process::exit(next()?.parse().map_err(io::Error::other)?),
                 "orphan" => orphan()?,

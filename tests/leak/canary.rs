@@ -1,0 +1,101 @@
+//! A value that is found wherever it went, and in whatever form.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+/// A random value with characters that every encoding has to change.
+pub struct Canary {
+    /// What it stands for, such as the delivery that it goes through.
+    pub name: String,
+    random: String,
+}
+
+/// A form of a canary.
+pub struct Form {
+    /// `fd as pipe, hex`
+    pub name: String,
+    /// What is looked for.
+    pub bytes: Vec<u8>,
+}
+
+impl Canary {
+    /// A new one.
+    pub fn new(name: &str) -> Self {
+        let mut bytes = [0_u8; 20];
+        File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut bytes))
+            .expect("the kernel has random bytes");
+        Self {
+            name: name.to_owned(),
+            random: hex(&bytes),
+        }
+    }
+
+    /// The value itself: 40 random digits around characters that URLs, JSON and shells escape.
+    pub fn value(&self) -> String {
+        let (head, tail) = self.random.split_at(20);
+        format!("{head}\"\\/+&%'{tail}")
+    }
+
+    /// Every form it may have in memory: a half is enough, in any encoding, at any offset.
+    pub fn forms(&self) -> Vec<Form> {
+        let value = self.value();
+        let (head, tail) = self.random.split_at(20);
+        let mut forms: Vec<(String, Vec<u8>)> = vec![
+            ("raw, first half".to_owned(), head.into()),
+            ("raw, second half".to_owned(), tail.into()),
+            ("hex".to_owned(), hex(value.as_bytes()).into()),
+            (
+                "HEX".to_owned(),
+                hex(value.as_bytes()).to_uppercase().into(),
+            ),
+            ("URL-encoded".to_owned(), url(&value).into()),
+            ("JSON".to_owned(), json(&value).into()),
+        ];
+        for before in 0..3 {
+            let name = |kind| format!("{kind} at offset {before}");
+            let padded = [&b"   "[..before], value.as_bytes()].concat();
+            forms.push((name("base64"), inner(&STANDARD.encode(&padded), before)));
+            forms.push((name("base64url"), inner(&URL_SAFE.encode(&padded), before)));
+        }
+        let name = |form| format!("{}, {form}", self.name);
+        let form = |(form, bytes)| Form {
+            name: name(form),
+            bytes,
+        };
+        forms.into_iter().map(form).collect()
+    }
+}
+
+/// The part of base64 text that does not depend on what stands before and after.
+fn inner(text: &str, before: usize) -> Vec<u8> {
+    let start = if before == 0 { 0 } else { 4 };
+    text.as_bytes()[start..text.len() - 4].to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String does not fail");
+        text
+    })
+}
+
+fn url(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() {
+            out.push(byte.into());
+        } else {
+            write!(out, "%{byte:02X}").expect("writing to a String does not fail");
+        }
+        out
+    })
+}
+
+fn json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted.trim_matches('"').to_owned()
+}

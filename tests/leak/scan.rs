@@ -1,0 +1,147 @@
+//! Looks for canaries in the memory of processes, in what /proc shows of them, and in files.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use memchr::memmem;
+
+use super::canary::{Canary, Form};
+use crate::harness::walk;
+
+/// Read at once; mappings are longer than that.
+const PART: usize = 1 << 20;
+const PAGE: usize = 4096;
+
+/// What is looked for.
+pub struct Scan {
+    forms: Vec<Form>,
+    longest: usize,
+}
+
+/// One mapping of proc_pid_maps(5).
+struct Mapping {
+    start: u64,
+    end: u64,
+    /// `rw-p [heap]`
+    name: String,
+}
+
+/// What a scan of a process's memory saw.
+pub struct Seen {
+    /// Each hit: the form, the mapping, the address.
+    pub hits: Vec<String>,
+    /// How many bytes could be read.
+    pub bytes: u64,
+}
+
+impl Scan {
+    /// For every form of these.
+    pub fn new<'a>(canaries: impl IntoIterator<Item = &'a Canary>) -> Self {
+        let forms: Vec<Form> = canaries.into_iter().flat_map(Canary::forms).collect();
+        let longest = forms.iter().map(|form| form.bytes.len()).max().unwrap_or(1);
+        Self { forms, longest }
+    }
+
+    /// Whether something is in these bytes, and where.
+    pub fn bytes(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+        let look = |form: &Form| {
+            let found = memmem::find(bytes, &form.bytes)?;
+            Some(format!("{} in {place} at {found:#x}", form.name))
+        };
+        self.forms.iter().filter_map(look).collect()
+    }
+
+    /// All memory of a process that can be read. Needs root: hushpipe is not dumpable.
+    pub fn memory(&self, pid: i32) -> Seen {
+        let memory = File::open(format!("/proc/{pid}/mem")).expect("the memory can be opened");
+        let mut seen = Seen {
+            hits: Vec::new(),
+            bytes: 0,
+        };
+        for mapping in mappings(pid) {
+            self.mapping(&memory, &mapping, &mut seen);
+        }
+        seen
+    }
+
+    fn mapping(&self, memory: &File, mapping: &Mapping, seen: &mut Seen) {
+        let mut part = vec![0; PART + self.longest];
+        let mut at = mapping.start;
+        while at < mapping.end {
+            let wanted = part.len().min((mapping.end - at) as usize);
+            match memory.read_at(&mut part[..wanted], at) {
+                Ok(count) if count > 0 => {
+                    let place = format!("{} from {at:#x}", mapping.name);
+                    seen.hits.extend(self.bytes(&place, &part[..count]));
+                    seen.bytes += count.min(PART) as u64;
+                    // The end is read again: a canary may lie across.
+                    let step = if count > self.longest {
+                        count - self.longest
+                    } else {
+                        count
+                    };
+                    at += if at + count as u64 >= mapping.end {
+                        count
+                    } else {
+                        step
+                    } as u64;
+                }
+                // Pages that nobody can read, such as those of memfd_secret(2).
+                _ => at = (at / PAGE as u64 + 1) * PAGE as u64,
+            }
+        }
+    }
+
+    /// Environment and arguments of processes, as /proc shows them to all who may look.
+    pub fn shown(&self, pids: &[i32]) -> Vec<String> {
+        let mut hits = Vec::new();
+        for pid in pids {
+            for name in ["environ", "cmdline", "comm", "status", "mountinfo"] {
+                let path = format!("/proc/{pid}/{name}");
+                // A process that ended meanwhile shows nothing.
+                let bytes = fs::read(&path).unwrap_or_default();
+                hits.extend(self.bytes(&path, &bytes));
+            }
+        }
+        hits
+    }
+
+    /// Every file below a directory, and their names.
+    pub fn files(&self, directory: &Path) -> Vec<String> {
+        let mut hits = Vec::new();
+        for path in walk(directory) {
+            let name = path.display().to_string();
+            hits.extend(self.bytes("a name", name.as_bytes()));
+            if fs::symlink_metadata(&path).is_ok_and(|data| data.is_file()) {
+                hits.extend(self.bytes(&name, &fs::read(&path).unwrap_or_default()));
+            }
+        }
+        hits
+    }
+}
+
+fn mappings(pid: i32) -> Vec<Mapping> {
+    let text = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the maps can be read");
+    text.lines()
+        .filter_map(|line| mapping(line).ok()?)
+        .collect()
+}
+
+/// `7f0c…-7f0d… rw-p 00000000 00:00 0   [heap]`; `None` for what cannot be read.
+fn mapping(line: &str) -> io::Result<Option<Mapping>> {
+    let mut words = line.split_whitespace();
+    let mut next = || words.next().ok_or(io::ErrorKind::InvalidData);
+    let (range, mode) = (next()?, next()?);
+    let (start, end) = range.split_once('-').ok_or(io::ErrorKind::InvalidData)?;
+    let number = |text| u64::from_str_radix(text, 16).map_err(io::Error::other);
+    let name = line.split_whitespace().nth(5).unwrap_or("anonymous");
+    // Kernel pages that have no bytes of the process.
+    let foreign = matches!(name, "[vsyscall]" | "[vvar]" | "[vvar_vclock]");
+    Ok((mode.starts_with('r') && !foreign).then_some(Mapping {
+        start: number(start)?,
+        end: number(end)?,
+        name: format!("{mode} {name}"),
+    }))
+}
