@@ -341,7 +341,7 @@ mod tests {
     fn with_getent(script: &str) -> Fixture {
         let mut fixture = fixture();
         let getent = fixture.directory.path().join("getent");
-        fs::write(&getent, script).unwrap();
+        crate::sys::child::tests::write_elsewhere(&getent, script.as_bytes());
         fs::set_permissions(&getent, fs::Permissions::from_mode(0o755)).unwrap();
         fixture.database.getent = Some(getent);
         fixture

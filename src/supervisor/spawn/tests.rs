@@ -1,1 +1,337 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use super::*;
+use crate::model::{EnvInherit, EnvSpec, Exit, Forward, Leftovers, Stop};
+use crate::sys::child::{stage, stage_here};
+
+fn run_spec(command: &[&str]) -> RunSpec {
+    RunSpec {
+        command: command.iter().map(ToString::to_string).collect(),
+        user: None,
+        group: None,
+        supplementary_groups: None,
+        cwd: None,
+        umask: None,
+        env: EnvSpec::default(),
+        sha256: None,
+        stop: Stop {
+            signal: Signal::TERM,
+            timeout: Duration::from_secs(30),
+            leftovers: Leftovers::Terminate,
+        },
+        forward: Forward::default(),
+        core_dumps: false,
+        no_new_privs: true,
+        rlimits: BTreeMap::new(),
+    }
+}
+
+fn inherited() -> Vec<(OsString, OsString)> {
+    [
+        ("PATH", "/usr/bin:/bin"),
+        ("HOME", "/home/me"),
+        ("LANG", "C"),
+        ("VAULT_TOKEN", "token"),
+        ("VAULT_ADDR", "https://vault"),
+        ("HUSHPIPE_MANIFEST", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("SOPS_AGE_KEY_FILE", "x"),
+        ("LISTEN_FDS", "1"),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .to_vec()
+}
+
+fn settle(run: &RunSpec) -> Result<Launch, Vec<SpawnError>> {
+    Launch::settle(run, inherited())
+}
+
+fn env_of(env: EnvSpec) -> Vec<String> {
+    let mut run = run_spec(&["true"]);
+    run.env = env;
+    let launch = settle(&run).unwrap();
+    let text = |text: &CString| text.to_str().unwrap().to_owned();
+    launch.env().iter().map(text).collect()
+}
+
+fn only_fault(run: &RunSpec) -> SpawnError {
+    let mut faults = settle(run).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    faults.remove(0)
+}
+
+fn file(directory: &tempfile::TempDir, name: &str, content: &str, mode: u32) -> PathBuf {
+    let path = directory.path().join(name);
+    crate::sys::child::tests::write_elsewhere(&path, content.as_bytes());
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    path
+}
+
+#[test]
+fn the_environment_is_inherited_without_bootstrap_credentials() {
+    let expected = [
+        "HOME=/home/me",
+        "LANG=C",
+        "PATH=/usr/bin:/bin",
+        "VAULT_ADDR=https://vault",
+    ];
+    assert_eq!(env_of(EnvSpec::default()), expected);
+}
+
+#[test]
+fn the_environment_is_as_the_manifest_says() {
+    let set = [("EXTRA", "1"), ("LANG", "C.UTF-8")];
+    let set: BTreeMap<String, String> = set
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let none = EnvSpec {
+        inherit: EnvInherit::None,
+        unset: Vec::new(),
+        set: set.clone(),
+    };
+    assert_eq!(env_of(none), ["EXTRA=1", "LANG=C.UTF-8"]);
+    let only = ["PATH", "LANG", "MISSING", "VAULT_TOKEN"]
+        .map(str::to_owned)
+        .to_vec();
+    let only = EnvSpec {
+        inherit: EnvInherit::Only(only),
+        unset: vec!["PATH".to_owned()],
+        set,
+    };
+    assert_eq!(env_of(only), ["EXTRA=1", "LANG=C.UTF-8"]);
+}
+
+#[test]
+fn what_is_set_explicitly_wins_but_for_hushpipes_own() {
+    let with = |name: &str| EnvSpec {
+        inherit: EnvInherit::None,
+        unset: Vec::new(),
+        set: [(name.to_owned(), "v".to_owned())].into(),
+    };
+    assert_eq!(env_of(with("VAULT_TOKEN")), ["VAULT_TOKEN=v"]);
+    for wrong in ["HUSHPIPE_X", "", "A=B", "A\0B"] {
+        let mut run = run_spec(&["true"]);
+        run.env = with(wrong);
+        assert_eq!(only_fault(&run).exit(), Exit::Manifest, "{wrong:?}");
+    }
+}
+
+#[test]
+fn bootstrap_credentials_are_told_by_name() {
+    for name in [
+        "BAO_TOKEN",
+        "AGE_IDENTITY_FILE",
+        "HUSHPIPE_ANY",
+        "OP_SERVICE_ACCOUNT_TOKEN",
+    ] {
+        assert!(is_bootstrap_credential(OsStr::new(name)), "{name}");
+    }
+    for name in [
+        "VAULT_ADDR",
+        "AWS_REGION",
+        "PATH",
+        "VAULT_TOKEN_X",
+        "HUSHPIPE",
+    ] {
+        assert!(!is_bootstrap_credential(OsStr::new(name)), "{name}");
+    }
+}
+
+#[test]
+fn a_change_of_user_brings_home_and_name() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // only root can become another user
+    }
+    let mut run = run_spec(&["true"]);
+    run.user = Some("daemon".to_owned());
+    let launch = settle(&run).unwrap();
+    let env: Vec<_> = launch
+        .env()
+        .iter()
+        .map(|text| text.to_str().unwrap())
+        .collect();
+    assert!(env.contains(&"HOME=/usr/sbin"), "{env:?}");
+    assert!(env.contains(&"USER=daemon"), "{env:?}");
+    assert_eq!(launch.owner(), (1, 1));
+    assert_eq!(launch.identity().unwrap().groups, [1]);
+}
+
+#[test]
+fn who_is_not_there_is_named() {
+    let mut run = run_spec(&["true"]);
+    run.user = Some("no-such-user".to_owned());
+    let fault = only_fault(&run);
+    assert_eq!(fault.exit(), Exit::Manifest);
+    assert!(fault.to_string().contains("\"no-such-user\""), "{fault}");
+    run.user = Some("4242".to_owned());
+    let fault = only_fault(&run);
+    assert!(fault.to_string().contains("set run.group"), "{fault}");
+}
+
+#[test]
+fn every_fault_is_given() {
+    let mut run = run_spec(&["no-such-program-here", "a\0b"]);
+    run.user = Some("no-such-user".to_owned());
+    run.cwd = Some("/nonexistent".into());
+    run.rlimits.insert("files".to_owned(), (None, None));
+    let faults = settle(&run).unwrap_err();
+    let exits: Vec<_> = faults.iter().map(SpawnError::exit).collect();
+    let expected = [
+        Exit::Manifest,
+        Exit::Manifest,
+        Exit::NotFound,
+        Exit::Os,
+        Exit::Manifest,
+    ];
+    assert_eq!(exits, expected, "{faults:?}");
+}
+
+#[test]
+fn a_program_is_found_in_its_own_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let found = file(&directory, "tool", "#!/bin/sh\n", 0o755);
+    let path = format!("/nonexistent::{}", directory.path().display());
+    assert_eq!(
+        resolve("tool", Some(OsStr::new(&path)), None).unwrap(),
+        found
+    );
+    let mut run = run_spec(&["tool"]);
+    run.env.set.insert("PATH".to_owned(), path);
+    assert_eq!(settle(&run).unwrap().program(), found);
+    assert!(resolve("sh", None, None).is_ok());
+}
+
+#[test]
+fn a_relative_program_is_taken_from_the_working_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    file(&directory, "tool", "#!/bin/sh\n", 0o755);
+    let cwd = Some(directory.path());
+    assert!(resolve("./tool", None, cwd).is_ok());
+    assert!(resolve("tool", Some(OsStr::new(".")), cwd).is_ok());
+    assert_eq!(
+        resolve("./tool", None, None).unwrap_err().exit(),
+        Exit::NotFound
+    );
+}
+
+#[test]
+fn what_cannot_run_is_126_and_what_is_not_there_127() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = file(&directory, "plain", "x", 0o644);
+    let path = directory.path().as_os_str();
+    let exit = |command: &str| resolve(command, Some(path), None).unwrap_err().exit();
+    assert_eq!(exit("missing"), Exit::NotFound);
+    assert_eq!(exit("/nonexistent/missing"), Exit::NotFound);
+    assert_eq!(exit(""), Exit::NotFound);
+    assert_eq!(exit("plain"), Exit::NotExecutable);
+    assert_eq!(exit(plain.to_str().unwrap()), Exit::NotExecutable);
+    assert_eq!(exit("/"), Exit::NotExecutable);
+    let fault = resolve("/", None, None).unwrap_err().to_string();
+    assert_eq!(fault, "/ is a directory, not a program");
+}
+
+fn handover() -> Handover {
+    Handover {
+        fds: Vec::new(),
+        mounts: Vec::new(),
+        group: Group::Own,
+        parent_death: None,
+    }
+}
+
+/// The error of executing a file with this content.
+fn executing(content: &str) -> SpawnError {
+    let directory = tempfile::tempdir().unwrap();
+    let program = file(&directory, "program", content, 0o755);
+    let launch = settle(&run_spec(&[program.to_str().unwrap()])).unwrap();
+    let staged = stage(launch.spec(handover())).unwrap();
+    let pid = staged.pid();
+    let fault = SpawnError::from(staged.start().unwrap_err());
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::wait::waitpid(pid, None).unwrap();
+    fault
+}
+
+#[test]
+fn a_missing_interpreter_is_named() {
+    let fault = executing("#! /nonexistent/python -u\n");
+    assert_eq!(fault.exit(), Exit::NotExecutable);
+    assert!(
+        fault
+            .to_string()
+            .contains("/nonexistent/python, which is missing"),
+        "{fault}"
+    );
+}
+
+#[test]
+fn a_script_without_interpreter_is_told_what_it_needs() {
+    let fault = executing("echo hello\n");
+    assert_eq!(fault.exit(), Exit::NotExecutable);
+    assert!(fault.to_string().contains("#!/bin/sh"), "{fault}");
+}
+
+#[test]
+fn a_digest_pins_the_program() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = file(&directory, "program", "abc", 0o755);
+    // The first example of FIPS 180-2.
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let mut run = run_spec(&[program.to_str().unwrap()]);
+    run.sha256 = Some(crate::model::Sha256::parse(digest).unwrap());
+    assert!(settle(&run).unwrap().spec(handover()).pinned.is_some());
+    file(&directory, "program", "abd", 0o755);
+    let fault = only_fault(&run);
+    assert_eq!(fault.exit(), Exit::Denied);
+    assert!(fault.to_string().contains(digest), "{fault}");
+}
+
+#[test]
+fn a_value_in_the_environment_or_the_arguments_is_found() {
+    let mut run = run_spec(&["true", "--password=correct horse"]);
+    let set = |run: &mut RunSpec, value: &str| {
+        run.env.set.insert("URL".to_owned(), value.to_owned());
+    };
+    set(&mut run, "postgres://me:battery-staple@db");
+    let launch = settle(&run).unwrap();
+    let found = |value: &[u8]| launch.exposes(&[b"not anywhere", value]);
+    assert_eq!(
+        found(b"battery-staple"),
+        Some(Exposed::Variable("URL".into()))
+    );
+    assert_eq!(found(b"correct horse"), Some(Exposed::Argument(1)));
+    assert_eq!(found(b"battery"), None);
+    assert_eq!(found(b""), None);
+    assert_eq!(launch.exposes(&[]), None);
+}
+
+#[test]
+fn a_delivery_can_set_a_variable() {
+    let mut launch = settle(&run_spec(&["true"])).unwrap();
+    launch.set_variable("LANG", OsStr::new("de")).unwrap();
+    launch
+        .set_variable("CREDENTIALS_DIRECTORY", OsStr::new("/run/c"))
+        .unwrap();
+    let env: Vec<_> = launch
+        .env()
+        .iter()
+        .map(|text| text.to_str().unwrap())
+        .collect();
+    assert_eq!(
+        env.iter().filter(|text| text.starts_with("LANG=")).count(),
+        1
+    );
+    assert!(env.contains(&"LANG=de") && env.contains(&"CREDENTIALS_DIRECTORY=/run/c"));
+    assert!(launch.set_variable("HUSHPIPE_X", OsStr::new("")).is_err());
+}
+
+#[test]
+fn exec_mode_refuses_what_supervise_mode_refuses() {
+    let mut spec = settle(&run_spec(&["true"])).unwrap().spec(handover());
+    spec.fds = vec![(fs::File::open("/dev/null").unwrap().into(), i32::MAX)];
+    assert!(stage_here(spec).is_err());
+}

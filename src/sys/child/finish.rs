@@ -166,11 +166,25 @@ fn watch_parent(prepared: &Prepared) -> Result<(), Fault> {
 
 /// Every disposition to its default, also what is ignored (Rust's SIGPIPE, and what hushpipe's own
 /// caller ignored); then no signal blocked. One that came meanwhile takes effect now.
+///
+/// The system call is made directly: the C library's own refuses the two real-time signals that it
+/// keeps for itself, and those are inherited as well.
 fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL is valid for every number; the call refuses the numbers that cannot be
-        // set (KILL, STOP, the C library's own) and changes nothing then.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    const LAST: libc::c_int = 64;
+    // The kernel's struct sigaction, all zero: SIG_DFL, no flags, an empty mask of 8 bytes.
+    let default = [0_u64; 8];
+    for signal in 1..=LAST {
+        // SAFETY: the kernel reads fewer bytes than `default` has; no old action is asked for. KILL
+        // and STOP are refused and cannot be anything but the default.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                size_of::<u64>(),
+            );
+        }
     }
     // SAFETY: the set is memory of ours, filled before it is used; the call cannot fail.
     unsafe {

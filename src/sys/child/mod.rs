@@ -15,7 +15,7 @@ mod isolate;
 mod prepare;
 mod spec;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,10 +1,79 @@
 use std::ffi::CString;
-use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::thread::{Gid, Uid};
 
 use super::*;
+use crate::sys::limits::Limit;
+
+mod handing_over;
+mod identity;
+mod isolation;
+mod surroundings;
+
+const NOBODY: u32 = 65534;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Does it in a thread of its own: seccomp filters and, by raw system calls, users belong to one
+/// thread, and what it forks has them too.
+fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
+/// Makes this thread an unprivileged user's. Needs root, or leaves the user as it is.
+fn become_nobody() {
+    if is_root() {
+        let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+        rustix::thread::set_thread_groups(&[]).unwrap();
+        rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
+        rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+    }
+}
+
+/// Lets the kernel refuse a system call to this thread, as a container's seccomp filter does.
+fn refuse(number: libc::c_long, errno: i32) {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUALS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        step(LOAD, 0, 0, 0),
+        step(EQUALS, 0, 1, number as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    rustix::thread::set_no_new_privs(true).unwrap();
+    // SAFETY: the program points to a filter that outlives the call; the kernel copies it.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
+    assert_eq!(set, 0);
+}
+
+/// A directory that everybody can enter.
+fn open_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
 
 fn text(text: &str) -> CString {
     CString::new(text).unwrap()
@@ -28,6 +97,10 @@ fn shell(script: &str) -> Spec {
         group: Group::Own,
         mounts: Vec::new(),
     }
+}
+
+fn text_of(path: &Path) -> CString {
+    text(path.to_str().unwrap())
 }
 
 /// Waits for one child; its code, or 128 and the signal.
@@ -73,10 +146,140 @@ fn a_program_runs_and_its_code_is_seen() {
 }
 
 #[test]
+fn arguments_and_environment_arrive_as_they_are() {
+    let mut spec = shell("printf '%s|' \"$0\" \"$@\"; printf '%s' \"$ODD\"");
+    spec.argv.extend(["name", "a b", "", "\u{e4}"].map(text));
+    spec.env.push(text("ODD=x=y z"));
+    assert_eq!(run_to_end(spec).0, "name|a b||\u{e4}|x=y z");
+}
+
+#[test]
 fn a_program_that_is_not_there_is_reported_with_its_errno() {
     let mut spec = shell("");
     spec.program = text("/nonexistent/program");
     let error = fails(spec);
     assert_eq!(error.step, Step::Exec("/nonexistent/program".into()));
     assert_eq!(error.errno, Errno::NOENT);
+}
+
+#[test]
+fn a_script_without_interpreter_is_not_run_by_a_shell() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("script");
+    fs::write(
+        &script,
+        format!("touch {}/ran\n", directory.path().display()),
+    )
+    .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut spec = shell("");
+    spec.program = text_of(&script);
+    assert_eq!(fails(spec).errno, Errno::NOEXEC);
+    assert!(!directory.path().join("ran").exists());
+}
+
+#[test]
+fn a_staged_child_that_is_let_go_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = directory.path().join("ran");
+    let staged = stage(shell(&format!("touch {}", ran.display()))).unwrap();
+    let child = Child {
+        pid: staged.pid(),
+        pidfd: staged.child.as_ref().unwrap().pidfd.try_clone().unwrap(),
+    };
+    drop(staged);
+    assert_eq!(wait(&child), 128 + libc::SIGKILL);
+    assert!(!ran.exists());
+}
+
+#[test]
+fn a_staged_child_that_is_killed_is_noticed() {
+    let staged = stage(shell("exit 0")).unwrap();
+    let pidfd = staged.child.as_ref().unwrap().pidfd.try_clone().unwrap();
+    rustix::process::pidfd_send_signal(&pidfd, Signal::KILL).unwrap();
+    waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).unwrap();
+    assert_eq!(staged.start().unwrap_err().step, Step::Vanished);
+}
+
+fn pinned(path: &Path, script: bool) -> Pinned {
+    let fd = OwnedFd::from(fs::File::open(path).unwrap());
+    let stamp = Stamp::of(&fd).unwrap();
+    Pinned { fd, stamp, script }
+}
+
+/// Writes a file by another process: a child forked meanwhile by another test would hold it open for
+/// writing, and the kernel executes no such file (ETXTBSY).
+pub(crate) fn write_elsewhere(path: &Path, content: &[u8]) {
+    let source = path.with_extension("source");
+    fs::write(&source, content).unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg(&source)
+        .arg(path)
+        .status();
+    assert!(copied.unwrap().success());
+    fs::remove_file(source).unwrap();
+}
+
+/// An executable file with this content.
+fn executable(directory: &Path, content: &[u8]) -> std::path::PathBuf {
+    let path = directory.join("program");
+    write_elsewhere(&path, content);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Puts another file in its place.
+fn swap(path: &Path, content: &[u8]) {
+    let other = executable(&tempfile::tempdir().unwrap().keep(), content);
+    fs::copy(&other, path.with_extension("new")).unwrap();
+    fs::remove_dir_all(other.parent().unwrap()).unwrap();
+    fs::rename(path.with_extension("new"), path).unwrap();
+}
+
+#[test]
+fn a_pinned_binary_is_executed_wherever_the_path_leads() {
+    let mut spec = shell("");
+    spec.program = text("/nonexistent/program");
+    spec.pinned = Some(pinned(Path::new("/bin/true"), false));
+    let child = stage(spec).unwrap().start().unwrap();
+    assert_eq!(wait(&child), 0);
+}
+
+#[test]
+fn a_pinned_program_that_was_replaced_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = executable(directory.path(), &fs::read("/bin/true").unwrap());
+    let mut spec = shell("");
+    spec.program = text_of(&program);
+    spec.pinned = Some(pinned(&program, false));
+    swap(&program, &fs::read("/bin/false").unwrap());
+    assert_eq!(fails(spec).step, Step::Changed(program));
+}
+
+#[test]
+fn a_pinned_program_that_was_written_to_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = executable(directory.path(), &fs::read("/bin/true").unwrap());
+    let mut spec = shell("");
+    spec.program = text_of(&program);
+    spec.pinned = Some(pinned(&program, false));
+    fs::write(&program, fs::read("/bin/false").unwrap()).unwrap();
+    assert_eq!(fails(spec).step, Step::Changed(program));
+}
+
+#[test]
+fn a_pinned_script_runs_only_while_its_path_leads_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = executable(directory.path(), b"#!/bin/sh\nexit 3\n");
+    let spec = || {
+        let mut spec = shell("");
+        spec.program = text_of(&program);
+        spec.pinned = Some(pinned(&program, true));
+        spec
+    };
+    let child = stage(spec()).unwrap().start().unwrap();
+    assert_eq!(wait(&child), 3);
+    let staged = spec();
+    swap(&program, b"#!/bin/sh\nexit 4\n");
+    assert_eq!(fails(staged).step, Step::Changed(program));
 }
