@@ -13,6 +13,8 @@ pub struct Failure {
     exit: Exit,
     /// Already rendered, one or many lines, the first without prefix.
     text: String,
+    /// How it looks on a terminal, prefix and all, where that is more than the text.
+    shown: Option<String>,
 }
 
 impl Failure {
@@ -25,7 +27,11 @@ impl Failure {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { exit, text }
+        Self {
+            exit,
+            text,
+            shown: None,
+        }
     }
 
     /// From text made here.
@@ -33,6 +39,16 @@ impl Failure {
         Self {
             exit,
             text: text.into(),
+            shown: None,
+        }
+    }
+
+    /// With a form of its own for people, such as excerpts of a file; `text` is for machines.
+    pub const fn shown(exit: Exit, text: String, shown: String) -> Self {
+        Self {
+            exit,
+            text,
+            shown: Some(shown),
         }
     }
 
@@ -43,6 +59,7 @@ impl Failure {
         Some(Self {
             exit,
             text: texts.join("\n"),
+            shown: None,
         })
     }
 
@@ -55,6 +72,10 @@ impl Failure {
     pub fn report(&self, globals: Globals) {
         let mut out = String::new();
         match globals.log_format {
+            LogFormat::Text if self.shown.is_some() => {
+                out.extend(self.shown.as_deref());
+                out.push('\n');
+            }
             LogFormat::Text => {
                 let palette = Palette::of(Stream::Stderr);
                 for line in self.text.split('\n') {

@@ -1,10 +1,13 @@
 //! Arguments, one file a command, rendering of output and errors.
 
+mod check;
 mod completions;
 mod doctor;
 mod failure;
 mod help;
 mod init;
+mod load;
+mod schema;
 mod secret;
 mod style;
 
@@ -15,6 +18,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::model::Exit;
 
 pub use failure::Failure;
+pub use load::load;
 pub use style::{Palette, Stream};
 
 /// How a command ends: an exit code of its own, or a failure to report on stderr.
@@ -60,6 +64,10 @@ pub enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check a manifest and show its plan, without values
+    Check(check::CheckArgs),
+    /// Print the JSON Schema of the manifest
+    Schema,
     /// Make a starting manifest, a sealed store and an identity
     Init(init::InitArgs),
     /// Store, show and change secrets in a sealed store
@@ -79,6 +87,8 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let outcome: Outcome = match line.command {
+        Command::Check(arguments) => check::run(&arguments, line.globals),
+        Command::Schema => schema::run(),
         Command::Init(arguments) => init::run(&arguments),
         Command::Secret(arguments) => secret::run(arguments, line.globals),
         Command::Doctor(arguments) => doctor::run(&arguments),

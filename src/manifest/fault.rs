@@ -151,7 +151,7 @@ impl ManifestError {
         }
     }
 
-    /// Every fault, without its excerpt: for messages that are not for a terminal.
+    /// Every fault: its place and message.
     pub fn faults(&self) -> Vec<(Place, &str)> {
         match &self.cause {
             Cause::Unreadable { .. } => Vec::new(),
@@ -162,8 +162,34 @@ impl ManifestError {
         }
     }
 
-    /// For a terminal: each fault with `file:line:column`, the line, a caret and what to do. Ends
-    /// without a line break.
+    /// Without excerpts: one line a fault; or what could not be read, its cause and what to do.
+    pub fn text(&self) -> String {
+        let name = self.shown_name();
+        match &self.cause {
+            Cause::Unreadable {
+                message,
+                help,
+                source,
+                ..
+            } => {
+                let cause = source.as_ref().map(|source| format!(": {source}"));
+                format!("{message}{}\n  help: {help}", cause.unwrap_or_default())
+            }
+            Cause::Wrong { source, faults } => {
+                let shown = faults.iter().take(SHOWN);
+                let lines: Vec<String> = shown
+                    .map(|fault| {
+                        let place = fault.span.place(source);
+                        format!("{name}:{place}: {} ({})", fault.message, fault.help)
+                    })
+                    .collect();
+                lines.join("\n")
+            }
+        }
+    }
+
+    /// For a terminal: each fault with `file:line:column`, the line, a caret and what to do. Each
+    /// starts with `hushpipe: error:`. Ends without a line break.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
             Renderer::styled()
@@ -171,15 +197,11 @@ impl ManifestError {
             Renderer::plain()
         };
         match &self.cause {
-            Cause::Unreadable { help, source, .. } => {
-                let mut message = self.to_string();
-                if let Some(source) = source {
-                    message.push_str(": ");
-                    message.push_str(&source.to_string());
-                }
-                let group = title(&message)
-                    .element(Level::HELP.message(annotate_snippets::normalize_untrusted_str(help)));
-                renderer.render(&[group])
+            Cause::Unreadable { help, .. } => {
+                let text = self.text();
+                let message = text.lines().next().unwrap_or(&text);
+                let first = renderer.render(&[title(message)]);
+                format!("{first}\n  help: {help}")
             }
             Cause::Wrong { source, faults } => self.render_faults(&renderer, source, faults),
         }

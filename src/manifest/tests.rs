@@ -29,6 +29,10 @@ fn parsed(text: &str) -> Result<Plan, ManifestError> {
     )
 }
 
+fn rendered(error: &ManifestError) -> String {
+    error.render(false)
+}
+
 fn faults(text: &str) -> Vec<String> {
     match parsed(text) {
         Ok(_) => Vec::new(),
@@ -45,7 +49,7 @@ fn faults(text: &str) -> Vec<String> {
 
 #[test]
 fn a_full_manifest_becomes_a_plan() {
-    let plan = parsed(FULL).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    let plan = parsed(FULL).unwrap_or_else(|error| panic!("{}", rendered(&error)));
     assert_eq!(plan.service, "payments-api");
     assert_eq!(plan.mode, Mode::Supervise);
     assert_eq!(plan.deliveries.len(), 5);
@@ -54,7 +58,7 @@ fn a_full_manifest_becomes_a_plan() {
     let StoreKind::Sealed(sealed) = &plan.stores.values().nth(2).unwrap().kind else {
         panic!("local is a sealed store");
     };
-    assert_eq!(sealed.path, Path::new("/etc/app/./secrets"));
+    assert_eq!(sealed.path, Path::new("/etc/app/secrets"));
     assert!(sealed.identity_file.starts_with("/home/u/.config"));
     assert!(matches!(plan.on_rotate.action, RotateAction::Signal(_)));
 }
@@ -79,7 +83,7 @@ deliver: [{ file: /run/s/a, secret: s }, { fifo: /run/s/b, secret: s }, { fd: 3,
 run: { command: [x], env: {}, stop: {}, signals: {} }
 on_rotate: {}
 ";
-    let plan = parsed(text).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    let plan = parsed(text).unwrap_or_else(|error| panic!("{}", rendered(&error)));
     assert!(
         matches!(&plan.deliveries[0].kind, DeliveryKind::File(file) if file.mode.bits() == 0o400)
     );
@@ -152,7 +156,7 @@ fn a_mebibyte_of_faults_does_not_hang() {
     for text in [keys, again, line] {
         let start = Instant::now();
         let error = parsed(&text).unwrap_err();
-        assert!(error.render(false).len() < 200_000);
+        assert!(rendered(&error).len() < 200_000);
         assert!(start.elapsed() < Duration::from_secs(10), "{}", &text[..10]);
     }
 }
@@ -164,7 +168,7 @@ fn what_a_variable_holds_is_never_shown() {
                 stop: { timeout: \"${M}\", signal: \"${M}\" }\n  cwd: ${M}\n  sha256: ${M}\n\
                 stores: { a: { type: \"${M}\" } }\ndeliver: [{ file: /r/a, secret: \"${M}\" }]\n";
     let error = parse(Path::new("x"), text, &Overrides::default(), &environment).unwrap_err();
-    let rendered = error.render(false);
+    let rendered = rendered(&error);
     assert!(error.faults().len() >= 7, "{rendered}");
     assert!(!rendered.contains("hunter2"), "{rendered}");
 }

@@ -423,7 +423,7 @@ impl Decode for HostPath {
                 .map(|home| Self(Path::new(&home).join(rest.trim_start_matches('/'))))
                 .ok_or("`~` needs the variable HOME, and it is not set to an absolute path"),
             Some(_) => Err("`~user` is not expanded, only `~/`"),
-            None => Ok(Self(base.join(text))),
+            None => Ok(Self(base.join(text).components().collect())),
         })
     }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::super::{Failure, Palette, Stream};
+use super::super::Failure;
 use crate::app::sealed;
-use crate::manifest::{self, ManifestError, Overrides};
+use crate::manifest::Overrides;
 use crate::model::{Exit, Plan, StoreKind};
 use crate::stores::sealed::SealedStore;
 
@@ -50,10 +50,7 @@ impl PlaceArgs {
     }
 
     fn of_manifest(&self) -> Result<SealedStore, Failure> {
-        let plan = self.plan().map_err(|error| {
-            let colour = Palette::of(Stream::Stderr).is_colour();
-            Failure::text(error.exit(), error.render(colour))
-        })?;
+        let plan = self.plan()?;
         let mut stores = Vec::new();
         for (name, store) in &plan.stores {
             let asked = self.store_name.as_deref();
@@ -85,9 +82,13 @@ impl PlaceArgs {
         }
     }
 
-    fn plan(&self) -> Result<Plan, ManifestError> {
-        let path = manifest::find(self.manifest.as_deref())?;
-        manifest::load(&path, &Overrides::default())
+    fn plan(&self) -> Result<Plan, Failure> {
+        // Which program will run does not matter here: it may come from `run`'s command line.
+        let overrides = Overrides {
+            command: vec!["true".to_owned()],
+            exec: false,
+        };
+        super::super::load(self.manifest.as_deref(), &overrides)
     }
 
     fn identity_file(&self) -> Result<PathBuf, Failure> {

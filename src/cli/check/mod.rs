@@ -1,0 +1,90 @@
+//! `hushpipe check`: the whole plan without values.
+
+mod json;
+mod text;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, help};
+use crate::manifest::Overrides;
+use crate::model::{Exit, Plan};
+
+const EXAMPLES: &str = "\
+Examples:
+  hushpipe check                           is ./hushpipe.yaml good, and what would a run do?
+  hushpipe check -m app.yaml --format json | jq .deliver
+
+Ends with 0 only if a run would start; every fault is told in one go.";
+
+/// Arguments of `check`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckArgs {
+    /// The manifest [default: $HUSHPIPE_MANIFEST, else ./hushpipe.yaml]; - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Check it as `run --exec` would
+    #[arg(long)]
+    exec: bool,
+    /// How the plan is written
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    format: PlanFormat,
+    /// The program and its arguments, instead of the manifest's run.command
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PlanFormat {
+    /// Tables for people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Checks the manifest and prints the plan.
+pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
+    let overrides = Overrides {
+        command: arguments.command.clone(),
+        exec: arguments.exec,
+    };
+    let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
+    warn(&plan, globals)?;
+    if globals.quiet {
+        return Ok(Exit::Ok);
+    }
+    help::print(&match arguments.format {
+        PlanFormat::Text => text::plan(&plan, Palette::of(Stream::Stdout)),
+        PlanFormat::Json => format!("{:#}\n", json::plan(&plan)),
+    })
+}
+
+/// What is odd goes to stderr: the plan on stdout is for reading on.
+fn warn(plan: &Plan, globals: Globals) -> Result<(), Failure> {
+    use std::io::Write as _;
+    if globals.quiet {
+        return Ok(());
+    }
+    let palette = Palette::of(Stream::Stderr);
+    let mut out = String::new();
+    for warning in &plan.warnings {
+        let line = match globals.log_format {
+            LogFormat::Text => {
+                let (on, off) = (palette.warning(), palette.reset());
+                writeln!(out, "{on}hushpipe: warning:{off} {warning}")
+            }
+            LogFormat::Json => {
+                let object = serde_json::json!({ "level": "warning", "message": warning });
+                writeln!(out, "{object}")
+            }
+        };
+        line.expect("writing to a String does not fail");
+    }
+    std::io::stderr()
+        .write_all(out.as_bytes())
+        .map_err(|error| Failure::new(Exit::Os, &error))
+}
