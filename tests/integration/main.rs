@@ -6,3 +6,4 @@
 mod harness;
 #[path = "../leak/mod.rs"]
 mod leak;
+mod sealed;

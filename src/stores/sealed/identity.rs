@@ -103,7 +103,7 @@ fn read_private(path: &Path) -> Result<SecretBytes, Fault> {
         // A FIFO must not block.
         .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open(path)
-        .map_err(|source| unreadable(path, source))?;
+        .map_err(|error| unreadable(path, advised(error)))?;
     let metadata = file.metadata().map_err(|source| unreadable(path, source))?;
     if !metadata.is_file() {
         return Err(malformed(path, "it is not a regular file"));
@@ -117,6 +117,14 @@ fn read_private(path: &Path) -> Result<SecretBytes, Fault> {
     let content = SecretBytes::new(content);
     read.map_err(|source| unreadable(path, source))?;
     Ok(content)
+}
+
+fn advised(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return error;
+    }
+    let advice = "no identity file is there: name another one, or let `hushpipe init` make one";
+    io::Error::new(io::ErrorKind::NotFound, advice)
 }
 
 fn check_access(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Fault> {
