@@ -1,3 +1,141 @@
-//! The supervisor room.
+//! Supervision: a correct init for one program. It reaps, forwards signals, keeps job control and
+//! the terminal working, stops in time, ends what is left over, and tells the exact exit code.
+//!
+//! SIGTERM is a request to stop: `stop.signal`, or what SIGTERM is rewritten to, goes to the program,
+//! and SIGKILL after `stop.timeout` or at a second SIGTERM. Every other signal is passed on, and only
+//! that. `TERM: none` takes the request away.
 
+mod during;
+mod exit;
+mod handle;
+mod run;
 pub mod spawn;
+mod state;
+mod stop;
+pub mod terminal;
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::model::{Exit, Forward, Observer, Stop};
+use crate::sys::child::Child;
+use crate::sys::process;
+use crate::sys::reaper::{Change, Reaper};
+use crate::sys::signals::Signals;
+
+pub use during::Interrupted;
+pub use exit::{Exited, code_of};
+pub use handle::Handle;
+pub use terminal::Job;
+
+/// Why the program cannot be supervised.
+#[derive(Debug)]
+pub struct Error {
+    what: &'static str,
+    source: io::Error,
+}
+
+impl Error {
+    const fn new(what: &'static str, source: io::Error) -> Self {
+        Self { what, source }
+    }
+
+    /// hushpipe's exit code for it.
+    pub const fn exit(&self) -> Exit {
+        Exit::Os
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// How the program is supervised.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `run.stop:`
+    pub stop: Stop,
+    /// `run.signals:`
+    pub forward: Forward,
+}
+
+/// The supervisor: first of hushpipe's own work ([`Supervisor::during`]), then of the program
+/// ([`Supervisor::adopt`], [`Supervisor::run`]).
+pub struct Supervisor {
+    settings: Settings,
+    signals: Signals,
+    reaper: Reaper,
+    observer: Rc<dyn Observer>,
+    handle: Handle,
+    running: Option<run::Running>,
+    /// Ends seen before a program was adopted.
+    early: Vec<Change>,
+    /// The reaper had not seen all children yet.
+    more: bool,
+    began: Instant,
+}
+
+impl Supervisor {
+    /// Takes the signals over, and makes orphans come to hushpipe. To be called before anything is
+    /// fetched.
+    pub fn new(
+        settings: Settings,
+        signals: Signals,
+        reaper: Reaper,
+        observer: Rc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        if !process::is_init() {
+            process::become_subreaper()
+                .map_err(|error| Error::new("cannot become the reaper of orphans", error))?;
+        }
+        Ok(Self {
+            settings,
+            signals,
+            reaper,
+            observer,
+            handle: Handle::default(),
+            running: None,
+            early: Vec::new(),
+            // A child from before hushpipe was executed may have ended already.
+            more: true,
+            began: Instant::now(),
+        })
+    }
+
+    /// The program runs now. `job` is what it was started with.
+    pub fn adopt(&mut self, child: Child, job: Job) {
+        let setting = state::Setting {
+            stop: self.settings.stop,
+            forward: self.settings.forward.clone(),
+            control: job.control(),
+            session_leader: job.session_leader(),
+        };
+        let group = job.group();
+        self.running = Some(run::Running::new(setting, job, child.pid));
+        self.handle.adopt(child, group);
+    }
+
+    /// What rotation may do with the program.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    fn reap(&mut self) -> Result<Vec<Change>, Error> {
+        let reaped = self
+            .reaper
+            .reap()
+            .map_err(|error| Error::new("cannot wait for children", error))?;
+        self.more = reaped.more;
+        Ok(reaped.changes)
+    }
+}

@@ -1,0 +1,308 @@
+//! The event loop: signals, children, the timer and the work beside, one at a time.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::exit::{Exited, end_of};
+use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
+use super::stop::Sweeper;
+use super::terminal::Job;
+use super::{Error, Supervisor};
+use crate::model::{Event, Signal};
+use crate::sys::process;
+use crate::sys::reaper::{Change, Status};
+use crate::sys::signals::{self, Received};
+
+/// How long after a sweep leftovers are looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What woke the loop.
+enum Woken {
+    Signal(Received),
+    More,
+    TimeUp,
+    Look,
+    OtherEnded,
+}
+
+/// A program that is supervised, from its start to the end of its leftovers.
+pub(super) struct Running {
+    job: Job,
+    pid: i32,
+    state: State,
+    timer: Option<Instant>,
+    look: Option<Instant>,
+    sweeper: Sweeper,
+    /// The SIGCONT that woke hushpipe from a suspension is already answered.
+    answered: bool,
+    over: Option<End>,
+}
+
+impl Running {
+    pub(super) fn new(setting: Setting, job: Job, pid: i32) -> Self {
+        Self {
+            job,
+            pid,
+            state: State::new(setting),
+            timer: None,
+            look: None,
+            sweeper: Sweeper::default(),
+            answered: false,
+            over: None,
+        }
+    }
+
+    fn foreground(&self) -> Result<Foreground, Error> {
+        self.job
+            .foreground(self.pid)
+            .map_err(|error| Error::new("cannot ask the terminal for its foreground", error))
+    }
+
+    fn sender(&self, received: &Received) -> Sender {
+        if received.from_kernel() {
+            return Sender::Kernel;
+        }
+        match received.sender {
+            _ if received.from_self() => Sender::Itself,
+            pid if pid == self.pid => Sender::Program,
+            pid if pid > 0 && process::group_of(pid) == self.pid => Sender::Member(pid),
+            pid => Sender::Other(pid),
+        }
+    }
+}
+
+/// Waits until an instant; for ever without one.
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Supervisor {
+    /// Supervises the program that was adopted until it and its leftovers are gone. `other` is done
+    /// beside, and dropped when the program has ended. Fails when the system refuses what
+    /// supervision cannot be without; the program is then killed when hushpipe ends.
+    pub async fn run(&mut self, other: impl Future<Output = ()>) -> Result<Exited, Error> {
+        let mut running = self.running.take().ok_or_else(|| {
+            let error = std::io::Error::other("no program was adopted");
+            Error::new("cannot supervise", error)
+        })?;
+        self.recall(&mut running)?;
+        {
+            let mut other = pin!(other);
+            let mut other: Option<Pin<&mut _>> = Some(other.as_mut());
+            while self.handle.is_alive() && running.over.is_none() {
+                self.turn(&mut running, &mut other).await?;
+            }
+        }
+        self.settle(&mut running).await
+    }
+
+    /// Ends the leftovers.
+    async fn settle(&mut self, running: &mut Running) -> Result<Exited, Error> {
+        let mut nothing: Option<Pin<&mut std::future::Pending<()>>> = None;
+        loop {
+            if let Some(end) = running.over {
+                return Ok(end.into());
+            }
+            if !self.more && self.childless()? {
+                self.feed(running, Input::Childless)?;
+                continue;
+            }
+            self.turn(running, &mut nothing).await?;
+        }
+    }
+
+    /// Waits for one thing to happen and does what follows from it.
+    async fn turn<F: Future<Output = ()>>(
+        &mut self,
+        running: &mut Running,
+        other: &mut Option<Pin<&mut F>>,
+    ) -> Result<(), Error> {
+        let more = self.more;
+        let woken = tokio::select! {
+            received = self.signals.next() => Woken::Signal(
+                received.map_err(|error| Error::new("cannot receive signals", error))?,
+            ),
+            () = tokio::task::yield_now(), if more => Woken::More,
+            () = until(running.timer) => Woken::TimeUp,
+            () = until(running.look) => Woken::Look,
+            () = async {
+                match other {
+                    Some(other) => other.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            } => Woken::OtherEnded,
+        };
+        match woken {
+            Woken::Signal(received) => self.signal(running, received),
+            Woken::More => self.reap_beside(running),
+            Woken::TimeUp => {
+                running.timer = None;
+                self.feed(running, Input::TimeUp)
+            }
+            Woken::Look => {
+                running.look = None;
+                self.feed(running, Input::Look)
+            }
+            Woken::OtherEnded => {
+                *other = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn signal(&mut self, running: &mut Running, received: Received) -> Result<(), Error> {
+        let Some(signal) = Signal::from_number(received.signal) else {
+            return Ok(());
+        };
+        if signal == Signal::CHLD {
+            return self.reap_beside(running);
+        }
+        if signal == Signal::CONT && std::mem::take(&mut running.answered) {
+            return Ok(());
+        }
+        let sender = running.sender(&received);
+        let at = self.began.elapsed();
+        self.feed(running, Input::Signal { signal, sender, at })
+    }
+
+    fn reap_beside(&mut self, running: &mut Running) -> Result<(), Error> {
+        for change in self.reap()? {
+            if change.pid == running.pid && self.handle.is_alive() {
+                self.changed(running, change)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn changed(&mut self, running: &mut Running, change: Change) -> Result<(), Error> {
+        let input = match change.status {
+            Status::Stopped(signal) => Signal::from_number(signal)
+                .map(|signal| Ok::<_, Error>(Input::Stopped(signal, running.foreground()?)))
+                .transpose()?,
+            Status::Continued => Some(Input::Continued),
+            status => end_of(status).map(Input::Ended),
+        };
+        if let Some(Input::Ended(end)) = input {
+            self.handle.has_ended();
+            let Exited { code, signal } = end.into();
+            self.observer.observe(&Event::Exited { code, signal });
+        }
+        input.map_or(Ok(()), |input| self.feed(running, input))
+    }
+
+    /// A program that ended before it was adopted.
+    fn recall(&mut self, running: &mut Running) -> Result<(), Error> {
+        let reaped = self
+            .handle
+            .is_reaped()
+            .map_err(|error| Error::new("cannot ask for the program", error))?;
+        let early = std::mem::take(&mut self.early);
+        let end = early.into_iter().rfind(|change| change.pid == running.pid);
+        match end {
+            Some(change) if reaped => self.changed(running, change),
+            _ => Ok(()),
+        }
+    }
+
+    fn feed(&mut self, running: &mut Running, input: Input) -> Result<(), Error> {
+        for action in running.state.on(input) {
+            self.act(running, action)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, running: &mut Running, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Forward { received, sent, to } => {
+                if self.send(sent, to) {
+                    self.observer.observe(&Event::Forwarded { received, sent });
+                }
+            }
+            Action::Send(signal, to) => {
+                self.send(signal, to);
+            }
+            Action::Stopping { signal, timeout } => {
+                self.observer.observe(&Event::Stopping { signal, timeout });
+            }
+            Action::Killed => self.observer.observe(&Event::Killed),
+            Action::Timer(after) => running.timer = Instant::now().checked_add(after),
+            Action::GiveTerminal => {
+                self.say(running.job.give(running.pid), "hand the terminal over");
+            }
+            Action::TakeTerminal => {
+                self.say(running.job.take(running.pid), "take the terminal back");
+            }
+            Action::Suspend(by) => return self.suspend(running, by),
+            Action::Sweep(signal) => return self.sweep(running, signal),
+            Action::End(end, survivors) => {
+                if survivors {
+                    self.fault("processes that the program left could not be ended".to_owned());
+                }
+                running.over = Some(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends to the program; a refusal is told, and does not end supervision.
+    fn send(&self, signal: Signal, to: To) -> bool {
+        self.handle.send_to(signal, to).unwrap_or_else(|error| {
+            self.fault(format!("cannot send {signal} to the program: {error}"));
+            false
+        })
+    }
+
+    fn suspend(&mut self, running: &mut Running, by: Signal) -> Result<(), Error> {
+        let slept = signals::suspend(by.number())
+            .map_err(|error| Error::new("cannot suspend hushpipe", error))?;
+        running.answered = slept;
+        let foreground = running.foreground()?;
+        self.feed(
+            running,
+            Input::Awake {
+                slept,
+                by,
+                foreground,
+            },
+        )
+    }
+
+    fn sweep(&mut self, running: &mut Running, signal: Signal) -> Result<(), Error> {
+        let swept = self
+            .handle
+            .with_leader(|leader| running.sweeper.sweep(signal, leader))
+            .map_err(|error| Error::new("cannot signal what the program left", error))?;
+        for pid in swept.told {
+            self.observer.observe(&Event::Leftover { pid });
+        }
+        for (pid, error) in swept.refused {
+            self.fault(format!(
+                "cannot send {signal} to process {pid}, which the program left: {error}"
+            ));
+        }
+        running.look = Some(Instant::now() + LOOK_AGAIN);
+        Ok(())
+    }
+
+    fn childless(&self) -> Result<bool, Error> {
+        self.reaper
+            .is_childless()
+            .map_err(|error| Error::new("cannot wait for children", error))
+    }
+
+    fn say(&self, result: std::io::Result<()>, what: &str) {
+        if let Err(error) = result {
+            self.fault(format!("cannot {what}: {error}"));
+        }
+    }
+
+    fn fault(&self, message: String) {
+        self.observer.observe(&Event::Fault { message });
+    }
+}
