@@ -109,9 +109,10 @@ impl Feed {
     pub async fn run(self) -> Result<(), DeliveryError> {
         let fed = async {
             let end = pipe::Writer::new(self.end)?;
-            self.rest.feed(&end, 0).await
+            self.rest.feed(&end).await
         };
         fed.await
+            .map(|_| ())
             .map_err(DeliveryError::system(self.what, "cannot feed its pipe"))
     }
 }

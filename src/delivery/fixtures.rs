@@ -113,3 +113,17 @@ pub(super) fn payloads(payloads: &[&[u8]]) -> Vec<SecretBytes> {
 pub(super) fn memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap()
 }
+
+pub(super) fn fifo(path: impl AsRef<Path>, max_reads: Option<u64>) -> DeliveryKind {
+    DeliveryKind::Fifo {
+        file: spec(path.as_ref()),
+        max_reads,
+    }
+}
+
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}

@@ -27,9 +27,9 @@ impl Kept {
         self.0[offset / PIECE].with(|bytes| look(&bytes[offset % PIECE..]))
     }
 
-    /// Writes what follows an offset, until all is in or nobody reads.
-    pub(super) async fn feed(&self, end: &Writer, from: usize) -> io::Result<()> {
-        let mut done = from;
+    /// Writes until all is in or nobody reads; gives how much went in.
+    pub(super) async fn feed(&self, end: &Writer) -> io::Result<usize> {
+        let mut done = 0;
         while done < self.len() {
             let attempt =
                 |end: std::os::fd::BorrowedFd<'_>| self.with(done, |bytes| pipe::write(end, bytes));
@@ -38,6 +38,6 @@ impl Kept {
                 Written::Full | Written::NoReader => break,
             }
         }
-        Ok(())
+        Ok(done)
     }
 }

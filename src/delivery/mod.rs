@@ -7,6 +7,7 @@
 
 mod error;
 mod fds;
+mod fifo;
 mod files;
 mod filters;
 #[cfg(test)]
@@ -14,11 +15,14 @@ mod fixtures;
 mod kept;
 mod layout;
 mod mount_points;
+mod opening;
+mod readers;
 mod shared;
 mod template;
 
 pub use error::{DeliveryError, DeliveryFault, describe};
 pub use fds::{Feed, Handover, prepare_fds};
+pub use fifo::Fifos;
 pub use files::Files;
 pub use layout::{Layout, needs_parent};
 pub use mount_points::{MountPoints, make_mount_points};

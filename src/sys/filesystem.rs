@@ -313,6 +313,17 @@ pub fn reopen_readonly(fd: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// Runs `act` with a directory as the working directory, for calls that know paths alone, and goes
+/// back. hushpipe has one thread: nobody else meets the change.
+pub fn within<R>(directory: impl AsFd, act: impl FnOnce() -> R) -> io::Result<R> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let before = fs::open(".", flags, Mode::empty())?;
+    rustix::process::fchdir(directory)?;
+    let result = act();
+    rustix::process::fchdir(before)?;
+    Ok(result)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

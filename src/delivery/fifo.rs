@@ -1,0 +1,507 @@
+//! Named pipes: each opening reads the current value once.
+//!
+//! An armed FIFO stands at its path with a writing end held open here, so that a reader's open
+//! succeeds at once and its read waits: it never meets an end of file. The opening is noticed by
+//! inotify, and before anything is written a fresh FIFO takes the path. So the next reader has an
+//! inode of its own, and this one sees the value, and then the end of file when the writing end is
+//! closed. Readers that opened one inode in the moment before the fresh one took the path are told
+//! apart and served one after the other: see [`super::opening`].
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::{pending, poll_fn};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::kept::Kept;
+use super::layout::{Directory, Entry, EntryKind, Layout};
+use super::opening::{self, Pulse, Served};
+use super::{DeliveryError, Owner};
+use crate::model::Event;
+use crate::secret::SecretBytes;
+use crate::sys::inotify::{EventMask, Notifier, WatchId, WatchMask};
+use crate::sys::{filesystem, pipe};
+
+/// The FIFO deliveries of one launch.
+pub struct Fifos {
+    /// None where there are no FIFOs.
+    notifier: Option<Notifier>,
+    all: Vec<Fifo>,
+    openings: Vec<Opening>,
+    happened: VecDeque<Result<Event, DeliveryError>>,
+}
+
+struct Fifo {
+    directory: Directory,
+    entry: Entry,
+    root: OwnedFd,
+    owner: Owner,
+    /// What the next opening reads.
+    value: Rc<Kept>,
+    old: Option<Rc<Kept>>,
+    armed: Option<Armed>,
+    /// How many inodes were opened, which `max_reads` limits.
+    openings: u64,
+    reads: Rc<Cell<u64>>,
+}
+
+/// A FIFO that waits for its reader.
+struct Armed {
+    end: OwnedFd,
+    watch: WatchId,
+}
+
+/// An inode that was opened and is being served.
+struct Opening {
+    fifo: usize,
+    watch: WatchId,
+    pulse: Rc<Pulse>,
+    task: Pin<Box<dyn Future<Output = Served>>>,
+}
+
+impl Fifos {
+    /// Makes the layout's FIFOs in its directories, armed with the payloads of the plan's
+    /// deliveries. `roots` and `owners` are those that [`super::Files::new`] takes.
+    pub fn new(
+        layout: &Layout,
+        roots: &[OwnedFd],
+        owners: &[Owner],
+        payloads: &[SecretBytes],
+    ) -> Result<Self, DeliveryError> {
+        let mut fifos = Self {
+            notifier: None,
+            all: Vec::new(),
+            openings: Vec::new(),
+            happened: VecDeque::new(),
+        };
+        for (directory, root) in layout.directories.iter().zip(roots) {
+            for entry in directory.of_kind(false) {
+                let wrong = |source| entry.system(directory, "cannot make the FIFO", source);
+                fifos.all.push(Fifo {
+                    directory: directory.clone(),
+                    entry: entry.clone(),
+                    root: root.try_clone().map_err(wrong)?,
+                    owner: owners[entry.delivery],
+                    value: Rc::new(Kept::new(payloads[entry.delivery].expose()).map_err(wrong)?),
+                    old: None,
+                    armed: None,
+                    openings: 0,
+                    reads: Rc::default(),
+                });
+            }
+        }
+        fifos.arm_all()?;
+        Ok(fifos)
+    }
+
+    fn arm_all(&mut self) -> Result<(), DeliveryError> {
+        for index in 0..self.all.len() {
+            if self.notifier.is_none() {
+                let notifier = Notifier::new();
+                let wrong = |source| self.all[index].error("cannot watch FIFOs", source);
+                self.notifier = Some(notifier.map_err(wrong)?);
+            }
+            let notifier = self.notifier.as_ref().expect("it was made just now");
+            let fifo = &mut self.all[index];
+            if fifo.armed.is_none() && !fifo.is_used_up() {
+                fifo.arm(notifier)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the next openings other values; one that is being served keeps its own. The values
+    /// before stay for [`Fifos::swap_back`].
+    pub fn replace(&mut self, payloads: &[SecretBytes]) -> Result<(), DeliveryError> {
+        let kept: Result<Vec<_>, _> = self
+            .all
+            .iter()
+            .map(|fifo| {
+                Kept::new(payloads[fifo.entry.delivery].expose())
+                    .map_err(|source| fifo.error("cannot keep its value", source))
+            })
+            .collect();
+        for (fifo, value) in self.all.iter_mut().zip(kept?) {
+            fifo.old = Some(std::mem::replace(&mut fifo.value, Rc::new(value)));
+        }
+        self.arm_all()
+    }
+
+    /// Back to the values before the last [`Fifos::replace`].
+    pub fn swap_back(&mut self) {
+        for fifo in &mut self.all {
+            if let Some(old) = &mut fifo.old {
+                std::mem::swap(&mut fifo.value, old);
+            }
+        }
+    }
+
+    /// Forgets the values that are not in use any more.
+    pub fn retire(&mut self) {
+        for fifo in &mut self.all {
+            fifo.old = None;
+        }
+    }
+
+    /// Serves until something happened: a value was read ([`Event::FifoRead`]), or a fault. Never
+    /// ends where there is no FIFO. Can be dropped and called again without losing anything; while
+    /// nobody awaits it, readers wait. Needs a tokio runtime with I/O and time.
+    pub async fn serve(&mut self) -> Result<Event, DeliveryError> {
+        loop {
+            if let Some(happened) = self.happened.pop_front() {
+                return happened;
+            }
+            let Some(notifier) = &self.notifier else {
+                return pending().await;
+            };
+            let (openings, fifos) = (&mut self.openings, &self.all);
+            let happened = &mut self.happened;
+            let events = tokio::select! {
+                biased;
+                events = notifier.next() => events,
+                () = poll_fn(|context| poll(openings, fifos, notifier, happened, context)) => {
+                    continue;
+                }
+            };
+            let wrong = |source| self.all[0].error("cannot watch FIFOs", source);
+            for event in events.map_err(wrong)? {
+                self.noticed(event.id, event.mask, event.is_overflow());
+            }
+        }
+    }
+
+    fn noticed(&mut self, id: WatchId, mask: EventMask, overflow: bool) {
+        for opening in &self.openings {
+            if overflow || opening.watch == id {
+                opening.pulse.beat(mask);
+            }
+        }
+        for index in 0..self.all.len() {
+            let armed = self.all[index].armed.as_ref();
+            let opened = armed.is_some_and(|armed| {
+                (armed.watch == id && mask.contains(EventMask::OPEN))
+                    || (overflow && pipe::is_abandoned(&armed.end).is_ok_and(|none| !none))
+            });
+            if opened {
+                self.opened(index, mask);
+            }
+        }
+    }
+
+    /// Someone has the armed FIFO open: a fresh one takes its path, and it is served.
+    fn opened(&mut self, index: usize, mask: EventMask) {
+        let (Some(notifier), fifo) = (&self.notifier, &mut self.all[index]) else {
+            return;
+        };
+        let Some(armed) = fifo.armed.take() else {
+            return;
+        };
+        fifo.openings += 1;
+        let next = if fifo.is_used_up() {
+            fifo.take_away()
+        } else {
+            fifo.arm(notifier)
+        };
+        if let Err(error) = next {
+            // Without a fresh one the path must not lead to a FIFO that is about to close: whoever
+            // comes next gets an error instead of nothing.
+            self.happened.extend(fifo.take_away().err().map(Err));
+            self.happened.push_back(Err(error));
+        }
+        let pulse = Rc::<Pulse>::default();
+        pulse.beat(mask);
+        let value = Rc::clone(&fifo.value);
+        self.openings.push(Opening {
+            fifo: index,
+            watch: armed.watch,
+            task: Box::pin(opening::serve(armed.end, value, Rc::clone(&pulse))),
+            pulse,
+        });
+    }
+}
+
+/// Drives the openings; ready when one has ended.
+fn poll(
+    openings: &mut Vec<Opening>,
+    fifos: &[Fifo],
+    notifier: &Notifier,
+    happened: &mut VecDeque<Result<Event, DeliveryError>>,
+    context: &mut Context<'_>,
+) -> Poll<()> {
+    let before = openings.len();
+    openings.retain_mut(|opening| {
+        let Poll::Ready(served) = opening.task.as_mut().poll(context) else {
+            return true;
+        };
+        let fifo = &fifos[opening.fifo];
+        for _ in 0..served.values {
+            fifo.reads.set(fifo.reads.get() + 1);
+            happened.push_back(Ok(Event::FifoRead {
+                path: fifo.path(),
+                reads: fifo.reads.get(),
+            }));
+        }
+        let removed = notifier.remove(opening.watch);
+        for source in [served.fault, removed.err()].into_iter().flatten() {
+            happened.push_back(Err(fifo.error("cannot serve the FIFO", source)));
+        }
+        false
+    });
+    if openings.len() == before {
+        Poll::Pending
+    } else {
+        Poll::Ready(())
+    }
+}
+
+impl Fifo {
+    fn path(&self) -> PathBuf {
+        self.directory.path.join(&self.entry.name)
+    }
+
+    fn error(&self, doing: &'static str, source: std::io::Error) -> DeliveryError {
+        self.entry.system(&self.directory, doing, source)
+    }
+
+    const fn is_used_up(&self) -> bool {
+        matches!(self.entry.kind, EntryKind::Fifo { max_reads: Some(most) } if self.openings >= most)
+    }
+
+    fn take_away(&self) -> Result<(), DeliveryError> {
+        filesystem::unlink_at(&self.root, &self.entry.name)
+            .map_err(|source| self.error("cannot remove the FIFO", source))
+    }
+
+    /// Puts a fresh FIFO at the path, in place of what was there.
+    fn arm(&mut self, notifier: &Notifier) -> Result<(), DeliveryError> {
+        let temporary = format!("..fifo-{}", self.entry.delivery);
+        let made = self.make(&temporary, notifier).and_then(|armed| {
+            filesystem::rename_at(&self.root, &temporary, &self.entry.name).map(|()| armed)
+        });
+        self.armed = Some(made.map_err(|source| self.error("cannot make the FIFO", source))?);
+        Ok(())
+    }
+
+    fn make(&self, temporary: &str, notifier: &Notifier) -> std::io::Result<Armed> {
+        filesystem::unlink_at(&self.root, temporary)?;
+        filesystem::make_fifo_at(&self.root, temporary, 0o600)?;
+        let both = pipe::open_both_at(&self.root, temporary)?;
+        let end = pipe::open_writer_at(&self.root, temporary)?;
+        filesystem::change_owner(&both, self.owner.uid, self.owner.gid)?;
+        filesystem::change_mode(&both, self.entry.mode.bits())?;
+        // After our own openings, which are none of a reader's.
+        let mask = WatchMask::OPEN | WatchMask::ACCESS | WatchMask::CLOSE_NOWRITE;
+        let watch = match notifier.add(&filesystem::path_of(end.as_fd()), mask) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                filesystem::within(&self.root, || notifier.add(temporary.as_ref(), mask))?
+            }
+            added => added,
+        }?;
+        Ok(Armed { end, watch })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    use super::super::fixtures::{fifo, memory, payloads, plan, runtime, secret};
+    use super::*;
+
+    struct Place {
+        _directory: tempfile::TempDir,
+        path: PathBuf,
+        fifos: Fifos,
+        runtime: tokio::runtime::Runtime,
+    }
+
+    fn place(value: &[u8], max_reads: Option<u64>) -> Place {
+        let directory = memory();
+        let path = directory.path().join("token");
+        let plan = plan(vec![(fifo(&path, max_reads), secret("x"))]);
+        let layout = Layout::of(&plan);
+        let root = filesystem::open_directory(directory.path()).unwrap();
+        let owners = [Owner::default()];
+        let fifos = Fifos::new(&layout, &[root], &owners, &payloads(&[value])).unwrap();
+        Place {
+            _directory: directory,
+            path,
+            fifos,
+            runtime: runtime(),
+        }
+    }
+
+    fn start(program: &str, path: &Path) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", program, "sh"]).arg(path);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Serves until `act`, on a thread of its own, is done; gives what it gives, and how many reads
+    /// were told of by then or soon after.
+    fn serving<T: Send + 'static>(
+        place: &mut Place,
+        reads: usize,
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let fifos = &mut place.fifos;
+        place.runtime.block_on(async {
+            let (done, mut result) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || done.send(act()).ok());
+            let (mut got, mut seen) = (None, 0);
+            while got.is_none() || seen < reads {
+                tokio::select! {
+                    event = fifos.serve() => {
+                        assert!(matches!(event.unwrap(), Event::FifoRead { .. }));
+                        seen += 1;
+                    }
+                    result = &mut result, if got.is_none() => got = Some(result.unwrap()),
+                    () = tokio::time::sleep(Duration::from_secs(20)) => {
+                        panic!("{seen} of {reads} reads in time, readers ended: {}", got.is_some());
+                    }
+                }
+            }
+            assert_eq!(seen, reads);
+            got.unwrap()
+        })
+    }
+
+    fn output(child: Child) -> Vec<u8> {
+        child.wait_with_output().unwrap().stdout
+    }
+
+    #[test]
+    fn two_hundred_readers_in_a_row_each_get_the_value() {
+        let mut place = place(b"va\0lue\n", None);
+        let path = place.path.clone();
+        serving(&mut place, 200, move || {
+            for _ in 0..200 {
+                assert_eq!(fs::read(&path).unwrap(), b"va\0lue\n");
+            }
+        });
+    }
+
+    #[test]
+    fn fifty_readers_at_once_each_get_the_value_once() {
+        let mut place = place(b"the value", None);
+        let path = place.path.clone();
+        let wrong = serving(&mut place, 20 * 50, move || {
+            let mut wrong = Vec::new();
+            for _ in 0..20 {
+                let readers: Vec<_> = (0..50).map(|_| start("exec cat \"$1\"", &path)).collect();
+                let outputs = readers.into_iter().map(output);
+                wrong.extend(outputs.filter(|output| output != b"the value"));
+            }
+            wrong
+        });
+        assert_eq!(wrong, Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn three_readers_of_one_inode_each_get_the_value() {
+        // Nobody serves while they open: all have the same inode, which no race could do more.
+        let mut place = place(b"the value", None);
+        let readers: Vec<_> = (0..3)
+            .map(|_| start("exec cat \"$1\"", &place.path))
+            .collect();
+        let fifo = filesystem::status(&place.fifos.all[0].armed.as_ref().unwrap().end).unwrap();
+        while super::super::readers::Readers::of(fifo).asleep() < 3 {
+            std::thread::yield_now();
+        }
+        let outputs = serving(&mut place, 3, move || {
+            readers.into_iter().map(output).collect::<Vec<_>>()
+        });
+        assert_eq!(outputs, vec![b"the value".to_vec(); 3]);
+    }
+
+    #[test]
+    fn an_inherited_opening_is_one_reader() {
+        let mut place = place(b"the value", None);
+        let path = place.path.clone();
+        let outputs = serving(&mut place, 3, move || {
+            [
+                "exec 3<\"$1\"; cat <&3; cat <&3",
+                "cat /dev/stdin <\"$1\"",
+                "cat <\"$1\"; :",
+            ]
+            .map(|program| output(start(program, &path)))
+        });
+        assert_eq!(outputs, [b"the value", b"the value", b"the value"]);
+    }
+
+    #[test]
+    fn values_of_any_size_and_content_are_read_whole() {
+        let large: Vec<u8> = (0..10 << 20).map(|index| (index % 251) as u8).collect();
+        for value in [&b""[..], b"\0\n\n\0", &large] {
+            let mut place = place(value, None);
+            let (path, value) = (place.path.clone(), value.to_vec());
+            serving(&mut place, 2, move || {
+                for _ in 0..2 {
+                    assert!(fs::read(&path).unwrap() == value);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_new_value_is_read_at_the_next_opening_and_an_old_one_comes_back() {
+        let mut place = place(b"one", None);
+        let read = |place: &mut Place| {
+            let path = place.path.clone();
+            serving(place, 1, move || fs::read(path).unwrap())
+        };
+        assert_eq!(read(&mut place), b"one");
+        place.fifos.replace(&payloads(&[b"two"])).unwrap();
+        assert_eq!(read(&mut place), b"two");
+        place.fifos.swap_back();
+        assert_eq!(read(&mut place), b"one");
+        place.fifos.retire();
+        place.fifos.swap_back();
+        assert_eq!(read(&mut place), b"one");
+    }
+
+    #[test]
+    fn it_is_taken_away_after_the_last_read() {
+        let mut place = place(b"x", Some(2));
+        let path = place.path.clone();
+        serving(&mut place, 2, move || {
+            assert_eq!(fs::read(&path).unwrap(), b"x");
+            assert_eq!(fs::read(&path).unwrap(), b"x");
+            assert!(fs::read(&path).is_err());
+        });
+        // A new generation does not bring it back.
+        place.fifos.replace(&payloads(&[b"y"])).unwrap();
+        assert!(!place.path.exists());
+    }
+
+    #[test]
+    fn a_reader_that_leaves_or_never_reads_hinders_nobody() {
+        let mut place = place(b"the value", None);
+        let path = place.path.clone();
+        serving(&mut place, 3, move || {
+            drop(fs::File::open(&path).unwrap());
+            let idle = fs::File::open(&path).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"the value");
+            assert_eq!(output(start("head -c 3 \"$1\"", &path)), b"the");
+            assert_eq!(fs::read(&path).unwrap(), b"the value");
+            drop(idle);
+        });
+    }
+
+    #[test]
+    fn it_has_the_plans_mode_and_leaves_no_temporary() {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+        let place = place(b"x", None);
+        let metadata = fs::metadata(&place.path).unwrap();
+        assert!(metadata.file_type().is_fifo());
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o400);
+        let names = fs::read_dir(place.path.parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 1);
+    }
+}

@@ -1,0 +1,105 @@
+//! Who has a FIFO open, as /proc tells.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::sys::filesystem::Status;
+
+/// The programs among hushpipe's descendants that have a FIFO open. A process and those below it
+/// that inherited the opening are one reader.
+pub(super) struct Readers {
+    /// For each reader: how many of its threads wait in read(2) for bytes of this FIFO.
+    asleep: Vec<usize>,
+}
+
+impl Readers {
+    /// How many programs have it open. 0: nobody, or /proc does not show them to hushpipe.
+    pub(super) fn programs(&self) -> usize {
+        self.asleep.len()
+    }
+
+    /// How many threads wait for bytes.
+    pub(super) fn asleep(&self) -> usize {
+        self.asleep.iter().sum()
+    }
+
+    /// How many values are wanted: one a program, more where several of its threads wait.
+    pub(super) fn wanted(&self) -> usize {
+        self.asleep.iter().map(|&threads| threads.max(1)).sum()
+    }
+
+    /// Looks at the descendants of this process.
+    pub(super) fn of(fifo: Status) -> Self {
+        let mut readers = Self { asleep: Vec::new() };
+        let own = std::process::id();
+        let mut left: Vec<(u32, Option<usize>)> =
+            children(own).into_iter().map(|pid| (pid, None)).collect();
+        while let Some((pid, mut reader)) = left.pop() {
+            let numbers = numbers(pid, fifo);
+            if !numbers.is_empty() {
+                let index = *reader.get_or_insert_with(|| {
+                    readers.asleep.push(0);
+                    readers.asleep.len() - 1
+                });
+                readers.asleep[index] += waiting(pid, &numbers);
+            }
+            left.extend(children(pid).into_iter().map(|pid| (pid, reader)));
+        }
+        readers
+    }
+}
+
+/// Threads of a process. None when it is gone.
+fn threads(pid: u32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect()
+}
+
+/// proc_pid_children(5).
+fn children(pid: u32) -> Vec<u32> {
+    let listed = threads(pid).into_iter().filter_map(|thread| {
+        fs::read_to_string(format!("/proc/{pid}/task/{thread}/children")).ok()
+    });
+    listed
+        .flat_map(|text| {
+            let pids = text.split_ascii_whitespace().map(str::parse);
+            pids.filter_map(Result::ok).collect::<Vec<u32>>()
+        })
+        .collect()
+}
+
+/// The descriptors under which a process has the FIFO open for reading, which the permissions of
+/// the link in /proc tell: a child that has not come to its exec yet has copies of the end that
+/// hushpipe writes to.
+fn numbers(pid: u32, fifo: Status) -> Vec<u64> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let status = fs::metadata(entry.path()).ok()?;
+            let same = status.dev() == fifo.device && status.ino() == fifo.inode;
+            let reads = same && entry.metadata().ok()?.mode() & 0o400 != 0;
+            reads.then_some(entry.file_name().to_str()?.parse().ok()?)
+        })
+        .collect()
+}
+
+/// How many threads of a process wait in a read of one of these descriptors: proc_pid_syscall(5)
+/// has the call's number and its arguments.
+fn waiting(pid: u32, numbers: &[u64]) -> usize {
+    let is_reading = |thread: &String| {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/syscall")).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let call: i64 = words.next()?.parse().ok()?;
+        let first = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+        let reads = [libc::SYS_read, libc::SYS_readv, libc::SYS_splice];
+        (reads.contains(&call) && numbers.contains(&first)).then_some(())
+    };
+    threads(pid).iter().filter_map(is_reading).count()
+}
