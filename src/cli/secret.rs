@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::help::print;
-use super::{Failure, Globals, Outcome};
+use super::{Failure, Globals, LogFormat, Outcome};
 use place::PlaceArgs;
 
 use crate::app::sealed::{self, Input, Part, SealedError};
@@ -330,8 +330,8 @@ fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome
         return Err(Failure::text(Exit::No, "nothing was removed"));
     }
     let count = stored(store.remove(&key))?;
-    let noun = if count == 1 { "version" } else { "versions" };
-    say(globals, &format!("{key}: removed, {count} {noun}"))
+    let versions = counted(count, "version");
+    say(globals, &format!("{key}: removed, {versions}"))
 }
 
 fn confirmed(store: &SealedStore, key: &Key) -> Result<bool, Failure> {
@@ -368,11 +368,13 @@ fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcom
 fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome {
     let store = place.open()?;
     let done = stored(store.rekey(&arguments.add_recipient, &arguments.remove_recipient))?;
-    let text = format!(
-        "{} versions of {} secrets are sealed for {} recipients",
-        done.versions, done.secrets, done.recipients
-    );
-    say(globals, &text)
+    let versions = counted(done.versions, "version");
+    let secrets = counted(done.secrets, "secret");
+    let recipients = counted(done.recipients, "recipient");
+    say(
+        globals,
+        &format!("sealed anew: {versions} of {secrets}, for {recipients}"),
+    )
 }
 
 fn key(name: &str) -> Result<Key, Failure> {
@@ -393,7 +395,10 @@ fn failure(error: &SealedError) -> Failure {
 /// What was done goes to stderr, so that standard output is for values and lists.
 fn say(globals: Globals, text: &str) -> Outcome {
     if !globals.quiet {
-        let line = format!("{text}\n");
+        let line = match globals.log_format {
+            LogFormat::Text => format!("{text}\n"),
+            LogFormat::Json => format!("{}\n", json!({"level": "info", "message": text})),
+        };
         std::io::stderr()
             .write_all(line.as_bytes())
             .map_err(|error| Failure::new(Exit::Os, &error))?;
@@ -403,6 +408,11 @@ fn say(globals: Globals, text: &str) -> Outcome {
 
 fn time(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Columns as wide as their widest cell.

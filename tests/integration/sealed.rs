@@ -274,7 +274,7 @@ fn a_removed_recipient_is_locked_out_and_a_new_one_let_in() {
         .to_owned();
     let arguments = ["secret", "rekey", "--add-recipient", public.unwrap()];
     let output = output.again().args(arguments).run().success();
-    let output = output.stderr_has("1 versions of 1 secrets are sealed for 2 recipients");
+    let output = output.stderr_has("sealed anew: 1 version of 1 secret, for 2 recipients");
     let arguments = ["secret", "rekey", "--remove-recipient", &own];
     let output = output.again().args(arguments).run().code(77);
     let output = output.stderr_has("would lock you out").again();
