@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::state::To;
 use crate::model::Signal;
-use crate::sys::child::{Child, Group};
+use crate::sys::child::Child;
 use crate::sys::pidfd;
 
 /// Refers to the program, before, while and after it runs. Clones refer to the same one.
@@ -37,9 +37,9 @@ impl Handle {
         self.0.child.borrow().as_ref().map(|child| child.pid)
     }
 
-    pub(super) fn adopt(&self, child: Child, group: Group) {
+    pub(super) fn adopt(&self, child: Child, own_group: bool) {
         self.0.child.replace(Some(child));
-        self.0.own_group.set(group != Group::Shared);
+        self.0.own_group.set(own_group);
         self.0.alive.set(true);
     }
 

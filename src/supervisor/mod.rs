@@ -12,7 +12,7 @@ mod run;
 pub mod spawn;
 mod state;
 mod stop;
-pub mod terminal;
+mod terminal;
 
 use std::fmt;
 use std::io;
@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::model::{Exit, Forward, Observer, Stop};
-use crate::sys::child::Child;
+use crate::sys::child::{Child, Group};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Reaper};
 use crate::sys::signals::Signals;
@@ -28,7 +28,9 @@ use crate::sys::signals::Signals;
 pub use during::Interrupted;
 pub use exit::{Exited, code_of};
 pub use handle::Handle;
-pub use terminal::Job;
+
+use state::Control;
+use terminal::Job;
 
 /// Why the program cannot be supervised.
 #[derive(Debug)]
@@ -77,6 +79,7 @@ pub struct Supervisor {
     reaper: Reaper,
     observer: Rc<dyn Observer>,
     handle: Handle,
+    job: Rc<Job>,
     running: Option<run::Running>,
     /// Ends seen before a program was adopted.
     early: Vec<Change>,
@@ -98,12 +101,14 @@ impl Supervisor {
             process::become_subreaper()
                 .map_err(|error| Error::new("cannot become the reaper of orphans", error))?;
         }
+        let job = Job::here().map_err(|error| Error::new("cannot look for the terminal", error))?;
         Ok(Self {
             settings,
             signals,
             reaper,
             observer,
             handle: Handle::default(),
+            job: Rc::new(job),
             running: None,
             early: Vec::new(),
             // A child from before hushpipe was executed may have ended already.
@@ -112,17 +117,23 @@ impl Supervisor {
         })
     }
 
-    /// The program runs now. `job` is what it was started with.
-    pub fn adopt(&mut self, child: Child, job: Job) {
+    /// The process group that the program is to be started in: to be asked right before.
+    pub fn group(&self) -> Group {
+        self.job.group()
+    }
+
+    /// The program runs now, in [`Supervisor::group`].
+    pub fn adopt(&mut self, child: Child) {
         let setting = state::Setting {
             stop: self.settings.stop,
             forward: self.settings.forward.clone(),
-            control: job.control(),
-            session_leader: job.session_leader(),
+            control: self.job.control(),
+            session_leader: self.job.session_leader(),
         };
-        let group = job.group();
+        let own_group = setting.control != Control::Shared;
+        let job = Rc::clone(&self.job);
         self.running = Some(run::Running::new(setting, job, child.pid));
-        self.handle.adopt(child, group);
+        self.handle.adopt(child, own_group);
     }
 
     /// What rotation may do with the program.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -30,7 +31,7 @@ enum Woken {
 
 /// A program that is supervised, from its start to the end of its leftovers.
 pub(super) struct Running {
-    job: Job,
+    job: Rc<Job>,
     pid: i32,
     state: State,
     timer: Option<Instant>,
@@ -42,7 +43,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(setting: Setting, job: Job, pid: i32) -> Self {
+    pub(super) fn new(setting: Setting, job: Rc<Job>, pid: i32) -> Self {
         Self {
             job,
             pid,

@@ -45,9 +45,7 @@ const fn control_for(here: Surroundings) -> Control {
 /// How the program's group stands to the terminal, decided once, before it starts.
 #[derive(Debug)]
 pub struct Job {
-    group: Group,
-    control: Control,
-    session_leader: bool,
+    here: Surroundings,
     terminal: Option<terminal::Terminal>,
 }
 
@@ -55,38 +53,37 @@ impl Job {
     /// Looks at the terminal, the session and the standard descriptors.
     pub fn here() -> io::Result<Self> {
         let terminal = terminal::Terminal::controlling()?;
-        let foreground = match &terminal {
-            Some(terminal) => terminal.foreground()? == Some(process::group()),
-            None => false,
-        };
         let here = Surroundings {
             terminal: terminal.is_some(),
-            foreground,
+            foreground: false,
             session_leader: process::is_session_leader(),
             group_leader: process::is_group_leader(),
             piped: terminal::is_piped(),
         };
-        Ok(Self {
-            group: group_for(here),
-            control: control_for(here),
-            session_leader: here.session_leader,
-            terminal,
-        })
+        Ok(Self { here, terminal })
     }
 
-    /// The group that the program is to be started in.
-    pub const fn group(&self) -> Group {
-        self.group
+    /// The group that the program is to be started in now. A shell may have moved hushpipe to the
+    /// background since it was asked last.
+    pub fn group(&self) -> Group {
+        // A terminal that cannot be asked is not handed over.
+        let foreground = self
+            .foreground(0)
+            .is_ok_and(|whose| whose == Foreground::Ours);
+        group_for(Surroundings {
+            foreground,
+            ..self.here
+        })
     }
 
     /// How the group stands to the terminal.
     pub const fn control(&self) -> Control {
-        self.control
+        control_for(self.here)
     }
 
     /// Whether a hang-up of the terminal is told to hushpipe alone.
     pub const fn session_leader(&self) -> bool {
-        self.session_leader
+        self.here.session_leader
     }
 
     /// Who has the terminal; `program` is the program's process id.
@@ -104,7 +101,7 @@ impl Job {
 
     /// Hands the foreground to the program, if hushpipe's group has it.
     pub fn give(&self, program: i32) -> io::Result<()> {
-        if let (Control::Job, Some(terminal)) = (self.control, &self.terminal)
+        if let (Control::Job, Some(terminal)) = (self.control(), &self.terminal)
             && terminal.foreground()? == Some(process::group())
         {
             terminal.set_foreground(program)?;
@@ -114,7 +111,7 @@ impl Job {
 
     /// Takes the foreground back, if the program's group has it, or one that is no more.
     pub fn take(&self, program: i32) -> io::Result<()> {
-        if let (Control::Job, Some(terminal)) = (self.control, &self.terminal)
+        if let (Control::Job, Some(terminal)) = (self.control(), &self.terminal)
             && let Some(group) = terminal.foreground()?
             && (group == program || !process::group_exists(group))
         {
