@@ -25,7 +25,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::layout::{Directory, Layout};
-use super::sweep::remove_generation;
+use super::shared::remove_generation;
 use super::{DeliveryError, Owner};
 use crate::model::Generation;
 use crate::secret::SecretBytes;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::model::{
-    Channel, Delivery, DeliveryKind, EnvSpec, FdKind, FileMode, FileSpec, Forward, Isolation,
-    Leftovers, Mode, OnRotate, OwnerSpec, Place, Plan, RotateAction, RunSpec, SecretName,
-    SecretRef, Signal, Stop,
+    Channel, Delivery, DeliveryKind, EnvSpec, FileMode, FileSpec, Forward, Isolation, Leftovers,
+    Mode, OnRotate, OwnerSpec, Place, Plan, RotateAction, RunSpec, SecretName, SecretRef, Signal,
+    Stop,
 };
 use crate::secret::{SecretBytes, Value};
 
@@ -126,8 +126,4 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
-}
-
-pub(super) fn fd(number: i32, kind: FdKind) -> DeliveryKind {
-    DeliveryKind::Fd { number, kind }
 }

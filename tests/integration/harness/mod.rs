@@ -25,6 +25,7 @@ mod place;
 pub mod probe;
 mod processes;
 mod running;
+mod sealed;
 mod selftest;
 
 use std::ffi::OsString;
@@ -97,6 +98,16 @@ impl Hushpipe {
     /// Makes a directory below the place, mode 0755.
     pub fn directory(self, path: &str) -> Self {
         self.place.make_directory(path);
+        self
+    }
+
+    /// Makes a sealed store at `{place}/store` with these names and values, and its identity at
+    /// `{place}/identity.txt`, by hushpipe itself. More by [`Place::seal`].
+    pub fn sealed(self, secrets: &[(&str, &str)]) -> Self {
+        self.place.make_sealed_store();
+        for (name, value) in secrets {
+            self.place.seal(name, value);
+        }
         self
     }
 

@@ -16,10 +16,11 @@
 //! | `fds` | writes each open fd, such as `3 /memfd:x (deleted)` |
 //! | `read N` | reads fd N to its end and writes that |
 //! | `keep N` | reads fd N to its end and keeps that in memory |
+//! | `digest N`, `digest-file PATH` | reads to the end, writes `digest` and the value's SHA-256 |
 //! | `cat PATH` | opens a file, reads it to its end and writes that |
 //! | `exit N` | ends |
 //! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
-//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `say:TEXT`; without one: `got SIGNAL` |
+//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`; without one: `got SIGNAL` |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
 //! `serve` blocks every signal and takes them one by one with sigwait(3). It asks the kernel for
@@ -37,6 +38,7 @@ use std::str::FromStr;
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{self, ForkResult};
+use sha2::Digest as _;
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -79,6 +81,8 @@ impl Probe {
                 "status" => status(&next()?)?,
                 "fds" => fds()?,
                 "read" => write(&read_fd(&next()?)?, false)?,
+                "digest" => digest(&read_fd(&next()?)?)?,
+                "digest-file" => digest(&fs::read(next()?)?)?,
                 "keep" => self.kept.push(read_fd(&next()?)?),
                 "cat" => write(&fs::read(next()?)?, false)?,
                 "exit" => process::exit(next()?.parse().map_err(io::Error::other)?),
@@ -104,6 +108,7 @@ impl Probe {
             match action.split_once(':').unwrap_or((action, "")) {
                 ("exit", code) => process::exit(code.parse().map_err(io::Error::other)?),
                 ("cat", path) => write(&fs::read(path)?, false)?,
+                ("digest", path) => digest(&fs::read(path)?)?,
                 ("say", text) => say(text)?,
                 _ => say(&format!("got {name}"))?,
             }
@@ -127,6 +132,12 @@ fn write(bytes: &[u8], zeros_end_lines: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(&bytes)?;
     out.flush()
+}
+
+fn digest(bytes: &[u8]) -> io::Result<()> {
+    let digest = sha2::Sha256::digest(bytes);
+    let hex = digest.iter().map(|byte| format!("{byte:02x}"));
+    say(&format!("digest {}", hex.collect::<String>()))
 }
 
 fn signal(name: &str) -> io::Result<Signal> {

@@ -92,3 +92,11 @@ fn the_probe_serves() {
     running.wait_for_line("got HUP");
     running.stop().code(3);
 }
+
+#[test]
+fn a_sealed_store_is_made() {
+    let sealed = Hushpipe::new().sealed(&[("db/password", "s3cret")]);
+    let get = ["--store", "store", "--identity", "identity.txt", "get"];
+    let output = sealed.arg("secret").args(get).arg("db/password").run();
+    output.success().stdout_is("s3cret");
+}

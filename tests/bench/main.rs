@@ -1,0 +1,151 @@
+//! Measures hushpipe against tini: see `tests/bench/run`. Called as `handler` it is the program that
+//! hushpipe supervises: it says when a signal came.
+
+#![allow(clippy::disallowed_methods, clippy::cast_precision_loss)]
+
+mod launches;
+mod supervised;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use table::{Row, print};
+
+/// hushpipe, and a directory with a store and manifests.
+struct Bench {
+    hushpipe: PathBuf,
+    directory: tempfile::TempDir,
+}
+
+/// How many secrets a launch has.
+const SECRETS: usize = 10;
+
+impl Bench {
+    fn new(hushpipe: &str) -> Self {
+        let bench = Self {
+            hushpipe: PathBuf::from(hushpipe),
+            directory: tempfile::tempdir().expect("a temporary directory can be made"),
+        };
+        bench.hushpipe(
+            &[
+                "init",
+                ".",
+                "--store",
+                "sealed",
+                "--identity",
+                "identity.txt",
+            ],
+            "",
+        );
+        bench.make_directory();
+        for number in 0..SECRETS {
+            let (name, value) = (format!("s{number}"), format!("value-{number:032}"));
+            // Two versions, so that a change is one rename.
+            bench.seal(&name, &value);
+            bench.seal(&name, &format!("{value}b"));
+            std::fs::write(bench.path(&format!("plain/{name}")), value).expect("it is writable");
+        }
+        bench
+    }
+
+    fn make_directory(&self) {
+        std::fs::create_dir(self.path("plain")).expect("it is new");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn seal(&self, name: &str, value: &str) {
+        let store = [
+            "secret",
+            "--store",
+            "sealed",
+            "--identity",
+            "identity.txt",
+            "set",
+            name,
+        ];
+        self.hushpipe(&store, value);
+    }
+
+    /// Runs a command of hushpipe in the directory, with some input.
+    fn hushpipe(&self, arguments: &[&str], input: &str) {
+        std::fs::write(self.path("input"), input).expect("it is writable");
+        let stdin = std::fs::File::open(self.path("input")).expect("it was written");
+        let status = Command::new(&self.hushpipe)
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .stdin(stdin)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        let succeeded = status.is_ok_and(|status| status.success());
+        assert!(succeeded, "hushpipe {arguments:?} failed");
+    }
+
+    /// Writes a manifest with all secrets of a store, and gives its path.
+    fn manifest(&self, store: &str, deliver: &str, command: &str) -> PathBuf {
+        let secrets: Vec<String> = (0..SECRETS)
+            .map(|n| format!("  s{n}: {{ store: {store}, key: s{n} }}\n"))
+            .collect();
+        let text = format!(
+            "version: 1\nservice: bench\nstores:\n  {store}: {}\nsecrets:\n{}deliver:\n{deliver}\
+             isolation: private\nrun:\n  command: {command}\non_rotate: {{ do: signal, signal: HUP, \
+             settle: 0s }}\n",
+            match store {
+                "sealed" => "{ type: sealed, path: sealed, identity_file: identity.txt }",
+                _ => "{ type: directory, path: plain }",
+            },
+            secrets.concat()
+        );
+        let name = format!("{store}-{}.yaml", deliver.len());
+        std::fs::write(self.path(&name), text).expect("it is writable");
+        self.path(&name)
+    }
+}
+
+/// A sealed memfd for each secret.
+fn by_fd() -> String {
+    let one = |n| format!("  - {{ fd: {}, as: memfd, secret: s{n} }}\n", n + 3);
+    (0..SECRETS).map(one).collect::<Vec<_>>().concat()
+}
+
+/// A file for each secret, in a directory of the program's own.
+fn by_file(directory: &Path) -> String {
+    let directory = directory.display();
+    let one = |n| format!("  - {{ file: \"{directory}/files/s{n}\", secret: s{n} }}\n");
+    (0..SECRETS).map(one).collect::<Vec<_>>().concat()
+}
+
+fn size(hushpipe: &Path) -> Row {
+    let bytes = std::fs::metadata(hushpipe)
+        .expect("hushpipe is there")
+        .len();
+    Row::at_most(
+        "size of the binary, MiB",
+        bytes as f64 / f64::from(1 << 20),
+        6.0,
+    )
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let hushpipe = match arguments.first().map(String::as_str) {
+        Some("handler") => supervised::handler(),
+        Some(path) if !path.starts_with('-') => path,
+        _ => {
+            println!("this measures hushpipe: start it by tests/bench/run");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let bench = Bench::new(hushpipe);
+    let mut rows = launches::measure(&bench);
+    rows.extend(supervised::measure(&bench));
+    rows.push(size(&bench.hushpipe));
+    print(&rows);
+    let missed = rows.iter().any(Row::is_missed_clearly);
+    let check = arguments.iter().any(|argument| argument == "--check");
+    ExitCode::from(u8::from(check && missed))
+}

@@ -1,0 +1,150 @@
+//! hushpipe while it supervises: how much memory it takes, and how fast a change arrives.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::{self, SigSet, Signal};
+use nix::unistd::Pid;
+
+use super::table::{Row, percentile};
+use super::{Bench, by_file};
+
+const CHANGES: usize = 100;
+
+/// The supervised program: writes the time of each SIGHUP, and ends on SIGTERM.
+pub fn handler() -> ! {
+    let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGTERM]);
+    signals.thread_block().expect("signals can be blocked");
+    let mut out = std::io::stdout();
+    writeln!(out, "ready").expect("the bench reads");
+    while signals.wait().expect("the set is valid") == Signal::SIGHUP {
+        writeln!(out, "{}", now()).expect("the bench reads");
+    }
+    std::process::exit(0);
+}
+
+/// Nanoseconds, on a clock that all processes share.
+fn now() -> u128 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("it is after 1970").as_nanos()
+}
+
+/// A hushpipe with the handler.
+struct Supervised {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Supervised {
+    fn start(bench: &Bench, store: &str) -> Self {
+        let own = std::env::current_exe().expect("the bench knows its program");
+        let command = format!("[\"{}\", handler]", own.display());
+        let files = by_file(bench.directory.path());
+        let manifest = bench.manifest(store, &files, &command);
+        let mut child = Command::new(&bench.hushpipe)
+            .args(["-q", "run", "-m"])
+            .arg(manifest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("hushpipe can be started");
+        let lines = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let mut supervised = Self { child, lines };
+        assert_eq!(supervised.line(), "ready");
+        supervised
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines
+            .read_line(&mut line)
+            .expect("the handler writes text");
+        line.trim_end().to_owned()
+    }
+
+    /// VmRSS in MiB, once hushpipe has come to rest.
+    fn resident(&self) -> f64 {
+        sleep(Duration::from_millis(500));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("hushpipe runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        kib.expect("proc_pid_status(5) has VmRSS") / 1024.0
+    }
+
+    /// Changes one secret again and again; milliseconds until the handler's signal.
+    fn changes(&mut self, bench: &Bench, store: &str) -> Vec<f64> {
+        let changed = |number: usize| {
+            // As a person's changes are: the last one is over.
+            sleep(Duration::from_millis(20));
+            let since = now();
+            change(bench, store, number);
+            let line = self.line();
+            let at: u128 = line
+                .parse()
+                .unwrap_or_else(|_| panic!("no signal: {line:?}"));
+            at.saturating_sub(since) as f64 / 1e6
+        };
+        (0..CHANGES).map(changed).collect()
+    }
+
+    fn stop(mut self) {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        signal::kill(pid, Signal::SIGTERM).expect("hushpipe runs");
+        let status = self.child.wait().expect("it is a child");
+        assert!(status.success(), "hushpipe ended: {status}");
+    }
+}
+
+/// One rename, as `hushpipe secret set` and careful writers of a directory end.
+fn change(bench: &Bench, store: &str, number: usize) {
+    if store == "sealed" {
+        let versions = bench.path("sealed/secrets/s0");
+        let new = versions.join(".bench");
+        let target = if number.is_multiple_of(2) {
+            "1.age"
+        } else {
+            "2.age"
+        };
+        symlink(target, &new).expect("the name is free");
+        fs::rename(new, versions.join("current.age")).expect("both are in one directory");
+    } else {
+        let new = bench.path("plain/.new");
+        fs::write(&new, format!("value {number}")).expect("it is writable");
+        fs::rename(new, bench.path("plain/s0")).expect("both are in one directory");
+    }
+}
+
+/// Both stores, one after the other.
+pub fn measure(bench: &Bench) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (store, name) in [("sealed", "sealed store"), ("plain", "directory store")] {
+        let mut supervised = Supervised::start(bench, store);
+        let before = supervised.resident();
+        let mut times = supervised.changes(bench, store);
+        let after = supervised.resident();
+        supervised.stop();
+        let row =
+            |what: &str, value, target| Row::at_most(format!("{name}: {what}"), value, target);
+        rows.push(row("resident after the hand-over, MiB", before, 4.0));
+        rows.push(row(
+            &format!("resident after {CHANGES} rotations, MiB"),
+            after,
+            4.0,
+        ));
+        rows.push(Row::info(
+            format!("{name}: change to signal, p50, ms"),
+            percentile(&mut times, 0.5),
+        ));
+        rows.push(row(
+            "change to signal, p99, ms",
+            percentile(&mut times, 0.99),
+            10.0,
+        ));
+    }
+    rows
+}

@@ -1,0 +1,54 @@
+//! The table of what was measured.
+
+/// A figure, and the most it should be.
+pub struct Row {
+    name: String,
+    value: f64,
+    target: Option<f64>,
+}
+
+impl Row {
+    /// A figure that has a target.
+    pub fn at_most(name: impl Into<String>, value: f64, target: f64) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            target: Some(target),
+        }
+    }
+
+    /// A figure that helps to read the others.
+    pub fn info(name: impl Into<String>, value: f64) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            target: None,
+        }
+    }
+
+    /// Whether the target is missed by more than a busy machine explains.
+    pub fn is_missed_clearly(&self) -> bool {
+        self.target.is_some_and(|target| self.value > target * 1.25)
+    }
+}
+
+/// Prints all rows, and a verdict for those that have a target.
+pub fn print(rows: &[Row]) {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    println!("{:width$}  {:>9}  {:>7}", "", "measured", "target");
+    for row in rows {
+        let verdict = match row.target {
+            None => String::new(),
+            Some(target) if row.value <= target => format!("  {target:>7.2}  holds"),
+            Some(target) => format!("  {target:>7.2}  MISSED"),
+        };
+        println!("{:width$}  {:>9.3}{verdict}", row.name, row.value);
+    }
+}
+
+/// The value that this part of all is not above.
+pub fn percentile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = ((values.len() as f64 * part).ceil() as usize).clamp(1, values.len());
+    values[at - 1]
+}
