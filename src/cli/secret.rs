@@ -116,7 +116,7 @@ const GET_EXAMPLES: &str = "\
 Examples:
   hushpipe secret get stripe/token --reveal           to the terminal
   hushpipe secret get tls/key --version 2 > key.pem
-  hushpipe secret get db --field password | psql-login
+  hushpipe secret get db --field password --reveal
   hushpipe secret get app --format dotenv --field DB_PASSWORD --reveal";
 
 #[derive(Args)]
@@ -252,6 +252,10 @@ fn get(place: &PlaceArgs, arguments: &GetArgs) -> Outcome {
         field: arguments.field.as_deref().map(|field| (field, format)),
     };
     sealed::get(&place.open()?, &key, part, &mut unbuffered()?).map_err(|error| failure(&error))?;
+    // The shell's prompt goes below; anywhere else the value is exact.
+    if std::io::stdout().is_terminal() {
+        return print("\n");
+    }
     Ok(Exit::Ok)
 }
 

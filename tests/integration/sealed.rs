@@ -287,3 +287,14 @@ fn a_removed_recipient_is_locked_out_and_a_new_one_let_in() {
     let output = output.stderr_has("sealed for 1 age (X25519) recipient");
     get(output.again(), &["token", "--identity", "other"]).stdout_is("x");
 }
+
+#[test]
+fn a_user_who_may_not_lock_memory_can_use_the_store() {
+    let hushpipe = initialised()
+        .user(12345)
+        .through(&["prlimit", "--memlock=0"]);
+    let output = hushpipe.args(["secret", "set", "token"]).stdin("x").run();
+    let hushpipe = output.success().again().user(12345);
+    let output = get(hushpipe.through(&["prlimit", "--memlock=0"]), &["token"]);
+    output.success().stdout_is("x");
+}
