@@ -6,4 +6,5 @@
 mod harness;
 #[path = "../leak/mod.rs"]
 mod leak;
+mod manifest;
 mod sealed;
