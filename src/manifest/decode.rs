@@ -144,7 +144,7 @@ impl Decoder<'_> {
             field.value = T::decode(&Node::made(default), self);
         } else if shape.required {
             let message = format!("the key {} is missing", quote(shape.key));
-            let help = format!("add `{}:` {}", shape.key, T::WANTED);
+            let help = format!("add `{}:` with {}", shape.key, T::WANTED);
             self.fault(owner, message, help);
         }
     }

@@ -340,7 +340,11 @@ impl std::error::Error for ManifestError {
 }
 
 /// Text of a manifest for a message: in backquotes, without control characters, not too long.
+/// Empty text is a pair of quotes.
 pub(super) fn quote(text: &str) -> String {
+    if text.is_empty() {
+        return "\"\"".to_owned();
+    }
     let mut out = String::with_capacity(text.len().min(70) + 2);
     out.push('`');
     for (index, c) in text.chars().enumerate() {

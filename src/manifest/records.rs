@@ -9,7 +9,7 @@ use super::fault::{nearest, quote};
 use super::tree::{Data, Entry, Node};
 use super::values::{
     Argv, Content, EnvName, ForwardTo, HostPath, List, Pattern, ProgramPath, RotateDo, StoreKey,
-    Table, Text, Umask, VersionOne, Word,
+    Table, Text, Umask, VersionOne, Word, signal,
 };
 use crate::model::{
     FdKind, FileMode, Isolation, Leftovers, Mode, SecretName, SecretRef, Sha256, Signal, StoreName,
@@ -554,7 +554,7 @@ impl Decode for Rewritten {
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         to.parsed(node, Self::WANTED, |text| match text {
             "none" => Ok(Self::Dropped),
-            _ => Signal::parse(text).map(Self::To),
+            _ => signal(text).map(Self::To),
         })
     }
 

@@ -199,7 +199,7 @@ impl Decode for Text {
 pub struct Word(pub String);
 
 impl Decode for Word {
-    const WANTED: &'static str = "a word";
+    const WANTED: &'static str = "a name";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         to.parsed(node, Self::WANTED, |text| {
@@ -264,6 +264,12 @@ impl Decode for Content {
     }
 }
 
+/// A signal; the message does not name the text again.
+pub fn signal(text: &str) -> Result<Signal, &'static str> {
+    Signal::parse(text)
+        .map_err(|_| "it is no signal; signals are names such as TERM, or numbers from 1 to 64")
+}
+
 macro_rules! parsed {
     ($type:ty, $wanted:literal, $parse:expr, $schema:expr) => {
         impl Decode for $type {
@@ -289,7 +295,7 @@ parsed!(
 parsed!(
     Signal,
     "a signal such as TERM or HUP",
-    Signal::parse,
+    signal,
     or_variable(&json!({ "type": ["string", "integer"], "pattern": "^[A-Za-z0-9]+$" }))
 );
 parsed!(
@@ -363,6 +369,8 @@ fn octal<T>(
     if number {
         let raw = to.raw_text(node, wanted)?;
         let message = format!("{} stands without quotes", quote(raw));
+        // Four digits, as they are wanted in quotes.
+        let raw = format!("{raw:0>4}");
         let help =
             format!("write \"{raw}\": YAML reads an octal number without quotes as another one");
         to.fault(node.span, message, help);
@@ -437,7 +445,7 @@ impl Decode for HostPath {
 pub struct ProgramPath(pub PathBuf);
 
 impl Decode for ProgramPath {
-    const WANTED: &'static str = "an absolute path such as /run/secrets/token";
+    const WANTED: &'static str = "an absolute path such as /run/app/token";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         to.parsed(node, Self::WANTED, |text| {
@@ -554,7 +562,13 @@ impl Decode for Argv {
         if let (Data::Scalar { text, .. }, false) = (&node.data, node.is_null()) {
             let message = "a command is a list: the program and its arguments";
             let words: Vec<&str> = text.split_whitespace().collect();
-            let help = format!("write [{}]; no shell is started", words.join(", "));
+            let simple = !text.contains(['{', '[', ',', '\'', '"', '#', ':', '\\']);
+            let list = if simple {
+                words.join(", ")
+            } else {
+                "PROGRAM, ARGUMENT, ...".to_owned()
+            };
+            let help = format!("write [{list}]; no shell is started");
             to.fault(node.span, message, help);
             return None;
         }
@@ -619,12 +633,7 @@ key!(
     "^[A-Za-z][A-Za-z0-9_]{0,63}$",
     SecretName::new
 );
-key!(
-    Signal,
-    "a signal such as TERM",
-    "^[A-Za-z0-9]+$",
-    Signal::parse
-);
+key!(Signal, "a signal such as TERM", "^[A-Za-z0-9]+$", signal);
 key!(EnvName, "a name such as HOME", "^[^=]+$", EnvName::new);
 key!(Text, "a name", "^.+$", |text: &str| {
     if text.is_empty() {
