@@ -1,3 +1,68 @@
-//! The app room.
+//! The composition root: builds concrete stores, deliveries and the supervisor from a plan, and runs
+//! them. Data flows one way: plan → host → fetch → values → place → supervise, with [`rotate`] as the
+//! one loop back.
 
+mod exec;
+mod failure;
+mod fetch;
+mod host;
+mod live;
+mod memory;
+mod open;
+mod place;
+mod preflight;
+mod rotate;
 pub mod sealed;
+mod supervise;
+mod values;
+mod watch;
+
+use std::rc::Rc;
+
+use tokio::runtime::{Builder, Runtime};
+
+pub use failure::{Failure, Failures};
+pub use preflight::{Report, preflight};
+
+use crate::model::{Event, Exit, Mode, Observer, Plan};
+use crate::sys::signals::Signals;
+use crate::sys::{fd, process};
+
+/// To be called on the first line of main: no core dumps, no other process may look into this one,
+/// and the standard descriptors are open, so that no descriptor of a secret ever takes their numbers.
+pub fn protect() -> Result<(), Failures> {
+    process::harden()
+        .and_then(|()| fd::ensure_standard())
+        .map_err(os)
+}
+
+/// Runs a plan and gives the program's exit code, as a shell would see it.
+///
+/// Signals are taken over before anything else, so that one that comes during a slow fetch ends
+/// hushpipe at once and cleanly.
+pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<u8, Failures> {
+    for message in &plan.warnings {
+        observer.observe(&Event::Weaker {
+            message: message.clone(),
+        });
+    }
+    let signals = Signals::block_all().map_err(os)?;
+    let runtime = runtime()?;
+    match plan.mode {
+        Mode::Supervise => runtime.block_on(supervise::run(plan, signals, observer)),
+        Mode::Exec => runtime.block_on(exec::run(plan, signals, observer)),
+    }
+}
+
+/// One thread, one event loop.
+fn runtime() -> Result<Runtime, Failures> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(os)
+}
+
+fn os(error: std::io::Error) -> Failures {
+    vec![Failure::new(Exit::Os, error)]
+}

@@ -7,6 +7,7 @@ mod failure;
 mod help;
 mod init;
 mod load;
+mod run;
 mod schema;
 mod secret;
 mod style;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::app;
 use crate::model::Exit;
 
 pub use failure::Failure;
@@ -64,6 +66,8 @@ pub enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start a program with its secrets, and look after it
+    Run(run::RunArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
     /// Print the JSON Schema of the manifest
@@ -82,26 +86,45 @@ enum Command {
 
 /// Parses the command line, runs the command, gives the exit code.
 pub fn main() -> ExitCode {
+    let protected = app::protect();
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
+    let globals = line.globals;
+    if let Err(faults) = protected {
+        return finish(Err(failures(&faults)), globals);
+    }
     let outcome: Outcome = match line.command {
-        Command::Check(arguments) => check::run(&arguments, line.globals),
+        Command::Run(arguments) => return finish(run::run(arguments, globals), globals),
+        Command::Check(arguments) => check::run(&arguments, globals),
         Command::Schema => schema::run(),
         Command::Init(arguments) => init::run(&arguments),
-        Command::Secret(arguments) => secret::run(arguments, line.globals),
+        Command::Secret(arguments) => secret::run(arguments, globals),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),
     };
+    finish(outcome.map(Exit::code), globals)
+}
+
+fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
     match outcome {
-        Ok(exit) => ExitCode::from(exit.code()),
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            failure.report(line.globals);
+            failure.report(globals);
             ExitCode::from(failure.exit().code())
         }
     }
+}
+
+/// Every fault that `app` found, in one report.
+fn failures(failures: &app::Failures) -> Failure {
+    let all = failures
+        .iter()
+        .map(|failure| Failure::new(failure.exit, &*failure.error));
+    Failure::many(all.collect())
+        .unwrap_or_else(|| Failure::text(Exit::Internal, "a fault without a text"))
 }
 
 /// clap's own message; `--help` and `--version` are no faults.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::model::{
     Channel, Delivery, DeliveryKind, EnvSpec, FileMode, FileSpec, Forward, Isolation, Leftovers,
@@ -83,7 +84,7 @@ pub(super) fn template(content: &str) -> Channel {
 }
 
 /// `token` is raw; `db` has fields; `binary` is no text.
-pub(super) fn values() -> BTreeMap<SecretName, Value> {
+pub(super) fn values() -> BTreeMap<SecretName, Rc<Value>> {
     let bytes = |bytes: &[u8]| SecretBytes::new(bytes.to_vec());
     let fields = [
         ("password", &b"s3cr:t"[..]),
@@ -92,9 +93,9 @@ pub(super) fn values() -> BTreeMap<SecretName, Value> {
     ];
     let fields = fields.map(|(name, value)| (name.to_owned(), bytes(value)));
     BTreeMap::from([
-        (name("token"), Value::Raw(bytes(b"t0ken-value"))),
-        (name("binary"), Value::Raw(bytes(b"\xff\0\n"))),
-        (name("db"), Value::Fields(BTreeMap::from(fields))),
+        (name("token"), Rc::new(Value::Raw(bytes(b"t0ken-value")))),
+        (name("binary"), Rc::new(Value::Raw(bytes(b"\xff\0\n")))),
+        (name("db"), Rc::new(Value::Fields(BTreeMap::from(fields)))),
     ])
 }
 

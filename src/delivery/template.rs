@@ -1,6 +1,7 @@
 //! Payloads: what each delivery carries, made from the values of one generation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value as Item, ValueKind};
@@ -15,7 +16,7 @@ use crate::secret::{SecretBytes, Value};
 /// value is kept: what templates leave behind is freed here, and so wiped.
 pub fn render(
     plan: &Plan,
-    values: &BTreeMap<SecretName, Value>,
+    values: &BTreeMap<SecretName, Rc<Value>>,
 ) -> Result<Vec<SecretBytes>, Vec<DeliveryError>> {
     let mut payloads = Vec::with_capacity(plan.deliveries.len());
     let mut errors = Vec::new();
@@ -43,19 +44,19 @@ pub fn render(
 /// A value or a field as it is.
 fn raw(
     reference: &SecretRef,
-    values: &BTreeMap<SecretName, Value>,
+    values: &BTreeMap<SecretName, Rc<Value>>,
 ) -> Result<SecretBytes, DeliveryFault> {
     find(reference, values).map(|bytes| SecretBytes::new(bytes.expose().to_vec()))
 }
 
 fn find<'a>(
     reference: &SecretRef,
-    values: &'a BTreeMap<SecretName, Value>,
+    values: &'a BTreeMap<SecretName, Rc<Value>>,
 ) -> Result<&'a SecretBytes, DeliveryFault> {
     let value = values
         .get(&reference.secret)
         .ok_or_else(|| DeliveryFault::NoSecret(reference.secret.clone()))?;
-    match (value, &reference.field) {
+    match (&**value, &reference.field) {
         (Value::Raw(bytes), None) => Ok(bytes),
         (Value::Raw(_), Some(_)) => Err(DeliveryFault::NoFields(reference.clone())),
         (Value::Fields(_), None) => Err(DeliveryFault::ManyFields(reference.secret.clone())),
@@ -95,7 +96,7 @@ fn environment<'source>() -> Environment<'source> {
 
 fn content(
     source: &str,
-    values: &BTreeMap<SecretName, Value>,
+    values: &BTreeMap<SecretName, Rc<Value>>,
 ) -> Result<SecretBytes, Vec<DeliveryFault>> {
     let environment = environment();
     let template = environment
@@ -132,7 +133,7 @@ fn used(names: &std::collections::HashSet<String>) -> BTreeSet<SecretRef> {
 fn missing(
     reference: &SecretRef,
     source: &str,
-    values: &BTreeMap<SecretName, Value>,
+    values: &BTreeMap<SecretName, Rc<Value>>,
 ) -> Option<DeliveryFault> {
     let fault = match find(reference, values) {
         // The whole of a secret with fields: filters and subscripts take it.
@@ -148,7 +149,7 @@ fn missing(
 }
 
 /// What a template sees: the secrets that it names, as text, or as bytes where they are not text.
-fn context(used: &BTreeSet<SecretRef>, values: &BTreeMap<SecretName, Value>) -> Item {
+fn context(used: &BTreeSet<SecretRef>, values: &BTreeMap<SecretName, Rc<Value>>) -> Item {
     let names: BTreeSet<_> = used.iter().map(|reference| &reference.secret).collect();
     let values = names
         .into_iter()
@@ -177,11 +178,11 @@ fn item(bytes: &SecretBytes) -> Item {
 /// Which of the used values is not text.
 fn not_text(
     used: &BTreeSet<SecretRef>,
-    values: &BTreeMap<SecretName, Value>,
+    values: &BTreeMap<SecretName, Rc<Value>>,
 ) -> Option<DeliveryFault> {
     let is_text = |bytes: &SecretBytes| std::str::from_utf8(bytes.expose()).is_ok();
     used.iter().find_map(|reference| {
-        let found = match (values.get(&reference.secret)?, &reference.field) {
+        let found = match (&**values.get(&reference.secret)?, &reference.field) {
             (Value::Fields(fields), None) => {
                 let (field, _) = fields.iter().find(|(_, bytes)| !is_text(bytes))?;
                 SecretRef {

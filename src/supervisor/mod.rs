@@ -69,6 +69,9 @@ pub struct Settings {
     pub stop: Stop,
     /// `run.signals:`
     pub forward: Forward,
+    /// Whether hushpipe stays. If it becomes the program, orphans are not to come to it: the
+    /// setting would outlive execve(2).
+    pub stays: bool,
 }
 
 /// The supervisor: first of hushpipe's own work ([`Supervisor::during`]), then of the program
@@ -97,7 +100,7 @@ impl Supervisor {
         reaper: Reaper,
         observer: Rc<dyn Observer>,
     ) -> Result<Self, Error> {
-        if !process::is_init() {
+        if settings.stays && !process::is_init() {
             process::become_subreaper()
                 .map_err(|error| Error::new("cannot become the reaper of orphans", error))?;
         }

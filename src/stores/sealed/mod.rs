@@ -29,7 +29,7 @@ mod watch;
 
 use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -109,18 +109,19 @@ impl SealedStore {
             if value.len() > format::MAX_VALUE {
                 return Err(too_large());
             }
+            let recipients = Recipients::read(&recipients::file(&self.path))?;
+            let sealed = age_file::seal(&recipients, value.expose())?;
             let versions = self.versions(key);
             let cannot = |source| unwritable(versions.path(), source);
             let root = self.secrets();
             let locked = versions.lock_or_make(&root).map_err(cannot)?;
-            // Under the lock, so that a rekey either comes before or sees the new version.
-            let added = Recipients::read(&recipients::file(&self.path))
-                .and_then(|recipients| age_file::seal(&recipients, value.expose()))
-                .and_then(|sealed| locked.add(&sealed).map_err(cannot));
-            if added.is_err() {
-                locked.abandon(&root).map_err(cannot)?;
+            match locked.add(&sealed) {
+                Ok(version) => Ok(version),
+                Err(source) => {
+                    locked.abandon(&root).map_err(cannot)?;
+                    Err(cannot(source))
+                }
             }
-            added
         })
     }
 
@@ -354,13 +355,7 @@ fn before(versions: &Versions, current: u64) -> Result<u64, Fault> {
 
 fn read_sealed(file: &Path) -> Result<Vec<u8>, Fault> {
     let cannot = |source| unreadable(file, source);
-    let mut opened = File::options()
-        .read(true)
-        // A FIFO must not block.
-        .custom_flags(libc::O_NONBLOCK)
-        .open(file)
-        .map_err(cannot)?;
-    let metadata = opened.metadata().map_err(cannot)?;
+    let metadata = fs::metadata(file).map_err(cannot)?;
     if !metadata.is_file() {
         return Err(Fault::Malformed {
             reason: format!("{} is not a regular file", file.display()),
@@ -370,9 +365,7 @@ fn read_sealed(file: &Path) -> Result<Vec<u8>, Fault> {
     if metadata.len() > (format::MAX_VALUE + format::MAX_VALUE / 8) as u64 {
         return Err(too_large());
     }
-    let mut sealed = vec![0; metadata.len() as usize];
-    opened.read_exact(&mut sealed).map_err(cannot)?;
-    Ok(sealed)
+    fs::read(file).map_err(cannot)
 }
 
 /// Adds the secrets below a directory.

@@ -5,8 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
 use super::recipients::{self, Recipients};
 use super::{Key, SealedStore, age_file, unreadable, unwritable, versions};
 use crate::secret::SecretBytes;
@@ -28,14 +26,13 @@ impl SealedStore {
     /// away from it. First it makes sure that each can be opened. When it is interrupted, every
     /// version is whole, sealed for the old or for the new recipients: call it again.
     pub fn rekey(&self, add: &[String], remove: &[String]) -> Result<Rekeyed, StoreError> {
-        for secret in &self.list()? {
+        let listed = self.list()?;
+        for secret in &listed {
             self.about(&secret.key, || self.each(&secret.key, |_, _| Ok(())))?;
         }
         let recipients = self
             .change_recipients(add, remove)
             .map_err(|fault| self.error(None, fault))?;
-        // Again: a secret may have come, sealed for those of before.
-        let listed = self.list()?;
         let mut done = Rekeyed {
             secrets: listed.len(),
             versions: 0,
@@ -78,11 +75,6 @@ impl SealedStore {
     fn change_recipients(&self, add: &[String], remove: &[String]) -> Result<Recipients, Fault> {
         let file = recipients::file(&self.path);
         if !add.is_empty() || !remove.is_empty() {
-            let cannot = |source| unwritable(&file, source);
-            let directory = File::open(self.path()).map_err(cannot)?;
-            // One who edits at a time; ends with the file.
-            flock(&directory, FlockOperation::LockExclusive)
-                .map_err(|error| cannot(error.into()))?;
             let text = fs::read_to_string(&file).map_err(|source| unreadable(&file, source))?;
             let normal = |list: &[String]| -> Result<Vec<_>, _> {
                 list.iter().map(|one| recipients::normal(one)).collect()
@@ -100,7 +92,7 @@ impl SealedStore {
                 });
             }
             let text = recipients::edit(&file, &text, &add, &remove)?;
-            replace_file(&file, text.as_bytes()).map_err(cannot)?;
+            replace_file(&file, text.as_bytes()).map_err(|source| unwritable(&file, source))?;
         }
         Recipients::read(&file)
     }

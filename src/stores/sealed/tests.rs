@@ -258,18 +258,3 @@ fn fields_are_read_in_the_format_that_is_asked_for() {
         .unwrap();
     assert!(!error.to_string().contains("app"), "{error}");
 }
-
-#[test]
-fn a_value_that_cannot_be_sealed_leaves_no_directory() {
-    let fixture = Fixture::new();
-    fs::write(recipients::file(fixture.store.path()), "# nobody\n").unwrap();
-    let key = Key::parse("deep/down/token").unwrap();
-    let error = fixture.store.set(&key, &SecretBytes::new(vec![1]));
-    assert!(
-        error
-            .unwrap_err()
-            .to_string()
-            .contains("names no recipient")
-    );
-    assert!(!fixture.store.secrets().join("deep").exists());
-}

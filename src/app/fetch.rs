@@ -1,0 +1,81 @@
+//! Secrets from all stores at once: one request for each different source.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::model::{Plan, SecretName, Source, StoreName, Version};
+use crate::secret::Value;
+use crate::stores::{Fetched, Store, StoreError, join};
+
+/// The stores of a plan, open.
+pub type Stores = BTreeMap<StoreName, Box<dyn Store>>;
+
+/// One consistent set of values: what a generation is made of.
+pub struct Round {
+    /// By the manifest's names. Secrets with one source share one value.
+    pub values: BTreeMap<SecretName, Rc<Value>>,
+    /// What the stores call them.
+    pub versions: BTreeMap<SecretName, Version>,
+    /// How many requests it took.
+    pub requests: usize,
+}
+
+/// Fetches every secret of the plan, all stores at once; every fault is reported.
+pub async fn fetch(plan: &Plan, stores: &Stores) -> Result<Round, Vec<StoreError>> {
+    let asked = sources(plan);
+    let mut by_store: BTreeMap<&StoreName, Vec<&Source>> = BTreeMap::new();
+    for source in asked.keys() {
+        by_store.entry(&source.store).or_default().push(source);
+    }
+    let answers = join::all(
+        by_store
+            .iter()
+            .map(|(store, sources)| stores[*store].fetch_all(sources)),
+    )
+    .await;
+    let mut round = Round::new(asked.len());
+    let mut faults = Vec::new();
+    let answered = by_store
+        .values()
+        .flatten()
+        .zip(answers.into_iter().flatten());
+    for (source, answer) in answered {
+        match answer {
+            Ok(fetched) => round.take(&asked[*source], fetched),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() {
+        Ok(round)
+    } else {
+        Err(faults)
+    }
+}
+
+/// Every different source, with the secrets that it is for.
+pub fn sources(plan: &Plan) -> BTreeMap<&Source, Vec<&SecretName>> {
+    let mut sources: BTreeMap<&Source, Vec<&SecretName>> = BTreeMap::new();
+    for (name, secret) in &plan.secrets {
+        sources.entry(&secret.source).or_default().push(name);
+    }
+    sources
+}
+
+impl Round {
+    const fn new(requests: usize) -> Self {
+        Self {
+            values: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            requests,
+        }
+    }
+
+    fn take(&mut self, names: &[&SecretName], fetched: Fetched) {
+        let value = Rc::new(fetched.value);
+        for name in names {
+            self.values.insert((*name).clone(), Rc::clone(&value));
+            self.versions
+                .insert((*name).clone(), fetched.version.clone());
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What this host says to a plan, before anything is fetched: the program, the users, the places of
+//! the deliveries. Every fault is found, and nothing is changed.
+
+use super::failure::{Failure, Failures};
+use crate::delivery::{self, DeliveryError, Layout, Owner};
+use crate::model::{Delivery, DeliveryKind, Isolation, IsolationUsed, Mode, Plan};
+use crate::supervisor::spawn::{Launch, SpawnError};
+use crate::sys::users::Database;
+
+/// A plan that this host can run.
+pub struct Host {
+    /// The program, settled.
+    pub launch: Launch,
+    /// Where files go.
+    pub layout: Layout,
+    /// Who owns what is delivered, one for each of the plan's deliveries.
+    pub owners: Vec<Owner>,
+    /// Who owns the delivery directories.
+    pub owner: Owner,
+    /// Why the better isolation is not possible, as far as it can be told before trying.
+    pub order: Vec<IsolationUsed>,
+    /// Why private isolation was ruled out.
+    pub reason: Option<String>,
+}
+
+/// Checks everything about this host.
+pub fn settle(plan: &Plan) -> Result<Host, Failures> {
+    let mut failures = Failures::new();
+    let layout = Layout::of(plan);
+    if plan.mode == Mode::Exec {
+        failures.extend(delivery::needs_parent(plan).into_iter().map(of_delivery));
+    }
+    let launch = Launch::settle(&plan.run, std::env::vars_os())
+        .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
+        .ok();
+    let isolation = isolations(plan.isolation, &layout)
+        .map_err(|faults| failures.extend(faults.into_iter().map(of_delivery)))
+        .ok();
+    let owner = launch.as_ref().map(Launch::owner).unwrap_or_default();
+    let owners = owners(plan, owner)
+        .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
+        .ok();
+    match (launch, isolation, owners) {
+        (Some(launch), Some((order, reason)), Some(owners)) if failures.is_empty() => Ok(Host {
+            launch,
+            layout,
+            owners,
+            owner: Owner {
+                uid: Some(owner.0),
+                gid: Some(owner.1),
+            },
+            order,
+            reason,
+        }),
+        _ => Err(failures),
+    }
+}
+
+type Order = (Vec<IsolationUsed>, Option<String>);
+
+/// Which isolations to try, in order; `auto` rules out what this host would refuse for sure.
+fn isolations(wanted: Isolation, layout: &Layout) -> Result<Order, Vec<DeliveryError>> {
+    use IsolationUsed::{Private, Shared};
+    match wanted {
+        Isolation::Private => layout.check(Private).map(|()| (vec![Private], None)),
+        Isolation::Shared => layout.check(Shared).map(|()| (vec![Shared], None)),
+        Isolation::Auto => match (layout.check(Private), layout.check(Shared)) {
+            (Ok(()), Ok(())) => Ok((vec![Private, Shared], None)),
+            (Ok(()), Err(_)) => Ok((vec![Private], None)),
+            (Err(faults), Ok(())) => {
+                let reason = faults.first().map(ToString::to_string);
+                Ok((vec![Shared], reason))
+            }
+            (Err(faults), Err(_)) => Err(faults),
+        },
+    }
+}
+
+/// The owner of each delivery; `owner:` and `group:` may name others than the program's user.
+fn owners(plan: &Plan, program: (u32, u32)) -> Result<Vec<Owner>, Vec<SpawnError>> {
+    let users = Database::host();
+    let mut faults = Vec::new();
+    let mut owners = Vec::with_capacity(plan.deliveries.len());
+    for delivery in &plan.deliveries {
+        match owner(delivery, &users, program) {
+            Ok(owner) => owners.push(owner),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() {
+        Ok(owners)
+    } else {
+        Err(faults)
+    }
+}
+
+fn owner(
+    delivery: &Delivery,
+    users: &Database,
+    (uid, gid): (u32, u32),
+) -> Result<Owner, SpawnError> {
+    let (DeliveryKind::File(file) | DeliveryKind::Fifo { file, .. }) = &delivery.kind else {
+        return Ok(Owner::default());
+    };
+    let named = file
+        .owner
+        .user
+        .as_deref()
+        .map(|name| users.user(name))
+        .transpose()?;
+    let uid = named.map_or(uid, |user| user.uid);
+    let group = file
+        .owner
+        .group
+        .as_deref()
+        .map(|name| users.group(name))
+        .transpose()?;
+    Ok(Owner {
+        uid: Some(uid),
+        gid: Some(group.unwrap_or(gid)),
+    })
+}
+
+/// A delivery's fault with its code.
+pub fn of_delivery(fault: DeliveryError) -> Failure {
+    Failure::new(fault.exit(), fault)
+}
+
+/// A launch's fault with its code.
+pub fn of_spawn(fault: SpawnError) -> Failure {
+    Failure::new(fault.exit(), fault)
+}

@@ -1,0 +1,148 @@
+//! What stays behind a running program: its files, its FIFOs, and the directories they lie in.
+
+use std::os::fd::OwnedFd;
+
+use super::failure::Failures;
+use super::host::of_delivery;
+use crate::delivery::{DeliveryError, Fifos, Files, Layout, MountPoints, Owner, SharedDirectories};
+use crate::model::{Event, Generation};
+use crate::secret::SecretBytes;
+
+/// The directories, for as long as the program runs.
+pub enum Held {
+    /// There are none.
+    Nothing,
+    /// Mount points that hushpipe made.
+    Points(MountPoints),
+    /// Directories that hushpipe made and locked.
+    Shared(SharedDirectories),
+}
+
+/// The deliveries that can change.
+pub struct Live {
+    parts: Option<Parts>,
+    held: Held,
+    /// Between [`Live::stage`] and [`Live::swap`], which follow each other at once.
+    staged: Option<Vec<SecretBytes>>,
+}
+
+struct Parts {
+    files: Files,
+    fifos: Fifos,
+}
+
+impl Live {
+    /// For plans without files and FIFOs.
+    pub const fn empty() -> Self {
+        Self {
+            parts: None,
+            held: Held::Nothing,
+            staged: None,
+        }
+    }
+
+    /// Puts the first generation into directories that nobody looks into yet.
+    pub fn new(
+        layout: &Layout,
+        directories: Vec<OwnedFd>,
+        owners: Vec<Owner>,
+        held: Held,
+        payloads: &[SecretBytes],
+    ) -> Result<Self, Failures> {
+        let parts = Parts::new(layout, directories, owners, payloads).map_err(one)?;
+        Ok(Self {
+            parts: Some(parts),
+            held,
+            staged: None,
+        })
+    }
+
+    /// Serves FIFOs until one was read or failed; never ends where there are none.
+    pub async fn serve(&mut self) -> Result<Event, DeliveryError> {
+        match &mut self.parts {
+            Some(parts) => parts.fifos.serve().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes a generation beside the one that is in place.
+    pub fn stage(
+        &mut self,
+        generation: Generation,
+        payloads: Vec<SecretBytes>,
+    ) -> Result<(), Failures> {
+        if let Some(parts) = &mut self.parts {
+            parts.files.stage(generation, &payloads).map_err(one)?;
+        }
+        self.staged = Some(payloads);
+        Ok(())
+    }
+
+    /// Puts the staged generation in place: files by one rename, FIFOs for their next opening.
+    pub fn swap(&mut self) -> Result<(), Failures> {
+        let (Some(parts), Some(payloads)) = (&mut self.parts, self.staged.take()) else {
+            return Ok(());
+        };
+        // FIFOs first: they can fail for want of memory, and a rename that works ends the swap.
+        parts.fifos.replace(&payloads).map_err(one)?;
+        parts.files.swap().map_err(|fault| {
+            parts.fifos.swap_back();
+            one(fault)
+        })
+    }
+
+    /// Removes what the program had before.
+    pub fn retire(&mut self) -> Result<(), Failures> {
+        let Some(parts) = &mut self.parts else {
+            return Ok(());
+        };
+        parts.fifos.retire();
+        parts.files.retire().map_err(one)
+    }
+
+    /// Removes what was staged and will not be used.
+    pub fn discard(&mut self) -> Result<(), Failures> {
+        self.staged = None;
+        let Some(parts) = &mut self.parts else {
+            return Ok(());
+        };
+        parts.fifos.retire();
+        parts.files.discard().map_err(one)
+    }
+
+    /// Leaves everything: hushpipe becomes the program.
+    pub fn leave(self) {
+        if let Held::Points(points) = self.held {
+            points.keep();
+        }
+    }
+
+    /// Removes everything at the end, and says what could not be.
+    pub fn remove(self) -> Result<(), Failures> {
+        drop(self.parts);
+        match self.held {
+            Held::Nothing => Ok(()),
+            Held::Points(points) => points.retire().map_err(one),
+            Held::Shared(shared) => shared.retire().map_err(one),
+        }
+    }
+}
+
+impl Parts {
+    fn new(
+        layout: &Layout,
+        directories: Vec<OwnedFd>,
+        owners: Vec<Owner>,
+        payloads: &[SecretBytes],
+    ) -> Result<Self, DeliveryError> {
+        let fifos = Fifos::new(layout, &directories, &owners, payloads)?;
+        let mut files = Files::new(layout, directories, owners)?;
+        files.stage(Generation::FIRST, payloads)?;
+        files.swap()?;
+        Ok(Self { files, fifos })
+    }
+}
+
+fn one(fault: DeliveryError) -> Failures {
+    vec![of_delivery(fault)]
+}

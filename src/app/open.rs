@@ -1,0 +1,26 @@
+//! Stores by their settings.
+
+use std::io;
+
+use super::fetch::Stores;
+use crate::model::{Plan, StoreKind, StoreName};
+use crate::stores::Store;
+use crate::stores::directory::Directory;
+use crate::stores::sealed::SealedStore;
+use crate::sys::reaper::Reaper;
+
+/// Builds the plan's stores; nothing is asked of them yet.
+pub fn stores(plan: &Plan, reaper: &Reaper) -> io::Result<Stores> {
+    plan.stores
+        .iter()
+        .map(|(name, spec)| Ok((name.clone(), open(name, &spec.kind, reaper)?)))
+        .collect()
+}
+
+fn open(name: &StoreName, kind: &StoreKind, _: &Reaper) -> io::Result<Box<dyn Store>> {
+    Ok(match kind {
+        StoreKind::Sealed(spec) => Box::new(SealedStore::open(name.clone(), spec)),
+        StoreKind::Directory(spec) => Box::new(Directory::new(name.clone(), spec)),
+        StoreKind::Command(_) => return Err(io::Error::other("command stores are not wired yet")),
+    })
+}

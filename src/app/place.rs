@@ -1,0 +1,229 @@
+//! The hand-over: deliveries in their places, and a program that is ready to start in them.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::failure::{Failure, Failures};
+use super::host::{self, Host, of_delivery, of_spawn};
+use super::live::{Held, Live};
+use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
+use crate::model::{Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
+use crate::secret::SecretBytes;
+use crate::supervisor::spawn::{Handover, SpawnError};
+use crate::sys::child::{
+    ChildError, Group, PrivateMount, Spec, Staged, StagedHere, stage, stage_here,
+};
+
+/// A launch that waits for its last step: a child ([`Staged`]), or this process ([`StagedHere`]).
+pub trait Staging: Sized {
+    /// Makes it ready, with its private mounts.
+    fn stage(spec: Spec) -> Result<Self, ChildError>;
+    /// The roots of the private mounts.
+    fn directories(&self) -> &[OwnedFd];
+    /// Whether they are kept out of swap.
+    fn noswap(&self) -> bool;
+}
+
+impl Staging for Staged {
+    fn stage(spec: Spec) -> Result<Self, ChildError> {
+        stage(spec)
+    }
+
+    fn directories(&self) -> &[OwnedFd] {
+        Self::directories(self)
+    }
+
+    fn noswap(&self) -> bool {
+        Self::noswap(self)
+    }
+}
+
+impl Staging for StagedHere {
+    fn stage(spec: Spec) -> Result<Self, ChildError> {
+        stage_here(spec)
+    }
+
+    fn directories(&self) -> &[OwnedFd] {
+        Self::directories(self)
+    }
+
+    fn noswap(&self) -> bool {
+        Self::noswap(self)
+    }
+}
+
+/// A launch with everything in place.
+pub struct Placed<S> {
+    /// What starts.
+    pub staged: S,
+    /// What stays behind it.
+    pub live: Live,
+    /// What is still to be written into pipes.
+    pub feeds: Vec<Feed>,
+}
+
+/// What a hand-over needs.
+pub struct Placing<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What is delivered, one for each of the plan's deliveries.
+    pub payloads: &'a [SecretBytes],
+    /// The program's process group.
+    pub group: Group,
+    /// Where events go.
+    pub observer: &'a dyn Observer,
+}
+
+impl Placing<'_> {
+    /// Tries the isolations in order, and puts the first generation into the first that works.
+    pub fn place<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
+        if host.layout.is_empty() {
+            return self.without_files(host);
+        }
+        let (order, reason) = (host.order.clone(), host.reason.clone());
+        match order.as_slice() {
+            [IsolationUsed::Shared, ..] => self.shared(host, reason),
+            [IsolationUsed::Private, rest @ ..] => match self.private(host)? {
+                Attempt::Placed(placed) => Ok(*placed),
+                Attempt::Refused(error) if rest.is_empty() => Err(vec![refused(&error)]),
+                // The first attempt used the host up: the program is settled again, from the same plan.
+                Attempt::Refused(error) => {
+                    self.shared(host::settle(self.plan)?, Some(error.to_string()))
+                }
+            },
+            [] => Err(vec![Failure::new(Exit::Internal, "no isolation to try")]),
+        }
+    }
+
+    fn without_files<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
+        let (spec, feeds) = self.spec(host.launch, Vec::new())?;
+        let staged = S::stage(spec).map_err(failed)?;
+        Ok(Placed {
+            staged,
+            live: Live::empty(),
+            feeds,
+        })
+    }
+
+    fn private<S: Staging>(&self, host: Host) -> Result<Attempt<S>, Failures> {
+        let points = make_mount_points(&host.layout).map_err(|fault| vec![of_delivery(fault)])?;
+        let mounts = mounts(host.layout.directories(), host.owner.uid, host.owner.gid)?;
+        let (spec, feeds) = self.spec(host.launch, mounts)?;
+        let staged = match S::stage(spec) {
+            Ok(staged) => staged,
+            Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
+            Err(error) => return Err(failed(error)),
+        };
+        let directories = clone_all(staged.directories())?;
+        let held = Held::Points(points);
+        let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
+        self.report(IsolationUsed::Private, None);
+        if !staged.noswap() && crate::sys::host::swaps().is_some_and(|swaps| !swaps.is_empty()) {
+            let message = "private files may be swapped out: the kernel refuses `noswap` for this \
+                           tmpfs, and swap is on";
+            self.observer.observe(&Event::Weaker {
+                message: message.to_owned(),
+            });
+        }
+        Ok(Attempt::Placed(Box::new(Placed {
+            staged,
+            live,
+            feeds,
+        })))
+    }
+
+    fn shared<S: Staging>(
+        &self,
+        host: Host,
+        reason: Option<String>,
+    ) -> Result<Placed<S>, Failures> {
+        let shared = SharedDirectories::make(&host.layout, host.owner, self.observer)
+            .map_err(|fault| vec![of_delivery(fault)])?;
+        let directories = shared
+            .directories()
+            .map_err(|fault| vec![of_delivery(fault)])?;
+        let held = Held::Shared(shared);
+        let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
+        let (spec, feeds) = self.spec(host.launch, Vec::new())?;
+        let staged = S::stage(spec).map_err(failed)?;
+        self.report(IsolationUsed::Shared, reason);
+        Ok(Placed {
+            staged,
+            live,
+            feeds,
+        })
+    }
+
+    /// The spec of the program with its fds, and what is left to feed them.
+    fn spec(
+        &self,
+        launch: crate::supervisor::spawn::Launch,
+        mounts: Vec<PrivateMount>,
+    ) -> Result<(Spec, Vec<Feed>), Failures> {
+        let exec = self.plan.mode == Mode::Exec;
+        let fds = prepare_fds(self.plan, self.payloads, exec)
+            .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
+        let handover = Handover {
+            fds: fds.fds,
+            mounts,
+            group: self.group,
+            parent_death: (!exec).then_some(Signal::KILL),
+        };
+        Ok((launch.spec(handover), fds.feeds))
+    }
+
+    fn report(&self, used: IsolationUsed, reason: Option<String>) {
+        self.observer.observe(&Event::Isolation { used, reason });
+    }
+}
+
+enum Attempt<S> {
+    Placed(Box<Placed<S>>),
+    Refused(ChildError),
+}
+
+/// Private isolation was asked for, and this host does not allow it.
+fn refused(error: &ChildError) -> Failure {
+    let text = format!(
+        "isolation: private is not possible here: {error}; `isolation: auto` takes shared files \
+         where this happens, and `hushpipe doctor` tells what this host allows"
+    );
+    Failure::new(Exit::Os, text)
+}
+
+fn failed(error: ChildError) -> Failures {
+    vec![of_spawn(SpawnError::from(error))]
+}
+
+/// A tmpfs on each directory. Others may pass through it: only the program's own processes can see
+/// it, and some of them may run as other users.
+fn mounts(
+    directories: Vec<PathBuf>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+) -> Result<Vec<PrivateMount>, Failures> {
+    directories
+        .into_iter()
+        .map(|path| {
+            let target = CString::new(path.into_os_string().into_vec())
+                .map_err(|error| vec![Failure::new(Exit::Manifest, error)])?;
+            Ok(PrivateMount {
+                target,
+                uid: uid.unwrap_or_default(),
+                gid: gid.unwrap_or_default(),
+                mode: 0o755,
+            })
+        })
+        .collect()
+}
+
+fn clone_all(fds: &[OwnedFd]) -> Result<Vec<OwnedFd>, Failures> {
+    fds.iter()
+        .map(|fd| {
+            fd.try_clone()
+                .map_err(|error| vec![Failure::new(Exit::Os, error)])
+        })
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! What `hushpipe check` asks beyond the manifest: would this host run the plan, and do the stores
+//! have what it names? No value is read where a store can tell its versions without.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::failure::{Failure, Failures};
+use super::fetch::{Stores, sources};
+use super::{host, open, os, runtime, supervise};
+use crate::model::{Exit, IsolationUsed, Observer, Plan, SecretName, Source, StoreName, Version};
+use crate::stores::join;
+use crate::sys::reaper::Reaper;
+use crate::sys::signals::Signals;
+
+/// What was found.
+pub struct Report {
+    /// The program that would run.
+    pub program: PathBuf,
+    /// The isolations that would be tried, in order; empty when there are no files.
+    pub isolation: Vec<IsolationUsed>,
+    /// With `online`: the versions that would be fetched.
+    pub versions: BTreeMap<SecretName, Version>,
+}
+
+/// Checks the host, and with `online` the stores. Every fault is reported.
+pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
+    let host = host::settle(plan);
+    let versions = if online {
+        ask(plan)
+    } else {
+        Ok(BTreeMap::new())
+    };
+    match (host, versions) {
+        (Ok(host), Ok(versions)) => Ok(Report {
+            program: host.launch.program().to_owned(),
+            isolation: if host.layout.is_empty() {
+                Vec::new()
+            } else {
+                host.order
+            },
+            versions,
+        }),
+        (host, versions) => Err(host
+            .err()
+            .into_iter()
+            .chain(versions.err())
+            .flatten()
+            .collect()),
+    }
+}
+
+type Versions = BTreeMap<SecretName, Version>;
+
+fn ask(plan: &Plan) -> Result<Versions, Failures> {
+    let signals = Signals::block_all().map_err(os)?;
+    let reaper = Reaper::new();
+    let stores = open::stores(plan, &reaper).map_err(os)?;
+    let observer: Rc<dyn Observer> = Rc::new(());
+    runtime()?.block_on(async {
+        let mut supervisor = supervise::take_over(plan, signals, reaper, &observer)?;
+        match supervisor.during(versions(plan, &stores)).await {
+            Ok(versions) => versions,
+            Err(interrupted) => Err(vec![Failure::new(Exit::Os, interrupted)]),
+        }
+    })
+}
+
+async fn versions(plan: &Plan, stores: &Stores) -> Result<Versions, Failures> {
+    let asked = sources(plan);
+    let answers = join::all(asked.iter().map(|(source, names)| async move {
+        (names, version(stores, &source.store, source).await)
+    }))
+    .await;
+    let mut versions = Versions::new();
+    let mut failures = Failures::new();
+    for (names, answer) in answers {
+        match answer {
+            Ok(version) => {
+                versions.extend(names.iter().map(|name| ((*name).clone(), version.clone())));
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() {
+        Ok(versions)
+    } else {
+        Err(failures)
+    }
+}
+
+async fn version(stores: &Stores, store: &StoreName, source: &Source) -> Result<Version, Failure> {
+    let answer = stores[store].version(source).await;
+    answer.map_err(|fault| Failure::new(fault.exit(), fault))
+}

@@ -1,0 +1,124 @@
+//! `mode: supervise`: hushpipe stays as the parent.
+
+use std::rc::Rc;
+
+use super::failure::{Failure, Failures, chain};
+use super::host::{self, of_spawn};
+use super::place::{Placed, Placing};
+use super::rotate::{Known, Rotation};
+use super::values::{self, Gathered};
+use super::watch::Changes;
+use super::{memory, open, os};
+use crate::delivery::Feed;
+use crate::model::{Event, Mode, Observer, Plan};
+use crate::secret::DigestKey;
+use crate::stores::{StoreError, join};
+use crate::supervisor::spawn::SpawnError;
+use crate::supervisor::{self, Interrupted, Settings, Supervisor};
+use crate::sys::child::Staged;
+use crate::sys::reaper::Reaper;
+use crate::sys::signals::Signals;
+
+/// Fetches, hands over, starts the program, and stays until it has ended. Gives its exit code.
+pub async fn run(
+    plan: &Plan,
+    signals: Signals,
+    observer: &Rc<dyn Observer>,
+) -> Result<u8, Failures> {
+    let reaper = Reaper::new();
+    let stores = open::stores(plan, &reaper).map_err(os)?;
+    let mut supervisor = take_over(plan, signals, reaper, observer)?;
+    let host = host::settle(plan)?;
+    // Looking starts before the first fetch, so that no change falls between the two.
+    let mut changes = if host.layout.is_empty() {
+        Changes::none(Rc::clone(observer))
+    } else {
+        Changes::start(plan, &stores, Rc::clone(observer)).map_err(of_store)?
+    };
+    let gathered = match supervisor
+        .during(values::gather(plan, &stores, &host, observer))
+        .await
+    {
+        Ok(gathered) => gathered?,
+        Err(interrupted) => return ended(interrupted),
+    };
+    let Gathered { round, payloads } = gathered;
+    let placing = Placing {
+        plan,
+        payloads: &payloads,
+        group: supervisor.group(),
+        observer: observer.as_ref(),
+    };
+    let Placed {
+        staged,
+        live,
+        feeds,
+    } = placing.place::<Staged>(host)?;
+    let known = Known::new(DigestKey::new().map_err(os)?, &round);
+    drop((round, payloads));
+    let child = staged
+        .start()
+        .map_err(|error| vec![of_spawn(SpawnError::from(error))])?;
+    observer.observe(&Event::Started {
+        pid: child.pid,
+        program: plan.run.command[0].clone(),
+    });
+    supervisor.adopt(child);
+    memory::settle_after_launch();
+    let mut rotation = Rotation::new(
+        plan,
+        &stores,
+        Rc::clone(observer),
+        supervisor.handle(),
+        live,
+        known,
+    );
+    let beside = async {
+        tokio::join!(rotation.run(&mut changes), feed(feeds, observer.as_ref()));
+    };
+    let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
+    rotation.remove()?;
+    Ok(exited.code)
+}
+
+/// A supervisor for the plan. From here on signals are hushpipe's to handle.
+pub fn take_over(
+    plan: &Plan,
+    signals: Signals,
+    reaper: Reaper,
+    observer: &Rc<dyn Observer>,
+) -> Result<Supervisor, Failures> {
+    let settings = Settings {
+        stop: plan.run.stop,
+        forward: plan.run.forward.clone(),
+        stays: plan.mode == Mode::Supervise,
+    };
+    Supervisor::new(settings, signals, reaper, Rc::clone(observer)).map_err(of_supervisor)
+}
+
+fn of_supervisor(fault: supervisor::Error) -> Failures {
+    vec![Failure::new(fault.exit(), fault)]
+}
+
+/// A signal before the launch ends hushpipe as it would have ended the program; nothing was started.
+pub fn ended(interrupted: Interrupted) -> Result<u8, Failures> {
+    match interrupted {
+        Interrupted::Signal(_) => Ok(interrupted.code()),
+        Interrupted::Fault(fault) => Err(of_supervisor(fault)),
+    }
+}
+
+fn of_store(fault: StoreError) -> Failures {
+    vec![Failure::new(fault.exit(), fault)]
+}
+
+/// Writes what pipes did not take at once.
+async fn feed(feeds: Vec<Feed>, observer: &dyn Observer) {
+    for fed in join::all(feeds.into_iter().map(Feed::run)).await {
+        if let Err(fault) = fed {
+            observer.observe(&Event::Fault {
+                message: chain(&fault),
+            });
+        }
+    }
+}
