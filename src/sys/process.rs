@@ -14,9 +14,16 @@ pub fn id() -> i32 {
     process::getpid().as_raw_nonzero().get()
 }
 
-/// hushpipe's process group.
+/// hushpipe's process group; 0 when its leader is outside of the PID namespace.
 pub fn group() -> i32 {
-    process::getpgrp().as_raw_nonzero().get()
+    // SAFETY: getpgrp takes nothing and cannot fail. rustix's own panics at 0.
+    unsafe { libc::getpgrp() }
+}
+
+/// hushpipe's session; 0 when its leader is outside of the PID namespace.
+pub fn session() -> i32 {
+    // SAFETY: getsid takes an integer, and cannot fail for the process itself.
+    unsafe { libc::getsid(0) }
 }
 
 /// Whether hushpipe is the init of its PID namespace: orphans come to it, and all end with it.
@@ -26,7 +33,7 @@ pub fn is_init() -> bool {
 
 /// Whether hushpipe leads its session, as the first process of a container with a terminal does.
 pub fn is_session_leader() -> bool {
-    process::getsid(None).is_ok_and(|session| session.as_raw_nonzero().get() == id())
+    session() == id()
 }
 
 /// Whether hushpipe leads its process group, as a job of one process does.
@@ -34,11 +41,10 @@ pub fn is_group_leader() -> bool {
     group() == id()
 }
 
-/// The process group of a process, 0 when it is gone.
+/// The process group of a process; 0 when it is gone, or its leader outside of the PID namespace.
 pub fn group_of(pid: i32) -> i32 {
-    process::Pid::from_raw(pid)
-        .and_then(|pid| process::getpgid(Some(pid)).ok())
-        .map_or(0, |group| group.as_raw_nonzero().get())
+    // SAFETY: getpgid takes an integer.
+    unsafe { libc::getpgid(pid) }.max(0)
 }
 
 /// Whether a process group has members.

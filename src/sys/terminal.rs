@@ -1,11 +1,11 @@
 //! The controlling terminal and its foreground process group: tcgetpgrp(3), tcsetpgrp(3).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, getsid};
+use rustix::process::Pid;
 use rustix::termios;
 
 /// The terminal that controls hushpipe's session.
@@ -15,9 +15,10 @@ pub struct Terminal(OwnedFd);
 impl Terminal {
     /// The controlling terminal, if there is one: among the standard descriptors, else /dev/tty.
     pub fn controlling() -> io::Result<Option<Self>> {
-        let session = getsid(None)?;
         for fd in standard_fds() {
-            if termios::tcgetsid(fd) == Ok(session) {
+            // SAFETY: the descriptor is borrowed. A session of outside the PID namespace is 0 here and
+            // there, which rustix's own call panics at.
+            if unsafe { libc::tcgetsid(fd.as_raw_fd()) } == super::process::session() {
                 return Ok(Some(Self(fd.try_clone_to_owned()?)));
             }
         }
@@ -31,12 +32,18 @@ impl Terminal {
         }
     }
 
-    /// The process group in the foreground; `None` when there is none, or the terminal hung up.
+    /// The process group in the foreground; 0 when it is outside of the PID namespace, `None` when
+    /// there is none, or the terminal hung up.
     pub fn foreground(&self) -> io::Result<Option<i32>> {
-        match termios::tcgetpgrp(&self.0) {
-            Ok(group) => Ok(Some(group.as_raw_nonzero().get())),
-            Err(Errno::NOTTY | Errno::IO | Errno::OPNOTSUPP) => Ok(None),
-            Err(error) => Err(error.into()),
+        // SAFETY: the descriptor is open while `self` is borrowed.
+        let group = unsafe { libc::tcgetpgrp(self.0.as_raw_fd()) };
+        if group >= 0 {
+            return Ok(Some(group));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOTTY | libc::EIO | libc::EOPNOTSUPP) => Ok(None),
+            _ => Err(error),
         }
     }
 
