@@ -68,6 +68,24 @@ fn refuse(number: libc::c_long, errno: i32) {
     assert_eq!(set, 0);
 }
 
+/// Does it in a forked process, for what belongs to a whole process. It ends with the number given,
+/// or with 101 at a panic.
+fn in_a_process_of_its_own(work: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child ends by _exit, and the C library's allocator can be used after fork.
+    match unsafe { libc::fork() } {
+        -1 => panic!("{}", last_errno()),
+        0 => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            exit_now(code.unwrap_or(101))
+        }
+        pid => {
+            let options = rustix::process::WaitOptions::empty();
+            let ended = rustix::process::waitpid(Pid::from_raw(pid), options).unwrap();
+            ended.unwrap().1.exit_status().unwrap()
+        }
+    }
+}
+
 /// A directory that everybody can enter.
 fn open_directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();

@@ -86,6 +86,56 @@ fn without_close_range_it_is_closed_as_well() {
 }
 
 #[test]
+fn without_proc_every_number_is_tried() {
+    let stray = above(&filled("stray"), 400);
+    rustix::io::fcntl_setfd(&stray, rustix::io::FdFlags::empty()).unwrap();
+    let number = stray.as_raw_fd();
+    let mut spec = shell(&format!("test -e /proc/$$/fd/{number} || echo closed"));
+    spec.limits = vec![Limit::new("nofile", Some(1000), Some(1000)).unwrap()];
+    let output = apart(|| {
+        refuse(libc::SYS_close_range, libc::EPERM);
+        refuse(libc::SYS_getdents64, libc::ENOENT);
+        run_to_end(spec).0
+    });
+    assert_eq!(output, "closed\n");
+}
+
+#[test]
+fn an_exhausted_table_of_fds_is_told() {
+    let error = in_a_process_of_its_own(|| {
+        let limit = rustix::process::Rlimit {
+            current: Some(64),
+            maximum: Some(64),
+        };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+        let spec = shell("");
+        let null = OwnedFd::from(fs::File::open("/dev/null").unwrap());
+        while let Ok(fd) = null.try_clone() {
+            std::mem::forget(fd);
+        }
+        let error = stage(spec).err().unwrap();
+        i32::from(error.errno == Errno::MFILE && error.to_string().contains("ulimit -n"))
+    });
+    assert_eq!(error, 1);
+}
+
+#[test]
+fn standard_fds_that_are_closed_are_filled() {
+    let opened = in_a_process_of_its_own(|| {
+        let closed = filled("x").as_raw_fd();
+        for number in 0..3 {
+            // SAFETY: this process is about to end, and uses no standard stream before.
+            unsafe { libc::close(number) };
+        }
+        crate::sys::fd::ensure_standard().unwrap();
+        let is_open = |number: &i32| Path::new(&format!("/proc/self/fd/{number}")).exists();
+        let next = filled("x").as_raw_fd();
+        i32::from((0..3).all(|number| is_open(&number)) && next == closed)
+    });
+    assert_eq!(opened, 1);
+}
+
+#[test]
 fn a_number_beyond_the_limit_is_refused_before_anything_is_forked() {
     let number = i32::try_from(crate::sys::limits::open_files().min(1 << 30)).unwrap();
     let mut spec = shell("");

@@ -197,16 +197,8 @@ fn inner_becomes_the_program() {
     let Ok(target) = std::env::var("BECOME_WITH_MOUNT") else {
         return;
     };
-    // SAFETY: nothing but this test runs in this process, and the C library's allocator can be used
-    // after fork.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let code = if become_shell(&target) { 90 } else { 91 };
-        exit_now(code);
-    }
-    let options = rustix::process::WaitOptions::empty();
-    let ended = rustix::process::waitpid(Pid::from_raw(pid), options).unwrap();
-    std::process::exit(ended.unwrap().1.exit_status().unwrap());
+    let code = in_a_process_of_its_own(|| if become_shell(&target) { 90 } else { 91 });
+    std::process::exit(code);
 }
 
 /// Whether isolation was refused, if it comes back at all.

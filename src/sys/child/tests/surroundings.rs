@@ -134,3 +134,46 @@ fn the_death_of_the_parent_is_told_even_after_a_change_of_user() {
     });
     assert_eq!(wait(&child), 128 + libc::SIGTERM);
 }
+
+#[test]
+fn the_terminal_is_handed_over() {
+    let code = in_a_process_of_its_own(|| {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        rustix::process::setsid().unwrap();
+        rustix::process::ioctl_tiocsctty(&terminal.slave).unwrap();
+        let us = rustix::process::getpgrp();
+        assert_eq!(rustix::termios::tcgetpgrp(&terminal.slave), Ok(us));
+        // Of /proc/PID/stat: the process group, and the terminal's foreground group.
+        let mut spec = shell("set -- $(cat /proc/$$/stat); test $5 = $$ && test $8 = $$");
+        spec.group = Group::OwnForeground;
+        let code = wait(&stage(spec).unwrap().start().unwrap());
+        // Closing it would send SIGHUP to this process, its session's leader.
+        std::mem::forget(terminal);
+        code
+    });
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn without_a_terminal_there_is_none_to_hand_over() {
+    let code = in_a_process_of_its_own(|| {
+        rustix::process::setsid().unwrap();
+        let mut spec = shell("");
+        spec.group = Group::OwnForeground;
+        i32::from(fails(spec).step == Step::Foreground)
+    });
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_already_ends() {
+    let mut spec = shell("exit 0");
+    spec.parent_death = Some(libc::SIGTERM);
+    let mut prepared = Prepared::new(spec).unwrap();
+    prepared.parent = Pid::INIT;
+    let code = in_a_process_of_its_own(|| {
+        finish::finish(&mut prepared, None);
+        0
+    });
+    assert_eq!(code, 126);
+}
