@@ -133,13 +133,13 @@ pub fn no_core_dumps() -> Limit {
     }
 }
 
-/// As much core as the hard limit allows: undoes what hushpipe set for itself.
+/// What hushpipe was started with: it lowers its own.
 pub(crate) fn core_dumps() -> Limit {
-    let hard = getrlimit(Resource::Core).maximum;
+    let (soft, hard) = super::process::core_limit();
     Limit {
         name: "core",
         resource: Resource::Core,
-        soft: hard,
+        soft,
         hard,
     }
 }
