@@ -43,14 +43,18 @@ fn an_fd_that_is_at_its_number_already_stays_open() {
 
 #[test]
 fn the_channel_makes_room() {
-    // Every number that the channel can have is taken.
+    // The channel gets one of the low numbers, and all of them are to be something else's.
+    let full = || {
+        let fds = (3..200).map(|number| (above(&filled("x"), 600), number));
+        fds.collect::<Vec<_>>()
+    };
     let mut spec = shell("cat <&3; cat <&8; exit 5");
-    spec.fds = (3..200).map(|number| (filled("x"), number)).collect();
+    spec.fds = full();
     let (output, code) = run_to_end(spec);
     assert_eq!((output.as_str(), code), ("xx", 5));
     let mut spec = shell("");
     spec.program = text("/nonexistent/program");
-    spec.fds = (3..200).map(|number| (filled("x"), number)).collect();
+    spec.fds = full();
     assert_eq!(fails(spec).errno, Errno::NOENT);
 }
 

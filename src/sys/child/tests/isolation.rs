@@ -212,14 +212,15 @@ fn become_shell(target: &str) -> bool {
     let (reader, writer) = pipe();
     fs::File::from(writer).write_all(b"handed\n").unwrap();
     spec.fds = vec![(reader.into(), 3)];
+    let namespace = || fs::read_to_string("/proc/self/uid_map").unwrap();
+    let before = namespace();
     match stage_here(spec) {
         Ok(staged) => {
             put(&staged.directories()[0], "secret", "for me alone\n");
             staged.exec().isolation_refused()
         }
         Err(error) => {
-            // The user is still there: no half of a user namespace was entered.
-            assert_ne!(fs::read_to_string("/proc/self/uid_map").unwrap(), "");
+            assert_eq!(namespace(), before, "half a user namespace was entered");
             error.isolation_refused()
         }
     }
