@@ -56,7 +56,9 @@ fn name(path: &Path) -> &str {
 /// `hushpipe check -m NAME`, where the file is in the current directory.
 fn check(hushpipe: Hushpipe, path: &Path) -> Output {
     let hushpipe = hushpipe.file(name(path), fs::read(path).unwrap());
-    hushpipe.args(["check", "-m", name(path)]).run()
+    hushpipe
+        .args(["check", "--manifest-only", "-m", name(path)])
+        .run()
 }
 
 #[test]
@@ -179,24 +181,26 @@ fn every_property_of_the_schema_is_described() {
 
 #[test]
 fn a_manifest_that_cannot_be_read_says_why() {
-    Hushpipe::new().arg("check").run().code(66).stderr_is(
+    Hushpipe::new().args(["check", "--manifest-only"]).run().code(66).stderr_is(
         "hushpipe: error: no manifest: there is no hushpipe.yaml in this directory\n  help: name \
          one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`\n",
     );
-    let missing = Hushpipe::new().args(["check", "-m", "nope.yaml"]).run();
+    let missing = Hushpipe::new()
+        .args(["check", "--manifest-only", "-m", "nope.yaml"])
+        .run();
     missing
         .code(66)
         .stderr_has("cannot read nope.yaml: No such file");
     let directory = Hushpipe::new()
         .directory("d")
-        .args(["check", "-m", "d"])
+        .args(["check", "--manifest-only", "-m", "d"])
         .run();
     directory
         .code(66)
         .stderr_has("cannot read d: it is a directory");
     let denied = Hushpipe::new().user(1).file("m.yaml", "").mode("m.yaml", 0);
     denied
-        .args(["check", "-m", "m.yaml"])
+        .args(["check", "--manifest-only", "-m", "m.yaml"])
         .run()
         .code(66)
         .stderr_has("cannot read m.yaml: Permission denied")
@@ -207,7 +211,9 @@ fn a_manifest_that_cannot_be_read_says_why() {
 fn a_fifo_is_no_manifest_and_no_hang() {
     let place = Place::new();
     nix::unistd::mkfifo(&place.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let output = Hushpipe::at(place).args(["check", "-m", "fifo"]).run();
+    let output = Hushpipe::at(place)
+        .args(["check", "--manifest-only", "-m", "fifo"])
+        .run();
     output.code(66).stderr_has("cannot read fifo: it is a pipe");
 }
 
@@ -216,7 +222,9 @@ fn a_huge_file_is_not_read() {
     let place = Place::new();
     let file = fs::File::create(place.join("huge.yaml")).unwrap();
     file.set_len(100 * 1024 * 1024).unwrap();
-    let output = Hushpipe::at(place).args(["check", "-m", "huge.yaml"]).run();
+    let output = Hushpipe::at(place)
+        .args(["check", "--manifest-only", "-m", "huge.yaml"])
+        .run();
     output.code(78).stderr_has("huge.yaml is larger than 1 MiB");
 }
 
@@ -236,25 +244,32 @@ fn a_manifest_is_found_by_option_variable_and_place() {
             .file("a.yaml", named("variable"))
             .file("b.yaml", named("option"))
     };
-    service(files().arg("check").run(), "here");
+    service(files().args(["check", "--manifest-only"]).run(), "here");
     service(
         files()
             .env("HUSHPIPE_MANIFEST", "a.yaml")
-            .arg("check")
+            .args(["check", "--manifest-only"])
             .run(),
         "variable",
     );
     let both = files().env("HUSHPIPE_MANIFEST", "a.yaml");
-    service(both.args(["check", "-m", "b.yaml"]).run(), "option");
+    service(
+        both.args(["check", "--manifest-only", "-m", "b.yaml"])
+            .run(),
+        "option",
+    );
     let stdin = Hushpipe::new().stdin(named("stdin"));
-    service(stdin.args(["check", "-m", "-"]).run(), "stdin");
+    service(
+        stdin.args(["check", "--manifest-only", "-m", "-"]).run(),
+        "stdin",
+    );
 }
 
 #[test]
 fn faults_on_standard_input_have_a_name() {
     let output = Hushpipe::new()
         .stdin("version: 1\n")
-        .args(["check", "-m", "-"])
+        .args(["check", "--manifest-only", "-m", "-"])
         .run();
     output.code(78).stderr_has("--> <stdin>:1:1");
 }
@@ -263,13 +278,17 @@ fn faults_on_standard_input_have_a_name() {
 fn an_unused_secret_is_a_warning() {
     let text = "version: 1\nservice: app\nstores: { s: { type: directory, path: /s } }\n\
                 secrets:\n  token: { store: s, key: token }\nrun: { command: [app] }\n";
-    let output = Hushpipe::new().manifest(text).arg("check").run().success();
+    let output = Hushpipe::new()
+        .manifest(text)
+        .args(["check", "--manifest-only"])
+        .run()
+        .success();
     output.stderr_is(
         "hushpipe: warning: hushpipe.yaml:5:3: the secret token is declared, and nothing uses it\n",
     );
     Hushpipe::new()
         .manifest(text)
-        .args(["check", "-q"])
+        .args(["check", "--manifest-only", "-q"])
         .run()
         .success()
         .stderr_is("");
@@ -279,7 +298,7 @@ fn an_unused_secret_is_a_warning() {
 fn faults_are_lines_of_json_where_that_is_asked_for() {
     let output = Hushpipe::new()
         .manifest("version: 1\n")
-        .args(["check", "--log-format", "json"])
+        .args(["check", "--manifest-only", "--log-format", "json"])
         .run()
         .code(78);
     let line: Value = serde_json::from_str(output.stderr().trim()).unwrap();
@@ -297,7 +316,7 @@ fn the_plan_as_json_holds_no_values_of_variables() {
         .replace("[app] }", "[app], env: { set: { A: canary-value } } }");
     let output = Hushpipe::new()
         .manifest(&text)
-        .args(["check", "--format", "json"])
+        .args(["check", "--manifest-only", "--format", "json"])
         .run();
     let output = output.success().says_nothing_of("canary-value");
     let plan: Value = serde_json::from_str(&output.stdout()).unwrap();
@@ -310,7 +329,7 @@ fn the_command_line_gives_a_command_and_exec_mode() {
     let text = "version: 1\nservice: app\n";
     let output = Hushpipe::new()
         .manifest(text)
-        .args(["check", "--", "redis", "a b"])
+        .args(["check", "--manifest-only", "--", "redis", "a b"])
         .run();
     output.success().stdout_has("command      redis 'a b'\n");
     let fifo = "version: 1\nservice: app\nstores: { s: { type: directory, path: /s } }\n\
@@ -318,7 +337,7 @@ fn the_command_line_gives_a_command_and_exec_mode() {
                 deliver: [{ fifo: /run/a/f, secret: token }]\nrun: { command: [app] }\n";
     let output = Hushpipe::new()
         .manifest(fifo)
-        .args(["check", "--exec"])
+        .args(["check", "--manifest-only", "--exec"])
         .run();
     output
         .code(78)

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::text::{action, checks, env_inherit, refresh};
+use super::text::{action, checks, env_inherit, isolation_used, refresh};
+use crate::app::Report;
 use crate::model::{
     Channel, Delivery, DeliveryKind, FileSpec, Plan, RunSpec, SecretSpec, StoreKind, StoreSpec,
     format_duration,
 };
 
 /// The whole plan.
-pub fn plan(plan: &Plan) -> Value {
+pub fn plan(plan: &Plan, report: Option<&Report>) -> Value {
     json!({
         "manifest": plan.manifest.display().to_string(),
         "service": plan.service,
@@ -29,6 +30,17 @@ pub fn plan(plan: &Plan) -> Value {
             "settle": format_duration(plan.on_rotate.settle),
         },
         "warnings": plan.warnings,
+        "host": report.map(host),
+    })
+}
+
+fn host(report: &Report) -> Value {
+    let tried = report.isolation.iter().map(|used| isolation_used(*used));
+    let versions = report.versions.iter();
+    json!({
+        "program": report.program.display().to_string(),
+        "isolation": tried.collect::<Vec<_>>(),
+        "versions": named(versions.map(|(name, version)| (name.to_string(), json!(version.0)))),
     })
 }
 

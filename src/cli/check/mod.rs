@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, help};
+use crate::app;
 use crate::manifest::Overrides;
 use crate::model::{Exit, Plan};
 
 const EXAMPLES: &str = "\
 Examples:
   hushpipe check                           is ./hushpipe.yaml good, and what would a run do?
+  hushpipe check --online                  ... and do the stores have every secret?
   hushpipe check -m app.yaml --format json | jq .deliver
 
 Ends with 0 only if a run would start; every fault is told in one go.";
@@ -26,6 +28,12 @@ pub struct CheckArgs {
     /// The manifest [default: $HUSHPIPE_MANIFEST, else ./hushpipe.yaml]; - is standard input
     #[arg(short, long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+    /// Also ask the stores: log in, and see that every secret is there
+    #[arg(long, conflicts_with = "manifest_only")]
+    online: bool,
+    /// Leave this host out of it, as for a manifest of another one
+    #[arg(long)]
+    manifest_only: bool,
     /// Check it as `run --exec` would
     #[arg(long)]
     exec: bool,
@@ -54,13 +62,18 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
     warn(&plan, globals)?;
-    if globals.quiet {
-        return Ok(Exit::Ok);
+    let report = (!arguments.manifest_only).then(|| app::preflight(&plan, arguments.online));
+    let found = report.as_ref().and_then(|report| report.as_ref().ok());
+    if !globals.quiet {
+        help::print(&match arguments.format {
+            PlanFormat::Text => text::plan(&plan, found, Palette::of(Stream::Stdout)),
+            PlanFormat::Json => format!("{:#}\n", json::plan(&plan, found)),
+        })?;
     }
-    help::print(&match arguments.format {
-        PlanFormat::Text => text::plan(&plan, Palette::of(Stream::Stdout)),
-        PlanFormat::Json => format!("{:#}\n", json::plan(&plan)),
-    })
+    match report {
+        Some(Err(failures)) => Err(super::failures(&failures)),
+        Some(Ok(_)) | None => Ok(Exit::Ok),
+    }
 }
 
 /// What is odd goes to stderr: the plan on stdout is for reading on.

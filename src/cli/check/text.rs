@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 
+use crate::app::Report;
 use crate::cli::Palette;
 use crate::model::{
     Channel, Checks, Delivery, DeliveryKind, EnvInherit, FdKind, FieldChecks, FileSpec, Forward,
-    Isolation, Leftovers, Mode, Plan, Refresh, Rewrite, RotateAction, RunSpec, SecretSpec,
-    StoreKind, StoreName, StoreSpec, ValueFormat, format_duration,
+    Isolation, IsolationUsed, Leftovers, Mode, Plan, Refresh, Rewrite, RotateAction, RunSpec,
+    SecretSpec, StoreKind, StoreName, StoreSpec, ValueFormat, format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
 
 /// The whole plan, one section below the other.
-pub fn plan(plan: &Plan, palette: Palette) -> String {
+pub fn plan(plan: &Plan, report: Option<&Report>, palette: Palette) -> String {
     let mut out = String::new();
     section(&mut out, palette, "service", &service(plan));
     section(&mut out, palette, "program", &program(plan));
@@ -21,7 +22,35 @@ pub fn plan(plan: &Plan, palette: Palette) -> String {
     section(&mut out, palette, "deliveries", &deliveries(plan));
     section(&mut out, palette, "signals", &signals(plan));
     section(&mut out, palette, "rotation", &rotation(plan));
+    if let Some(report) = report {
+        section(&mut out, palette, "this host", &host(report));
+    }
     out
+}
+
+/// What a run would find here.
+fn host(report: &Report) -> Rows {
+    let mut rows = vec![row(&["program", &report.program.display().to_string()])];
+    let tried: Vec<&str> = report
+        .isolation
+        .iter()
+        .map(|used| isolation_used(*used))
+        .collect();
+    if !tried.is_empty() {
+        rows.push(row(&["isolation", &tried.join(", else ")]));
+    }
+    for (secret, version) in &report.versions {
+        rows.push(row(&["secret", &format!("{secret} has version {version}")]));
+    }
+    rows
+}
+
+/// As in `isolation:`.
+pub const fn isolation_used(used: IsolationUsed) -> &'static str {
+    match used {
+        IsolationUsed::Private => "private",
+        IsolationUsed::Shared => "shared",
+    }
 }
 
 /// A heading and aligned rows; the last column is as long as it is.
