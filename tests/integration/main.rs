@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod harness;
+mod launch;
 #[path = "../leak/mod.rs"]
 mod leak;
 mod manifest;

@@ -1,0 +1,125 @@
+//! The launch: what a program is given, and what keeps it from being started.
+
+use crate::harness::Hushpipe;
+
+/// A manifest whose one secret, `correct-horse`, comes from a directory; then `rest`.
+fn launch(rest: &str) -> Hushpipe {
+    Hushpipe::new()
+        .file("secrets/token", "correct-horse")
+        .manifest(&format!(
+            "version: 1\nservice: t\n\
+             stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
+             secrets:\n  token: {{ store: dir, key: token }}\n{rest}"
+        ))
+        .arg("run")
+}
+
+const BY_FD: &str = "deliver:\n  - { fd: 3, as: memfd, secret: token }\n";
+
+#[test]
+fn the_program_gets_its_fd_and_no_other() {
+    launch(BY_FD)
+        .through(&["/bin/sh", "-c", "exec 9</etc/hostname; exec \"$@\"", "sh"])
+        .args(["--", "{probe}", "read", "3", "fds"])
+        .run()
+        .success()
+        .stdout_has("correct-horse")
+        .stdout_has("3 /memfd:")
+        .says_nothing_of("/etc/hostname");
+}
+
+#[test]
+fn the_callers_signals_do_not_reach_the_program() {
+    let ignoring = "trap '' HUP INT QUIT USR1 PIPE; exec \"$@\"";
+    for mode in [&["--"][..], &["--exec", "--"]] {
+        launch(BY_FD)
+            .through(&["/bin/sh", "-c", ignoring, "sh"])
+            .args(mode.iter().copied())
+            .args(["{probe}", "status", "SigIgn", "status", "SigBlk"])
+            .run()
+            .success()
+            .stdout_is("SigIgn:\t0000000000000000\nSigBlk:\t0000000000000000\n");
+    }
+}
+
+#[test]
+fn bootstrap_credentials_are_not_inherited() {
+    launch(BY_FD)
+        .env("VAULT_TOKEN", "bootstrap-one")
+        .env("HUSHPIPE_ANY", "bootstrap-two")
+        .args(["--", "{probe}", "environ"])
+        .run()
+        .success()
+        .stdout_has("PATH=")
+        .says_nothing_of("bootstrap-one")
+        .says_nothing_of("bootstrap-two");
+}
+
+#[test]
+fn a_value_in_the_environment_refuses_the_launch() {
+    launch(BY_FD)
+        .env("LEAKY", "x-correct-horse-x")
+        .args(["--", "{probe}", "say", "started"])
+        .run()
+        .code(77)
+        .stdout_is("")
+        .stderr_has("LEAKY")
+        .says_nothing_of("correct-horse");
+}
+
+#[test]
+fn what_cannot_be_executed_is_126_or_127() {
+    let start = |command: &str| {
+        let hushpipe = launch(BY_FD)
+            .file("plain", "x")
+            .file("script", "echo started\n");
+        hushpipe
+            .mode("script", 0o755)
+            .args(["--", command])
+            .run()
+            .stdout_is("")
+    };
+    start("/nonexistent/program").code(127);
+    start("no-such-program").code(127).stderr_has("PATH");
+    start("{place}/plain")
+        .code(126)
+        .stderr_has("not executable");
+    start("{place}").code(126).stderr_has("is a directory");
+    start("{place}/script").code(126).stderr_has("#!");
+}
+
+#[test]
+fn a_user_that_does_not_exist_is_named() {
+    launch(&format!("{BY_FD}run: {{ user: no-such-user }}\n"))
+        .args(["--", "{probe}", "say", "started"])
+        .run()
+        .code(78)
+        .stdout_is("")
+        .stderr_has("no-such-user");
+}
+
+#[test]
+fn an_fd_beyond_the_limit_starts_nothing() {
+    launch("deliver:\n  - { fd: 500, as: memfd, secret: token }\n")
+        .through(&["prlimit", "--nofile=100:100"])
+        .args(["--", "{probe}", "say", "started"])
+        .run()
+        .stdout_is("")
+        .stderr_has("500");
+}
+
+#[test]
+fn an_unprivileged_user_has_private_files() {
+    for mode in [&["--"][..], &["--exec", "--"]] {
+        let private = "deliver:\n  - { file: \"{place}/private/token\", secret: token }\n\
+                       isolation: private\n";
+        launch(private)
+            .directory("private")
+            .user(65534)
+            .args(mode.iter().copied())
+            .args(["{probe}", "cat", "{place}/private/token"])
+            .run()
+            .success()
+            .stdout_has("correct-horse");
+    }
+}
