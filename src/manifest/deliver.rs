@@ -1,5 +1,6 @@
 //! Deliveries: what each carries, and that no two are in each other's way.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build::{Builder, Known};
@@ -144,12 +145,12 @@ impl Builder<'_> {
         taken: &mut Taken,
     ) -> Option<FileSpec> {
         let target = path.get()?.0.clone();
-        self.path_fits(&target, path.span);
+        let fits = self.path_fits(&target, path.span);
         if let Some((_, first)) = taken.paths.iter().find(|(other, _)| *other == target) {
             let message = "two deliveries to one path";
             let fault = Fault::new(path.span, message, "give one of them another path");
             self.faults.push(fault.related(*first, "first here"));
-        } else {
+        } else if fits {
             taken.paths.push((target.clone(), path.span));
         }
         let word = |field: &Field<Word>| field.get().map(|word| word.0.clone());
@@ -164,33 +165,49 @@ impl Builder<'_> {
     }
 
     /// hushpipe needs a directory of its own, and names that start with `..` for itself.
-    fn path_fits(&mut self, path: &Path, span: Span) {
+    fn path_fits(&mut self, path: &Path, span: Span) -> bool {
         if path.parent().is_none_or(|parent| parent == Path::new("/")) {
             let message = "a delivered file cannot stand directly in the root directory";
             let help = "give it a directory of its own, such as /run/secrets/NAME";
-            return self.fault(span, message, help);
+            self.fault(span, message, help);
+            return false;
         }
         let own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"..");
-        if path.file_name().is_some_and(own) {
+        let reserved = path.file_name().is_some_and(own);
+        if reserved {
             let message = "names that start with `..` are hushpipe's own";
             self.fault(span, message, "give the file another name");
         }
+        !reserved
     }
 
-    /// A file cannot be a directory of another one.
+    /// A file cannot be a directory of another one, and a delivery directory cannot lie within
+    /// another: each is mounted as a whole.
     fn separate_paths(&mut self, paths: &[(PathBuf, Span)]) {
-        let mut sorted: Vec<&(PathBuf, Span)> = paths.iter().collect();
-        sorted.sort();
-        // In this order, what lies below a path follows it without a gap.
-        for (index, (path, first)) in sorted.iter().enumerate() {
-            for (_, span) in sorted[index + 1..]
-                .iter()
-                .take_while(|(other, _)| other.starts_with(path))
-            {
+        let files: BTreeMap<&Path, Span> = paths.iter().map(|(path, at)| (&**path, *at)).collect();
+        let parents = paths.iter().rev();
+        let directories: BTreeMap<&Path, Span> = parents
+            .filter_map(|(path, at)| Some((path.parent()?, *at)))
+            .collect();
+        for (path, span) in paths {
+            let above = |known: &BTreeMap<&Path, Span>, path: &Path| {
+                path.ancestors()
+                    .skip(1)
+                    .find_map(|above| known.get(above).copied())
+            };
+            let fault = if let Some(file) = above(&files, path) {
                 let message = "this path lies below another one, which is a file itself";
-                let fault = Fault::new(*span, message, "give one of them another path");
-                self.faults.push(fault.related(*first, "the file"));
-            }
+                let help = "give one of them another path";
+                Fault::new(*span, message, help).related(file, "the file")
+            } else if let Some(outer) = path.parent().and_then(|parent| above(&directories, parent))
+            {
+                let message = "the directory of this file lies within that of another delivery";
+                let help = "put both into one directory, or into two that stand side by side";
+                Fault::new(*span, message, help).related(outer, "the other one")
+            } else {
+                continue;
+            };
+            self.faults.push(fault);
         }
     }
 

@@ -117,6 +117,20 @@ fn faults_of_all_kinds_are_told_at_once_in_the_files_order() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_found_in_small_and_large_mappings() {
+    for size in [2, 15, 16, 17, 40] {
+        let mut text = String::new();
+        for number in 0..size {
+            writeln!(text, "key_{number}: 1").unwrap();
+        }
+        let last = size - 1;
+        writeln!(text, "key_0: 1\nkey_{last}: 1").unwrap();
+        let twice = |fault: &&String| fault.ends_with("stands here twice");
+        assert_eq!(faults(&text).iter().filter(twice).count(), 2, "{size}");
+    }
+}
+
+#[test]
 fn exploding_aliases_are_refused_at_once() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {

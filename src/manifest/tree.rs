@@ -345,12 +345,29 @@ fn insert<'a>(
         let message = "merge keys (`<<`) cannot stand in a manifest";
         return Some(Fault::new(entry.key_span, message, help));
     }
-    if let Some(first) = seen.get(&entry.key) {
+    if let Some(first) = earlier(entries, seen, &entry.key) {
         let message = format!("the key {} stands here twice", quote(&entry.key));
         let fault = Fault::new(entry.key_span, message, "remove one of the two");
-        return Some(fault.related(*first, "first here"));
+        return Some(fault.related(first, "first here"));
     }
-    seen.insert(entry.key.clone(), entry.key_span);
     entries.push(entry);
     None
+}
+
+/// Where a key stands already. Small mappings are looked through; an index is made for larger ones,
+/// so that time does not grow with the square of their size.
+fn earlier<'a>(
+    entries: &[Entry<'a>],
+    seen: &mut HashMap<Cow<'a, str>, Span>,
+    key: &str,
+) -> Option<Span> {
+    const SMALL: usize = 16;
+    if entries.len() < SMALL {
+        let same = entries.iter().find(|entry| entry.key == key);
+        return same.map(|entry| entry.key_span);
+    }
+    for entry in &entries[seen.len()..] {
+        seen.insert(entry.key.clone(), entry.key_span);
+    }
+    seen.get(key).copied()
 }
