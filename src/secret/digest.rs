@@ -1,5 +1,6 @@
 //! Keyed digests: a change of a value is noticed without keeping the value.
 
+use std::fmt;
 use std::io;
 
 use hmac::{Hmac, Mac};
@@ -76,6 +77,16 @@ impl PartialEq for Digest {
 }
 
 impl Eq for Digest {}
+
+/// Its first 16 hex digits, to tell versions apart in messages. Under a key that ends with the
+/// process they say nothing of the value.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 #[cfg(test)]
 mod tests {

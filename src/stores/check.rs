@@ -86,9 +86,9 @@ impl fmt::Display for CheckFault {
             Problem::HasFields(names) => {
                 write!(f, "has fields, so one must be named: {}", Names(names))
             }
-            Problem::HasNoFields => f.write_str(
-                "is one value without fields: leave the field out, or set the `format` of its store",
-            ),
+            Problem::HasNoFields => {
+                f.write_str("is one value without fields: leave the field out, or set a `format`")
+            }
             Problem::MissingField(names) => {
                 write!(f, "there is no such field; there are: {}", Names(names))
             }

@@ -76,10 +76,10 @@ impl Directory {
                 return answers;
             }
         }
-        let fault = || self.open().err().unwrap_or_else(|| self.restless());
+        let fault = self.open().err().unwrap_or_else(|| self.restless());
         sources
             .iter()
-            .map(|_| Err(self.error(None, fault())))
+            .map(|_| Err(self.error(None, fault.again())))
             .collect()
     }
 

@@ -1,6 +1,7 @@
 //! Stores: where secrets live. One trait; each store is a file or a folder of its own.
 
 pub mod check;
+pub mod command;
 pub mod directory;
 pub mod format;
 pub mod join;
@@ -113,6 +114,43 @@ pub enum Fault {
         /// How long was waited.
         after: Duration,
     },
+}
+
+impl Fault {
+    /// The same fault once more, for another source that it holds for.
+    pub(crate) fn again(&self) -> Self {
+        let same = |source: &std::io::Error| match source.raw_os_error() {
+            Some(number) => std::io::Error::from_raw_os_error(number),
+            None => std::io::Error::new(source.kind(), source.to_string()),
+        };
+        match self {
+            Self::Unreachable { tried, source } => Self::Unreachable {
+                tried: tried.clone(),
+                source: same(source),
+            },
+            Self::Unwritable { tried, source } => Self::Unwritable {
+                tried: tried.clone(),
+                source: same(source),
+            },
+            Self::Missing { hint } => Self::Missing { hint: hint.clone() },
+            Self::Denied { reason } => Self::Denied {
+                reason: reason.clone(),
+            },
+            Self::Malformed { reason } => Self::Malformed {
+                reason: reason.clone(),
+            },
+            Self::Program {
+                program,
+                ended,
+                last_line,
+            } => Self::Program {
+                program: program.clone(),
+                ended: ended.clone(),
+                last_line: last_line.clone(),
+            },
+            Self::Deadline { after } => Self::Deadline { after: *after },
+        }
+    }
 }
 
 impl StoreError {

@@ -114,9 +114,32 @@ impl Reaper {
         Ok(reaped)
     }
 
+    /// Takes note of the end of one child that is expected, if it has ended: for who has a pidfd that
+    /// says so, and cannot rely on anybody driving [`Reaper::reap`].
+    pub fn collect(&self, pid: i32) -> io::Result<()> {
+        match wait(
+            libc::P_PID,
+            pid.cast_unsigned(),
+            libc::WEXITED | libc::WNOHANG,
+        ) {
+            Ok(Some(change)) => {
+                self.take(change);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            // It was reaped before, and its end told.
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether hushpipe has no child at all, neither its own nor an orphan, alive or to be reaped.
     pub fn is_childless(&self) -> io::Result<bool> {
-        match wait(libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+        match wait(
+            libc::P_ALL,
+            0,
+            libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
+        ) {
             Ok(_) => Ok(false),
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(true),
             Err(error) => Err(error),
@@ -167,18 +190,18 @@ impl Drop for Exits {
 
 fn next_change() -> io::Result<Option<Change>> {
     let options = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG;
-    match wait(options) {
+    match wait(libc::P_ALL, 0, options) {
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
         result => result,
     }
 }
 
-fn wait(options: i32) -> io::Result<Option<Change>> {
+fn wait(kind: libc::idtype_t, id: libc::id_t, options: i32) -> io::Result<Option<Change>> {
     // SAFETY: zero is a valid siginfo_t; with WNOHANG the kernel leaves it so when there is no change.
     let mut info: libc::siginfo_t = unsafe { MaybeUninit::zeroed().assume_init() };
     loop {
         // SAFETY: `info` is writable, and of the type that the call fills.
-        if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options | OWN) } == 0 {
+        if unsafe { libc::waitid(kind, id, &raw mut info, options | OWN) } == 0 {
             break;
         }
         let error = io::Error::last_os_error();
@@ -288,6 +311,28 @@ mod tests {
             .build()
             .unwrap();
         assert_eq!(runtime.block_on(exits), Status::Exited(3));
+    }
+
+    #[test]
+    fn one_child_can_be_collected_without_the_others() {
+        let reaper = Reaper::new();
+        let other = fork(|| 8);
+        let ours = fork(|| 9);
+        let exits = reaper.expect(ours);
+        let is_zombie = |pid| super::super::process::look_up(pid).is_some_and(|found| found.zombie);
+        while !is_zombie(ours) {
+            reaper.collect(ours).unwrap();
+            if super::super::process::look_up(ours).is_none() {
+                break;
+            }
+        }
+        reaper.collect(ours).unwrap();
+        reaper.collect(ours).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        assert_eq!(runtime.block_on(exits), Status::Exited(9));
+        assert_eq!(reap_until(&reaper, 1)[0].pid, other);
     }
 
     #[test]

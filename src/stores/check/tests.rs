@@ -335,7 +335,7 @@ fn what_a_delivery_names_must_be_there() {
             "m.yaml:21:5: secret db.gone: there is no such field; there are: user",
             "m.yaml:22:5: secret db: has fields, so one must be named: user",
             "m.yaml:24:5: secret token.x: is one value without fields: leave the field out, or \
-             set the `format` of its store",
+             set a `format`",
             "m.yaml:25:5: secret db.absent: there is no such field; there are: user",
         ]
     );
