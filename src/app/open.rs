@@ -5,6 +5,7 @@ use std::io;
 use super::fetch::Stores;
 use crate::model::{Plan, StoreKind, StoreName};
 use crate::stores::Store;
+use crate::stores::command::Command;
 use crate::stores::directory::Directory;
 use crate::stores::sealed::SealedStore;
 use crate::sys::reaper::Reaper;
@@ -17,10 +18,10 @@ pub fn stores(plan: &Plan, reaper: &Reaper) -> io::Result<Stores> {
         .collect()
 }
 
-fn open(name: &StoreName, kind: &StoreKind, _: &Reaper) -> io::Result<Box<dyn Store>> {
+fn open(name: &StoreName, kind: &StoreKind, reaper: &Reaper) -> io::Result<Box<dyn Store>> {
     Ok(match kind {
         StoreKind::Sealed(spec) => Box::new(SealedStore::open(name.clone(), spec)),
         StoreKind::Directory(spec) => Box::new(Directory::new(name.clone(), spec)),
-        StoreKind::Command(_) => return Err(io::Error::other("command stores are not wired yet")),
+        StoreKind::Command(spec) => Box::new(Command::new(name.clone(), spec, reaper.clone())?),
     })
 }
