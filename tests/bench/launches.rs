@@ -10,7 +10,7 @@ const ROUNDS: usize = 300;
 
 /// Launches of each kind in turn, by their medians.
 pub fn measure(bench: &Bench) -> Vec<Row> {
-    let true_program = "[/bin/true]";
+    let true_program = "  command: [/bin/true]\n";
     let files = by_file(bench.directory.path());
     let sealed = bench.manifest("sealed", &by_fd(), true_program);
     let plain = bench.manifest("plain", &by_fd(), true_program);

@@ -85,15 +85,14 @@ impl Bench {
         assert!(succeeded, "hushpipe {arguments:?} failed");
     }
 
-    /// Writes a manifest with all secrets of a store, and gives its path.
-    fn manifest(&self, store: &str, deliver: &str, command: &str) -> PathBuf {
+    /// Writes a manifest with all secrets of a store, and gives its path. `run` ends the manifest.
+    fn manifest(&self, store: &str, deliver: &str, run: &str) -> PathBuf {
         let secrets: Vec<String> = (0..SECRETS)
             .map(|n| format!("  s{n}: {{ store: {store}, key: s{n} }}\n"))
             .collect();
         let text = format!(
             "version: 1\nservice: bench\nstores:\n  {store}: {}\nsecrets:\n{}deliver:\n{deliver}\
-             isolation: private\nrun:\n  command: {command}\non_rotate: {{ do: signal, signal: HUP, \
-             settle: 0s }}\n",
+             isolation: private\nrun:\n{run}",
             match store {
                 "sealed" => "{ type: sealed, path: sealed, identity_file: identity.txt }",
                 _ => "{ type: directory, path: plain }",

@@ -42,7 +42,10 @@ struct Supervised {
 impl Supervised {
     fn start(bench: &Bench, store: &str) -> Self {
         let own = std::env::current_exe().expect("the bench knows its program");
-        let command = format!("[\"{}\", handler]", own.display());
+        let command = format!(
+            "  command: [\"{}\", handler]\non_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n",
+            own.display()
+        );
         let files = by_file(bench.directory.path());
         let manifest = bench.manifest(store, &files, &command);
         let mut child = Command::new(&bench.hushpipe)

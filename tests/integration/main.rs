@@ -8,4 +8,5 @@ mod launch;
 #[path = "../leak/mod.rs"]
 mod leak;
 mod manifest;
+mod quickstart;
 mod sealed;

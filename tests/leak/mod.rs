@@ -1,5 +1,6 @@
 //! The promise about memory: after the hand-over, hushpipe holds no copy of any value.
 
 mod canary;
+mod deliveries;
 mod scan;
 mod selftest;

@@ -60,7 +60,7 @@ impl Running {
 
     fn fail(&self, what: &str) -> ! {
         panic!(
-            "not within {:?}: {what}\n--- stdout\n{}\n--- stderr\n{}\n---",
+            "not there within {:?}, or it ended before: {what}\n--- stdout\n{}\n--- stderr\n{}\n---",
             deadline(),
             self.stdout.text(),
             self.stderr.text()
