@@ -116,3 +116,94 @@ impl Feed {
             .map_err(DeliveryError::system(self.what, "cannot feed its pipe"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+
+    use super::super::fixtures::{fd, file, payloads, plan, runtime, secret};
+    use super::*;
+
+    fn large() -> Vec<u8> {
+        (0..10 << 20).map(|index| (index % 251) as u8).collect()
+    }
+
+    fn read(fd: OwnedFd) -> std::thread::JoinHandle<Vec<u8>> {
+        std::thread::spawn(move || {
+            let mut read = Vec::new();
+            File::from(fd).read_to_end(&mut read).unwrap();
+            read
+        })
+    }
+
+    #[test]
+    fn each_descriptor_holds_its_payload_under_its_number() {
+        let plan = plan(vec![
+            (fd(7, FdKind::Memfd), secret("x")),
+            (file("/run/s/x"), secret("x")),
+            (DeliveryKind::Stdin, secret("x")),
+            (fd(5, FdKind::Pipe), secret("x")),
+        ]);
+        let values = payloads(&[b"a\0\n", b"none", b"", b"b"]);
+        let handover = prepare_fds(&plan, &values, false).ok().unwrap();
+        assert!(handover.feeds.is_empty());
+        let read = handover
+            .fds
+            .into_iter()
+            .map(|(fd, number)| (number, read(fd).join().unwrap()));
+        let expected = [
+            (7, b"a\0\n".to_vec()),
+            (0, b"".to_vec()),
+            (5, b"b".to_vec()),
+        ];
+        assert_eq!(read.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_large_payload_is_fed_as_it_is_read() {
+        let plan = plan(vec![(fd(3, FdKind::Pipe), secret("x"))]);
+        let mut handover = prepare_fds(&plan, &payloads(&[&large()]), false)
+            .ok()
+            .unwrap();
+        let feed = handover.feeds.pop().unwrap();
+        assert_eq!(feed.what(), "fd 3");
+        let reader = read(handover.fds.pop().unwrap().0);
+        runtime().block_on(feed.run()).unwrap();
+        assert!(reader.join().unwrap() == large());
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_ends_the_feed() {
+        let plan = plan(vec![(DeliveryKind::Stdin, secret("x"))]);
+        let mut handover = prepare_fds(&plan, &payloads(&[&large()]), false)
+            .ok()
+            .unwrap();
+        let (reader, _) = handover.fds.pop().unwrap();
+        let feed = handover.feeds.pop().unwrap();
+        runtime().block_on(async {
+            let leave = async {
+                tokio::task::yield_now().await;
+                drop(reader);
+            };
+            let (fed, ()) = tokio::join!(feed.run(), leave);
+            fed.unwrap();
+        });
+    }
+
+    #[test]
+    fn in_exec_mode_a_pipe_holds_all_or_the_plan_is_refused() {
+        let plan = plan(vec![(fd(3, FdKind::Pipe), secret("x"))]);
+        let bytes = vec![7; 256 << 10];
+        let mut handover = prepare_fds(&plan, &payloads(&[&bytes]), true).ok().unwrap();
+        assert!(handover.feeds.is_empty());
+        assert!(read(handover.fds.pop().unwrap().0).join().unwrap() == bytes);
+
+        let huge = payloads(&[&vec![7; 3 << 30 >> 5]]);
+        let Err(errors) = prepare_fds(&plan, &huge, true) else {
+            return; // With CAP_SYS_RESOURCE a pipe may be that large.
+        };
+        let text = errors[0].to_string();
+        assert!(text.contains("use `as: memfd`"), "{text}");
+    }
+}

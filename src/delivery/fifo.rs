@@ -12,13 +12,12 @@ use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::kept::Kept;
 use super::layout::{Directory, Entry, EntryKind, Layout};
-use super::opening::{self, Pulse, Served};
+use super::opening::{self, Pulse, Task};
 use super::{DeliveryError, Owner};
 use crate::model::Event;
 use crate::secret::SecretBytes;
@@ -59,7 +58,7 @@ struct Opening {
     fifo: usize,
     watch: WatchId,
     pulse: Rc<Pulse>,
-    task: Pin<Box<dyn Future<Output = Served>>>,
+    task: Task,
 }
 
 impl Fifos {
@@ -231,29 +230,32 @@ fn poll(
     happened: &mut VecDeque<Result<Event, DeliveryError>>,
     context: &mut Context<'_>,
 ) -> Poll<()> {
-    let before = openings.len();
+    let mut ended = false;
     openings.retain_mut(|opening| {
-        let Poll::Ready(served) = opening.task.as_mut().poll(context) else {
-            return true;
-        };
-        let fifo = &fifos[opening.fifo];
-        for _ in 0..served.values {
-            fifo.reads.set(fifo.reads.get() + 1);
-            happened.push_back(Ok(Event::FifoRead {
-                path: fifo.path(),
-                reads: fifo.reads.get(),
-            }));
+        while let Poll::Ready(served) = opening.task.as_mut().poll(context) {
+            ended = true;
+            let fifo = &fifos[opening.fifo];
+            for _ in 0..served.values {
+                fifo.reads.set(fifo.reads.get() + 1);
+                happened.push_back(Ok(Event::FifoRead {
+                    path: fifo.path(),
+                    reads: fifo.reads.get(),
+                }));
+            }
+            let fault = |source| Err(fifo.error("cannot serve the FIFO", source));
+            happened.extend(served.fault.map(fault));
+            let Some(late) = served.late else {
+                happened.extend(notifier.remove(opening.watch).err().map(fault));
+                return false;
+            };
+            opening.task = late;
         }
-        let removed = notifier.remove(opening.watch);
-        for source in [served.fault, removed.err()].into_iter().flatten() {
-            happened.push_back(Err(fifo.error("cannot serve the FIFO", source)));
-        }
-        false
+        true
     });
-    if openings.len() == before {
-        Poll::Pending
-    } else {
+    if ended {
         Poll::Ready(())
+    } else {
+        Poll::Pending
     }
 }
 
@@ -376,13 +378,19 @@ mod tests {
         child.wait_with_output().unwrap().stdout
     }
 
+    /// Reads as a program below this one does: children that the tests fork copy what this process
+    /// itself has open, and would look like readers.
+    fn read(path: &Path) -> Vec<u8> {
+        output(start("exec cat \"$1\"", path))
+    }
+
     #[test]
     fn two_hundred_readers_in_a_row_each_get_the_value() {
         let mut place = place(b"va\0lue\n", None);
         let path = place.path.clone();
         serving(&mut place, 200, move || {
             for _ in 0..200 {
-                assert_eq!(fs::read(&path).unwrap(), b"va\0lue\n");
+                assert_eq!(read(&path), b"va\0lue\n");
             }
         });
     }
@@ -443,7 +451,7 @@ mod tests {
             let (path, value) = (place.path.clone(), value.to_vec());
             serving(&mut place, 2, move || {
                 for _ in 0..2 {
-                    assert!(fs::read(&path).unwrap() == value);
+                    assert!(read(&path) == value);
                 }
             });
         }
@@ -454,7 +462,7 @@ mod tests {
         let mut place = place(b"one", None);
         let read = |place: &mut Place| {
             let path = place.path.clone();
-            serving(place, 1, move || fs::read(path).unwrap())
+            serving(place, 1, move || self::read(&path))
         };
         assert_eq!(read(&mut place), b"one");
         place.fifos.replace(&payloads(&[b"two"])).unwrap();
@@ -471,9 +479,9 @@ mod tests {
         let mut place = place(b"x", Some(2));
         let path = place.path.clone();
         serving(&mut place, 2, move || {
-            assert_eq!(fs::read(&path).unwrap(), b"x");
-            assert_eq!(fs::read(&path).unwrap(), b"x");
-            assert!(fs::read(&path).is_err());
+            assert_eq!(read(&path), b"x");
+            assert_eq!(read(&path), b"x");
+            assert!(!path.exists());
         });
         // A new generation does not bring it back.
         place.fifos.replace(&payloads(&[b"y"])).unwrap();
@@ -487,9 +495,9 @@ mod tests {
         serving(&mut place, 3, move || {
             drop(fs::File::open(&path).unwrap());
             let idle = fs::File::open(&path).unwrap();
-            assert_eq!(fs::read(&path).unwrap(), b"the value");
+            assert_eq!(read(&path), b"the value");
             assert_eq!(output(start("head -c 3 \"$1\"", &path)), b"the");
-            assert_eq!(fs::read(&path).unwrap(), b"the value");
+            assert_eq!(read(&path), b"the value");
             drop(idle);
         });
     }
@@ -503,5 +511,22 @@ mod tests {
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o400);
         let names = fs::read_dir(place.path.parent().unwrap()).unwrap();
         assert_eq!(names.count(), 1);
+    }
+
+    #[test]
+    fn an_opening_that_comes_after_the_end_is_served_as_well() {
+        let mut place = place(b"the value", None);
+        let end = place.fifos.all[0].armed.as_ref().unwrap().end.as_fd();
+        let handle = pipe::handle(end).unwrap().unwrap();
+        let inode = filesystem::path_of(handle.as_fd()).display().to_string();
+        let inode = PathBuf::from(inode.replace("self", &std::process::id().to_string()));
+        let path = place.path.clone();
+        let outputs = serving(&mut place, 2, move || {
+            // The one that is served, and one that opens the same inode when it is over.
+            let first = output(start("exec cat \"$1\"", &path));
+            (first, output(start("exec cat \"$1\"", &inode)))
+        });
+        assert_eq!(outputs, (b"the value".to_vec(), b"the value".to_vec()));
+        drop(handle);
     }
 }

@@ -14,7 +14,8 @@
 //! Who resolves `..data` once (by opening the directory, or by reading the link) and reads below
 //! it sees one generation, in all directories. Who opens two files one after the other by their
 //! own paths can see the flip in between, as with Kubernetes: such a program is told by the signal
-//! that follows every flip, and reads again.
+//! that follows every flip, and reads again. The generation before the current one stays until it
+//! is retired, so that an opening that is on its way through the links finds its file.
 //!
 //! A private tmpfs is open to all (0755): nobody but the program's tree can see it. A shared
 //! directory is 0700. Generations are 0755 within it; each file has the mode that the plan gives.
@@ -25,7 +26,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::layout::{Directory, Layout};
-use super::shared::remove_generation;
+use super::sweep::remove_generation;
 use super::{DeliveryError, Owner};
 use crate::model::Generation;
 use crate::secret::SecretBytes;
@@ -371,10 +372,10 @@ mod tests {
                 seen.len()
             });
             for number in 2..600 {
-                // Every other flip waits for the reader, so that it sees many generations.
+                // An opening never lasts for two flips: the generation before the last is gone.
                 let before = rounds.load(Ordering::Relaxed);
-                while number % 2 == 0 && rounds.load(Ordering::Relaxed) == before {
-                    std::hint::spin_loop();
+                while rounds.load(Ordering::Relaxed) == before {
+                    std::thread::yield_now();
                     assert!(!reader.is_finished(), "the reader saw a fault");
                 }
                 generation(number);

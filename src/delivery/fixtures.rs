@@ -5,9 +5,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::model::{
-    Channel, Delivery, DeliveryKind, EnvSpec, FileMode, FileSpec, Forward, Isolation, Leftovers,
-    Mode, OnRotate, OwnerSpec, Place, Plan, RotateAction, RunSpec, SecretName, SecretRef, Signal,
-    Stop,
+    Channel, Delivery, DeliveryKind, EnvSpec, FdKind, FileMode, FileSpec, Forward, Isolation,
+    Leftovers, Mode, OnRotate, OwnerSpec, Place, Plan, RotateAction, RunSpec, SecretName,
+    SecretRef, Signal, Stop,
 };
 use crate::secret::{SecretBytes, Value};
 
@@ -127,4 +127,8 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
+}
+
+pub(super) fn fd(number: i32, kind: FdKind) -> DeliveryKind {
+    DeliveryKind::Fd { number, kind }
 }

@@ -254,3 +254,191 @@ impl Entry {
         DeliveryError::system(path.display().to_string(), doing)(source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::fixtures::{fd, fifo, file, memory, plan, secret};
+    use super::super::make_mount_points;
+    use super::*;
+    use crate::model::{Exit, FdKind};
+
+    fn layout(paths: &[&Path]) -> Layout {
+        let files = paths.iter().map(|path| (file(path), secret("x")));
+        Layout::of(&plan(files.collect()))
+    }
+
+    fn faults(layout: &Layout, isolation: IsolationUsed) -> Vec<String> {
+        let errors = layout.check(isolation).err().unwrap_or_default();
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn only(layout: &Layout, isolation: IsolationUsed) -> String {
+        let faults = faults(layout, isolation);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        faults.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn files_and_fifos_are_grouped_by_directory() {
+        let plan = plan(vec![
+            (file("/run/b/one"), secret("x")),
+            (fd(3, FdKind::Memfd), secret("x")),
+            (fifo("/run/a/two", None), secret("x")),
+            (file("/run/b/three"), secret("x")),
+        ]);
+        let layout = Layout::of(&plan);
+        assert_eq!(
+            layout.directories(),
+            [Path::new("/run/a"), Path::new("/run/b")]
+        );
+        let indices: Vec<_> = layout.directories[1]
+            .entries
+            .iter()
+            .map(|e| e.delivery)
+            .collect();
+        assert_eq!(indices, [0, 3]);
+        assert!(!layout.is_empty());
+    }
+
+    #[test]
+    fn a_directory_with_entries_is_never_covered() {
+        let place = memory();
+        fs::write(place.path().join("b"), b"").unwrap();
+        fs::write(place.path().join("a"), b"").unwrap();
+        let layout = layout(&[&place.path().join("token")]);
+        for isolation in [IsolationUsed::Private, IsolationUsed::Shared] {
+            let fault = only(&layout, isolation);
+            assert!(fault.contains("has other entries (\"a\")"), "{fault}");
+            assert!(fault.starts_with("1:5: /dev/shm/"), "{fault}");
+        }
+        assert!(make_mount_points(&layout).is_err());
+    }
+
+    #[test]
+    fn what_is_no_directory_is_refused() {
+        let place = memory();
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink("/", &link).unwrap();
+        let plain = place.path().join("file");
+        fs::write(&plain, b"").unwrap();
+        for isolation in [IsolationUsed::Private, IsolationUsed::Shared] {
+            let fault = only(&layout(&[&link.join("x")]), isolation);
+            assert!(fault.contains("it is a symbolic link"), "{fault}");
+            let fault = only(&layout(&[&plain.join("x")]), isolation);
+            assert!(fault.contains("it is a file"), "{fault}");
+            let below = faults(&layout(&[&plain.join("d/x")]), isolation);
+            assert_eq!(below.len(), 1);
+        }
+    }
+
+    #[test]
+    fn shared_files_never_go_to_a_disk() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("nothing-here/token");
+        let fault = only(&layout(&[&here]), IsolationUsed::Shared);
+        assert!(fault.contains("go to memory alone"), "{fault}");
+        assert!(fault.contains("choose a path below /dev/shm"), "{fault}");
+        let proc = only(
+            &layout(&[Path::new("/proc/self/x/token")]),
+            IsolationUsed::Shared,
+        );
+        assert!(proc.contains("is on proc"), "{proc}");
+    }
+
+    #[test]
+    fn what_others_use_and_what_is_nested_is_a_fault_of_the_manifest() {
+        let fault = only(&layout(&[Path::new("/tmp/token")]), IsolationUsed::Private);
+        assert!(fault.contains("such as /tmp/secrets"), "{fault}");
+        let root = only(&layout(&[Path::new("/token")]), IsolationUsed::Private);
+        assert!(root.contains("such as /secrets"), "{root}");
+
+        let place = memory();
+        let (outer, inner) = (place.path().join("a/x"), place.path().join("a/b/y"));
+        let nested = layout(&[&outer, &inner]);
+        let fault = only(&nested, IsolationUsed::Private);
+        assert!(
+            fault.contains("/a/b: lies within the delivery directory /dev/shm/"),
+            "{fault}"
+        );
+        let named = only(
+            &layout(&[Path::new("/run/a/..data")]),
+            IsolationUsed::Private,
+        );
+        assert!(
+            named.contains("the name ..data is hushpipe's own"),
+            "{named}"
+        );
+        let exit = nested.check(IsolationUsed::Private).unwrap_err()[0].exit();
+        assert_eq!(exit, Exit::Manifest);
+    }
+
+    #[test]
+    fn a_number_beyond_the_limit_is_found_before_the_fetch() {
+        let limit = i32::try_from(filesystem::descriptor_limit().unwrap()).unwrap();
+        let plan = plan(vec![
+            (fd(limit, FdKind::Memfd), secret("x")),
+            (fd(limit - 1, FdKind::Pipe), secret("x")),
+        ]);
+        let fault = only(&Layout::of(&plan), IsolationUsed::Private);
+        assert!(fault.starts_with(&format!("1:5: fd {limit}: ")), "{fault}");
+        assert!(
+            fault.contains(&format!("the limit of open files is {limit}")),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn what_needs_a_parent_is_told_for_exec_mode() {
+        let mut plan = plan(vec![
+            (fifo("/run/a/x", None), secret("x")),
+            (file("/run/a/y"), secret("x")),
+            (fd(3, FdKind::Pipe), secret("x")),
+        ]);
+        assert_eq!(needs_parent(&plan).len(), 1);
+        plan.isolation = Isolation::Shared;
+        let reasons = needs_parent(&plan);
+        assert_eq!(reasons.len(), 2);
+        assert!(
+            reasons[1]
+                .to_string()
+                .contains("not possible with `mode: exec`")
+        );
+        plan.mode = Mode::Exec;
+        let fault = only(&Layout::of(&plan), IsolationUsed::Shared);
+        assert!(fault.contains("in exec mode nobody stays"), "{fault}");
+    }
+
+    #[test]
+    fn mount_points_are_made_and_removed_but_for_what_others_use() {
+        let place = memory();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("there")).unwrap();
+        let layout = layout(&[&path("there/x"), &path("new/deep/x"), &path("used/x")]);
+        layout.check(IsolationUsed::Private).unwrap();
+        assert!(!path("new").exists(), "a check changes nothing");
+        let points = make_mount_points(&layout).unwrap();
+        assert!(path("new/deep").is_dir() && path("used").is_dir());
+        fs::write(path("used/file"), b"").unwrap();
+        points.retire().unwrap();
+        assert!(path("there").is_dir() && !path("new").exists());
+        assert!(path("used/file").exists());
+
+        drop(make_mount_points(&self::layout(&[&path("new/x")])).unwrap());
+        assert!(!path("new").exists());
+        make_mount_points(&self::layout(&[&path("new/x")]))
+            .unwrap()
+            .keep();
+        assert!(path("new").is_dir());
+    }
+
+    #[test]
+    fn what_was_made_before_a_fault_is_removed() {
+        let place = memory();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("z")).unwrap();
+        fs::write(path("z/other"), b"").unwrap();
+        assert!(make_mount_points(&layout(&[&path("a/b/x"), &path("z/x")])).is_err());
+        assert!(!path("a").exists());
+    }
+}

@@ -18,6 +18,7 @@ mod mount_points;
 mod opening;
 mod readers;
 mod shared;
+mod sweep;
 mod template;
 
 pub use error::{DeliveryError, DeliveryFault, describe};

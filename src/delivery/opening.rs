@@ -6,6 +6,9 @@
 //! value is written for each, the next when the one before was taken out. A reader that was served
 //! waits for the end of file behind the others.
 //!
+//! An open(2) that was held up for longer finds an inode without a writer and waits for one: so it
+//! is looked for such ones for a while after the end.
+//!
 //! How many there are is seen in /proc. Where hushpipe may not look (run as root without
 //! CAP_SYS_PTRACE for a program of another user), the openings that inotify tells of are counted,
 //! of which it may merge two. Where two race for a value that is larger than what they take with
@@ -13,7 +16,8 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,6 +32,16 @@ use crate::sys::pipe::{self, Writer};
 
 /// How long an opening may be on its way after the path leads elsewhere.
 const SETTLE: Duration = Duration::from_millis(1);
+
+/// When it is looked for late ones, each time after the one before.
+const LATE: [Duration; 3] = [
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+];
+
+/// How long a late one has to come out of its open(2).
+const AWAKE: Duration = Duration::from_millis(200);
 
 /// How long is waited for racing readers to be asleep. One that polls never is.
 const ASLEEP: Duration = Duration::from_millis(500);
@@ -57,16 +71,96 @@ pub(super) struct Served {
     /// How many values were read, perhaps in part.
     pub(super) values: usize,
     pub(super) fault: Option<io::Error>,
+    /// Looks for readers that come late.
+    pub(super) late: Option<Task>,
 }
+
+/// Something to be driven.
+pub(super) type Task = Pin<Box<dyn Future<Output = Served>>>;
 
 /// Serves all readers of an inode that was opened, whose path leads elsewhere by now.
 pub(super) async fn serve(end: OwnedFd, value: Rc<Kept>, pulse: Rc<Pulse>) -> Served {
     let mut values = 0;
-    let fault = attend(end, &value, &pulse, &mut values).await.err();
-    Served { values, fault }
+    match attend(end, &value, &pulse, &mut values).await {
+        Ok(closed) => Served {
+            values,
+            fault: None,
+            late: closed.map(|closed| Box::pin(closed.look(value, pulse)) as Task),
+        },
+        Err(fault) => Served {
+            values,
+            fault: Some(fault),
+            late: None,
+        },
+    }
 }
 
-async fn attend(end: OwnedFd, value: &Kept, pulse: &Pulse, values: &mut usize) -> io::Result<()> {
+/// An inode whose writing end was closed.
+struct Closed {
+    fifo: Status,
+    handle: OwnedFd,
+    /// Who had it open then.
+    served: Readers,
+}
+
+impl Closed {
+    fn of(end: &Writer, fifo: Status) -> io::Result<Option<Self>> {
+        // Nobody but its readers can see it any more; this is for our own opening.
+        filesystem::change_mode(end, 0o600)?;
+        let handle = pipe::handle(end.as_fd())?;
+        Ok(handle.map(|handle| Self {
+            fifo,
+            handle,
+            served: Readers::of(fifo),
+        }))
+    }
+
+    async fn look(self, value: Rc<Kept>, pulse: Rc<Pulse>) -> Served {
+        let mut values = 0;
+        let mut fault = None;
+        for pause in LATE {
+            sleep(pause).await;
+            if let Err(error) = self.attend(&value, &pulse, &mut values).await {
+                fault = Some(error);
+                break;
+            }
+        }
+        Served {
+            values,
+            fault,
+            late: None,
+        }
+    }
+
+    /// One that was served may still have it open, and wants nothing more.
+    async fn attend(&self, value: &Kept, pulse: &Pulse, values: &mut usize) -> io::Result<()> {
+        let Some(end) = pipe::open_writer(&filesystem::path_of(self.handle.as_fd()))? else {
+            return Ok(());
+        };
+        let end = Writer::new(end)?;
+        let until = Instant::now() + AWAKE;
+        let wanted = loop {
+            sleep(SETTLE).await;
+            let wanted = Readers::of(self.fifo).beside(&self.served);
+            if wanted > 0 || pipe::is_abandoned(&end)? || Instant::now() >= until {
+                break wanted;
+            }
+        };
+        for _ in 0..wanted {
+            let written = value.feed(&end).await?;
+            let left = taken(&end, pulse).await?;
+            *values += usize::from(left < written as u64 || written == 0);
+        }
+        Ok(())
+    }
+}
+
+async fn attend(
+    end: OwnedFd,
+    value: &Kept,
+    pulse: &Pulse,
+    values: &mut usize,
+) -> io::Result<Option<Closed>> {
     let fifo = filesystem::status(&end)?;
     let end = Writer::new(end)?;
     sleep(SETTLE).await;
@@ -74,20 +168,20 @@ async fn attend(end: OwnedFd, value: &Kept, pulse: &Pulse, values: &mut usize) -
     // One that was closed before anything was written wants nothing.
     let openings = pulse.opened.get().saturating_sub(pulse.closed.replace(0));
     if openings == 0 && pipe::is_abandoned(&end)? {
-        return Ok(());
+        return Closed::of(&end, fifo);
     }
     let openings = openings.max(1);
     let mut wanted = 0;
     loop {
         wanted = settled(fifo, pulse, openings.max(wanted)).await.max(wanted);
         if *values >= wanted {
-            return Ok(());
+            return Closed::of(&end, fifo);
         }
         let written = value.feed(&end).await?;
         let left = taken(&end, pulse).await?;
         if left > 0 {
             *values += usize::from(left < written as u64);
-            return Ok(());
+            return Closed::of(&end, fifo);
         }
         *values += 1;
     }

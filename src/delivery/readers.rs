@@ -8,29 +8,36 @@ use crate::sys::filesystem::Status;
 /// The programs among hushpipe's descendants that have a FIFO open. A process and those below it
 /// that inherited the opening are one reader.
 pub(super) struct Readers {
-    /// For each reader: how many of its threads wait in read(2) for bytes of this FIFO.
-    asleep: Vec<usize>,
+    /// For each reader: its process, and how many of its threads wait in read(2) for bytes of this
+    /// FIFO.
+    found: Vec<(u32, usize)>,
 }
 
 impl Readers {
     /// How many programs have it open. 0: nobody, or /proc does not show them to hushpipe.
     pub(super) fn programs(&self) -> usize {
-        self.asleep.len()
+        self.found.len()
     }
 
     /// How many threads wait for bytes.
     pub(super) fn asleep(&self) -> usize {
-        self.asleep.iter().sum()
+        self.found.iter().map(|(_, threads)| threads).sum()
     }
 
     /// How many values are wanted: one a program, more where several of its threads wait.
     pub(super) fn wanted(&self) -> usize {
-        self.asleep.iter().map(|&threads| threads.max(1)).sum()
+        self.found.iter().map(|&(_, threads)| threads.max(1)).sum()
+    }
+
+    /// How many of them have it open that others had not.
+    pub(super) fn beside(&self, others: &Self) -> usize {
+        let known = |pid: u32| others.found.iter().any(|(other, _)| *other == pid);
+        self.found.iter().filter(|(pid, _)| !known(*pid)).count()
     }
 
     /// Looks at the descendants of this process.
     pub(super) fn of(fifo: Status) -> Self {
-        let mut readers = Self { asleep: Vec::new() };
+        let mut readers = Self { found: Vec::new() };
         let own = std::process::id();
         let mut left: Vec<(u32, Option<usize>)> =
             children(own).into_iter().map(|pid| (pid, None)).collect();
@@ -38,10 +45,10 @@ impl Readers {
             let numbers = numbers(pid, fifo);
             if !numbers.is_empty() {
                 let index = *reader.get_or_insert_with(|| {
-                    readers.asleep.push(0);
-                    readers.asleep.len() - 1
+                    readers.found.push((pid, 0));
+                    readers.found.len() - 1
                 });
-                readers.asleep[index] += waiting(pid, &numbers);
+                readers.found[index].1 += waiting(pid, &numbers);
             }
             left.extend(children(pid).into_iter().map(|pid| (pid, reader)));
         }

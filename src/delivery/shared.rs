@@ -1,13 +1,13 @@
 //! Shared directories: 0700, on memory filesystems alone, removed at the end. A marker that is
 //! locked for hushpipe's life tells a living owner's directory from a dead one's.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::mount_points::{MountPoints, Standing, covered, standing};
+use super::sweep::{Found, survey};
 use super::{DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Event, Observer};
 use crate::sys::filesystem::{self, Filesystem, Kind};
@@ -95,20 +95,20 @@ impl Held {
             Err(source) => return Err(super::mount_points::cannot_make(source)),
         };
         let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
-        let marker = lock(&directory)?;
+        check_owner(&directory, owner)?;
         let mut held = Self {
             path: path.to_owned(),
+            _marker: lock(&directory)?,
             directory,
-            _marker: marker,
             remove: made,
         };
-        if let Err(fault) = held.adopt(made, owner, observer) {
-            if made && held.remove().is_err() {
-                // The fault that is given says more.
+        match held.adopt(made, owner, observer) {
+            Ok(()) => Ok(held),
+            Err(fault) => {
+                held.undo();
+                Err(fault)
             }
-            return Err(fault);
         }
-        Ok(held)
     }
 
     fn adopt(
@@ -117,16 +117,11 @@ impl Held {
         owner: Owner,
         observer: &dyn Observer,
     ) -> Result<(), DeliveryFault> {
-        let status = filesystem::status(&self.directory).map_err(system("cannot look at it"))?;
-        let own = filesystem::effective_uid();
-        if status.uid != own && Some(status.uid) != owner.uid {
-            return Err(DeliveryFault::Host(format!(
-                "the directory belongs to uid {}, and hushpipe runs as uid {own}: choose another, \
-                 or remove it",
-                status.uid
-            )));
-        }
-        let found = survey(&self.directory, status.device).map_err(system("cannot read it"))?;
+        // First its mode: from here on nobody else puts anything in.
+        filesystem::change_owner(&self.directory, owner.uid, owner.gid)
+            .map_err(system("cannot give it to run.user"))?;
+        filesystem::change_mode(&self.directory, 0o700).map_err(system("cannot set its mode"))?;
+        let found = self.survey()?;
         if let Some(foreign) = &found.foreign {
             return Err(foreign_entry(foreign));
         }
@@ -139,15 +134,28 @@ impl Held {
                 path: self.path.clone(),
             });
         }
-        filesystem::change_owner(&self.directory, owner.uid, owner.gid)
-            .map_err(system("cannot give it to run.user"))?;
-        filesystem::change_mode(&self.directory, 0o700).map_err(system("cannot set its mode"))
+        Ok(())
+    }
+
+    fn survey(&self) -> Result<Found, DeliveryFault> {
+        let status = filesystem::status(&self.directory).map_err(system("cannot look at it"))?;
+        survey(&self.directory, status.device).map_err(system("cannot read it"))
+    }
+
+    /// After a fault: the marker stays where others' things are, as the mark of a dead one.
+    fn undo(self) {
+        let empty = self.survey();
+        if !empty.is_ok_and(|found| found.ours.is_empty() && found.foreign.is_none()) {
+            return;
+        }
+        if self.remove().is_err() {
+            // The fault that is given says more.
+        }
     }
 
     /// Empties the directory of what hushpipe put there, and removes it.
     fn remove(self) -> Result<(), DeliveryFault> {
-        let status = filesystem::status(&self.directory).map_err(system("cannot look at it"))?;
-        let found = survey(&self.directory, status.device).map_err(system("cannot read it"))?;
+        let found = self.survey()?;
         found
             .remove(&self.directory)
             .and_then(|()| filesystem::unlink_at(&self.directory, MARKER))
@@ -160,6 +168,20 @@ impl Held {
         }
         filesystem::remove_directory(&self.path).map_err(system("cannot remove it"))
     }
+}
+
+/// A directory that was there must be ours, or belong to who gets it.
+fn check_owner(directory: &OwnedFd, owner: Owner) -> Result<(), DeliveryFault> {
+    let status = filesystem::status(directory).map_err(system("cannot look at it"))?;
+    let own = filesystem::effective_uid();
+    if status.uid == own || Some(status.uid) == owner.uid {
+        return Ok(());
+    }
+    Err(DeliveryFault::Host(format!(
+        "the directory belongs to uid {}, and hushpipe runs as uid {own}: choose another, or \
+         remove it",
+        status.uid
+    )))
 }
 
 /// Locks the marker, or tells that a living hushpipe has it.
@@ -252,119 +274,163 @@ fn owned_by_dead(path: &Path, entry: &str) -> Result<(), DeliveryFault> {
     }
 }
 
-/// What stands in a delivery directory.
-struct Found {
-    /// Made by hushpipe's layout.
-    ours: Vec<(OsString, Kind)>,
-    /// The least name of something else.
-    foreign: Option<OsString>,
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
-impl Found {
-    fn remove(&self, directory: &OwnedFd) -> io::Result<()> {
-        for (name, kind) in &self.ours {
-            match kind {
-                Kind::Directory => remove_generation(directory, name)?,
-                _ => filesystem::unlink_at(directory, name)?,
+    use super::super::fixtures::{fifo, file, memory, payloads, plan, secret};
+    use super::super::{Fifos, Files};
+    use super::*;
+    use crate::model::{Generation, IsolationUsed};
+
+    #[derive(Default)]
+    struct Swept(RefCell<Vec<PathBuf>>);
+
+    impl Observer for Swept {
+        fn observe(&self, event: &Event) {
+            if let Event::Swept { path } = event {
+                self.0.borrow_mut().push(path.clone());
             }
         }
-        Ok(())
     }
-}
 
-/// Sorts a directory's entries, the marker aside. Nothing on another device is ours.
-fn survey(directory: &OwnedFd, device: u64) -> io::Result<Found> {
-    let mut found = Found {
-        ours: Vec::new(),
-        foreign: None,
-    };
-    let mut names = filesystem::entries(directory)?;
-    names.sort();
-    for name in names {
-        let Some(status) = filesystem::status_at(directory, &name)? else {
-            continue;
+    fn layout(root: &Path) -> Layout {
+        Layout::of(&plan(vec![
+            (file(root.join("a/one")), secret("x")),
+            (fifo(root.join("a/two"), None), secret("x")),
+            (file(root.join("b/deep/three")), secret("x")),
+        ]))
+    }
+
+    /// Everything that a launch puts there.
+    fn fill(layout: &Layout, shared: &SharedDirectories) -> (Files, Fifos) {
+        let (owners, values) = ([Owner::default(); 3], payloads(&[b"1", b"2", b"3"]));
+        let roots = shared.directories().unwrap();
+        let fifos = Fifos::new(layout, &roots, &owners, &values).unwrap();
+        let mut files = Files::new(layout, roots, owners.to_vec()).unwrap();
+        files.stage(Generation(1), &values).unwrap();
+        files.swap().unwrap();
+        files.stage(Generation(2), &values).unwrap();
+        (files, fifos)
+    }
+
+    fn is_empty(path: &Path) -> bool {
+        fs::read_dir(path).unwrap().next().is_none()
+    }
+
+    #[test]
+    fn directories_are_0700_and_removed_with_all_that_was_made() {
+        let place = memory();
+        let layout = layout(place.path());
+        layout.check(IsolationUsed::Shared).unwrap();
+        let shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+        let mode = fs::metadata(place.path().join("a"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o700);
+        let written = fill(&layout, &shared);
+        assert_eq!(fs::read(place.path().join("b/deep/three")).unwrap(), b"3");
+        shared.retire().unwrap();
+        assert!(is_empty(place.path()));
+        drop(written);
+
+        drop(SharedDirectories::make(&layout, Owner::default(), &()).unwrap());
+        assert!(is_empty(place.path()));
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_taken_and_what_a_dead_one_left_is_swept() {
+        let place = memory();
+        let layout = layout(place.path());
+        let shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+        let written = fill(&layout, &shared);
+        let second = SharedDirectories::make(&layout, Owner::default(), &());
+        let error = second.err().unwrap().to_string();
+        assert!(
+            error.contains("another hushpipe that is running"),
+            "{error}"
+        );
+        assert!(layout.check(IsolationUsed::Shared).is_err());
+        assert_eq!(fs::read(place.path().join("a/one")).unwrap(), b"1");
+
+        // As SIGKILL leaves it: the locks are gone, the files are there.
+        drop(written);
+        let mut shared = shared;
+        shared.held.clear();
+        std::mem::take(&mut shared.above).keep();
+        drop(shared);
+        layout.check(IsolationUsed::Shared).unwrap();
+        let swept = Swept::default();
+        let shared = SharedDirectories::make(&layout, Owner::default(), &swept).unwrap();
+        assert_eq!(*swept.0.borrow(), layout.directories());
+        assert!(!place.path().join("a/one").exists());
+        let written = fill(&layout, &shared);
+        shared.retire().unwrap();
+        assert!(!place.path().join("a").exists());
+        drop(written);
+    }
+
+    #[test]
+    fn a_sweep_removes_nothing_that_hushpipe_did_not_make() {
+        let place = memory();
+        let directory = place.path().join("a");
+        for foreign in ["precious", "..gen-x", "link", "..gen-1/..dir-1/deep"] {
+            fs::create_dir_all(directory.join("..gen-1/..dir-1")).unwrap();
+            fs::write(directory.join(MARKER), b"").unwrap();
+            fs::write(directory.join("..gen-1/one"), b"").unwrap();
+            if foreign == "link" {
+                std::os::unix::fs::symlink("/etc/passwd", directory.join("link")).unwrap();
+            } else {
+                fs::create_dir(directory.join(foreign)).unwrap();
+            }
+            let made = SharedDirectories::make(&layout(place.path()), Owner::default(), &());
+            let error = made.err().unwrap().to_string();
+            assert!(
+                error.contains("hushpipe did not make"),
+                "{foreign}: {error}"
+            );
+            assert!(
+                directory.join(foreign).symlink_metadata().is_ok(),
+                "{foreign}"
+            );
+            assert!(directory.join("..gen-1/one").exists(), "{foreign}");
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        assert!(Path::new("/etc/passwd").exists());
+    }
+
+    #[test]
+    fn an_empty_directory_is_taken_and_given_back() {
+        let place = memory();
+        fs::create_dir(place.path().join("a")).unwrap();
+        let layout = layout(place.path());
+        let shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+        let written = fill(&layout, &shared);
+        shared.retire().unwrap();
+        assert!(is_empty(&place.path().join("a")) && !place.path().join("b").exists());
+        drop(written);
+    }
+
+    #[test]
+    fn another_users_directory_is_refused() {
+        if filesystem::effective_uid() != 0 {
+            return; // Only root gives directories away.
+        }
+        let place = memory();
+        let path = place.path().join("a");
+        let theirs = filesystem::make_directory(&path, 0o777).unwrap();
+        filesystem::change_owner(&theirs, Some(1234), None).unwrap();
+        let made = SharedDirectories::make(&layout(place.path()), Owner::default(), &());
+        let error = made.err().unwrap().to_string();
+        assert!(error.contains("belongs to uid 1234"), "{error}");
+        assert!(is_empty(&path));
+        let owner = Owner {
+            uid: Some(1234),
+            gid: None,
         };
-        if name == MARKER && status.kind == Kind::File {
-            continue;
-        }
-        let ours = status.device == device
-            && match status.kind {
-                Kind::Directory => is_generation(directory, &name, device)?,
-                Kind::Link => is_link(directory, &name)?,
-                Kind::Fifo => true,
-                Kind::File | Kind::Other => false,
-            };
-        if ours {
-            found.ours.push((name, status.kind));
-        } else {
-            found.foreign.get_or_insert(name);
-        }
+        drop(SharedDirectories::make(&layout(place.path()), owner, &()).unwrap());
     }
-    Ok(found)
-}
-
-fn is_numbered(name: &OsStr, prefix: &[u8]) -> bool {
-    let number = name.as_bytes().strip_prefix(prefix);
-    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
-}
-
-/// `..data`, its temporary, and links through it.
-fn is_link(directory: &OwnedFd, name: &OsStr) -> io::Result<bool> {
-    if name == "..data" || name == "..data.tmp" {
-        return Ok(true);
-    }
-    let through = filesystem::read_link_at(directory, name)?;
-    Ok(through == Path::new("..data").join(name))
-}
-
-/// A directory of files, and of directories of files for the other delivery directories.
-fn is_generation(directory: &OwnedFd, name: &OsStr, device: u64) -> io::Result<bool> {
-    if !is_numbered(name, b"..gen-") {
-        return Ok(false);
-    }
-    let generation = filesystem::open_directory_at(directory, name)?;
-    let kinds = |directory: &OwnedFd| -> io::Result<Vec<(OsString, Kind)>> {
-        let mut kinds = Vec::new();
-        for name in filesystem::entries(directory)? {
-            if let Some(status) = filesystem::status_at(directory, &name)? {
-                let same = status.device == device;
-                kinds.push((name, if same { status.kind } else { Kind::Other }));
-            }
-        }
-        Ok(kinds)
-    };
-    for (name, kind) in kinds(&generation)? {
-        let ours = match kind {
-            Kind::File => true,
-            Kind::Directory if is_numbered(&name, b"..dir-") => {
-                let inner = filesystem::open_directory_at(&generation, &name)?;
-                kinds(&inner)?.iter().all(|(_, kind)| *kind == Kind::File)
-            }
-            _ => false,
-        };
-        if !ours {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Removes one generation's directory and its files, relative to the directory that holds it.
-pub(super) fn remove_generation(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    if filesystem::status_at(directory, name)?.is_none() {
-        return Ok(());
-    }
-    let generation = filesystem::open_directory_at(directory, name)?;
-    for entry in filesystem::entries(&generation)? {
-        if is_numbered(&entry, b"..dir-") {
-            let inner = filesystem::open_directory_at(&generation, &entry)?;
-            for file in filesystem::entries(&inner)? {
-                filesystem::unlink_at(&inner, file)?;
-            }
-            filesystem::remove_directory_at(&generation, entry)?;
-        } else {
-            filesystem::unlink_at(&generation, entry)?;
-        }
-    }
-    filesystem::remove_directory_at(directory, name)
 }

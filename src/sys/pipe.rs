@@ -115,6 +115,17 @@ pub fn is_abandoned(end: impl AsFd) -> io::Result<bool> {
     Ok(fds[0].revents().contains(PollFlags::ERR))
 }
 
+/// What a named pipe can be opened by once more, without having it open: neither a reader nor a
+/// writer. `None`: there is no /proc.
+pub fn handle(end: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match fs::open(super::filesystem::path_of(end), flags, Mode::empty()) {
+        Ok(handle) => Ok(Some(handle)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Opens the writing end of a named pipe without waiting. `None`: nobody has it open for reading.
 pub fn open_writer(path: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
