@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Overrides;
+use super::collections::Argv;
 use super::decode::Field;
 use super::fault::{Fault, Span, nearest, quote, shown_name};
 use super::records::{Check, CommandRecord, FieldCheck, Manifest, RefreshEvery, Secret, Store};
-use super::values::{Argv, Pattern};
+use super::values::Pattern;
 use crate::model::{
     Checks, CommandStore, DirectoryStore, FieldChecks, Mode, Place, Plan, Refresh, SealedStore,
     SecretName, SecretRef, SecretSpec, Source, StoreKind, StoreName, StoreSpec, ValueFormat,

@@ -2,6 +2,7 @@
 //! a file is told in one run, at its place.
 
 mod build;
+mod collections;
 mod decode;
 mod deliver;
 mod fault;

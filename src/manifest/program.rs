@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::build::Builder;
+use super::collections::List;
 use super::fault::{Fault, Span, nearest, quote};
 use super::records::{Env, Inherit, Manifest, OnRotation, Rewritten, Run, Signals, StopRecord};
-use super::values::{EnvName, ForwardTo, List, RotateDo, Word};
+use super::values::{EnvName, ForwardTo, RotateDo, Word};
 use crate::model::{
     EnvInherit, EnvSpec, Forward, Leftovers, Mode, OnRotate, Rewrite, RotateAction, RunSpec,
     Signal, Stop,

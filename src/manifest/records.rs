@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::collections::{Argv, List, Table};
 use super::decode::{Decode, Decoder, record, shown};
 use super::fault::{nearest, quote};
 use super::tree::{Data, Entry, Node};
 use super::values::{
-    Argv, Content, EnvName, ForwardTo, HostPath, List, Pattern, ProgramPath, RotateDo, StoreKey,
-    Table, Text, Umask, VersionOne, Word, signal,
+    Content, EnvName, ForwardTo, HostPath, Pattern, ProgramPath, RotateDo, StoreKey, Text, Umask,
+    VersionOne, Word, signal,
 };
 use crate::model::{
     FdKind, FileMode, Isolation, Leftovers, Mode, SecretName, SecretRef, Sha256, Signal, StoreName,
