@@ -3,6 +3,7 @@
 // Tests start programs as they like: nothing here reaps behind their back.
 #![allow(clippy::disallowed_methods)]
 
+mod doctor;
 mod harness;
 mod launch;
 #[path = "../leak/mod.rs"]
@@ -10,3 +11,4 @@ mod leak;
 mod manifest;
 mod quickstart;
 mod sealed;
+mod stores;
