@@ -42,9 +42,15 @@ fn canaries(names: &[&str]) -> Vec<Canary> {
 }
 
 fn manifest(store: &str, names: &[&str], deliver: &str) -> String {
+    // No event tells that a command would print something else.
+    let refresh = if store == COMMAND {
+        ", refresh: 1s"
+    } else {
+        ""
+    };
     let secrets: Vec<String> = names
         .iter()
-        .map(|name| format!("  {name}: {{ store: it, key: {name} }}\n"))
+        .map(|name| format!("  {name}: {{ store: it, key: {name}{refresh} }}\n"))
         .collect();
     format!(
         "version: 1\nservice: leak\nstores:\n  it: {store}\nsecrets:\n{}{deliver}",
@@ -55,6 +61,7 @@ fn manifest(store: &str, names: &[&str], deliver: &str) -> String {
 const SEALED: &str =
     r#"{ type: sealed, path: "{place}/store", identity_file: "{place}/identity.txt" }"#;
 const DIRECTORY: &str = r#"{ type: directory, path: "{place}/values" }"#;
+const COMMAND: &str = r#"{ type: command, run: [cat, "{place}/values/{key}"] }"#;
 
 /// Puts the values where a store has them.
 fn stock(hushpipe: Hushpipe, store: &str, canaries: &[Canary]) -> Hushpipe {
@@ -141,6 +148,11 @@ fn nothing_of_a_sealed_store_is_left() {
 #[test]
 fn nothing_of_a_directory_store_is_left() {
     leaves_nothing(DIRECTORY);
+}
+
+#[test]
+fn nothing_of_a_command_store_is_left() {
+    leaves_nothing(COMMAND);
 }
 
 #[test]
