@@ -12,3 +12,4 @@ mod manifest;
 mod quickstart;
 mod sealed;
 mod stores;
+mod supervise;

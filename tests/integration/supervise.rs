@@ -1,0 +1,102 @@
+//! The supervisor, as the program, the shell and the container around it see it.
+
+mod leftovers;
+mod signals;
+mod terminal;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{Hushpipe, Running};
+
+/// hushpipe with `run:` of this, in YAML's flow style, in front of a program.
+fn supervise(run: &str, command: &[&str]) -> Hushpipe {
+    let manifest = format!("version: 1\nservice: test\nrun: {{ {run} }}\n");
+    Hushpipe::new()
+        .manifest(&manifest)
+        .args(["run", "--"])
+        .args(command.iter().copied())
+}
+
+/// The program is a shell script.
+fn script(run: &str, text: &str) -> Hushpipe {
+    supervise(run, &["bash", "-c", text])
+}
+
+/// The probe, ready for signals.
+fn serving(run: &str) -> Running {
+    let running = supervise(run, &["{probe}", "on", "TERM", "exit:9", "serve"]).spawn();
+    running.wait_for_line("ready");
+    running
+}
+
+#[test]
+fn every_exit_code_is_the_programs() {
+    for code in (0..=255).step_by(5).chain([1, 126, 127, 128, 254]) {
+        script("", &format!("exit {code}")).run().code(code);
+    }
+}
+
+#[test]
+fn a_death_by_a_signal_is_told_as_shells_do() {
+    let lethal = (1..=31).filter(|n| {
+        !matches!(
+            Signal::try_from(*n),
+            Ok(Signal::SIGCHLD
+                | Signal::SIGCONT
+                | Signal::SIGURG
+                | Signal::SIGWINCH
+                | Signal::SIGSTOP
+                | Signal::SIGTSTP
+                | Signal::SIGTTIN
+                | Signal::SIGTTOU)
+        )
+    });
+    for number in lethal.chain([34, 64]) {
+        // Not bash, which ignores SIGQUIT.
+        let kill = format!("kill -{number} $$");
+        supervise("", &["sh", "-c", &kill]).run().code(128 + number);
+    }
+}
+
+#[test]
+fn what_the_caller_blocked_or_ignored_is_not_the_programs() {
+    let python = "import signal, os, sys\n\
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})\n\
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n\
+        os.execv(sys.argv[1], sys.argv[1:])";
+    let output = supervise(
+        "",
+        &[
+            "{probe}", "status", "SigBlk", "status", "SigIgn", "exit", "5",
+        ],
+    )
+    .through(&["python3", "-c", python])
+    .run();
+    output
+        .code(5)
+        .stdout_is("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+#[test]
+fn when_hushpipe_is_killed_the_program_is_too() {
+    let running = serving("");
+    let program = running.program();
+    running.signal(Signal::SIGKILL);
+    running.until("the program is gone", || {
+        (!crate::harness::is_alive(program)).then_some(())
+    });
+    running.wait().killed_by(Signal::SIGKILL);
+}
+
+#[test]
+fn a_program_that_stops_itself_without_a_terminal_leaves_hushpipe_at_work() {
+    let running = script("", "kill -STOP $$; exit 6").spawn();
+    let program = running.program();
+    running.until("it is stopped", || {
+        let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).ok()?;
+        stat.contains(") T ").then_some(())
+    });
+    running.signal(Signal::SIGCONT);
+    running.wait().code(6);
+}

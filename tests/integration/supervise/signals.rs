@@ -1,0 +1,163 @@
+//! Forwarding, and the stop.
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::{script, serving, supervise};
+use crate::harness::Running;
+
+/// Sends any signal, real-time ones too, from a process that is neither hushpipe nor the program.
+fn send(running: &Running, number: i32) {
+    let status = std::process::Command::new("kill")
+        .args([format!("-{number}"), running.pid().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Waits for one signal after the other, all blocked, and writes each number.
+const TELLER: &str = "import signal\n\
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n\
+    print('ready', flush=True)\n\
+    while True:\n  print('got', signal.sigwaitinfo(range(1, 65)).si_signo, '.', flush=True)";
+
+fn forwarded() -> impl Iterator<Item = i32> {
+    let own = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD, libc::SIGTERM];
+    (1..=31).filter(move |n| !own.contains(n)).chain([34, 64])
+}
+
+#[test]
+fn every_signal_that_can_be_caught_is_passed_on() {
+    let running = supervise("", &["python3", "-c", TELLER]).spawn();
+    running.wait_for_line("ready");
+    for number in forwarded() {
+        send(&running, number);
+        running.wait_for_line(&format!("got {number} ."));
+    }
+    send(&running, libc::SIGTERM);
+    running.wait_for_line("got 15 .");
+    send(&running, libc::SIGTERM);
+    running.wait().code(137);
+}
+
+#[test]
+fn signals_are_rewritten_and_dropped() {
+    let rewrite = "signals: { rewrite: { HUP: USR2, WINCH: none, TERM: QUIT } }";
+    let running = supervise(rewrite, &["{probe}", "on", "QUIT", "exit:4", "serve"]).spawn();
+    running.wait_for_line("ready");
+    running.signal(Signal::SIGWINCH);
+    running.signal(Signal::SIGHUP);
+    running.wait_for_line("got USR2");
+    let output = running.stop().code(4);
+    assert_eq!(output.stdout(), "ready\ngot USR2\n");
+}
+
+#[test]
+fn a_group_gets_what_is_sent_to_the_group_and_only_then() {
+    let both = "trap 'echo parent' HUP; bash -c 'trap \"echo child\" HUP; echo ready; \
+        while :; do sleep 0.05; done' & while :; do wait $!; done";
+    let running = script("signals: { to: group }", both).spawn();
+    running.wait_for_line("ready");
+    running.signal(Signal::SIGHUP);
+    running.wait_for_line("child");
+    running.until("the parent has it too", || {
+        running.stdout().contains("parent").then_some(())
+    });
+
+    let running = script("", both).spawn();
+    running.wait_for_line("ready");
+    running.signal(Signal::SIGHUP);
+    running.wait_for_line("parent");
+    assert!(!running.stdout().contains("child"));
+}
+
+#[test]
+fn the_stop_signal_is_the_manifests() {
+    let stop = "stop: { signal: INT, timeout: 30s }";
+    let running = supervise(stop, &["{probe}", "on", "INT", "exit:7", "serve"]).spawn();
+    running.wait_for_line("ready");
+    running.stop().code(7);
+}
+
+#[test]
+fn a_program_that_ignores_the_stop_is_killed_when_its_time_is_up() {
+    let running = script(
+        "stop: { timeout: 200ms }",
+        "trap '' TERM; echo ready; while :; do sleep 0.05; done",
+    )
+    .spawn();
+    running.wait_for_line("ready");
+    running.stop().code(137);
+}
+
+#[test]
+fn a_second_request_kills_at_once() {
+    let running = script(
+        "",
+        "trap 'echo first' TERM; echo ready; while :; do sleep 0.05; done",
+    )
+    .spawn();
+    running.wait_for_line("ready");
+    running.signal(Signal::SIGTERM);
+    running.wait_for_line("first");
+    running.stop().code(137);
+}
+
+#[test]
+fn timeout_sends_twice_and_means_once() {
+    let output = script(
+        "",
+        "trap 'sleep 0.2; echo cleaned up; exit 8' TERM; while :; do sleep 0.05; done",
+    )
+    .through(&["timeout", "--preserve-status", "1"])
+    .run();
+    output.code(8).stdout_is("cleaned up\n");
+}
+
+#[test]
+fn a_stopped_program_can_be_stopped_for_good() {
+    let running = serving("");
+    let program = running.program();
+    running.signal_to(program, Signal::SIGSTOP);
+    running.until("it is stopped", || {
+        let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).ok()?;
+        stat.contains(") T ").then_some(())
+    });
+    running.stop().code(9);
+}
+
+#[test]
+fn a_signal_does_not_come_back_to_its_sender() {
+    let text = "trap 'echo back' HUP; kill -HUP $PPID; bash -c 'kill -USR1 '$PPID; \
+        trap 'exit 5' USR1; bash -c 'kill -USR1 '$PPID; while :; do sleep 0.05; done";
+    // Its first two go: HUP is its own, and USR1 of another is passed on.
+    let output = script("", &format!("trap 'echo got' USR1; {text}")).run();
+    let output = output.code(5);
+    assert!(!output.stdout().contains("back"), "{}", output.stdout());
+}
+
+#[test]
+fn a_request_before_the_start_ends_hushpipe_at_once() {
+    let manifest = "version: 1\nservice: test\n\
+        stores: { slow: { type: command, run: [sleep, '1000'] } }\n\
+        secrets: { a: { store: slow } }\n\
+        deliver: [ { fd: 3, as: pipe, secret: a } ]\n\
+        run: { command: [touch, started] }\n";
+    for (signal, code) in [
+        (Signal::SIGTERM, 143),
+        (Signal::SIGINT, 130),
+        (Signal::SIGHUP, 129),
+        (Signal::SIGQUIT, 131),
+    ] {
+        let running = crate::harness::Hushpipe::new()
+            .manifest(manifest)
+            .arg("run")
+            .spawn();
+        let store = running.program();
+        nix::sys::signal::kill(Pid::from_raw(running.pid()), signal).unwrap();
+        let output = running.wait().code(code);
+        assert!(!output.place().path().join("started").exists());
+        crate::harness::wait_until(|| (!crate::harness::is_alive(store)).then_some(()))
+            .expect("the store's program is ended too");
+    }
+}
