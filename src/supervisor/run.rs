@@ -69,6 +69,7 @@ impl Running {
         match received.sender {
             _ if received.from_self() => Sender::Itself,
             pid if pid == self.pid => Sender::Program,
+            pid if pid > 0 && pid == process::group() => Sender::Leader(pid),
             pid if pid > 0 && process::group_of(pid) == self.pid => Sender::Member(pid),
             pid => Sender::Other(pid),
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::model::{Forward, Leftovers, Rewrite, Signal, Stop};
 
-/// Two SIGTERMs of one sender within this are one request: timeout(1) signals the process and then
-/// its group.
-const SAME_REQUEST: Duration = Duration::from_millis(10);
+/// Two SIGTERMs of the leader of hushpipe's group within this are one request: timeout(1) signals the
+/// process and then the group.
+const SAME_REQUEST: Duration = Duration::from_millis(5);
 
 /// How the program's process group stands to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Sender {
     Program,
     /// Another process of the program's group.
     Member(i32),
+    /// The leader of hushpipe's own group, who may signal it as such once more.
+    Leader(i32),
     /// Anyone else.
     Other(i32),
 }
@@ -263,13 +265,14 @@ impl State {
                     && !self.setting.session_leader
                     && is_of_terminals(signal)
             }
-            Sender::Member(_) | Sender::Other(_) => false,
+            Sender::Member(_) | Sender::Leader(_) | Sender::Other(_) => false,
         }
     }
 
     fn stop(&mut self, sent: Signal, sender: Sender, at: Duration) -> Vec<Action> {
         if let Phase::Stopping { by, at: began, .. } = self.phase {
-            if by == sender && at.saturating_sub(began) < SAME_REQUEST {
+            let again = by == sender && matches!(sender, Sender::Leader(_));
+            if again && at.saturating_sub(began) < SAME_REQUEST {
                 return Vec::new();
             }
             return self.kill();

@@ -242,16 +242,27 @@ fn a_stop_is_a_signal_then_a_kill_at_its_time() {
 
 #[test]
 fn a_second_request_kills_at_once_but_the_same_one_twice_does_not() {
+    let leader = Sender::Leader(7);
+    play(
+        setting(Control::Shared),
+        &[
+            (
+                at(Signal::TERM, leader, 1000),
+                stopping(Signal::TERM, To::Program),
+            ),
+            (at(Signal::TERM, leader, 1004), vec![]),
+            (at(Signal::TERM, leader, 1005), killing(To::Program)),
+            (at(Signal::TERM, leader, 2000), vec![]),
+        ],
+    );
     play(
         setting(Control::None),
         &[
             (
-                at(Signal::TERM, OTHER, 1000),
+                at(Signal::TERM, OTHER, 0),
                 stopping(Signal::TERM, To::Program),
             ),
-            (at(Signal::TERM, OTHER, 1009), vec![]),
-            (at(Signal::TERM, OTHER, 1010), killing(To::Program)),
-            (at(Signal::TERM, OTHER, 2000), vec![]),
+            (at(Signal::TERM, OTHER, 0), killing(To::Program)),
         ],
     );
     let someone_else = Sender::Other(78);

@@ -104,7 +104,7 @@ impl Terminal {
             let left = until.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(part) => self.seen.push_str(&String::from_utf8_lossy(&part)),
-                Err(_) => panic!("no {text:?} within {:?}, but {:?}", deadline(), self.seen),
+                Err(error) => panic!("no {text:?}, {error}, but {:?}", self.seen),
             }
         }
     }
