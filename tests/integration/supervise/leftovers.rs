@@ -98,9 +98,8 @@ fn a_request_to_end_does_not_wait_for_leftovers() {
     let (running, pid) = leaving("", "trap \"\" TERM;");
     let program = running.program();
     go_on(&running);
-    running.until("the program has ended", || {
-        (!is_alive(program)).then_some(())
-    });
+    let proc = std::path::PathBuf::from(format!("/proc/{program}"));
+    running.until("the program is reaped", || (!proc.exists()).then_some(()));
     running.stop().code(3);
     assert!(!is_alive(pid));
 }
