@@ -235,9 +235,16 @@ fn a_term_signal_during_a_slow_fetch_ends_all_at_once() {
     assert!(wait_until(|| (!is_alive(pid)).then_some(())).is_some());
 }
 
-/// The sops that `tests/run` installs, or the host's.
+/// The sops of `HUSHPIPE_TEST_SOPS`, or the first on PATH, where `tests/run` puts it.
 fn sops() -> PathBuf {
-    std::env::var_os("HUSHPIPE_TEST_SOPS").map_or_else(|| PathBuf::from("sops"), PathBuf::from)
+    if let Some(path) = std::env::var_os("HUSHPIPE_TEST_SOPS") {
+        return PathBuf::from(path);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("sops"))
+        .find(|file| file.is_file())
+        .expect("sops is not on PATH: start this test by tests/run, which installs it")
 }
 
 #[test]
