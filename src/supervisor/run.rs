@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::exit::{Exited, end_of};
 use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
-use super::stop::Sweeper;
+use super::stop::{Sweeper, Swept};
 use super::terminal::Job;
 use super::{Error, Supervisor};
 use crate::model::{Event, Signal};
@@ -241,7 +241,7 @@ impl Supervisor {
                 self.say(running.job.take(running.pid), "take the terminal back");
             }
             Action::Suspend(by) => return self.suspend(running, by),
-            Action::Sweep(signal) => return self.sweep(running, signal),
+            Action::Sweep(signal) => self.sweep(running, signal),
             Action::End(end, survivors) => {
                 if survivors {
                     self.fault("processes that the program left could not be ended".to_owned());
@@ -275,21 +275,25 @@ impl Supervisor {
         )
     }
 
-    fn sweep(&mut self, running: &mut Running, signal: Signal) -> Result<(), Error> {
+    fn sweep(&self, running: &mut Running, signal: Signal) {
+        // Set also when the sweep fails: the timer ends the waiting for what cannot be signalled.
+        running.look = Some(Instant::now() + LOOK_AGAIN);
         let swept = self
             .handle
-            .with_leader(|leader| running.sweeper.sweep(signal, leader))
-            .map_err(|error| Error::new("cannot signal what the program left", error))?;
-        for pid in swept.told {
-            self.observer.observe(&Event::Leftover { pid });
+            .with_leader(|leader| running.sweeper.sweep(signal, leader));
+        match swept {
+            Ok(Swept { told, refused }) => {
+                for pid in told {
+                    self.observer.observe(&Event::Leftover { pid });
+                }
+                for (pid, error) in refused {
+                    self.fault(format!(
+                        "cannot send {signal} to process {pid}, which the program left: {error}"
+                    ));
+                }
+            }
+            Err(error) => self.fault(format!("cannot signal what the program left: {error}")),
         }
-        for (pid, error) in swept.refused {
-            self.fault(format!(
-                "cannot send {signal} to process {pid}, which the program left: {error}"
-            ));
-        }
-        running.look = Some(Instant::now() + LOOK_AGAIN);
-        Ok(())
     }
 
     fn childless(&self) -> Result<bool, Error> {
