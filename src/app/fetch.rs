@@ -42,13 +42,21 @@ pub async fn fetch(plan: &Plan, stores: &Stores) -> Result<Round, Vec<StoreError
     for (source, answer) in answered {
         match answer {
             Ok(fetched) => round.take(&asked[*source], fetched),
-            Err(fault) => faults.push(fault),
+            Err(fault) => add(&mut faults, fault),
         }
     }
     if faults.is_empty() {
         Ok(round)
     } else {
         Err(faults)
+    }
+}
+
+/// A fault of a whole store holds for each of its secrets, and is said once.
+fn add(faults: &mut Vec<StoreError>, fault: StoreError) {
+    let text = fault.to_string();
+    if !faults.iter().any(|known| known.to_string() == text) {
+        faults.push(fault);
     }
 }
 

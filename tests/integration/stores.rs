@@ -159,6 +159,26 @@ fn faults_of_all_secrets_come_in_one_go() {
 }
 
 #[test]
+fn a_fault_of_a_whole_store_is_said_once() {
+    let rest = "secrets:\n  a: { store: s, key: a }\n  b: { store: s, key: b }\n\
+                deliver:\n  - { fd: 3, as: memfd, secret: a }\n  - { fd: 4, as: memfd, secret: b }\n";
+    let once = |store: &str, text: &str| {
+        let output = refused(with_store(store, rest), 69);
+        assert_eq!(
+            output.stderr().matches(text).count(),
+            1,
+            "{}",
+            output.stderr()
+        );
+    };
+    once(DIRECTORY, "cannot read");
+    once(
+        "{ type: command, format: json, run: [\"false\"] }",
+        "exit code 1",
+    );
+}
+
+#[test]
 fn values_that_fail_their_checks_are_refused_together() {
     let rest = "secrets:\n  \
                 a: { store: s, key: a, check: { pattern: \"^sk_\", min_length: 20 } }\n  \
