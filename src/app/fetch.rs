@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::failure::chain;
 use crate::model::{Plan, SecretName, Source, StoreName, Version};
 use crate::secret::Value;
-use crate::stores::{Fetched, Store, StoreError, join};
+use crate::stores::{Fault, Fetched, Store, StoreError, join};
 
 /// The stores of a plan, open.
 pub type Stores = BTreeMap<StoreName, Box<dyn Store>>;
@@ -48,7 +49,44 @@ pub async fn fetch(plan: &Plan, stores: &Stores) -> Result<Round, Vec<StoreError
     if faults.is_empty() {
         Ok(round)
     } else {
-        Err(faults)
+        Err(told_once(faults))
+    }
+}
+
+/// A store that is down fails for each of its secrets alike: one fault tells it for all of them.
+/// Secrets that are missing are each named.
+fn told_once(faults: Vec<StoreError>) -> Vec<StoreError> {
+    let mut told: Vec<Told> = Vec::new();
+    for mut fault in faults {
+        let asked = fault.asked.take();
+        let text = chain(&fault);
+        fault.asked = asked;
+        let missing = matches!(fault.fault, Fault::Missing { .. });
+        match told.iter_mut().find(|told| !missing && told.text == text) {
+            Some(told) => told.more += 1,
+            None => told.push(Told {
+                fault,
+                text,
+                more: 0,
+            }),
+        }
+    }
+    told.into_iter().map(Told::fault).collect()
+}
+
+struct Told {
+    fault: StoreError,
+    /// Its text without what was asked for.
+    text: String,
+    more: usize,
+}
+
+impl Told {
+    fn fault(mut self) -> StoreError {
+        if let (Some(asked), 1..) = (&mut self.fault.asked, self.more) {
+            *asked = format!("{asked} and {} more", self.more);
+        }
+        self.fault
     }
 }
 
@@ -85,5 +123,40 @@ impl Round {
             self.versions
                 .insert((*name).clone(), fetched.version.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(store: &str, asked: &str, reason: &str) -> StoreError {
+        StoreError {
+            store: StoreName::new(store).unwrap(),
+            asked: Some(asked.to_owned()),
+            fault: Fault::Denied {
+                reason: reason.to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_down_is_told_once() {
+        let faults = vec![
+            fault("a", "x", "locked"),
+            fault("a", "y", "locked"),
+            fault("b", "x", "locked"),
+            fault("a", "z", "other"),
+            fault("a", "w", "locked"),
+        ];
+        let told: Vec<String> = told_once(faults).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "store a, x and 2 more: locked",
+                "store b, x: locked",
+                "store a, z: other",
+            ]
+        );
     }
 }
