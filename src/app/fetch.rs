@@ -43,7 +43,7 @@ pub async fn fetch(plan: &Plan, stores: &Stores) -> Result<Round, Vec<StoreError
     for (source, answer) in answered {
         match answer {
             Ok(fetched) => round.take(&asked[*source], fetched),
-            Err(fault) => add(&mut faults, fault),
+            Err(fault) => faults.push(fault),
         }
     }
     if faults.is_empty() {
@@ -61,8 +61,9 @@ fn told_once(faults: Vec<StoreError>) -> Vec<StoreError> {
         let asked = fault.asked.take();
         let text = chain(&fault);
         fault.asked = asked;
-        let missing = matches!(fault.fault, Fault::Missing { .. });
-        match told.iter_mut().find(|told| !missing && told.text == text) {
+        // A fault that names no secret is the whole store's.
+        let named = matches!(fault.fault, Fault::Missing { .. }) && fault.asked.is_some();
+        match told.iter_mut().find(|told| !named && told.text == text) {
             Some(told) => told.more += 1,
             None => told.push(Told {
                 fault,
@@ -87,14 +88,6 @@ impl Told {
             *asked = format!("{asked} and {} more", self.more);
         }
         self.fault
-    }
-}
-
-/// A fault of a whole store holds for each of its secrets, and is said once.
-fn add(faults: &mut Vec<StoreError>, fault: StoreError) {
-    let text = fault.to_string();
-    if !faults.iter().any(|known| known.to_string() == text) {
-        faults.push(fault);
     }
 }
 
