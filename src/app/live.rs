@@ -84,8 +84,8 @@ impl Live {
             return Ok(());
         };
         // FIFOs first: they can fail for want of memory, and a rename that works ends the swap.
-        parts.fifos.replace(&payloads).map_err(one)?;
-        parts.files.swap().map_err(|fault| {
+        let replaced = parts.fifos.replace(&payloads);
+        replaced.and_then(|()| parts.files.swap()).map_err(|fault| {
             parts.fifos.swap_back();
             one(fault)
         })
