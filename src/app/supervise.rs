@@ -77,7 +77,14 @@ pub async fn run(
         tokio::join!(rotation.run(&mut changes), feed(feeds, observer.as_ref()));
     };
     let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
-    rotation.remove()?;
+    // The exit code stays the program's: whoever restarts it goes by that.
+    if let Err(failures) = rotation.remove() {
+        for failure in failures {
+            observer.observe(&Event::Fault {
+                message: chain(&*failure.error),
+            });
+        }
+    }
     Ok(exited.code)
 }
 
