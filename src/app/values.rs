@@ -46,8 +46,7 @@ pub async fn gather(
 
 /// Checks every value, then renders what each delivery carries, in the plan's order.
 pub fn payloads(plan: &Plan, round: &Round) -> Result<Vec<SecretBytes>, Failures> {
-    let mut faults = check::check(plan, &round.values);
-    faults.extend(check::require_fields(plan, &round.values));
+    let faults = check::check(plan, &round.values);
     if !faults.is_empty() {
         return Err(faults
             .into_iter()

@@ -118,7 +118,7 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-/// Checks all values of a generation: the checks of every secret, then [`require_fields`]. Gives
+/// Checks all values of a generation: the checks of every secret, then the fields that deliveries name. Gives
 /// every fault, in the order of the names and then of the deliveries.
 pub fn check<V: Borrow<Value>>(plan: &Plan, values: &BTreeMap<SecretName, V>) -> Vec<CheckFault> {
     check_at(plan, values, SystemTime::now())
@@ -153,7 +153,7 @@ fn check_at<V: Borrow<Value>>(
 
 /// Every field that a delivery names must be there; a whole secret that is delivered as it is must
 /// be one value. Gives every fault, in the order of the deliveries.
-pub fn require_fields<V: Borrow<Value>>(
+fn require_fields<V: Borrow<Value>>(
     plan: &Plan,
     values: &BTreeMap<SecretName, V>,
 ) -> Vec<CheckFault> {
