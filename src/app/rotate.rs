@@ -1,6 +1,6 @@
 //! Rotation in effect: feeds [`Machine`] with what the stores tell and does what it says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,9 +13,11 @@ use super::live::Live;
 use super::values;
 use super::watch::{Changes, random};
 use crate::delivery::DeliveryError;
-use crate::model::{Event, Generation, Observer, Plan, RotateAction, SecretName, StoreName};
+use crate::model::{
+    Event, Generation, Observer, Plan, Refresh, RotateAction, SecretName, StoreName,
+};
 use crate::rotation::{Action, Backoff, Input, Machine, Rules};
-use crate::secret::{Digest, DigestKey, SecretBytes};
+use crate::secret::{Digest, DigestKey};
 use crate::stores::StoreError;
 use crate::supervisor::Handle;
 
@@ -69,9 +71,15 @@ pub struct Rotation<'a> {
     candidate: Option<Candidate>,
     /// The values that failed, so that they are not tried again until newer ones come.
     quarantined: Option<Digests>,
-    /// Stores whose fault was said.
-    down: Vec<StoreName>,
+    /// Faults of stores that were said.
+    down: BTreeSet<Outage>,
+    /// A fault of this system that keeps a generation from its place was said.
+    stuck: bool,
 }
+
+/// What a store did not give, and why: said once while it lasts. The text is no part of it, as a
+/// command's last words can differ at each try.
+type Outage = (StoreName, Option<String>, u8);
 
 impl<'a> Rotation<'a> {
     /// Removes what was delivered, when the program has ended.
@@ -102,7 +110,8 @@ impl<'a> Rotation<'a> {
             since: Instant::now(),
             candidate: None,
             quarantined: None,
-            down: Vec::new(),
+            down: BTreeSet::new(),
+            stuck: false,
         }
     }
 
@@ -151,7 +160,7 @@ impl<'a> Rotation<'a> {
                 None
             }
             Action::Recovered => {
-                self.recovered();
+                self.backoff.reset();
                 None
             }
             Action::Stage => Some(self.stage()),
@@ -162,7 +171,13 @@ impl<'a> Rotation<'a> {
                 None
             }
             Action::Quarantine => {
-                self.quarantine();
+                self.quarantined = self.candidate.take().map(|candidate| candidate.digests);
+                self.discard();
+                None
+            }
+            Action::Discard => {
+                self.candidate = None;
+                self.discard();
                 None
             }
             // The rules ask for neither: `verify` and `rollback` are not in this manifest version.
@@ -172,31 +187,56 @@ impl<'a> Rotation<'a> {
 
     async fn fetch(&mut self) -> Input {
         self.timer = None;
-        let round = match self.ask().await {
-            Ok(round) => round,
+        let input = match self.ask().await {
+            Ok(round) => {
+                self.over(&BTreeSet::new());
+                self.compare(round)
+            }
             Err(faults) => {
                 self.outage(&faults);
-                return Input::Failed;
+                Input::Failed
             }
         };
+        if input != Input::Fetched {
+            // The values are gone, but not yet from where reading them left its traces.
+            super::memory::settle();
+        }
+        input
+    }
+
+    /// Whether the stores gave something new. A value that was written again as it was is not, nor
+    /// is one that failed already.
+    fn compare(&mut self, round: Round) -> Input {
         let digests = digests(&self.known.key, &round);
-        if digests == self.known.digests || self.quarantined.as_ref() == Some(&digests) {
+        let bad = self.quarantined.as_ref() == Some(&digests);
+        let changed = self.changed(&digests);
+        if bad || changed.is_empty() {
+            self.observer.observe(&Event::Unchanged { bad });
             return Input::Unchanged;
         }
-        for (secret, digest) in &digests {
-            if self.known.digests.get(secret) != Some(digest) {
-                let version = round.versions[secret].clone();
-                self.observer.observe(&Event::Changed {
-                    secret: secret.clone(),
-                    version,
-                });
-            }
+        for secret in changed {
+            let version = round.versions[secret].clone();
+            self.observer.observe(&Event::Changed {
+                secret: secret.clone(),
+                version,
+            });
         }
         self.candidate = Some(Candidate {
             round: Some(round),
             digests,
         });
         Input::Fetched
+    }
+
+    /// Secrets with a new value. One that is never looked at again makes no generation by itself,
+    /// but its value comes with the next one.
+    fn changed<'d>(&self, digests: &'d Digests) -> Vec<&'d SecretName> {
+        digests
+            .iter()
+            .filter(|(secret, digest)| self.known.digests.get(*secret) != Some(*digest))
+            .map(|(secret, _)| secret)
+            .filter(|secret| self.plan.secrets[*secret].refresh != Refresh::Never)
+            .collect()
     }
 
     /// Asks the stores; FIFOs are served meanwhile, however long a store takes.
@@ -219,24 +259,31 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// Each store's outage is said once, not at every retry.
+    /// Each fault of a store is said once, not at every retry.
     fn outage(&mut self, faults: &[StoreError]) {
+        let lasting: BTreeSet<Outage> = faults.iter().map(outage_of).collect();
         for fault in faults {
-            if !self.down.contains(&fault.store) {
-                self.down.push(fault.store.clone());
-                let message = chain(fault);
+            if self.down.insert(outage_of(fault)) {
                 self.observer.observe(&Event::StoreFault {
                     store: fault.store.clone(),
-                    message,
+                    message: chain(fault),
                 });
             }
         }
+        self.over(&lasting);
     }
 
-    fn recovered(&mut self) {
-        self.backoff.reset();
-        for store in self.down.drain(..) {
-            self.observer.observe(&Event::StoreRecovered { store });
+    /// Forgets faults that do not last, and says which stores have none any more.
+    fn over(&mut self, lasting: &BTreeSet<Outage>) {
+        let stores = |outages: &BTreeSet<Outage>| -> BTreeSet<StoreName> {
+            outages.iter().map(|(store, ..)| store.clone()).collect()
+        };
+        let before = stores(&self.down);
+        self.down.retain(|outage| lasting.contains(outage));
+        for store in before.difference(&stores(&self.down)) {
+            self.observer.observe(&Event::StoreRecovered {
+                store: store.clone(),
+            });
         }
     }
 
@@ -249,9 +296,12 @@ impl<'a> Rotation<'a> {
         let Some(round) = round else {
             return Input::Failed;
         };
-        let staged = values::payloads(self.plan, &round).and_then(|payloads: Vec<SecretBytes>| {
-            self.live.stage(self.generation.next(), payloads)
-        });
+        let payloads = match values::payloads(self.plan, &round) {
+            Ok(payloads) => payloads,
+            Err(failures) => return self.refused(failures),
+        };
+        drop(round);
+        let staged = self.live.stage(self.generation.next(), payloads);
         self.outcome(staged)
     }
 
@@ -260,26 +310,47 @@ impl<'a> Rotation<'a> {
         self.outcome(swapped)
     }
 
-    fn outcome(&self, result: Result<(), Failures>) -> Input {
-        match result {
-            Ok(()) => Input::Done,
-            Err(failures) => {
-                for failure in failures {
-                    let message = format!(
-                        "the new generation is not used: {}; the program keeps what it has",
-                        chain(&*failure.error)
-                    );
-                    self.observer.observe(&Event::RotationFailed { message });
-                }
-                Input::Failed
+    /// The values are bad.
+    fn refused(&self, failures: Failures) -> Input {
+        for failure in failures {
+            let message = format!(
+                "the new generation is refused: {}; the program keeps what it has until there is \
+                 a newer one",
+                chain(&*failure.error)
+            );
+            self.observer.observe(&Event::RotationFailed { message });
+        }
+        Input::Refused
+    }
+
+    /// The system may refuse what it allows later: said once, and tried again.
+    fn outcome(&mut self, result: Result<(), Failures>) -> Input {
+        let Err(failures) = result else {
+            return Input::Done;
+        };
+        for failure in failures {
+            let message = format!(
+                "the new generation cannot be put in place: {}; the program keeps what it has, and \
+                 it is tried again",
+                chain(&*failure.error)
+            );
+            if !self.stuck {
+                self.observer.observe(&Event::RotationFailed { message });
             }
         }
+        self.stuck = true;
+        Input::Failed
     }
 
     fn notify(&mut self) -> Input {
         let RotateAction::Signal(signal) = self.plan.on_rotate.action else {
             return Input::Done;
         };
+        // A program on its way out may have its handlers gone already: the signal would kill it, and
+        // change its exit code.
+        if self.handle.is_stopping() {
+            return Input::Done;
+        }
         match self.handle.send(signal) {
             Ok(true) => {
                 self.observer.observe(&Event::Notified { signal });
@@ -301,6 +372,8 @@ impl<'a> Rotation<'a> {
             self.known.digests = candidate.digests;
         }
         self.quarantined = None;
+        self.stuck = false;
+        self.backoff.reset();
         self.generation = self.generation.next();
         let retired = self.live.retire();
         self.report(retired);
@@ -320,12 +393,19 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    fn quarantine(&mut self) {
-        self.quarantined = self.candidate.take().map(|candidate| candidate.digests);
+    fn discard(&mut self) {
         let discarded = self.live.discard();
         self.report(discarded);
         super::memory::settle();
     }
+}
+
+fn outage_of(fault: &StoreError) -> Outage {
+    (
+        fault.store.clone(),
+        fault.asked.clone(),
+        fault.exit().code(),
+    )
 }
 
 /// Ends when the timer does; never, when there is none.

@@ -75,6 +75,11 @@ pub enum Event {
         /// Its new version.
         version: Version,
     },
+    /// The stores were asked again and gave nothing new.
+    Unchanged {
+        /// They still have the values that were refused.
+        bad: bool,
+    },
     /// A new generation is in place.
     Rotated {
         /// Its number.

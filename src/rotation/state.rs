@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! steady → settling → fetching → staging → swapping → notifying → verifying → steady
-//!                        │ fault: retrying              │ fault, with rollback:
-//!                        │ unchanged, bad: steady       └→ swapping back → notifying back → steady
+//!                        │ fault, until swapped:        │ fault, with rollback:
+//!                        │   retrying                   └→ swapping back → notifying back → steady
+//!                        │ unchanged, refused: steady
 //! ```
 
 /// Where a rotation stands. At most one is in flight.
@@ -15,7 +16,7 @@ pub enum State {
     Settling,
     /// The stores are being asked.
     Fetching,
-    /// A store failed; it will be asked again.
+    /// A store, or the system, failed; the stores will be asked again.
     Retrying,
     /// The new values are being checked, rendered and written beside the old ones.
     Staging,
@@ -44,7 +45,9 @@ pub enum Input {
     Unchanged,
     /// The action in flight is done.
     Done,
-    /// The action in flight failed.
+    /// The new values failed a check or do not fit a template.
+    Refused,
+    /// The action in flight failed, which says nothing of the values.
     Failed,
 }
 
@@ -71,6 +74,8 @@ pub enum Action {
     Retire,
     /// Forget the new generation; its versions are not tried again until newer ones come.
     Quarantine,
+    /// Forget the new generation; its versions are tried again.
+    Discard,
     /// Put the old generation back in place.
     SwapBack,
 }
@@ -127,12 +132,13 @@ impl Machine {
             State::Fetching => self.fetched(input),
             State::Staging => match input {
                 Input::Done => self.go(State::Swapping, &[Action::Swap]),
-                Input::Failed => self.rest(&[Action::Quarantine]),
+                Input::Refused => self.rest(&[Action::Quarantine]),
+                Input::Failed => self.retry(&[Action::Discard, Action::RetryLater]),
                 _ => Vec::new(),
             },
             State::Swapping => match input {
                 Input::Done => self.go(State::Notifying, &[Action::Notify]),
-                Input::Failed => self.rest(&[Action::Quarantine]),
+                Input::Failed => self.retry(&[Action::Discard, Action::RetryLater]),
                 _ => Vec::new(),
             },
             State::Notifying => match input {
@@ -163,7 +169,8 @@ impl Machine {
         match self.state {
             State::Steady => self.go(State::Settling, &[Action::Settle]),
             // The window is not extended: a store that never rests must not starve the program.
-            // While retrying, the store has just shown that it lives, so it is asked at once.
+            // While retrying, the store has just shown that it lives, so it is asked at once; or it is
+            // polled, and a poll is as often as the manifest asks for, outage or not.
             State::Settling => Vec::new(),
             State::Retrying => self.go(State::Fetching, &[Action::Fetch]),
             _ => {
@@ -184,8 +191,7 @@ impl Machine {
             Input::Unchanged => self.rest(&[]),
             Input::Failed => {
                 self.outage = true;
-                self.again = false;
-                self.go(State::Retrying, &[Action::RetryLater])
+                self.retry(&[Action::RetryLater])
             }
             _ => Vec::new(),
         });
@@ -198,6 +204,12 @@ impl Machine {
         } else {
             self.rest(&[Action::Retire])
         }
+    }
+
+    /// All is fetched anew: a change that came meanwhile will be in it.
+    fn retry(&mut self, actions: &[Action]) -> Vec<Action> {
+        self.again = false;
+        self.go(State::Retrying, actions)
     }
 
     fn go(&mut self, state: State, actions: &[Action]) -> Vec<Action> {
@@ -312,6 +324,13 @@ mod tests {
                 &[A::Recovered, A::Stage],
                 S::Staging,
             ),
+        ];
+        check_all(table);
+    }
+
+    #[test]
+    fn every_transition_before_the_swap() {
+        let table: &[Row] = &[
             (
                 &[I::Changed, I::Elapsed, I::Fetched],
                 false,
@@ -327,15 +346,40 @@ mod tests {
                 S::Staging,
             ),
             (
-                &[I::Changed, I::Elapsed, I::Fetched, I::Failed],
+                &[I::Changed, I::Elapsed, I::Fetched, I::Refused],
                 false,
                 false,
                 &[A::Quarantine],
                 S::Steady,
             ),
+            (
+                &[I::Changed, I::Elapsed, I::Fetched, I::Failed],
+                false,
+                false,
+                &[A::Discard, A::RetryLater],
+                S::Retrying,
+            ),
+            (
+                &[
+                    I::Changed,
+                    I::Elapsed,
+                    I::Fetched,
+                    I::Changed,
+                    I::Failed,
+                    I::Elapsed,
+                ],
+                false,
+                false,
+                &[A::Fetch],
+                S::Fetching,
+            ),
             (&TO_NOTIFY[..4], false, false, &[A::Swap], S::Swapping),
             (&TO_NOTIFY, false, false, &[A::Notify], S::Notifying),
         ];
+        check_all(table);
+    }
+
+    fn check_all(table: &[Row]) {
         for (inputs, verify, rollback, actions, state) in table {
             let mut machine = machine(*verify, *rollback);
             assert_eq!(last(&mut machine, inputs), *actions, "{inputs:?}");
@@ -414,11 +458,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_swap_quarantines() {
+    fn a_failed_swap_is_tried_again() {
         let mut machine = machine(true, true);
         last(&mut machine, &TO_NOTIFY[..4]);
         assert_eq!(machine.step(I::Elapsed), []);
-        assert_eq!(machine.step(I::Failed), [A::Quarantine]);
+        assert_eq!(machine.step(I::Failed), [A::Discard, A::RetryLater]);
+        // The stores did not fail, so there is nothing for them to recover from.
+        assert_eq!(machine.step(I::Elapsed), [A::Fetch]);
+        assert_eq!(machine.step(I::Fetched), [A::Stage]);
     }
 
     fn any_input() -> impl Strategy<Value = Input> {
@@ -428,6 +475,7 @@ mod tests {
             Just(I::Fetched),
             Just(I::Unchanged),
             Just(I::Done),
+            Just(I::Refused),
             Just(I::Failed),
         ]
     }
@@ -451,7 +499,7 @@ mod tests {
                         A::Notify => prop_assert!(swapped),
                         A::Verify => prop_assert!(swapped && verify),
                         A::SwapBack => { prop_assert!(swapped && rollback && !back); back = true; }
-                        A::Retire | A::Quarantine => {
+                        A::Retire | A::Quarantine | A::Discard => {
                             prop_assert!(staged);
                             (staged, swapped, back) = (false, false, false);
                         }

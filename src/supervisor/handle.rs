@@ -19,6 +19,7 @@ struct Program {
     child: RefCell<Option<Child>>,
     own_group: Cell<bool>,
     alive: Cell<bool>,
+    stopping: Cell<bool>,
 }
 
 impl Handle {
@@ -32,6 +33,11 @@ impl Handle {
         self.0.alive.get()
     }
 
+    /// Whether the program was asked to end.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.get()
+    }
+
     /// The program's process id; `None` before it is started.
     pub fn pid(&self) -> Option<i32> {
         self.0.child.borrow().as_ref().map(|child| child.pid)
@@ -41,6 +47,10 @@ impl Handle {
         self.0.child.replace(Some(child));
         self.0.own_group.set(own_group);
         self.0.alive.set(true);
+    }
+
+    pub(super) fn is_asked_to_stop(&self) {
+        self.0.stopping.set(true);
     }
 
     pub(super) fn has_ended(&self) {

@@ -230,6 +230,7 @@ impl Supervisor {
                 self.send(signal, to);
             }
             Action::Stopping { signal, timeout } => {
+                self.handle.is_asked_to_stop();
                 self.observer.observe(&Event::Stopping { signal, timeout });
             }
             Action::Killed => self.observer.observe(&Event::Killed),

@@ -151,7 +151,9 @@ fn describe_launch(event: &Event) -> Option<Line> {
             "fetched",
             INFO,
             format!(
-                "fetched {secrets} secrets by {requests} requests in {}",
+                "fetched {} by {} in {}",
+                counted(*secrets, "secret"),
+                counted(*requests, "request"),
                 millis(*took)
             ),
             json!({ "secrets": secrets, "requests": requests, "took_ms": took.as_secs_f64() * 1e3 }),
@@ -240,6 +242,16 @@ fn describe_rotation(event: &Event) -> Option<Line> {
             format!("secret {secret} has version {version}"),
             json!({ "secret": secret.as_str(), "version": version.0 }),
         ),
+        Event::Unchanged { bad } => line(
+            "unchanged",
+            DEBUG,
+            if *bad {
+                "asked the stores: they still have what was refused".to_owned()
+            } else {
+                "asked the stores: nothing has changed".to_owned()
+            },
+            json!({ "refused": bad }),
+        ),
         Event::Rotated { generation, took } => line(
             "rotated",
             NOTICE,
@@ -289,6 +301,10 @@ fn describe_fault(event: &Event) -> Line {
     }
 }
 
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn millis(duration: std::time::Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
@@ -314,6 +330,25 @@ mod tests {
             message: "no mlock".to_owned(),
         };
         assert_eq!(text(&describe(&weaker)), "hushpipe: warning: no mlock\n");
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let fetched = |secrets| {
+            text(&describe(&Event::Fetched {
+                secrets,
+                requests: 1,
+                took: Duration::from_millis(2),
+            }))
+        };
+        assert_eq!(
+            fetched(1),
+            "hushpipe: fetched 1 secret by 1 request in 2.0 ms\n"
+        );
+        assert_eq!(
+            fetched(2),
+            "hushpipe: fetched 2 secrets by 1 request in 2.0 ms\n"
+        );
     }
 
     #[test]
