@@ -10,6 +10,7 @@ mod launch;
 mod leak;
 mod manifest;
 mod quickstart;
+mod rotation;
 mod sealed;
 mod stores;
 mod supervise;

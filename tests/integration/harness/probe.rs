@@ -20,7 +20,8 @@
 //! | `cat PATH` | opens a file, reads it to its end and writes that |
 //! | `exit N` | ends |
 //! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
-//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`; without one: `got SIGNAL` |
+//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`; without one: `got SIGNAL`; given again, one after the other |
+//! | `compare DIRECTORY A B` | starts a child that reads both files through one `..data`, again and again; it writes `pair CONTENT` for each new content, or `mixed A B` |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
 //! `serve` blocks every signal and takes them one by one with sigwait(3). It asks the kernel for
@@ -31,7 +32,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
 use std::str::FromStr;
@@ -62,7 +63,7 @@ extern "C" fn before_main() {
 
 #[derive(Default)]
 struct Probe {
-    actions: BTreeMap<Signal, String>,
+    actions: BTreeMap<Signal, Vec<String>>,
     kept: Vec<Vec<u8>>,
 }
 
@@ -89,8 +90,9 @@ impl Probe {
                 "orphan" => orphan()?,
                 "on" => {
                     let signal = signal(&next()?)?;
-                    self.actions.insert(signal, next()?);
+                    self.actions.entry(signal).or_default().push(next()?);
                 }
+                "compare" => compare(&next()?, &next()?, &next()?)?,
                 "serve" => self.serve()?,
                 other => return Err(bad(&format!("no command {other}"))),
             }
@@ -104,13 +106,15 @@ impl Probe {
         loop {
             let signal = SigSet::all().wait()?;
             let name = signal.as_str().trim_start_matches("SIG");
-            let action = self.actions.get(&signal).map_or("", String::as_str);
-            match action.split_once(':').unwrap_or((action, "")) {
-                ("exit", code) => process::exit(code.parse().map_err(io::Error::other)?),
-                ("cat", path) => write(&fs::read(path)?, false)?,
-                ("digest", path) => digest(&fs::read(path)?)?,
-                ("say", text) => say(text)?,
-                _ => say(&format!("got {name}"))?,
+            let none = vec![String::new()];
+            for action in self.actions.get(&signal).unwrap_or(&none) {
+                match action.split_once(':').unwrap_or((action, "")) {
+                    ("exit", code) => process::exit(code.parse().map_err(io::Error::other)?),
+                    ("cat", path) => write(&fs::read(path)?, false)?,
+                    ("digest", path) => digest(&fs::read(path)?)?,
+                    ("say", text) => say(text)?,
+                    _ => say(&format!("got {name}"))?,
+                }
             }
         }
     }
@@ -192,5 +196,28 @@ fn orphan() -> io::Result<()> {
     }
     loop {
         unistd::pause();
+    }
+}
+
+fn compare(directory: &str, one: &str, other: &str) -> io::Result<()> {
+    // SAFETY: the probe has one thread; the child calls nothing that needs another.
+    if let ForkResult::Parent { child } = unsafe { unistd::fork() }? {
+        return say(&format!("compare {child}"));
+    }
+    let mut last = String::new();
+    loop {
+        let data = fs::File::open(format!("{directory}/..data"))?;
+        let read =
+            |name: &str| fs::read_to_string(format!("/proc/self/fd/{}/{name}", data.as_raw_fd()));
+        // The generation may be retired in between: then it is not half of one, but gone.
+        let (Ok(one), Ok(other)) = (read(one), read(other)) else {
+            continue;
+        };
+        if one != other {
+            say(&format!("mixed {one:?} {other:?}"))?;
+        } else if one != last {
+            say(&format!("pair {one}"))?;
+            last = one;
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Sealed stores, made and changed by hushpipe itself.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use super::Place;
@@ -22,9 +24,22 @@ impl Place {
         self.hushpipe(&["secret", "--store", "store", "set", name], value);
     }
 
+    /// Makes the version before the current one current again.
+    pub fn roll_back(&self, name: &str) {
+        self.hushpipe(&["secret", "--store", "store", "rollback", name], "");
+    }
+
+    /// Removes a secret of the sealed store.
+    pub fn unseal(&self, name: &str) {
+        self.hushpipe(&["secret", "--store", "store", "rm", "--yes", name], "");
+    }
+
     /// Runs hushpipe in this place, as the owner of the place, and insists that it succeeds.
     fn hushpipe(&self, arguments: &[&str], input: &str) {
+        let owner = std::fs::metadata(self.path()).expect("the place is there");
         let mut child = Command::new(self.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe"))
+            .uid(owner.uid())
+            .gid(owner.gid())
             .args(arguments)
             .args(["--identity", "identity.txt"])
             .current_dir(self.path())

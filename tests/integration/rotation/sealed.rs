@@ -1,0 +1,166 @@
+//! Changes of a sealed store.
+
+use super::{AT_ONCE, BY_FILE, READS, numbered, sealed, times};
+use crate::harness::Running;
+
+#[test]
+fn a_new_version_is_read_by_file_and_by_fifo() {
+    let deliver =
+        format!("{BY_FILE}  - {{ fifo: \"{{place}}/run/pipe\", secret: token }}\n{AT_ONCE}");
+    let probe = [
+        "on",
+        "HUP",
+        "cat:{place}/run/token",
+        "on",
+        "HUP",
+        "cat:{place}/run/pipe",
+        "on",
+        "HUP",
+        "say:.",
+        "serve",
+    ];
+    let running = sealed(&deliver, &probe);
+    running.place().seal("token", "two");
+    running.wait_for_line("two");
+    running.wait_for_line("two.");
+    running.place().roll_back("token");
+    running.wait_for_line("one");
+    running.wait_for_line("one.");
+    let output = running.stop().stdout_is("ready\ntwo\ntwo.\none\none.\n");
+    assert_eq!(times(&output, "told the program by SIGHUP"), 2);
+}
+
+/// What must not grow with the number of rotations: open fds of hushpipe, entries of the program's
+/// tmpfs, and hushpipe's resident memory in KiB.
+fn held(running: &Running) -> (Vec<String>, Vec<String>, u64) {
+    let proc = format!("/proc/{}", running.pid());
+    let names = |path: String| {
+        let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let names = entries.map(|entry| entry.unwrap().path());
+        names.collect::<Vec<_>>()
+    };
+    let mut fds: Vec<String> = names(format!("{proc}/fd"))
+        .iter()
+        .filter_map(|fd| Some(std::fs::read_link(fd).ok()?.display().to_string()))
+        // The inode of a FIFO or a memory area is another one after each rotation.
+        .map(|target| target.split([':', '[']).next().unwrap().to_owned())
+        .collect();
+    fds.sort();
+    let tmpfs = format!(
+        "/proc/{}/root{}",
+        running.program(),
+        running.place().join("run").display()
+    );
+    let mut files: Vec<String> = names(tmpfs)
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .map(|name| {
+            name.trim_end_matches(|c: char| c.is_ascii_digit())
+                .to_owned()
+        })
+        .collect();
+    files.sort();
+    let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
+    let resident = status.lines().find_map(|line| {
+        let kib = line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?;
+        kib.parse().ok()
+    });
+    (fds, files, resident.unwrap())
+}
+
+#[test]
+fn a_hundred_versions_are_each_seen_once_in_order_and_leave_nothing_behind() {
+    let deliver = format!(
+        "deliver:\n  - {{ file: \"{{place}}/run/token\", content: \"{{{{ token }}}}\\n\" }}\n\
+         \x20 - {{ file: \"{{place}}/run/other\", content: \"{{{{ token }}}}\\n\" }}\n\
+         \x20 - {{ fifo: \"{{place}}/run/pipe\", secret: token }}\n{AT_ONCE}"
+    );
+    let running = sealed(&deliver, &READS);
+    let mut before = None;
+    for number in 1..=100 {
+        running.place().seal("token", &format!("value-{number}"));
+        running.wait_for_line(&format!("value-{number}"));
+        running.wait_for_stderr(&format!("generation {} is in place", number + 1));
+        if number == 10 {
+            before = Some(held(&running));
+        }
+    }
+    let (fds, files, resident) = before.unwrap();
+    running.until("hushpipe comes to rest", || {
+        let now = held(&running);
+        // A poll's or an allocator's page more or less.
+        (now.0 == fds && now.1 == files && now.2 < resident + 512).then_some(())
+    });
+    let seen = numbered("value-", 100);
+    running.stop().stdout_is(&format!("ready\n{seen}"));
+}
+
+#[test]
+fn no_reader_sees_two_generations_in_one() {
+    let deliver = format!(
+        "deliver:\n  - {{ file: \"{{place}}/run/a\", content: \"{{{{ token }}}}\" }}\n\
+         \x20 - {{ file: \"{{place}}/run/b\", content: \"{{{{ token }}}}\" }}\n{AT_ONCE}"
+    );
+    let probe = ["compare", "{place}/run", "a", "b", "serve"];
+    let running = sealed(&deliver, &probe);
+    running.until("a first pair", || {
+        running.stdout().contains("pair one").then_some(())
+    });
+    for number in 1..=50 {
+        running.place().seal("token", &format!("value-{number}"));
+        running.wait_for_line(&format!("pair value-{number}"));
+    }
+    let output = running.stop();
+    let stdout = output.stdout();
+    let told = ["pair ", "mixed "];
+    let lines = stdout
+        .lines()
+        .filter(|line| told.iter().any(|told| line.starts_with(told)));
+    let lines = lines.collect::<Vec<_>>().join("\n") + "\n";
+    assert_eq!(
+        lines,
+        "pair one\n".to_owned() + &numbered("pair value-", 50)
+    );
+}
+
+#[test]
+fn changes_within_the_window_are_one_generation() {
+    let settle = "on_rotate: { do: signal, signal: HUP, settle: 2s }\n";
+    let running = sealed(&format!("{BY_FILE}{settle}"), &READS);
+    let place = running.place();
+    for value in ["two", "three", "four"] {
+        place.seal("token", value);
+    }
+    running.wait_for_line("four");
+    place.seal("token", "five");
+    running.wait_for_line("five");
+    running.stop().stdout_is("ready\nfour\nfive\n");
+}
+
+#[test]
+fn the_same_value_again_is_no_change() {
+    let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
+    running.place().seal("token", "one");
+    running.place().seal("token", "two");
+    running.wait_for_line("two");
+    running.stop().stdout_is("ready\ntwo\n");
+}
+
+#[test]
+fn a_secret_that_is_removed_stays_with_the_program() {
+    let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
+    let place = running.place();
+    place.unseal("token");
+    running.wait_for_stderr("store local, token: not there");
+    place.seal("token", "two");
+    running.wait_for_stderr("store local answers again");
+    running.wait_for_line("two");
+    place.unseal("token");
+    running.wait_for_stderr("store local, token: not there");
+    // It comes back as it was: the program has it already.
+    place.seal("token", "two");
+    running.wait_for_stderr("store local answers again");
+    let output = running.stop().stdout_is("ready\ntwo\n");
+    assert_eq!(times(&output, "hushpipe: error"), 2);
+    assert_eq!(times(&output, "answers again"), 2);
+}
