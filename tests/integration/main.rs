@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod doctor;
+mod bad_input;
 mod harness;
 mod launch;
 #[path = "../leak/mod.rs"]

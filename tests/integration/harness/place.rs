@@ -132,6 +132,11 @@ impl Place {
         names
     }
 
+    /// Processes that came of a test here and still run.
+    pub fn processes(&self) -> Vec<i32> {
+        super::processes::marked(self.path())
+    }
+
     /// Gives everything but the programs to a user.
     pub fn give_to(&self, uid: u32) {
         let mine = walk(self.path())

@@ -66,12 +66,13 @@ pub fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
-/// Processes that carry the mark of a place in their environment.
+/// Processes that carry the mark of a place in their environment, or have it as their home.
 pub(super) fn marked(place: &Path) -> Vec<i32> {
-    let mark = format!("{MARK}={}", place.display());
+    let marks = [MARK, "HOME"].map(|name| format!("{name}={}", place.display()));
+    let is_mark = |text: &[u8]| marks.iter().any(|mark| mark.as_bytes() == text);
     let carries = |pid: &i32| {
         fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|v| v == mark.as_bytes()))
+            .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(is_mark))
     };
     all().into_iter().filter(carries).collect()
 }

@@ -1,0 +1,123 @@
+//! Programs that cannot be started.
+
+use super::{launch, refused};
+use crate::harness::Hushpipe;
+
+/// A launch of this program, by both modes.
+fn both(make: impl Fn() -> Hushpipe, program: &str, code: i32, said: &str) {
+    for mode in [&["--"][..], &["--exec", "--"]] {
+        let hushpipe = make().args(mode.iter().copied()).arg(program);
+        let said = format!("hushpipe: error: {said}\n");
+        refused(hushpipe, code).stderr_is(&said);
+    }
+}
+
+#[test]
+fn one_that_is_missing() {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let said = format!(
+        "\"no-such-program\" was not found in PATH ({path}); give its full path or install it"
+    );
+    both(|| launch(""), "no-such-program", 127, &said);
+    let said = "\"{place}/nowhere\" was not found: no such file";
+    both(|| launch(""), "{place}/nowhere", 127, said);
+}
+
+#[test]
+fn one_that_is_not_executable() {
+    let make = || launch("").file("plain", "#!/bin/sh\n");
+    let said = "{place}/plain is not executable; if it is the right file: chmod +x";
+    both(make, "{place}/plain", 126, said);
+}
+
+#[test]
+fn one_that_is_a_directory() {
+    let said = "{place}/s is a directory, not a program";
+    both(|| launch(""), "{place}/s", 126, said);
+}
+
+#[test]
+fn a_script_without_an_interpreter() {
+    let make = || {
+        let script = launch("").file("script", "touch \"$TEST_PLACE\"/started\n");
+        script.mode("script", 0o755)
+    };
+    let said = "{place}/script is neither a program for this machine nor a script with a #! line; \
+                no shell is tried: add a line such as #!/bin/sh";
+    both(make, "{place}/script", 126, said);
+}
+
+#[test]
+fn a_script_whose_interpreter_is_missing() {
+    let make = || {
+        let script = launch("").file("script", "#!/nowhere/python3 -u\n");
+        script.mode("script", 0o755)
+    };
+    let said = "{place}/script cannot run: its #! line names the interpreter /nowhere/python3, \
+                which is missing";
+    both(make, "{place}/script", 126, said);
+}
+
+#[test]
+fn a_failed_exec_leaves_no_files() {
+    for isolation in ["private", "shared"] {
+        let parts = format!(
+            "deliver: [{{ file: /run/test/a, secret: token }}]\nisolation: {isolation}"
+        );
+        let make = || {
+            let script = launch(&parts).file("script", "#!/nowhere/python3 -u\n");
+            script.mode("script", 0o755)
+        };
+        let hushpipe = make().args(["--", "{place}/script"]);
+        refused(hushpipe, 126).stderr_has("which is missing");
+        let hushpipe = make().args(["--exec", "--", "{place}/script"]);
+        refused(hushpipe, 126).stderr_has("which is missing");
+    }
+}
+
+#[test]
+fn a_user_that_does_not_exist() {
+    let hushpipe = launch("run: { command: [touch, '{place}/started'], user: no-such-user }");
+    refused(hushpipe, 78)
+        .stderr_has("\"no-such-user\"")
+        .stderr_has("/etc/passwd");
+    let hushpipe = launch("run: { command: [touch, '{place}/started'], group: no-such-group }");
+    refused(hushpipe, 78).stderr_has("\"no-such-group\"");
+}
+
+#[test]
+fn a_user_that_hushpipe_may_not_become() {
+    let hushpipe = launch("run: { command: [touch, '{place}/started'], user: daemon }");
+    super::refused_on(super::AS_USER, super::given(hushpipe), 71)
+        .stderr_has("hushpipe runs as user 1000 and may not become user 1, group 1")
+        .stderr_has("start it as root, or leave out run.user and run.group");
+}
+
+#[test]
+fn a_working_directory_that_is_missing() {
+    let hushpipe = launch("run: { command: [touch, '{place}/started'], cwd: '{place}/nowhere' }");
+    refused(hushpipe, 71)
+        .stderr_has("cannot use {place}/nowhere as run.cwd")
+        .stderr_has("No such file or directory");
+    let hushpipe = launch("run: { command: [touch, '{place}/started'], cwd: '{place}/s/token' }");
+    refused(hushpipe, 71)
+        .stderr_has("cannot use {place}/s/token as run.cwd")
+        .stderr_has("not a directory");
+}
+
+#[test]
+fn a_program_that_is_not_the_pinned_one() {
+    for mode in [&[][..], &["--exec"]] {
+        let digest = "0".repeat(64);
+        let hushpipe = launch(&format!(
+            "stores: {{ s: {{ type: directory, path: '{{place}}/nowhere' }} }}\n\
+             run: {{ command: [/usr/bin/touch, '{{place}}/started'], sha256: '{digest}' }}"
+        ))
+        .args(mode.iter().copied());
+        // Nothing is said of the store, which is not there: it was not asked.
+        refused(hushpipe, 77)
+            .stderr_has("/usr/bin/touch has the SHA-256 ")
+            .stderr_has(&format!("but run.sha256 is {digest}; if the program was updated"))
+            .says_nothing_of("nowhere");
+    }
+}
