@@ -3,8 +3,8 @@
 // Tests start programs as they like: nothing here reaps behind their back.
 #![allow(clippy::disallowed_methods)]
 
-mod doctor;
 mod bad_input;
+mod doctor;
 mod harness;
 mod launch;
 #[path = "../leak/mod.rs"]

@@ -15,11 +15,16 @@ const DIGEST: &str = "digest ";
 
 #[test]
 fn a_read_only_root_with_nothing_to_mount_on() {
-    for isolation in ["auto", "private", "shared"] {
-        refused_on("mount -o remount,ro,bind /", file("/nowhere/a", isolation), 71)
-            .stderr_has("/nowhere: it is not there, and the filesystem is read-only")
-            .stderr_has("create the directory in the image");
+    let setup = "mount -o remount,ro,bind /";
+    for isolation in ["auto", "private"] {
+        refused_on(setup, file("/nowhere/a", isolation), 71).stderr_is(
+            "hushpipe: error: hushpipe.yaml:3:13: /nowhere: it is not there, and the filesystem \
+             is read-only: create the directory in the image\n",
+        );
     }
+    refused_on(setup, file("/nowhere/a", "shared"), 71)
+        .stderr_has("hushpipe.yaml:3:13: /nowhere: / is on ")
+        .stderr_has("give the container one (--tmpfs /nowhere)");
 }
 
 #[test]
@@ -32,30 +37,54 @@ fn a_read_only_root_with_a_directory_to_mount_on() {
     }
 }
 
+/// As a container without a tmpfs there: what is there is on the root's disk.
+const NO_DEV_SHM: &str = "mount -o bind /etc /dev/shm && mount -o remount,bind,ro /dev/shm";
+
 #[test]
-fn no_dev_shm() {
-    // On the disk below, without a tmpfs, or not at all.
-    for setup in ["umount /dev/shm; umount /dev/shm || true", "mount -t tmpfs none /dev"] {
-        let setup = format!("{setup}; mkdir -p /dev/shm; mknod /dev/null c 1 3 || true");
-        let output = alone(&setup, file("/run/d/a", "auto")).success();
-        output.stdout_has(DIGEST).stderr_is("");
-    }
+fn no_tmpfs_on_dev_shm() {
+    let output = alone(NO_DEV_SHM, file("/run/d/a", "auto")).success();
+    output.stdout_has(DIGEST).stderr_is("");
+    refused_on(NO_DEV_SHM, file("/dev/shm/d/a", "shared"), 71)
+        .stderr_has("shared files go to memory alone (tmpfs or ramfs)");
 }
 
 #[test]
 fn shared_files_on_a_disk() {
     refused_on("", file("{place}/d/a", "shared"), 71)
-        .stderr_has("file {place}/d/a: ")
+        .stderr_has("hushpipe.yaml:3:13: {place}/d: {place} is on ")
         .stderr_has("shared files go to memory alone (tmpfs or ramfs)")
-        .stderr_has("choose a path below /dev/shm or /run");
+        .stderr_has("choose a path below /dev/shm or /run")
+        .stderr_has("(--tmpfs {place}/d)");
 }
 
+/// From too few for anything to enough: each number fails another step, and none leaves anything.
 #[test]
 fn no_file_descriptors_left() {
-    for files in [4, 6, 8, 10, 12, 14, 16, 18] {
-        let setup = format!("set -- prlimit --nofile={files} \"$@\"");
-        let output = alone(&setup, launch(""));
-        eprintln!("{files} {} {}", output.status, output.stderr());
+    for (mode, isolation) in [
+        (None, "private"),
+        (None, "shared"),
+        (Some("--exec"), "private"),
+    ] {
+        let limited = |files: u32| {
+            let hushpipe = file("/run/d/a", isolation).args(mode);
+            // In exec mode nobody is left to remove a directory that was made.
+            let made = mode.map_or("", |_| "mkdir /run/d");
+            let setup = format!("{made}\nset -- prlimit --nofile={files} \"$@\"");
+            alone(&setup, hushpipe)
+        };
+        let enough = (4..40).find(|files| {
+            let output = limited(*files);
+            let started = output.status.success();
+            if !started {
+                output
+                    .code(71)
+                    .stdout_is("")
+                    .stderr_has("Too many open files")
+                    .stderr_has("raise the limit of open files (ulimit -n");
+            }
+            started
+        });
+        assert!(enough.is_some_and(|files| files > 6), "{enough:?}");
     }
 }
 
@@ -67,16 +96,37 @@ set -- chroot --userspec=1000:1000 --groups= /mnt/root /bin/sh -c 'cd \"$TEST_PL
 #[test]
 fn no_user_namespaces_and_isolation_auto() {
     let output = alone(NO_NAMESPACES, given(file("/dev/shm/d/a", "auto"))).success();
-    output.stdout_has(DIGEST).stderr_has("shared");
+    output.stdout_has(DIGEST).stderr_is(
+        "hushpipe: isolation: shared, because cannot make a mount namespace for the program: \
+         Operation not permitted; user namespaces may be turned off here; `isolation: shared` \
+         does without\n",
+    );
 }
 
 #[test]
 fn no_user_namespaces_and_isolation_private() {
-    refused_on(NO_NAMESPACES, given(file("/dev/shm/d/a", "private")), 71).stderr_has("private");
+    for mode in [None, Some("--exec")] {
+        let hushpipe = given(file("/dev/shm/d/a", "private")).args(mode);
+        refused_on(NO_NAMESPACES, hushpipe, 71)
+            .stderr_has("isolation: private is not possible here: cannot make a mount namespace")
+            .stderr_has("`isolation: auto` takes shared files where this happens")
+            .stderr_has("`hushpipe doctor` tells what this host allows");
+    }
 }
 
 #[test]
-fn no_user_namespaces_as_user() {
-    let output = alone(AS_USER, given(file("/dev/shm/d/a", "private"))).success();
-    output.stdout_has(DIGEST);
+fn no_user_namespaces_and_no_memory_to_share() {
+    let setup = format!("{NO_DEV_SHM}\n{NO_NAMESPACES}");
+    refused_on(&setup, given(file("/dev/shm/d/a", "auto")), 71).stderr_has("/dev/shm/d: ");
+}
+
+/// What the tests above take away.
+#[test]
+fn user_namespaces_as_another_user() {
+    for mode in [None, Some("--exec")] {
+        let hushpipe = given(file("/dev/shm/d/a", "private")).args(mode);
+        let setup = format!("mkdir -m 777 /dev/shm/d\n{AS_USER}");
+        let output = alone(&setup, hushpipe).success();
+        output.stdout_has(DIGEST).stderr_is("");
+    }
 }

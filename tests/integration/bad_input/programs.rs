@@ -58,29 +58,41 @@ fn a_script_whose_interpreter_is_missing() {
     both(make, "{place}/script", 126, said);
 }
 
+/// Only execve(2) itself finds out that this is no program: by then the files are in their places.
 #[test]
-fn a_failed_exec_leaves_no_files() {
-    for isolation in ["private", "shared"] {
-        let parts = format!(
-            "deliver: [{{ file: /run/test/a, secret: token }}]\nisolation: {isolation}"
-        );
-        let make = || {
-            let script = launch(&parts).file("script", "#!/nowhere/python3 -u\n");
-            script.mode("script", 0o755)
-        };
-        let hushpipe = make().args(["--", "{place}/script"]);
-        refused(hushpipe, 126).stderr_has("which is missing");
-        let hushpipe = make().args(["--exec", "--", "{place}/script"]);
-        refused(hushpipe, 126).stderr_has("which is missing");
+fn a_failed_exec_takes_the_files_away() {
+    for (isolation, mode) in [
+        ("private", &["--"][..]),
+        ("shared", &["--"]),
+        ("private", &["--exec", "--"]),
+    ] {
+        let hushpipe = launch(&format!(
+            "deliver: [{{ file: /run/test/a/b, secret: token }}]\nisolation: {isolation}"
+        ));
+        let hushpipe = hushpipe.file("script", "x").mode("script", 0o755);
+        let hushpipe = hushpipe.args(mode.iter().copied()).arg("{place}/script");
+        refused(hushpipe, 126).stderr_has("{place}/script is neither a program for this machine");
     }
+}
+
+#[test]
+fn a_failed_exec_as_another_user_says_what_stays() {
+    let hushpipe = launch(
+        "deliver: [{ file: /run/test/b, secret: token }]\nisolation: private\n\
+         run: { command: ['{place}/script'], user: daemon }",
+    );
+    let hushpipe = hushpipe.file("script", "x").mode("script", 0o755);
+    super::alone("", hushpipe.arg("--exec"))
+        .code(97)
+        .stderr_has("/run/test: cannot unmount it");
 }
 
 #[test]
 fn a_user_that_does_not_exist() {
     let hushpipe = launch("run: { command: [touch, '{place}/started'], user: no-such-user }");
     refused(hushpipe, 78)
-        .stderr_has("\"no-such-user\"")
-        .stderr_has("/etc/passwd");
+        .stderr_has("there is no user \"no-such-user\" on this machine (in /etc/passwd")
+        .stderr_has("create it, or give a number");
     let hushpipe = launch("run: { command: [touch, '{place}/started'], group: no-such-group }");
     refused(hushpipe, 78).stderr_has("\"no-such-group\"");
 }
@@ -117,7 +129,9 @@ fn a_program_that_is_not_the_pinned_one() {
         // Nothing is said of the store, which is not there: it was not asked.
         refused(hushpipe, 77)
             .stderr_has("/usr/bin/touch has the SHA-256 ")
-            .stderr_has(&format!("but run.sha256 is {digest}; if the program was updated"))
+            .stderr_has(&format!(
+                "but run.sha256 is {digest}; if the program was updated"
+            ))
             .says_nothing_of("nowhere");
     }
 }

@@ -17,9 +17,8 @@ fn sealed() -> Hushpipe {
 #[test]
 fn a_sealed_store_that_is_missing() {
     refused(launch(SEALED).file("identity.txt", ""), 69)
-        .stderr_has("store s")
-        .stderr_has("cannot read {place}/store")
-        .stderr_has("No such file or directory")
+        .stderr_has("store s, token: cannot read {place}/store/secrets")
+        .stderr_has("no sealed store is there")
         .stderr_has("`hushpipe init` makes one");
 }
 
@@ -36,9 +35,8 @@ fn an_identity_that_is_missing() {
     let hushpipe = sealed();
     fs::remove_file(hushpipe.place().join("identity.txt")).unwrap();
     refused(hushpipe, 69)
-        .stderr_has("store s")
-        .stderr_has("cannot read {place}/identity.txt")
-        .stderr_has("No such file or directory");
+        .stderr_has("store s, token: cannot read {place}/identity.txt")
+        .stderr_has("no identity file is there: name another one, or let `hushpipe init` make one");
 }
 
 #[test]
@@ -50,15 +48,18 @@ fn an_identity_of_somebody_else() {
         .stderr_has("store s, token: ")
         .stderr_has("cannot be opened with identity file {place}/identity.txt")
         .says_nothing_of(stranger.lines().last().unwrap());
-    refused(sealed().file("identity.txt", "AGE-SECRET-KEY-1CANARY\n"), 65)
-        .stderr_has("identity file {place}/identity.txt: line 1 is not")
-        .says_nothing_of("CANARY");
+    refused(
+        sealed().file("identity.txt", "AGE-SECRET-KEY-1CANARY\n"),
+        65,
+    )
+    .stderr_has("identity file {place}/identity.txt: line 1 is not")
+    .says_nothing_of("CANARY");
 }
 
 #[test]
 fn an_identity_that_others_can_read() {
     refused(sealed().mode("identity.txt", 0o644), 77)
-        .stderr_has("store s")
+        .stderr_has("store s, token: identity file {place}/identity.txt is open to others")
         .stderr_has("chmod 600 {place}/identity.txt");
 }
 
@@ -67,7 +68,6 @@ fn an_age_file_that_is_damaged_or_cut_short() {
     for damage in [
         (|bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1) as fn(&mut Vec<u8>),
         |bytes| bytes.truncate(bytes.len() - 7),
-        |bytes| bytes[30] ^= 1,
         |bytes| bytes.truncate(20),
         Vec::clear,
     ] {
@@ -91,9 +91,8 @@ fn a_directory_that_is_missing() {
 #[test]
 fn a_directory_without_the_secret() {
     let hushpipe = launch("secrets: { token: { store: s, key: db/pass } }");
-    refused(hushpipe, 65).stderr_is(
-        "hushpipe: error: store s, db/pass: not there: no file {place}/s/db/pass\n",
-    );
+    refused(hushpipe, 65)
+        .stderr_is("hushpipe: error: store s, db/pass: not there: no file {place}/s/db/pass\n");
 }
 
 #[test]
