@@ -62,16 +62,20 @@ fn refuse_exposed(host: &Host, round: &Round) -> Result<(), Failures> {
     let mut failures = Failures::new();
     for (name, value) in &round.values {
         let parts: Vec<&[u8]> = value.parts().into_iter().map(SecretBytes::expose).collect();
-        let place = match host.launch.exposes(&parts) {
+        let (place, remedy) = match host.launch.exposes(&parts) {
             None => continue,
-            Some(Exposed::Variable(variable)) => {
-                format!("the environment variable {}", variable.display())
-            }
-            Some(Exposed::Argument(index)) => format!("argument {index} of the program"),
+            Some(Exposed::Variable(variable)) => (
+                format!("the environment variable {}", variable.display()),
+                "take it out there (run.env.unset)",
+            ),
+            Some(Exposed::Argument(index)) => (
+                format!("argument {index} of the program"),
+                "take it out of the command",
+            ),
         };
         let text = format!(
-            "the value of secret {name} stands in {place}, where every process can read it; take \
-             it out there (run.env.unset) and let the program read it from a delivery"
+            "the value of secret {name} stands in {place}, where other processes can read it; \
+             {remedy} and let the program read it from a delivery"
         );
         failures.push(Failure::new(Exit::Denied, text));
     }
