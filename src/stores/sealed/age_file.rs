@@ -119,7 +119,7 @@ fn stanzas(sealed: &[u8]) -> String {
             Some(b"X25519") => *kinds.entry("age (X25519)").or_default() += 1,
             Some(b"ssh-ed25519") => *kinds.entry("ssh-ed25519").or_default() += 1,
             Some(kind) if !kind.ends_with(b"-grease") => {
-                *kinds.entry("another kind of").or_default() += 1;
+                *kinds.entry("other").or_default() += 1;
             }
             _ => {}
         }
