@@ -20,6 +20,7 @@ use crate::sys::users::{Database, User};
 
 pub use environment::is_bootstrap_credential;
 pub use error::SpawnError;
+use program::look_for_interpreter;
 pub use program::{Program, open_program, resolve, sha256};
 
 /// A program that can be launched: all of it is checked, and nothing of it is secret.
@@ -261,6 +262,7 @@ fn arguments(command: &[String], faults: &mut Vec<SpawnError>) -> Vec<CString> {
 fn find(run: &RunSpec, path: Option<&OsStr>) -> Result<Program, SpawnError> {
     let command = run.command.first().map_or("", String::as_str);
     let found = resolve(command, path, run.cwd.as_deref())?;
+    look_for_interpreter(&found)?;
     match run.sha256 {
         None => Program::by_path(found),
         Some(digest) => Program::pinned(found, digest),

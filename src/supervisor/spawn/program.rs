@@ -173,6 +173,22 @@ fn starts_as_script(file: &mut File) -> io::Result<bool> {
     Ok(start == b"#!")
 }
 
+/// A script whose interpreter is missing is found out before anything is fetched. A relative one is
+/// left to the kernel, and so is what hushpipe may not read.
+pub(super) fn look_for_interpreter(path: &Path) -> Result<(), SpawnError> {
+    match interpreter(path) {
+        Some(interpreter)
+            if interpreter.is_absolute() && matches!(interpreter.try_exists(), Ok(false)) =>
+        {
+            Err(SpawnError::NoInterpreter {
+                path: path.to_owned(),
+                interpreter: Some(interpreter),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The interpreter that a script's first line names.
 pub(super) fn interpreter(path: &Path) -> Option<PathBuf> {
     let mut start = Vec::with_capacity(256);

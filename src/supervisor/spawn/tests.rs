@@ -258,7 +258,9 @@ fn executing(content: &str) -> SpawnError {
 
 #[test]
 fn a_missing_interpreter_is_named() {
-    let fault = executing("#! /nonexistent/python -u\n");
+    let directory = tempfile::tempdir().unwrap();
+    let program = file(&directory, "program", "#! /nonexistent/python -u\n", 0o755);
+    let fault = only_fault(&run_spec(&[program.to_str().unwrap()]));
     assert_eq!(fault.exit(), Exit::NotExecutable);
     assert!(
         fault
