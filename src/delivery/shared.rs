@@ -20,7 +20,13 @@ pub struct SharedDirectories {
     held: Vec<Held>,
     /// What was made above them; dropped after them.
     above: MountPoints,
+    /// Given back before the removal, which opens directories: where the limit of open files ends a
+    /// launch, what it has delivered can still be removed.
+    reserve: Vec<OwnedFd>,
 }
+
+/// The removal opens a directory's generation, the directories in that, and the lists of both.
+const RESERVE: usize = 4;
 
 struct Held {
     path: PathBuf,
@@ -42,6 +48,7 @@ impl SharedDirectories {
         let mut shared = Self {
             held: Vec::new(),
             above: MountPoints::default(),
+            reserve: reserve().map_err(DeliveryError::system("/", "cannot open it"))?,
         };
         for directory in &layout.directories {
             check(&directory.path).map_err(|fault| directory.error(fault))?;
@@ -66,6 +73,7 @@ impl SharedDirectories {
 
     /// Removes everything, and says what could not be removed.
     pub fn retire(mut self) -> Result<(), DeliveryError> {
+        self.reserve.clear();
         let mut result = Ok(());
         for held in std::mem::take(&mut self.held) {
             let path = held.path.clone();
@@ -77,8 +85,14 @@ impl SharedDirectories {
     }
 }
 
+fn reserve() -> io::Result<Vec<OwnedFd>> {
+    let open = |_| filesystem::open_directory(Path::new("/"));
+    (0..RESERVE).map(open).collect()
+}
+
 impl Drop for SharedDirectories {
     fn drop(&mut self) {
+        self.reserve.clear();
         for held in self.held.drain(..) {
             if held.remove().is_err() {
                 // The next start sweeps it. Who wants to know calls `retire`.
@@ -94,6 +108,19 @@ impl Held {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(source) => return Err(super::mount_points::cannot_make(source)),
         };
+        let taken = Self::take_standing(path, made, owner, observer);
+        if taken.is_err() && made && filesystem::remove_directory(path).is_err() {
+            // The fault that is given says more.
+        }
+        taken
+    }
+
+    fn take_standing(
+        path: &Path,
+        made: bool,
+        owner: Owner,
+        observer: &dyn Observer,
+    ) -> Result<Self, DeliveryFault> {
         let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
         check_owner(&directory, owner)?;
         let mut held = Self {
@@ -105,7 +132,7 @@ impl Held {
         match held.adopt(made, owner, observer) {
             Ok(()) => Ok(held),
             Err(fault) => {
-                held.undo();
+                held.undo(made);
                 Err(fault)
             }
         }
@@ -143,12 +170,16 @@ impl Held {
     }
 
     /// After a fault: the marker stays where others' things are, as the mark of a dead one.
-    fn undo(self) {
-        let empty = self.survey();
-        if !empty.is_ok_and(|found| found.ours.is_empty() && found.foreign.is_none()) {
-            return;
-        }
-        if self.remove().is_err() {
+    fn undo(self, made: bool) {
+        let undone = if made {
+            // Without a look into it: there may be no descriptor left for that.
+            filesystem::unlink_at(&self.directory, MARKER).is_ok()
+        } else {
+            let empty = self.survey();
+            empty.is_ok_and(|found| found.ours.is_empty() && found.foreign.is_none())
+                && self.remove().is_ok()
+        };
+        if !undone {
             // The fault that is given says more.
         }
     }
@@ -240,7 +271,7 @@ pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
         std::fs::File::open(&above).map_err(system("cannot open the directory that is there"))?;
     match filesystem::filesystem(&directory).map_err(system("cannot ask for its filesystem"))? {
         Filesystem::Tmpfs | Filesystem::Ramfs => {}
-        other @ Filesystem::Other(_) => return Err(on_disk(&above, other)),
+        other @ Filesystem::Other(_) => return Err(on_disk(path, &above, other)),
     }
     if above == path {
         return Ok(());
@@ -248,12 +279,13 @@ pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
     filesystem::can_make_entries(&above).map_err(super::mount_points::cannot_make)
 }
 
-fn on_disk(above: &Path, found: Filesystem) -> DeliveryFault {
+fn on_disk(path: &Path, above: &Path, found: Filesystem) -> DeliveryFault {
     DeliveryFault::Host(format!(
         "{above} is on {found}, and shared files go to memory alone (tmpfs or ramfs): choose a \
          path below /dev/shm or /run where that is a tmpfs, or give the container one (--tmpfs \
-         {above})",
+         {path})",
         above = above.display(),
+        path = path.display(),
         found = found.name(),
     ))
 }
