@@ -6,7 +6,7 @@ use super::failure::Failures;
 use super::host::{self, Host, of_spawn};
 use super::place::{Placed, Placing};
 use super::values::{self, Gathered};
-use super::{open, os, supervise};
+use super::{open, supervise};
 use crate::model::{Observer, Plan};
 use crate::supervisor::spawn::SpawnError;
 use crate::sys::child::{Group, StagedHere};
@@ -21,7 +21,7 @@ pub async fn run(
     observer: &Rc<dyn Observer>,
 ) -> Result<u8, Failures> {
     let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper).map_err(os)?;
+    let stores = open::stores(plan, &reaper)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
     let host = host::settle(plan)?;
     let gathering = values::gather(plan, &stores, &host, observer);
@@ -45,8 +45,10 @@ fn become_program(
     };
     match placing.place::<StagedHere>(host) {
         Ok(Placed { staged, live, .. }) => {
-            live.leave();
-            vec![of_spawn(SpawnError::from(staged.exec()))]
+            let mut failures = vec![of_spawn(SpawnError::from(staged.exec()))];
+            // It came back, so nobody will use what was made.
+            failures.extend(live.give_up().err().into_iter().flatten());
+            failures
         }
         Err(failures) => failures,
     }

@@ -1,7 +1,11 @@
 //! Faults of all rooms on their way to the terminal.
 
 use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use crate::delivery::DeliveryError;
 use crate::model::Exit;
 
 /// A fault and hushpipe's exit code for it.
@@ -25,6 +29,67 @@ impl Failure {
 
 /// Every fault that was found, never empty. The first one's code is the exit code.
 pub type Failures = Vec<Failure>;
+
+/// What the operating system refused, with its word as the cause.
+#[derive(Debug)]
+pub struct Refused {
+    /// What was tried: `cannot take over signals`.
+    pub doing: &'static str,
+    /// Its word.
+    pub source: io::Error,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.doing)
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Puts the manifest's name before faults that know their line and column in it, but not its name.
+pub fn in_manifest(failures: Failures, manifest: &Path) -> Failures {
+    let name = |failure: Failure| match failure.error.downcast::<DeliveryError>() {
+        Ok(fault) if fault.at.is_some() => Failure::new(
+            failure.exit,
+            Placed {
+                manifest: manifest.to_owned(),
+                fault: *fault,
+            },
+        ),
+        Ok(error) => Failure {
+            exit: failure.exit,
+            error,
+        },
+        Err(error) => Failure {
+            exit: failure.exit,
+            error,
+        },
+    };
+    failures.into_iter().map(name).collect()
+}
+
+#[derive(Debug)]
+struct Placed {
+    manifest: PathBuf,
+    fault: DeliveryError,
+}
+
+impl fmt::Display for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.manifest.display(), self.fault)
+    }
+}
+
+impl Error for Placed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.fault.source()
+    }
+}
 
 /// An error and its causes in one line, for events.
 pub fn chain(error: &dyn Error) -> String {

@@ -110,10 +110,15 @@ impl Live {
         parts.files.discard().map_err(one)
     }
 
-    /// Leaves everything: hushpipe becomes the program.
-    pub fn leave(self) {
-        if let Held::Points(points) = self.held {
-            points.keep();
+    /// For a hushpipe that could not become the program: takes away what it mounted for itself, and
+    /// the directories it made for that.
+    pub fn give_up(self) -> Result<(), Failures> {
+        // On the way to the program their descriptors' numbers may have been given to others.
+        std::mem::forget(self.parts);
+        match self.held {
+            Held::Nothing => Ok(()),
+            Held::Points(points) => points.unmount().map_err(one),
+            Held::Shared(shared) => shared.retire().map_err(one),
         }
     }
 

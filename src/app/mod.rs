@@ -21,6 +21,7 @@ use std::rc::Rc;
 
 use tokio::runtime::{Builder, Runtime};
 
+use failure::Refused;
 pub use failure::{Failure, Failures};
 pub use preflight::{Report, preflight};
 
@@ -33,7 +34,9 @@ use crate::sys::{fd, process};
 pub fn protect() -> Result<(), Failures> {
     process::harden()
         .and_then(|()| fd::ensure_standard())
-        .map_err(os)
+        .map_err(os(
+            "cannot protect hushpipe's own memory and standard descriptors",
+        ))
 }
 
 /// Runs a plan and gives the program's exit code, as a shell would see it.
@@ -46,12 +49,13 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<u8, Failures> {
             message: message.clone(),
         });
     }
-    let signals = Signals::block_all().map_err(os)?;
+    let signals = take_signals()?;
     let runtime = runtime()?;
     match plan.mode {
         Mode::Supervise => runtime.block_on(supervise::run(plan, signals, observer)),
         Mode::Exec => runtime.block_on(exec::run(plan, signals, observer)),
     }
+    .map_err(|failures| failure::in_manifest(failures, &plan.manifest))
 }
 
 /// One thread, one event loop.
@@ -60,9 +64,14 @@ fn runtime() -> Result<Runtime, Failures> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(os)
+        .map_err(os("cannot set up the event loop"))
 }
 
-fn os(error: std::io::Error) -> Failures {
-    vec![Failure::new(Exit::Os, error)]
+fn take_signals() -> Result<Signals, Failures> {
+    Signals::block_all().map_err(os("cannot take over signals"))
+}
+
+/// For `map_err`: what the operating system refused.
+fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> Failures {
+    move |source| vec![Failure::new(Exit::Os, Refused { doing, source })]
 }

@@ -7,11 +7,10 @@ use std::rc::Rc;
 
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
-use super::{host, open, os, runtime, supervise};
+use super::{failure, host, open, runtime, supervise, take_signals};
 use crate::model::{Exit, IsolationUsed, Observer, Plan, SecretName, Source, StoreName, Version};
 use crate::stores::join;
 use crate::sys::reaper::Reaper;
-use crate::sys::signals::Signals;
 
 /// What was found.
 pub struct Report {
@@ -41,21 +40,22 @@ pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
             },
             versions,
         }),
-        (host, versions) => Err(host
-            .err()
-            .into_iter()
-            .chain(versions.err())
-            .flatten()
-            .collect()),
+        (host, versions) => {
+            let failures = host.err().into_iter().chain(versions.err());
+            Err(failure::in_manifest(
+                failures.flatten().collect(),
+                &plan.manifest,
+            ))
+        }
     }
 }
 
 type Versions = BTreeMap<SecretName, Version>;
 
 fn ask(plan: &Plan) -> Result<Versions, Failures> {
-    let signals = Signals::block_all().map_err(os)?;
+    let signals = take_signals()?;
     let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper).map_err(os)?;
+    let stores = open::stores(plan, &reaper)?;
     let observer: Rc<dyn Observer> = Rc::new(());
     runtime()?.block_on(async {
         let mut supervisor = supervise::take_over(plan, signals, reaper, &observer)?;

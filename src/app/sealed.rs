@@ -50,7 +50,7 @@ pub enum SealedError {
 
 impl SealedError {
     /// hushpipe's exit code for it.
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Store(error) => error.exit(),
             Self::Input { .. } | Self::Output { .. } => Exit::Os,

@@ -26,7 +26,7 @@ pub async fn run(
     observer: &Rc<dyn Observer>,
 ) -> Result<u8, Failures> {
     let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper).map_err(os)?;
+    let stores = open::stores(plan, &reaper)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
     let host = host::settle(plan)?;
     // Looking starts before the first fetch, so that no change falls between the two.
@@ -54,7 +54,10 @@ pub async fn run(
         live,
         feeds,
     } = placing.place::<Staged>(host)?;
-    let known = Known::new(DigestKey::new().map_err(os)?, &round);
+    let known = Known::new(
+        DigestKey::new().map_err(os("the kernel gives no random numbers"))?,
+        &round,
+    );
     drop((round, payloads));
     let child = staged
         .start()

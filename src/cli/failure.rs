@@ -7,6 +7,15 @@ use std::io::Write as _;
 use super::{Globals, LogFormat, Palette, Stream};
 use crate::model::Exit;
 
+/// Whether a limit of this process is at the end of the causes.
+fn runs_out_of_files(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+        (*error).source()
+    })
+    .filter_map(|error| error.downcast_ref::<std::io::Error>())
+    .any(|error| error.raw_os_error() == Some(libc::EMFILE))
+}
+
 /// What failed, and hushpipe's exit code for it.
 #[derive(Debug)]
 pub struct Failure {
@@ -19,13 +28,16 @@ pub struct Failure {
 
 impl Failure {
     /// From a room's error: its message, then each cause on a line of its own.
-    pub fn new(exit: Exit, error: &dyn Error) -> Self {
+    pub fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
             text.push_str("\n  cause: ");
             text.push_str(&error.to_string());
             cause = error.source();
+        }
+        if runs_out_of_files(error) {
+            text.push_str("\n  help: raise the limit of open files (ulimit -n, LimitNOFILE=)");
         }
         Self {
             exit,

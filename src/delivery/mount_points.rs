@@ -52,8 +52,19 @@ impl MountPoints {
         self.remove()
     }
 
-    /// Leaves them: hushpipe becomes the program, and nobody is left to remove them.
-    pub fn keep(mut self) {
+    /// As [`MountPoints::retire`], for a process that mounted on them itself. After a change of user
+    /// it may not: the mounts go with the process, and empty directories stay.
+    pub fn unmount(mut self) -> Result<(), DeliveryError> {
+        let unmounted = self.made.iter().rev().try_for_each(|path| {
+            let what = path.display().to_string();
+            filesystem::unmount(path).map_err(DeliveryError::system(what, "cannot unmount it"))
+        });
+        unmounted.and_then(|()| self.remove())
+    }
+
+    /// Leaves them, as a hushpipe that is killed does.
+    #[cfg(test)]
+    pub(super) fn keep(mut self) {
         self.made.clear();
     }
 

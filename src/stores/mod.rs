@@ -155,8 +155,9 @@ impl Fault {
 
 impl StoreError {
     /// hushpipe's exit code for it.
-    pub const fn exit(&self) -> Exit {
-        match self.fault {
+    pub fn exit(&self) -> Exit {
+        match &self.fault {
+            Fault::Unreachable { source, .. } if is_of_this_process(source) => Exit::Os,
             Fault::Unreachable { .. } | Fault::Program { .. } => Exit::Unreachable,
             Fault::Unwritable { .. } => Exit::Os,
             Fault::Missing { .. } | Fault::Malformed { .. } => Exit::Value,
@@ -164,6 +165,14 @@ impl StoreError {
             Fault::Deadline { .. } => Exit::Deadline,
         }
     }
+}
+
+/// Faults that say nothing of the store: no more open files, no memory.
+fn is_of_this_process(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+    )
 }
 
 impl fmt::Display for StoreError {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 
 /// What stands at a name, as lstat(2) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,16 @@ pub fn remove_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io:
 /// As [`remove_directory_at`], by path.
 pub fn remove_directory(path: &Path) -> io::Result<()> {
     remove_directory_at(fs::CWD, path)
+}
+
+/// umount2(2) of what this process mounted there, though it may still be in use. That nothing is
+/// mounted there is no error.
+pub fn unmount(path: &Path) -> io::Result<()> {
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    match rustix::mount::unmount(path, flags) {
+        Ok(()) | Err(Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn gone(result: Result<(), Errno>) -> io::Result<()> {
