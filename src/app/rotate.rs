@@ -18,7 +18,7 @@ use crate::model::{
 };
 use crate::rotation::{Action, Backoff, Input, Machine, Rules};
 use crate::secret::{Digest, DigestKey};
-use crate::stores::StoreError;
+use crate::stores::{Fault, StoreError};
 use crate::supervisor::Handle;
 
 /// Waits between tries while a store fails: full jitter under a ceiling that doubles.
@@ -209,6 +209,9 @@ impl<'a> Rotation<'a> {
     fn compare(&mut self, round: Round) -> Input {
         let digests = digests(&self.known.key, &round);
         let bad = self.quarantined.as_ref() == Some(&digests);
+        if !bad {
+            self.quarantined = None;
+        }
         let changed = self.changed(&digests);
         if bad || changed.is_empty() {
             self.observer.observe(&Event::Unchanged { bad });
@@ -261,15 +264,16 @@ impl<'a> Rotation<'a> {
 
     /// Each fault of a store is said once, not at every retry.
     fn outage(&mut self, faults: &[StoreError]) {
-        let lasting: BTreeSet<Outage> = faults.iter().map(outage_of).collect();
         for fault in faults {
-            if self.down.insert(outage_of(fault)) {
+            if !self.down.contains(&outage_of(fault)) {
                 self.observer.observe(&Event::StoreFault {
                     store: fault.store.clone(),
                     message: chain(fault),
                 });
             }
         }
+        let lasting: BTreeSet<Outage> = faults.iter().map(outage_of).collect();
+        self.down.extend(lasting.iter().cloned());
         self.over(&lasting);
     }
 
@@ -401,11 +405,12 @@ impl<'a> Rotation<'a> {
 }
 
 fn outage_of(fault: &StoreError) -> Outage {
-    (
-        fault.store.clone(),
-        fault.asked.clone(),
-        fault.exit().code(),
-    )
+    let asked = match fault.fault {
+        // All of the store: which secret it was asked for first says nothing.
+        Fault::Unreachable { .. } | Fault::Program { .. } | Fault::Deadline { .. } => None,
+        _ => fault.asked.clone(),
+    };
+    (fault.store.clone(), asked, fault.exit().code())
 }
 
 /// Ends when the timer does; never, when there is none.
