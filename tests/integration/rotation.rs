@@ -60,9 +60,10 @@ fn directory(rest: &str, probe: &[&str]) -> Running {
     start(hushpipe, &manifest, probe)
 }
 
-/// How often something was said.
-fn times(output: &Output, text: &str) -> usize {
-    output.stderr().matches(text).count()
+/// It was said so often.
+fn said_times(output: &Output, text: &str, times: usize) {
+    let stderr = output.stderr();
+    assert_eq!(stderr.matches(text).count(), times, "{text} in\n{stderr}");
 }
 
 /// Lines of this and a number, from 1 on.

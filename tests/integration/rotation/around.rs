@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use super::{AT_ONCE, BY_FILE, READS, directory, sealed, sealed_as, times};
+use super::{AT_ONCE, BY_FILE, READS, directory, said_times, sealed, sealed_as};
 use crate::harness::{Hushpipe, Running};
 
 fn rotates(running: Running) {
@@ -92,7 +92,7 @@ fn a_program_that_is_asked_to_end_is_not_told_of_new_values() {
     running.wait_for_stderr("generation 2 is in place");
     running.signal_to(running.program(), Signal::SIGUSR1);
     let output = running.wait().code(4).stdout_is("ready\nstopping\n");
-    assert_eq!(times(&output, "told the program"), 0);
+    said_times(&output, "told the program", 0);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_stop_amid_rotations_ends_cleanly() {
         // At another moment of the rotation each time.
         std::thread::sleep(std::time::Duration::from_micros(stop_at * 300));
         let output = running.stop().code(3);
-        assert_eq!(times(&output, "hushpipe: error"), 0);
+        said_times(&output, "hushpipe: error", 0);
         assert!(!output.place().join("run").exists());
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::{AT_ONCE, BY_FILE, READS, directory, start, times};
+use super::{AT_ONCE, BY_FILE, READS, directory, said_times, start};
 use crate::harness::{Hushpipe, Place};
 
 #[test]
@@ -71,7 +71,7 @@ fn a_directory_that_is_made_anew_is_followed() {
         running.wait_for_line(value);
     }
     let output = running.stop().stdout_is("ready\ntwo\nthree\n");
-    assert_eq!(times(&output, "told the program"), 2);
+    said_times(&output, "told the program", 2);
 }
 
 #[test]
@@ -106,5 +106,5 @@ fn nothing_is_done_where_the_manifest_says_so() {
     running.signal(nix::sys::signal::Signal::SIGUSR1);
     running.wait_for_line("two");
     let output = running.stop().stdout_is("ready\ntwo\n");
-    assert_eq!(times(&output, "told the program"), 0);
+    said_times(&output, "told the program", 0);
 }

@@ -1,6 +1,6 @@
 //! Changes of a sealed store.
 
-use super::{AT_ONCE, BY_FILE, READS, numbered, sealed, times};
+use super::{AT_ONCE, BY_FILE, READS, numbered, said_times, sealed};
 use crate::harness::Running;
 
 #[test]
@@ -27,7 +27,7 @@ fn a_new_version_is_read_by_file_and_by_fifo() {
     running.wait_for_line("one");
     running.wait_for_line("one.");
     let output = running.stop().stdout_is("ready\ntwo\ntwo.\none\none.\n");
-    assert_eq!(times(&output, "told the program by SIGHUP"), 2);
+    said_times(&output, "told the program by SIGHUP", 2);
 }
 
 /// What must not grow with the number of rotations: open fds of hushpipe, entries of the program's
@@ -161,6 +161,6 @@ fn a_secret_that_is_removed_stays_with_the_program() {
     place.seal("token", "two");
     running.wait_for_stderr("store local answers again");
     let output = running.stop().stdout_is("ready\ntwo\n");
-    assert_eq!(times(&output, "hushpipe: error"), 2);
-    assert_eq!(times(&output, "answers again"), 2);
+    said_times(&output, "hushpipe: error", 2);
+    said_times(&output, "answers again", 2);
 }
