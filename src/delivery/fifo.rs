@@ -419,7 +419,7 @@ mod tests {
             .map(|_| start("exec cat \"$1\"", &place.path))
             .collect();
         let fifo = filesystem::status(&place.fifos.all[0].armed.as_ref().unwrap().end).unwrap();
-        while super::super::readers::Readers::of(fifo).asleep() < 3 {
+        while super::super::readers::Readers::near(fifo).asleep() < 3 {
             std::thread::yield_now();
         }
         let outputs = serving(&mut place, 3, move || {

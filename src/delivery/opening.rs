@@ -104,14 +104,14 @@ struct Closed {
 }
 
 impl Closed {
-    fn of(end: &Writer, fifo: Status) -> io::Result<Option<Self>> {
+    fn of(end: &Writer, fifo: Status, openings: usize) -> io::Result<Option<Self>> {
         // Nobody but its readers can see it any more; this is for our own opening.
         filesystem::change_mode(end, 0o600)?;
         let handle = pipe::handle(end.as_fd())?;
         Ok(handle.map(|handle| Self {
             fifo,
             handle,
-            served: Readers::of(fifo),
+            served: Readers::of(fifo, openings),
         }))
     }
 
@@ -141,9 +141,15 @@ impl Closed {
         let until = Instant::now() + AWAKE;
         let wanted = loop {
             sleep(SETTLE).await;
-            let wanted = Readers::of(self.fifo).beside(&self.served);
-            if wanted > 0 || pipe::is_abandoned(&end)? || Instant::now() >= until {
-                break wanted;
+            if pipe::is_abandoned(&end)? {
+                return Ok(());
+            }
+            let near = Readers::near(self.fifo).beside(&self.served);
+            if near > 0 {
+                break near;
+            }
+            if Instant::now() >= until {
+                break Readers::everywhere(self.fifo).beside(&self.served);
             }
         };
         for _ in 0..wanted {
@@ -168,20 +174,20 @@ async fn attend(
     // One that was closed before anything was written wants nothing.
     let openings = pulse.opened.get().saturating_sub(pulse.closed.replace(0));
     if openings == 0 && pipe::is_abandoned(&end)? {
-        return Closed::of(&end, fifo);
+        return Closed::of(&end, fifo, openings);
     }
     let openings = openings.max(1);
     let mut wanted = 0;
     loop {
         wanted = settled(fifo, pulse, openings.max(wanted)).await.max(wanted);
         if *values >= wanted {
-            return Closed::of(&end, fifo);
+            return Closed::of(&end, fifo, openings);
         }
         let written = value.feed(&end).await?;
         let left = taken(&end, pulse).await?;
         if left > 0 {
             *values += usize::from(left < written as u64);
-            return Closed::of(&end, fifo);
+            return Closed::of(&end, fifo, openings);
         }
         *values += 1;
     }
@@ -192,13 +198,12 @@ async fn attend(
 async fn settled(fifo: Status, pulse: &Pulse, openings: usize) -> usize {
     let end = Instant::now() + ASLEEP;
     loop {
-        let readers = Readers::of(fifo);
+        let expected = openings.saturating_sub(pulse.closed.get());
+        let readers = Readers::of(fifo, expected);
         if readers.programs() == 0 {
             return openings;
         }
-        let expected = openings
-            .saturating_sub(pulse.closed.get())
-            .max(readers.programs());
+        let expected = expected.max(readers.programs());
         let alone = expected == 1 && openings == 1;
         if alone || readers.asleep() >= expected || Instant::now() >= end {
             return readers.wanted();

@@ -1,11 +1,12 @@
 //! Who has a FIFO open, as /proc tells.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::sys::filesystem::Status;
 
-/// The programs among hushpipe's descendants that have a FIFO open. A process and those below it
+/// The programs that have a FIFO open. A process and those below it
 /// that inherited the opening are one reader.
 pub(super) struct Readers {
     /// For each reader: its process, and how many of its threads wait in read(2) for bytes of this
@@ -35,12 +36,37 @@ impl Readers {
         self.found.iter().filter(|(pid, _)| !known(*pid)).count()
     }
 
+    /// Looks at the descendants of this process; and where those are fewer than expected, at every
+    /// process that /proc shows: a shared FIFO has readers from elsewhere too.
+    pub(super) fn of(fifo: Status, expected: usize) -> Self {
+        let near = Self::near(fifo);
+        if near.programs() >= expected.max(1) {
+            near
+        } else {
+            Self::everywhere(fifo)
+        }
+    }
+
     /// Looks at the descendants of this process.
-    pub(super) fn of(fifo: Status) -> Self {
+    pub(super) fn near(fifo: Status) -> Self {
+        Self::below(children(std::process::id()), fifo, children)
+    }
+
+    /// Looks at every process that /proc shows.
+    pub(super) fn everywhere(fifo: Status) -> Self {
+        let mut tree: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (pid, parent) in processes() {
+            tree.entry(parent).or_default().push(pid);
+        }
+        // 0 is the parent of the first process, and of those whose parents cannot be seen.
+        let roots = tree.remove(&0).unwrap_or_default();
+        Self::below(roots, fifo, |pid| tree.remove(&pid).unwrap_or_default())
+    }
+
+    fn below(roots: Vec<u32>, fifo: Status, mut children: impl FnMut(u32) -> Vec<u32>) -> Self {
         let mut readers = Self { found: Vec::new() };
-        let own = std::process::id();
         let mut left: Vec<(u32, Option<usize>)> =
-            children(own).into_iter().map(|pid| (pid, None)).collect();
+            roots.into_iter().map(|pid| (pid, None)).collect();
         while let Some((pid, mut reader)) = left.pop() {
             let numbers = numbers(pid, fifo);
             if !numbers.is_empty() {
@@ -54,6 +80,25 @@ impl Readers {
         }
         readers
     }
+}
+
+/// Every process and its parent, from proc_pid_stat(5).
+fn processes() -> Vec<(u32, u32)> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // Its name comes before, in parentheses, and may hold anything.
+            let (_, after_name) = text.rsplit_once(')')?;
+            Some((
+                pid,
+                after_name.split_ascii_whitespace().nth(1)?.parse().ok()?,
+            ))
+        })
+        .collect()
 }
 
 /// Threads of a process. None when it is gone.
