@@ -21,6 +21,8 @@ pub struct Host {
     pub order: Vec<IsolationUsed>,
     /// Why private isolation was ruled out.
     pub reason: Option<String>,
+    /// With `isolation: auto`: why shared isolation was ruled out.
+    pub not_shared: Option<String>,
 }
 
 /// Checks everything about this host.
@@ -41,7 +43,7 @@ pub fn settle(plan: &Plan) -> Result<Host, Failures> {
         .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
         .ok();
     match (launch, isolation, owners) {
-        (Some(launch), Some((order, reason)), Some(owners)) if failures.is_empty() => Ok(Host {
+        (Some(launch), Some(isolations), Some(owners)) if failures.is_empty() => Ok(Host {
             launch,
             layout,
             owners,
@@ -49,30 +51,54 @@ pub fn settle(plan: &Plan) -> Result<Host, Failures> {
                 uid: Some(owner.0),
                 gid: Some(owner.1),
             },
-            order,
-            reason,
+            order: isolations.order,
+            reason: isolations.not_private,
+            not_shared: isolations.not_shared,
         }),
         _ => Err(failures),
     }
 }
 
-type Order = (Vec<IsolationUsed>, Option<String>);
+/// Which isolations to try, in order, and why the others not.
+struct Isolations {
+    order: Vec<IsolationUsed>,
+    not_private: Option<String>,
+    not_shared: Option<String>,
+}
 
-/// Which isolations to try, in order; `auto` rules out what this host would refuse for sure.
-fn isolations(wanted: Isolation, layout: &Layout) -> Result<Order, Vec<DeliveryError>> {
+impl Isolations {
+    fn only(used: IsolationUsed) -> impl Fn(()) -> Self {
+        move |()| Self {
+            order: vec![used],
+            not_private: None,
+            not_shared: None,
+        }
+    }
+}
+
+/// `auto` rules out what this host would refuse for sure.
+fn isolations(wanted: Isolation, layout: &Layout) -> Result<Isolations, Vec<DeliveryError>> {
     use IsolationUsed::{Private, Shared};
     match wanted {
-        Isolation::Private => layout.check(Private).map(|()| (vec![Private], None)),
-        Isolation::Shared => layout.check(Shared).map(|()| (vec![Shared], None)),
-        Isolation::Auto => match (layout.check(Private), layout.check(Shared)) {
-            (Ok(()), Ok(())) => Ok((vec![Private, Shared], None)),
-            (Ok(()), Err(_)) => Ok((vec![Private], None)),
-            (Err(faults), Ok(())) => {
-                let reason = faults.first().map(ToString::to_string);
-                Ok((vec![Shared], reason))
-            }
-            (Err(faults), Err(_)) => Err(faults),
-        },
+        Isolation::Private => layout.check(Private).map(Isolations::only(Private)),
+        Isolation::Shared => layout.check(Shared).map(Isolations::only(Shared)),
+        Isolation::Auto => {
+            let first = |faults: &Vec<DeliveryError>| faults.first().map(ToString::to_string);
+            let (private, shared) = (layout.check(Private), layout.check(Shared));
+            let not_private = private.as_ref().err().and_then(first);
+            let not_shared = shared.as_ref().err().and_then(first);
+            let order = match (private, shared) {
+                (Ok(()), Ok(())) => vec![Private, Shared],
+                (Ok(()), Err(_)) => vec![Private],
+                (Err(_), Ok(())) => vec![Shared],
+                (Err(faults), Err(_)) => return Err(faults),
+            };
+            Ok(Isolations {
+                order,
+                not_private,
+                not_shared,
+            })
+        }
     }
 }
 

@@ -83,11 +83,14 @@ impl Placing<'_> {
             return self.without_files(host);
         }
         let (order, reason) = (host.order.clone(), host.reason.clone());
+        let not_shared = host.not_shared.clone();
         match order.as_slice() {
             [IsolationUsed::Shared, ..] => self.shared(host, reason),
             [IsolationUsed::Private, rest @ ..] => match self.private(host)? {
                 Attempt::Placed(placed) => Ok(*placed),
-                Attempt::Refused(error) if rest.is_empty() => Err(vec![refused(&error)]),
+                Attempt::Refused(error) if rest.is_empty() => {
+                    Err(vec![refused(&error, not_shared)])
+                }
                 // The first attempt used the host up: the program is settled again, from the same plan.
                 Attempt::Refused(error) => {
                     self.shared(host::settle(self.plan)?, Some(error.to_string()))
@@ -184,11 +187,15 @@ enum Attempt<S> {
     Refused(ChildError),
 }
 
-/// Private isolation was asked for, and this host does not allow it.
-fn refused(error: &ChildError) -> Failure {
+/// Private isolation was asked for, or is all there is, and this host does not allow it.
+fn refused(error: &ChildError, not_shared: Option<String>) -> Failure {
+    let rest = not_shared.map_or_else(
+        || "`isolation: auto` takes shared files where this happens".to_owned(),
+        |fault| format!("and shared files, which `isolation: auto` then takes, are not: {fault}"),
+    );
     let text = format!(
-        "isolation: private is not possible here: {error}; `isolation: auto` takes shared files \
-         where this happens, and `hushpipe doctor` tells what this host allows"
+        "isolation: private is not possible here: {error}; {rest}; `hushpipe doctor` tells what \
+         this host allows"
     );
     Failure::new(Exit::Os, text)
 }
