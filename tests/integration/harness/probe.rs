@@ -14,6 +14,7 @@
 //! | `environ`, `arguments` | writes the environment or all arguments, one a line |
 //! | `status KEY` | writes a line of /proc/self/status, such as `SigBlk` |
 //! | `fds` | writes each open fd, such as `3 /memfd:x (deleted)` |
+//! | `sealed N` | writes fd N's offset, whether writing fails, and its seals |
 //! | `read N` | reads fd N to its end and writes that |
 //! | `keep N` | reads fd N to its end and keeps that in memory |
 //! | `digest N`, `digest-file PATH` | reads to the end, writes `digest` and the value's SHA-256 |
@@ -31,12 +32,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::io::{self, Read, Seek, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process;
 use std::str::FromStr;
 
+use nix::fcntl::{self, SealFlag};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{self, ForkResult};
 use sha2::Digest as _;
@@ -81,6 +84,7 @@ impl Probe {
                 "arguments" => write(&fs::read("/proc/self/cmdline")?, true)?,
                 "status" => status(&next()?)?,
                 "fds" => fds()?,
+                "sealed" => sealed(&next()?)?,
                 "read" => write(&read_fd(&next()?)?, false)?,
                 "digest" => digest(&read_fd(&next()?)?)?,
                 "digest-file" => digest(&fs::read(next()?)?)?,
@@ -174,10 +178,41 @@ fn fds() -> io::Result<()> {
         .try_for_each(|(number, target)| say(&format!("{number} {target}")))
 }
 
-fn read_fd(number: &str) -> io::Result<Vec<u8>> {
+/// The file stays open: the fd is the probe's for its life.
+fn file_of(number: &str) -> io::Result<ManuallyDrop<fs::File>> {
     let number = number.parse().map_err(io::Error::other)?;
-    // SAFETY: the probe's one thread uses this fd here alone, and does not close it.
-    let mut file = std::mem::ManuallyDrop::new(unsafe { fs::File::from_raw_fd(number) });
+    // SAFETY: the probe's one thread uses this fd through one such file at a time, and closes none.
+    Ok(ManuallyDrop::new(unsafe { fs::File::from_raw_fd(number) }))
+}
+
+/// Read-only: neither this fd nor one that is opened anew takes bytes or another length.
+fn sealed(number: &str) -> io::Result<()> {
+    let mut file = file_of(number)?;
+    let at = file.stream_position()?;
+    let again = fs::OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/self/fd/{number}"))
+        .and_then(|mut again| again.write(b"x"));
+    let readonly = file.write(b"x").is_err() && file.set_len(1).is_err() && again.is_err();
+    let seals = fcntl::fcntl(file.as_fd(), fcntl::FcntlArg::F_GET_SEALS)?;
+    let names: Vec<&str> = [
+        (SealFlag::F_SEAL_SEAL, "seal"),
+        (SealFlag::F_SEAL_SHRINK, "shrink"),
+        (SealFlag::F_SEAL_GROW, "grow"),
+        (SealFlag::F_SEAL_WRITE, "write"),
+    ]
+    .into_iter()
+    .filter_map(|(seal, name)| (seals & seal.bits() != 0).then_some(name))
+    .collect();
+    let kind = if readonly { "read-only" } else { "WRITABLE" };
+    say(&format!(
+        "{number} at {at}, {kind}, sealed: {}",
+        names.join(" ")
+    ))
+}
+
+fn read_fd(number: &str) -> io::Result<Vec<u8>> {
+    let mut file = file_of(number)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
