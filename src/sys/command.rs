@@ -22,6 +22,9 @@ use super::reaper::{Exits, Reaper, Status};
 /// for a device or for NFS).
 const KILLED: Duration = Duration::from_secs(1);
 
+/// How long a program that is let go of may take to die of SIGKILL: nothing else goes on meanwhile.
+const DYING: Duration = Duration::from_millis(200);
+
 /// A program that runs, in a process group of its own. Dropped before its end was seen: the group is
 /// killed.
 pub struct Running {
@@ -205,10 +208,18 @@ async fn first(
 }
 
 impl Drop for Running {
+    /// The group is gone when this returns, or as good as: a program that a device holds is not
+    /// waited for.
     fn drop(&mut self) {
-        if !self.ended
-            && pidfd::send_group(self.pidfd.get_ref(), Some(self.pid), libc::SIGKILL).is_err()
-        {
+        if self.ended {
+            return;
+        }
+        let killed = pidfd::send_group(self.pidfd.get_ref(), Some(self.pid), libc::SIGKILL);
+        let collected = killed.and_then(|_| {
+            pidfd::wait_for_end(self.pidfd.get_ref(), DYING)?;
+            self.reaper.collect(self.pid)
+        });
+        if collected.is_err() {
             // It is gone, or not ours to kill (a setuid tool): PDEATHSIG and its closed pipes remain.
         }
     }

@@ -3,6 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of linux/pidfd.h, since Linux 6.9.
 const PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -32,6 +36,21 @@ pub fn send_group(fd: impl AsFd, leader: Option<i32>, signal: i32) -> io::Result
             found(kill(-leader, signal))
         }
         (result, _) => found(result),
+    }
+}
+
+/// Blocks until the process has ended, whether reaped or not, but no longer than `limit`. Whether it
+/// has.
+pub fn wait_for_end(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match rustix::event::poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
