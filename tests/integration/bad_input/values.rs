@@ -16,17 +16,38 @@ fn goes_through(value: &[u8]) {
          run: { command: ['{probe}', digest, '0', digest, '3', digest, '4',\
          digest-file, /run/test/file, digest-file, /run/test/fifo] }",
     );
-    let hex = |byte: &u8| format!("{byte:02x}");
-    let digest: Vec<String> = Sha256::digest(value).iter().map(hex).collect();
-    let digest = digest.concat();
     alone("", hushpipe.file("s/token", value))
         .success()
-        .stdout_is(&format!("digest {digest}\n").repeat(5));
+        .stdout_is(&format!("digest {}\n", digest(value)).repeat(5));
+}
+
+fn digest(value: &[u8]) -> String {
+    let hex = |byte: &u8| format!("{byte:02x}");
+    let digest: Vec<String> = Sha256::digest(value).iter().map(hex).collect();
+    digest.concat()
+}
+
+/// As [`goes_through`], when hushpipe becomes the program: what needs no parent.
+fn goes_through_exec(value: &[u8]) {
+    let hushpipe = launch(
+        "deliver:\n\
+         - { stdin: true, secret: token }\n\
+         - { fd: 3, as: memfd, secret: token }\n\
+         - { fd: 4, as: pipe, secret: token }\n\
+         - { file: '/run/test/file', secret: token }\n\
+         run: { command: ['{probe}', digest, '0', digest, '3', digest, '4',\
+         digest-file, /run/test/file] }",
+    );
+    let hushpipe = hushpipe.file("s/token", value).arg("--exec");
+    alone("mkdir /run/test", hushpipe)
+        .success()
+        .stdout_is(&format!("digest {}\n", digest(value)).repeat(4));
 }
 
 #[test]
 fn a_value_of_no_bytes() {
     goes_through(b"");
+    goes_through_exec(b"");
 }
 
 #[test]
@@ -39,7 +60,9 @@ fn a_value_of_ten_megabytes() {
 
 #[test]
 fn a_value_with_nul_and_newlines() {
-    goes_through(b"\0a\n\n\0\r\nb\xff\n\0\n");
+    let value = b"\0a\n\n\0\r\nb\xff\n\0\n";
+    goes_through(value);
+    goes_through_exec(value);
 }
 
 #[test]
