@@ -5,6 +5,7 @@ pub mod command;
 pub mod directory;
 pub mod format;
 pub mod join;
+mod links;
 pub mod sealed;
 
 use std::fmt;

@@ -5,9 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::model::StoreName;
+use crate::stores::links::{links, parts};
 use crate::stores::{Fault, Local, StoreError, Watch};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
@@ -65,7 +66,7 @@ impl DirectoryWatch {
 
     /// Watches what leads to the files now, and no more what did before.
     fn arm(&mut self) -> Result<(), StoreError> {
-        let mut trail = Trail::new();
+        let mut trail: Trail = links(&self.path);
         ascend(&self.path, &mut trail);
         for key in &self.keys {
             descend(&self.path, key, &mut trail);
@@ -197,7 +198,7 @@ fn ascend(path: &Path, trail: &mut Trail) {
 /// The directories between the store's and the file, through all links.
 fn descend(base: &Path, file: &Path, trail: &mut Trail) {
     let mut here = base.to_owned();
-    let mut todo: Vec<OsString> = names(file.strip_prefix(base).unwrap_or(file));
+    let mut todo: Vec<OsString> = parts(file.strip_prefix(base).unwrap_or(file));
     let mut links = 0;
     while let Some(name) = todo.pop() {
         if name == ".." {
@@ -215,22 +216,13 @@ fn descend(base: &Path, file: &Path, trail: &mut Trail) {
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
-                todo.extend(names(&target));
+                todo.extend(parts(&target));
             }
             Err(_) if next.is_dir() => here = next,
             // The file, or nothing yet.
             Err(_) => return,
         }
     }
-}
-
-/// The parts of a path, the first one last.
-fn names(path: &Path) -> Vec<OsString> {
-    path.components()
-        .rev()
-        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
-        .map(|part| part.as_os_str().to_owned())
-        .collect()
 }
 
 fn note(directory: &Path, name: &OsStr, trail: &mut Trail) {

@@ -1,11 +1,13 @@
 //! Tells when a secret's current version may be another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::versions::{CURRENT, version_of};
 use crate::model::StoreName;
+use crate::stores::links::links;
 use crate::stores::{Fault, Local, StoreError, Watch};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
@@ -17,6 +19,8 @@ pub struct SealedWatch {
     wanted: Vec<PathBuf>,
     /// What is watched: a secret's directory, or the nearest one above it that is there.
     watched: BTreeMap<WatchId, PathBuf>,
+    /// Where links on the way stand, and their names.
+    links: BTreeMap<WatchId, BTreeSet<OsString>>,
 }
 
 impl SealedWatch {
@@ -29,6 +33,7 @@ impl SealedWatch {
             notifier,
             wanted,
             watched: BTreeMap::new(),
+            links: BTreeMap::new(),
         };
         watch.arm()?;
         Ok(watch)
@@ -43,7 +48,15 @@ impl SealedWatch {
             | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR;
         self.watched.clear();
+        self.links.clear();
         for wanted in &self.wanted {
+            for (place, names) in links(wanted) {
+                // Links can be passed where their directory cannot be read: then their flips are
+                // not seen, as there is no way to.
+                if let Ok(id) = self.notifier.add(&place, mask) {
+                    self.links.entry(id).or_default().extend(names);
+                }
+            }
             let (id, place) = loop {
                 if let Some(found) = nearest(&self.notifier, wanted, mask)
                     .map_err(|error| fault(&self.store, wanted, error))?
@@ -59,6 +72,13 @@ impl SealedWatch {
     /// Whether an event can mean another current version.
     fn matters(&self, event: &Event) -> bool {
         if event.is_overflow() || event.mask.contains(EventMask::IGNORED) {
+            return true;
+        }
+        let flipped = |names: &BTreeSet<OsString>| {
+            let name = event.name.as_ref();
+            name.is_some_and(|name| names.contains(name))
+        };
+        if self.links.get(&event.id).is_some_and(flipped) {
             return true;
         }
         let Some(place) = self.watched.get(&event.id) else {
