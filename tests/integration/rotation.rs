@@ -18,6 +18,11 @@ const READS: [&str; 4] = ["on", "HUP", "cat:{place}/run/token", "serve"];
 const BY_FILE: &str =
     "deliver:\n  - { file: \"{place}/run/token\", content: \"{{ token }}\\n\" }\n";
 
+/// `token` in the sealed store of the place.
+const STORE: &str = "stores:\n  local: { type: sealed, path: \"{place}/store\", \
+     identity_file: \"{place}/identity.txt\" }\n\
+     secrets:\n  token: { store: local, key: token }\n";
+
 /// No waiting for more changes.
 const AT_ONCE: &str = "on_rotate: { do: signal, signal: HUP, settle: 0s }\n";
 
@@ -42,11 +47,7 @@ fn sealed(rest: &str, probe: &[&str]) -> Running {
 }
 
 fn sealed_as(hushpipe: Hushpipe, rest: &str, probe: &[&str]) -> Running {
-    let manifest = format!(
-        "stores:\n  local: {{ type: sealed, path: \"{{place}}/store\", \
-         identity_file: \"{{place}}/identity.txt\" }}\n\
-         secrets:\n  token: {{ store: local, key: token }}\n{rest}"
-    );
+    let manifest = format!("{STORE}{rest}");
     start(hushpipe.sealed(&[("token", "one")]), &manifest, probe)
 }
 

@@ -108,3 +108,25 @@ fn nothing_is_done_where_the_manifest_says_so() {
     let output = running.stop().stdout_is("ready\ntwo\n");
     said_times(&output, "told the program", 0);
 }
+
+#[test]
+fn a_link_above_the_directory_that_is_flipped_is_followed() {
+    let hushpipe = Hushpipe::new()
+        .file("releases/1/secrets/token", "one")
+        .file("releases/2/secrets/token", "two");
+    let link = |place: &Place, release: &str| {
+        symlink(release, place.join("new")).unwrap();
+        fs::rename(place.join("new"), place.join("current")).unwrap();
+    };
+    link(hushpipe.place(), "releases/1");
+    let manifest = format!(
+        "stores:\n  dir: {{ type: directory, path: \"{{place}}/current/secrets\" }}\n\
+         secrets:\n  token: {{ store: dir, key: token }}\n{BY_FILE}{AT_ONCE}"
+    );
+    let running = start(hushpipe, &manifest, &READS);
+    link(running.place(), "releases/2");
+    running.wait_for_line("two");
+    link(running.place(), "releases/1");
+    running.wait_for_line("one");
+    running.stop().stdout_is("ready\ntwo\none\n");
+}

@@ -1,7 +1,11 @@
 //! Changes of a sealed store.
 
-use super::{AT_ONCE, BY_FILE, READS, numbered, said_times, sealed};
-use crate::harness::Running;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use super::{AT_ONCE, BY_FILE, READS, STORE, numbered, said_times, sealed, start};
+use crate::harness::{Hushpipe, Running};
 
 #[test]
 fn a_new_version_is_read_by_file_and_by_fifo() {
@@ -163,4 +167,26 @@ fn a_secret_that_is_removed_stays_with_the_program() {
     let output = running.stop().stdout_is("ready\ntwo\n");
     said_times(&output, "hushpipe: error", 2);
     said_times(&output, "answers again", 2);
+}
+
+#[test]
+fn a_link_to_the_store_that_is_flipped_is_followed() {
+    let hushpipe = Hushpipe::new().sealed(&[("token", "one")]);
+    let place = hushpipe.place();
+    let (store, old, new) = (place.join("store"), place.join("old"), place.join("new"));
+    let copied = Command::new("cp").arg("-a").args([&store, &old]).status();
+    assert!(copied.unwrap().success());
+    place.seal("token", "two");
+    fs::rename(&store, new).unwrap();
+    symlink("old", &store).unwrap();
+    let manifest = format!("{STORE}{BY_FILE}{AT_ONCE}");
+    let running = start(hushpipe, &manifest, &READS);
+    let next = running.place().join("next");
+    symlink("new", &next).unwrap();
+    fs::rename(next, store).unwrap();
+    running.wait_for_line("two");
+    // What leads to the secret now is watched now.
+    running.place().seal("token", "three");
+    running.wait_for_line("three");
+    running.stop().stdout_is("ready\ntwo\nthree\n");
 }
