@@ -14,7 +14,7 @@ mod style;
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::app;
 use crate::model::Exit;
@@ -87,7 +87,7 @@ enum Command {
 /// Parses the command line, runs the command, gives the exit code.
 pub fn main() -> ExitCode {
     let protected = app::protect();
-    let line = match CommandLine::try_parse() {
+    let line = match parse() {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
@@ -106,6 +106,14 @@ pub fn main() -> ExitCode {
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),
     };
     finish(outcome.map(Exit::code), globals)
+}
+
+/// As `CommandLine::try_parse`, but for the tree of all commands: it is left where it is. To take it
+/// apart, block by block, and wipe each, would cost a tenth of a launch.
+fn parse() -> Result<CommandLine, clap::Error> {
+    let mut tree = std::mem::ManuallyDrop::new(CommandLine::command());
+    let matches = tree.try_get_matches_from_mut(std::env::args_os())?;
+    CommandLine::from_arg_matches(&matches)
 }
 
 fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
