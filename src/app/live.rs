@@ -49,7 +49,10 @@ impl Live {
         held: Held,
         payloads: &[SecretBytes],
     ) -> Result<Self, Failures> {
-        let parts = Parts::new(layout, directories, owners, payloads).map_err(one)?;
+        let mut parts = Parts::new(layout, directories, owners, payloads).map_err(one)?;
+        if matches!(held, Held::Shared(_)) {
+            parts.fifos.expect_strangers();
+        }
         Ok(Self {
             parts: Some(parts),
             held,

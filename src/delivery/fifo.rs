@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use super::kept::Kept;
 use super::layout::{Directory, Entry, EntryKind, Layout};
 use super::opening::{self, Pulse, Task};
+use super::readers::Among;
 use super::{DeliveryError, Owner};
 use crate::model::Event;
 use crate::secret::SecretBytes;
@@ -31,6 +32,7 @@ pub struct Fifos {
     all: Vec<Fifo>,
     openings: Vec<Opening>,
     happened: VecDeque<Result<Event, DeliveryError>>,
+    readers: Among,
 }
 
 struct Fifo {
@@ -75,6 +77,7 @@ impl Fifos {
             all: Vec::new(),
             openings: Vec::new(),
             happened: VecDeque::new(),
+            readers: Among::Descendants,
         };
         for (directory, root) in layout.directories.iter().zip(roots) {
             for entry in directory.of_kind(false) {
@@ -94,6 +97,12 @@ impl Fifos {
         }
         fifos.arm_all()?;
         Ok(fifos)
+    }
+
+    /// For shared directories: programs from elsewhere, which are none of hushpipe's descendants,
+    /// are looked for among the readers too.
+    pub const fn expect_strangers(&mut self) {
+        self.readers = Among::All;
     }
 
     fn arm_all(&mut self) -> Result<(), DeliveryError> {
@@ -216,7 +225,12 @@ impl Fifos {
         self.openings.push(Opening {
             fifo: index,
             watch: armed.watch,
-            task: Box::pin(opening::serve(armed.end, value, Rc::clone(&pulse))),
+            task: Box::pin(opening::serve(
+                armed.end,
+                value,
+                Rc::clone(&pulse),
+                self.readers,
+            )),
             pulse,
         });
     }
@@ -419,7 +433,7 @@ mod tests {
             .map(|_| start("exec cat \"$1\"", &place.path))
             .collect();
         let fifo = filesystem::status(&place.fifos.all[0].armed.as_ref().unwrap().end).unwrap();
-        while super::super::readers::Readers::near(fifo).asleep() < 3 {
+        while super::super::readers::Readers::of(fifo, Among::Descendants).asleep() < 3 {
             std::thread::yield_now();
         }
         let outputs = serving(&mut place, 3, move || {

@@ -9,7 +9,8 @@
 //! An open(2) that was held up for longer finds an inode without a writer and waits for one: so it
 //! is looked for such ones for a while after the end.
 //!
-//! How many there are is seen in /proc. Where hushpipe may not look (run as root without
+//! How many there are is seen in /proc: among hushpipe's descendants, and for shared directories among
+//! all processes. Where hushpipe may not look (run as root without
 //! CAP_SYS_PTRACE for a program of another user), the openings that inotify tells of are counted,
 //! of which it may merge two. Where two race for a value that is larger than what they take with
 //! one read(2), the parts can mix: a secret that is read so is better a file.
@@ -25,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::kept::Kept;
-use super::readers::Readers;
+use super::readers::{Among, Readers};
 use crate::sys::filesystem::{self, Status};
 use crate::sys::inotify::EventMask;
 use crate::sys::pipe::{self, Writer};
@@ -79,9 +80,9 @@ pub(super) struct Served {
 pub(super) type Task = Pin<Box<dyn Future<Output = Served>>>;
 
 /// Serves all readers of an inode that was opened, whose path leads elsewhere by now.
-pub(super) async fn serve(end: OwnedFd, value: Rc<Kept>, pulse: Rc<Pulse>) -> Served {
+pub(super) async fn serve(end: OwnedFd, value: Rc<Kept>, pulse: Rc<Pulse>, among: Among) -> Served {
     let mut values = 0;
-    match attend(end, &value, &pulse, &mut values).await {
+    match attend(end, &value, &pulse, among, &mut values).await {
         Ok(closed) => Served {
             values,
             fault: None,
@@ -98,20 +99,22 @@ pub(super) async fn serve(end: OwnedFd, value: Rc<Kept>, pulse: Rc<Pulse>) -> Se
 /// An inode whose writing end was closed.
 struct Closed {
     fifo: Status,
+    among: Among,
     handle: OwnedFd,
     /// Who had it open then.
     served: Readers,
 }
 
 impl Closed {
-    fn of(end: &Writer, fifo: Status, openings: usize) -> io::Result<Option<Self>> {
+    fn of(end: &Writer, fifo: Status, among: Among) -> io::Result<Option<Self>> {
         // Nobody but its readers can see it any more; this is for our own opening.
         filesystem::change_mode(end, 0o600)?;
         let handle = pipe::handle(end.as_fd())?;
         Ok(handle.map(|handle| Self {
             fifo,
+            among,
             handle,
-            served: Readers::of(fifo, openings),
+            served: Readers::of(fifo, among),
         }))
     }
 
@@ -144,12 +147,9 @@ impl Closed {
             if pipe::is_abandoned(&end)? {
                 return Ok(());
             }
-            let near = Readers::near(self.fifo).beside(&self.served);
-            if near > 0 {
-                break near;
-            }
-            if Instant::now() >= until {
-                break Readers::everywhere(self.fifo).beside(&self.served);
+            let wanted = Readers::of(self.fifo, self.among).beside(&self.served);
+            if wanted > 0 || Instant::now() >= until {
+                break wanted;
             }
         };
         for _ in 0..wanted {
@@ -165,6 +165,7 @@ async fn attend(
     end: OwnedFd,
     value: &Kept,
     pulse: &Pulse,
+    among: Among,
     values: &mut usize,
 ) -> io::Result<Option<Closed>> {
     let fifo = filesystem::status(&end)?;
@@ -174,20 +175,22 @@ async fn attend(
     // One that was closed before anything was written wants nothing.
     let openings = pulse.opened.get().saturating_sub(pulse.closed.replace(0));
     if openings == 0 && pipe::is_abandoned(&end)? {
-        return Closed::of(&end, fifo, openings);
+        return Closed::of(&end, fifo, among);
     }
     let openings = openings.max(1);
     let mut wanted = 0;
     loop {
-        wanted = settled(fifo, pulse, openings.max(wanted)).await.max(wanted);
+        wanted = settled(fifo, among, pulse, openings.max(wanted))
+            .await
+            .max(wanted);
         if *values >= wanted {
-            return Closed::of(&end, fifo, openings);
+            return Closed::of(&end, fifo, among);
         }
         let written = value.feed(&end).await?;
         let left = taken(&end, pulse).await?;
         if left > 0 {
             *values += usize::from(left < written as u64);
-            return Closed::of(&end, fifo, openings);
+            return Closed::of(&end, fifo, among);
         }
         *values += 1;
     }
@@ -195,15 +198,16 @@ async fn attend(
 
 /// How many readers there are. Where there are several, it is waited until all of them are asleep,
 /// so that the next write wakes the one that came first, and none that was served comes before it.
-async fn settled(fifo: Status, pulse: &Pulse, openings: usize) -> usize {
+async fn settled(fifo: Status, among: Among, pulse: &Pulse, openings: usize) -> usize {
     let end = Instant::now() + ASLEEP;
     loop {
-        let expected = openings.saturating_sub(pulse.closed.get());
-        let readers = Readers::of(fifo, expected);
+        let readers = Readers::of(fifo, among);
         if readers.programs() == 0 {
             return openings;
         }
-        let expected = expected.max(readers.programs());
+        let expected = openings
+            .saturating_sub(pulse.closed.get())
+            .max(readers.programs());
         let alone = expected == 1 && openings == 1;
         if alone || readers.asleep() >= expected || Instant::now() >= end {
             return readers.wanted();

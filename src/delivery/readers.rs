@@ -4,7 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use crate::sys::filesystem::Status;
+use crate::sys::filesystem::{self, Status};
+
+/// Which processes can have a FIFO open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Among {
+    /// hushpipe's descendants: nobody else sees a private directory.
+    Descendants,
+    /// All that /proc shows: a shared directory has readers from elsewhere too.
+    All,
+}
 
 /// The programs that have a FIFO open. A process and those below it
 /// that inherited the opening are one reader.
@@ -36,24 +45,21 @@ impl Readers {
         self.found.iter().filter(|(pid, _)| !known(*pid)).count()
     }
 
-    /// Looks at the descendants of this process; and where those are fewer than expected, at every
-    /// process that /proc shows: a shared FIFO has readers from elsewhere too.
-    pub(super) fn of(fifo: Status, expected: usize) -> Self {
-        let near = Self::near(fifo);
-        if near.programs() >= expected.max(1) {
-            near
-        } else {
-            Self::everywhere(fifo)
+    /// Looks for them.
+    pub(super) fn of(fifo: Status, among: Among) -> Self {
+        match among {
+            Among::Descendants => Self::near(fifo),
+            Among::All => Self::everywhere(fifo),
         }
     }
 
     /// Looks at the descendants of this process.
-    pub(super) fn near(fifo: Status) -> Self {
+    fn near(fifo: Status) -> Self {
         Self::below(children(std::process::id()), fifo, children)
     }
 
     /// Looks at every process that /proc shows.
-    pub(super) fn everywhere(fifo: Status) -> Self {
+    fn everywhere(fifo: Status) -> Self {
         let mut tree: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (pid, parent) in processes() {
             tree.entry(parent).or_default().push(pid);
@@ -134,10 +140,9 @@ fn numbers(pid: u32, fifo: Status) -> Vec<u64> {
     entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
-            let status = fs::metadata(entry.path()).ok()?;
-            let same = status.dev() == fifo.device && status.ino() == fifo.inode;
-            let reads = same && entry.metadata().ok()?.mode() & 0o400 != 0;
-            reads.then_some(entry.file_name().to_str()?.parse().ok()?)
+            let reads = entry.metadata().ok()?.mode() & 0o400 != 0;
+            let same = reads && filesystem::is_same(&entry.path(), fifo);
+            same.then_some(entry.file_name().to_str()?.parse().ok()?)
         })
         .collect()
 }

@@ -113,6 +113,23 @@ pub fn status_of_path(path: &Path) -> io::Result<Option<Status>> {
     status_at(fs::CWD, path)
 }
 
+/// Whether a path leads to that file. No server is asked: one that is gone would hold up who looks at
+/// any process's open files.
+pub fn is_same(path: &Path, file: Status) -> bool {
+    let wanted = fs::StatxFlags::INO;
+    match fs::statx(fs::CWD, path, AtFlags::STATX_DONT_SYNC, wanted) {
+        Ok(found) => {
+            let device = fs::makedev(found.stx_dev_major, found.stx_dev_minor);
+            found.stx_ino == file.inode && device == file.device
+        }
+        // Some seccomp filters do not know statx(2).
+        Err(Errno::NOSYS | Errno::PERM) => fs::stat(path)
+            .map(|found| status_of(&found))
+            .is_ok_and(|found| found.inode == file.inode && found.device == file.device),
+        Err(_) => false,
+    }
+}
+
 /// Opens a directory. The last part of the path must not be a link; those before may be.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     open_directory_at(fs::CWD, path)
