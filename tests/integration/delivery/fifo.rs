@@ -81,6 +81,62 @@ fn readers_at_once_have_a_value_each() {
     running.stop().code(STOPPED);
 }
 
+/// Starts 50 readers at once, five times, and tells how often each value came.
+const AT_ONCE: &str = "cd \"$1\"; for round in 1 2 3 4 5; do \
+                         i=0; \
+                         while [ $i -lt 50 ]; do i=$((i+1)); (v=$(cat fifo); echo \"<$v>\") & done; \
+                         wait; \
+                       done | sort | uniq -c | tr -s ' '";
+
+#[test]
+fn the_programs_own_readers_at_once_have_a_value_each() {
+    let deliver = "deliver:\n  - { fifo: '{directory}/fifo', secret: token }\nisolation: ";
+    let memory = Memory::given_to(1000);
+    let below = memory.fill("{memory}/s");
+    for (directory, isolation, uid, run) in [
+        ("{place}/s", "private", 0, ""),
+        ("{place}/s", "private", 0, "run: { user: '1000' }\n"),
+        ("{place}/s", "private", 1000, ""),
+        (&below, "shared", 1000, ""),
+    ] {
+        let deliver = deliver.replace("{directory}", directory);
+        launch(&format!("{deliver}{isolation}\n{run}"))
+            .user(uid)
+            .args(shell(AT_ONCE))
+            .args(["sh", directory])
+            .run()
+            .success()
+            .stdout_is(&format!(" 250 <{VALUE}>\n"));
+    }
+}
+
+#[test]
+fn readers_from_inside_and_outside_at_once_have_a_value_each() {
+    let memory = Memory::new();
+    let running = launch(&memory.fill(SHARED))
+        .args(shell(AT_ONCE))
+        .args(["sh", &memory.fill("{memory}/s")])
+        .spawn();
+    let path = memory.join("s/fifo");
+    running.until("the FIFO is there", || path.exists().then_some(()));
+    let read = at_once(&path, 25);
+    let odd: Vec<_> = read.iter().filter(|value| *value != VALUE).collect();
+    assert!(odd.is_empty(), "{odd:?}");
+    let output = running.wait().success();
+    output.stdout_is(&format!(" 250 <{VALUE}>\n"));
+}
+
+#[test]
+fn an_opening_counts_as_a_read() {
+    let memory = Memory::new();
+    let limited = SHARED.replace("secret: token", "secret: token, max_reads: 1");
+    let running = serving(&memory.fill(&limited));
+    let path = memory.join("s/fifo");
+    drop(File::open(&path).unwrap());
+    running.until("it is taken away", || (!path.exists()).then_some(()));
+    running.stop().code(STOPPED);
+}
+
 #[test]
 fn large_values_come_whole() {
     let memory = Memory::new();

@@ -128,3 +128,21 @@ fn exec_mode_has_no_way_but_private() {
         .stderr_has("exec");
     assert!(memory.is_empty());
 }
+
+#[test]
+fn files_of_others_are_no_way_for_an_unprivileged_user() {
+    let memory = Memory::given_to(1000);
+    for isolation in ["auto", "private", "shared"] {
+        launch(&memory.fill(&format!(
+            "deliver:\n  - {{ file: '{{memory}}/s/token', secret: token, owner: '1001' }}\n\
+             isolation: {isolation}\n",
+        )))
+        .user(1000)
+        .args(["--", "{probe}", "say", "started"])
+        .run()
+        .code(71)
+        .stdout_is("")
+        .stderr_has(&memory.fill("{memory}/s"));
+        assert!(memory.is_empty());
+    }
+}
