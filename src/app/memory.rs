@@ -1,6 +1,8 @@
 //! What is left of values in memory after a hand-over, and what start-up needed and nothing else
 //! does: given back.
 
+use crate::model::{Event, Observer};
+use crate::secret::{Buffer, Protection};
 use crate::sys::memory;
 
 /// Overwrites the dead part of the stack and gives freed heap back to the system.
@@ -13,4 +15,19 @@ pub fn settle() {
 pub fn settle_after_launch() {
     settle();
     memory::release_startup_pages();
+}
+
+/// Warns where the values that are kept may reach the swap. Locked, masked memory in the place of
+/// memfd_secret(2) is no warning at every start; `doctor` tells of it.
+pub fn report_protection(observer: &dyn Observer) {
+    let message = match Buffer::new(b"-").map(|buffer| buffer.protection()) {
+        Ok(Protection::Secret | Protection::Locked) => return,
+        Ok(Protection::Unlocked) => {
+            "values are kept for FIFOs and pipes in masked memory that may \
+                                     be swapped out: RLIMIT_MEMLOCK is too low (ulimit -l)"
+                .to_owned()
+        }
+        Err(error) => format!("no memory to keep values in: {error}"),
+    };
+    observer.observe(&Event::Weaker { message });
 }

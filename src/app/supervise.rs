@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use super::failure::{Failure, Failures, chain};
-use super::host::{self, of_spawn};
-use super::place::{Placed, Placing};
+use super::host::{self, Host, of_spawn};
+use super::live::Live;
+use super::place::Placing;
 use super::rotate::{Known, Rotation};
 use super::values::{self, Gathered};
 use super::watch::Changes;
 use super::{memory, open, os};
 use crate::delivery::Feed;
-use crate::model::{Event, Mode, Observer, Plan};
+use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan};
 use crate::secret::DigestKey;
 use crate::stores::{StoreError, join};
 use crate::supervisor::spawn::SpawnError;
@@ -42,24 +43,51 @@ pub async fn run(
         Ok(gathered) => gathered?,
         Err(interrupted) => return ended(interrupted),
     };
-    let Gathered { round, payloads } = gathered;
+    let Started { live, feeds, known } = start(plan, host, gathered, &mut supervisor, observer)?;
+    memory::settle_after_launch();
+    let handle = supervisor.handle();
+    let mut rotation = Rotation::new(plan, &stores, Rc::clone(observer), handle, live, known);
+    let beside = async {
+        tokio::join!(rotation.run(&mut changes), feed(feeds, observer.as_ref()));
+    };
+    let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
+    // The exit code stays the program's: whoever restarts it goes by that.
+    for failure in rotation.remove().err().into_iter().flatten() {
+        observer.observe(&Event::Fault {
+            message: chain(&*failure.error),
+        });
+    }
+    Ok(exited.code)
+}
+
+/// What a program that was started left to be done.
+struct Started {
+    live: Live,
+    feeds: Vec<Feed>,
+    known: Known,
+}
+
+/// Puts the first generation in place and starts the program. Of the values nothing stays but what
+/// FIFOs and pipes still give.
+fn start(
+    plan: &Plan,
+    host: Host,
+    gathered: Gathered,
+    supervisor: &mut Supervisor,
+    observer: &Rc<dyn Observer>,
+) -> Result<Started, Failures> {
     let placing = Placing {
         plan,
-        payloads: &payloads,
+        payloads: &gathered.payloads,
         group: supervisor.group(),
         observer: observer.as_ref(),
     };
-    let Placed {
-        staged,
-        live,
-        feeds,
-    } = placing.place::<Staged>(host)?;
-    let known = Known::new(
-        DigestKey::new().map_err(os("the kernel gives no random numbers"))?,
-        &round,
-    );
-    drop((round, payloads));
-    let child = staged
+    let placed = placing.place::<Staged>(host)?;
+    let key = DigestKey::new().map_err(os("the kernel gives no random numbers"))?;
+    let known = Known::new(key, &gathered.round);
+    drop(gathered);
+    let child = placed
+        .staged
         .start()
         .map_err(|error| vec![of_spawn(SpawnError::from(error))])?;
     observer.observe(&Event::Started {
@@ -67,28 +95,20 @@ pub async fn run(
         program: plan.run.command[0].clone(),
     });
     supervisor.adopt(child);
-    memory::settle_after_launch();
-    let mut rotation = Rotation::new(
-        plan,
-        &stores,
-        Rc::clone(observer),
-        supervisor.handle(),
-        live,
-        known,
-    );
-    let beside = async {
-        tokio::join!(rotation.run(&mut changes), feed(feeds, observer.as_ref()));
-    };
-    let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
-    // The exit code stays the program's: whoever restarts it goes by that.
-    if let Err(failures) = rotation.remove() {
-        for failure in failures {
-            observer.observe(&Event::Fault {
-                message: chain(&*failure.error),
-            });
-        }
+    if keeps_values(plan, &placed.feeds) {
+        memory::report_protection(observer.as_ref());
     }
-    Ok(exited.code)
+    Ok(Started {
+        live: placed.live,
+        feeds: placed.feeds,
+        known,
+    })
+}
+
+/// Whether values stay in hushpipe after the hand-over.
+fn keeps_values(plan: &Plan, feeds: &[Feed]) -> bool {
+    let is_fifo = |delivery: &Delivery| matches!(delivery.kind, DeliveryKind::Fifo { .. });
+    !feeds.is_empty() || plan.deliveries.iter().any(is_fifo)
 }
 
 /// A supervisor for the plan. From here on signals are hushpipe's to handle.
