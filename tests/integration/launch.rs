@@ -123,3 +123,27 @@ fn an_unprivileged_user_has_private_files() {
             .stdout_has("correct-horse");
     }
 }
+
+#[test]
+fn values_that_are_kept_and_may_be_swapped_are_warned_of() {
+    let manifest = "version: 1\nservice: app\n\
+        stores: { s: { type: directory, path: '{place}/secrets' } }\n\
+        secrets: { token: { store: s, key: token } }\n\
+        deliver: [{ KIND }]\n\
+        run: { command: ['true'] }\n";
+    let run = |kind: &str, memlock: &str| {
+        Hushpipe::new()
+            .file("secrets/token", "canary-value")
+            .mode("secrets/token", 0o600)
+            .manifest(&manifest.replace("KIND", kind))
+            .user(1000)
+            .through(&["prlimit", memlock])
+            .arg("run")
+            .run()
+            .success()
+    };
+    let fifo = "fifo: '{place}/pipes/token', secret: token";
+    run(fifo, "--memlock=0:0").stderr_has("may be swapped out: RLIMIT_MEMLOCK is too low");
+    run(fifo, "--memlock=1048576:1048576").stderr_is("");
+    run("fd: 3, as: memfd, secret: token", "--memlock=0:0").stderr_is("");
+}
