@@ -262,8 +262,11 @@ impl Supervisor {
     }
 
     fn suspend(&mut self, running: &mut Running, by: Signal) -> Result<(), Error> {
-        let slept = signals::suspend(by.number())
-            .map_err(|error| Error::new("cannot suspend hushpipe", error))?;
+        let refused = |error| Error::new("cannot suspend hushpipe", error);
+        // A shell may have continued the job before hushpipe followed the program into its stop. A
+        // SIGCONT that is answered already is of the suspension before.
+        let overtaken = !running.answered && self.signals.is_continued().map_err(refused)?;
+        let slept = overtaken || signals::suspend(by.number()).map_err(refused)?;
         running.answered = slept;
         let foreground = running.foreground()?;
         self.feed(

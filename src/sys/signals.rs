@@ -96,6 +96,16 @@ impl Signals {
         })
     }
 
+    /// Whether a SIGCONT has come that [`Signals::next`] did not give yet. To stop now would take it
+    /// back, and nobody would send another.
+    pub fn is_continued(&self) -> io::Result<bool> {
+        let taken = self
+            .pending
+            .iter()
+            .any(|received| received.signal == libc::SIGCONT);
+        Ok(taken || is_pending(libc::SIGCONT)?)
+    }
+
     /// Waits for the next signal. Can be dropped and called again without losing any. Must be called
     /// within a tokio runtime with I/O, always the same.
     pub async fn next(&mut self) -> io::Result<Received> {
