@@ -45,14 +45,6 @@ impl DigestKey {
         Digest(mac.finalize().into_bytes().into())
     }
 
-    /// The digest of bytes, such as a rendered delivery. It never equals one of a [`Value`].
-    pub fn digest_bytes(&self, bytes: &[u8]) -> Digest {
-        let mut mac = self.mac();
-        mac.update(b"bin");
-        absorb(&mut mac, bytes);
-        Digest(mac.finalize().into_bytes().into())
-    }
-
     fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes keys of any length")
     }

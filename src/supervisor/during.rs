@@ -7,7 +7,7 @@ use std::pin::pin;
 use super::{Error, Supervisor, exit};
 use crate::model::Signal;
 use crate::sys::reaper::Change;
-use crate::sys::signals::{self, Received};
+use crate::sys::signals::{self, Received, Signals};
 
 /// Why work before the start of the program did not come to its end.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Supervisor {
         let Some(signal) = Signal::from_number(received.signal) else {
             return Ok(None);
         };
-        let ignored = self.signals.ignored_by_caller(received.signal);
+        let ignored = Signals::ignored_by_caller(received.signal);
         match signal {
             Signal::CHLD => self.reap_early()?,
             Signal::TERM => return Ok(Some(signal)),

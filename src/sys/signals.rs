@@ -41,7 +41,6 @@ pub struct Signals {
     fd: Source,
     pending: VecDeque<Received>,
     original: libc::sigset_t,
-    ignored: Vec<i32>,
 }
 
 /// The descriptor, before and after a runtime knows of it.
@@ -56,7 +55,6 @@ impl Signals {
     /// process all the same: the kernel forces those that are blocked. SIGCHLD is set to its default,
     /// for one who ignores it never gets to know how a child ended.
     pub fn block_all() -> io::Result<Self> {
-        let ignored = (1..=31).filter(|signal| is_ignored(*signal)).collect();
         set_default(libc::SIGCHLD)?;
         let all = full_set();
         let mut original = MaybeUninit::<libc::sigset_t>::uninit();
@@ -79,13 +77,14 @@ impl Signals {
             fd: Source::Plain(fd),
             pending: VecDeque::new(),
             original,
-            ignored,
         })
     }
 
-    /// Whether whoever started hushpipe had this signal ignored, as nohup(1) does with SIGHUP.
-    pub fn ignored_by_caller(&self, signal: i32) -> bool {
-        self.ignored.contains(&signal)
+    /// Whether whoever started hushpipe had this signal ignored, as nohup(1) does with SIGHUP. The
+    /// dispositions still are the caller's, but for SIGCHLD and what [`suspend`] was called with: so
+    /// they are asked when a signal comes, not all of them at every start.
+    pub fn ignored_by_caller(signal: i32) -> bool {
+        is_ignored(signal)
     }
 
     /// Gives the mask back that hushpipe was started with, for an execve in place.
