@@ -1,9 +1,9 @@
 //! Stores by their settings.
 
-use super::failure::Failures;
+use super::failure::{Failure, Failures};
 use super::fetch::Stores;
 use super::os;
-use crate::model::{Plan, StoreKind, StoreName};
+use crate::model::{Exit, Plan, StoreKind, StoreName};
 use crate::stores::Store;
 use crate::stores::command::Command;
 use crate::stores::directory::Directory;
@@ -25,6 +25,10 @@ fn open(name: &StoreName, kind: &StoreKind, reaper: &Reaper) -> Result<Box<dyn S
         StoreKind::Command(spec) => {
             let store = Command::new(name.clone(), spec, reaper.clone());
             Box::new(store.map_err(os("the kernel gives no random numbers"))?)
+        }
+        StoreKind::Vault(_) => {
+            let text = format!("store {name}: this build has no stores of type vault");
+            return Err(vec![Failure::new(Exit::Manifest, text)]);
         }
     })
 }

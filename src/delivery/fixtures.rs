@@ -33,10 +33,7 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: run(),
-        on_rotate: OnRotate {
-            action: RotateAction::Nothing,
-            settle: std::time::Duration::ZERO,
-        },
+        on_rotate: OnRotate::only(RotateAction::Nothing, std::time::Duration::ZERO),
         warnings: Vec::new(),
     }
 }

@@ -245,6 +245,7 @@ impl Builder<'_> {
                 store: store.clone(),
                 key: secret.key.get().map(|key| key.0.clone()),
                 version: secret.version.get().copied(),
+                request: None,
                 format: *secret.format.get()?,
             },
             refresh: match secret.refresh.get() {
@@ -253,6 +254,7 @@ impl Builder<'_> {
                 Some(RefreshEvery::After(duration)) => Refresh::Every(*duration),
             },
             checks,
+            on_rotate: None,
             classification: secret.classification.get().map(|word| word.0.clone()),
             owner: secret.owner.get().map(|word| word.0.clone()),
         })

@@ -217,16 +217,16 @@ impl Builder<'_> {
         let settle = std::time::Duration::from_secs(2);
         let Some(record) = manifest.on_rotate.get() else {
             let action = RotateAction::Nothing;
-            return Some(OnRotate { action, settle });
+            return Some(OnRotate::only(action, settle));
         };
         let action = self.rotate_action(record);
-        if let (Mode::Exec, RotateAction::Signal(_)) = (mode, action) {
+        if let (Mode::Exec, RotateAction::Signal(_)) = (mode, &action) {
             let span = record.signal.key.or(record.action.key).unwrap_or(record.at);
             let why = "no process stays behind that could see a new version";
             self.not_in_exec(span, "a signal on rotation", why);
         }
         let settle = *record.settle.get()?;
-        Some(OnRotate { action, settle })
+        Some(OnRotate::only(action, settle))
     }
 
     fn rotate_action(&mut self, record: &OnRotation) -> RotateAction {

@@ -92,6 +92,66 @@ pub enum Event {
         /// By which signal.
         signal: Signal,
     },
+    /// The program was told by a command or an HTTP request.
+    Told {
+        /// In words: `command nginx`, `POST http://127.0.0.1:9000/reload`.
+        how: String,
+    },
+    /// The program is well with the new generation.
+    Verified {
+        /// How long it took.
+        took: Duration,
+    },
+    /// The program has the generation before back.
+    RolledBack {
+        /// The generation's number: every hand-over has a new one.
+        generation: Generation,
+        /// Why.
+        reason: String,
+    },
+    /// The program is being stopped, to be started with the new generation.
+    Restarting,
+    /// No more restarts for now: the budget is used up.
+    RestartsExhausted {
+        /// So many restarts.
+        max: u32,
+        /// Within this time.
+        per: Duration,
+    },
+    /// hushpipe logged in to a store.
+    LoggedIn {
+        /// Which store.
+        store: StoreName,
+        /// `approle`, `token`, ...
+        method: &'static str,
+        /// How long the login is good; `None`: for ever.
+        ttl: Option<Duration>,
+    },
+    /// A lease lives longer.
+    Renewed {
+        /// Which store.
+        store: StoreName,
+        /// The path it was asked for at.
+        asked: String,
+        /// How long it is good now.
+        ttl: Duration,
+    },
+    /// Leases, and the login token, were revoked.
+    Revoked {
+        /// Which store.
+        store: StoreName,
+        /// How many leases.
+        leases: usize,
+        /// And the token.
+        token: bool,
+    },
+    /// Somebody asked over the control socket, or by a signal.
+    Asked {
+        /// What: `rotate db`, `rollback`.
+        what: String,
+        /// Who: a process id and a uid; `None` for a signal.
+        by: Option<(i32, u32)>,
+    },
     /// A rotation did not happen; the program keeps what it has.
     RotationFailed {
         /// What failed, where, and what happens next.

@@ -1,6 +1,7 @@
 //! The shared words: plan, names, references, versions, events. No secret bytes live here, and the
 //! room imports nothing of ours.
 
+pub mod control;
 mod event;
 mod exit;
 mod names;
@@ -13,10 +14,11 @@ pub use event::{Event, IsolationUsed, Observer};
 pub use exit::Exit;
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
-    Channel, Checks, CommandStore, Delivery, DeliveryKind, DirectoryStore, EnvInherit, EnvSpec,
-    FdKind, FieldChecks, FileSpec, Forward, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan,
-    Refresh, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind,
-    StoreSpec, ValueFormat,
+    Address, Channel, Checks, ClientCertificate, CommandStore, Delivery, DeliveryKind,
+    DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward, HttpMethod,
+    Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh, RestartBudget, Rewrite,
+    RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind, StoreSpec, Tls,
+    ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use signal::{Signal, SignalError};
 pub use units::{

@@ -64,6 +64,8 @@ pub enum StoreKind {
     Directory(DirectoryStore),
     /// The output of a program.
     Command(CommandStore),
+    /// HashiCorp Vault or OpenBao.
+    Vault(Box<VaultStore>),
 }
 
 /// `type: sealed`. Relative paths are taken from the manifest's directory.
@@ -97,6 +99,105 @@ pub struct CommandStore {
     pub env: Vec<String>,
 }
 
+/// `type: vault`: HashiCorp Vault and OpenBao. What the manifest leaves out comes from `VAULT_ADDR`,
+/// `VAULT_NAMESPACE`, `VAULT_CACERT` and so on; the plan has the result.
+#[derive(Clone, Debug)]
+pub struct VaultStore {
+    /// Where the server is; tried in turn.
+    pub addresses: Vec<Address>,
+    /// Sent as `X-Vault-Namespace`.
+    pub namespace: Option<String>,
+    /// How the server is known and hushpipe shows itself.
+    pub tls: Tls,
+    /// How hushpipe logs in.
+    pub auth: VaultAuth,
+    /// How long a request may take, with all that is tried again within it (default 60s).
+    pub deadline: Duration,
+    /// Whether leases and the login token are revoked at the end (default true). A token that was
+    /// given, not logged in for, is never revoked.
+    pub revoke_on_exit: bool,
+}
+
+/// Where an HTTP server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `http://` or `https://`, host, port and perhaps a path; no trailing slash.
+    Url(String),
+    /// `unix:///path`: plain HTTP over a socket.
+    Unix(PathBuf),
+}
+
+/// TLS settings. Files are read when a connection is made, so that new ones are taken up.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// PEM certificates of authorities; with this or `ca_path` the system's own are not trusted.
+    pub ca_file: Option<PathBuf>,
+    /// A directory of such files.
+    pub ca_path: Option<PathBuf>,
+    /// The name that the server's certificate must have, if not the address's host.
+    pub server_name: Option<String>,
+    /// What hushpipe shows itself with.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A PEM certificate chain and its key: files, or unix sockets that give their content to whoever
+/// connects and close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The chain, the client's own first.
+    pub certificate: PathBuf,
+    /// The private key; may be the same file.
+    pub key: PathBuf,
+}
+
+/// `auth:` of a vault store. The `mount` is the path of the auth method, without `auth/`.
+#[derive(Clone, Debug)]
+pub enum VaultAuth {
+    /// The token in `VAULT_TOKEN` (or `BAO_TOKEN`).
+    Environment,
+    /// `method: token`: a file, read again when it changes. Default `~/.vault-token`.
+    TokenFile(PathBuf),
+    /// `method: approle`
+    AppRole {
+        /// Default `approle`.
+        mount: String,
+        /// The role's id.
+        role_id_file: PathBuf,
+        /// The secret id; roles may need none.
+        secret_id_file: Option<PathBuf>,
+        /// The file holds a wrapping token of the secret id.
+        wrapped: bool,
+        /// The secret id's file is removed once it was read; the id is then kept in protected
+        /// memory for the next login.
+        remove: bool,
+    },
+    /// `method: jwt` and `method: kubernetes`: the file is read again at every login.
+    Jwt {
+        /// Default `jwt` or `kubernetes`.
+        mount: String,
+        /// The role to log in for.
+        role: Option<String>,
+        /// The token's file.
+        jwt_file: PathBuf,
+    },
+    /// `method: cert`: the client certificate of `tls`.
+    Certificate {
+        /// Default `cert`.
+        mount: String,
+        /// The certificate role; the server looks for one if there is none.
+        role: Option<String>,
+    },
+    /// `method: userpass`
+    UserPass {
+        /// Default `userpass`.
+        mount: String,
+        /// Who logs in.
+        username: String,
+        /// Their password; one line end at its end is not part of it.
+        password_file: PathBuf,
+    },
+}
+
 /// How raw bytes are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ValueFormat {
@@ -120,6 +221,8 @@ pub struct SecretSpec {
     pub refresh: Refresh,
     /// What must hold for the value before it is used.
     pub checks: Checks,
+    /// What a change of this secret does, if not what `on_rotate` of the manifest says.
+    pub on_rotate: Option<RotateAction>,
     /// Free words that policy reads.
     pub classification: Option<String>,
     /// Who answers for it.
@@ -134,10 +237,25 @@ pub struct Source {
     /// The name in the store: a relative path such as `stripe/token`. `None` only for command
     /// stores without `{key}`: the whole output.
     pub key: Option<String>,
-    /// A pinned version (sealed store), instead of the current one.
+    /// A pinned version (sealed store, KV v2), instead of the current one.
     pub version: Option<u64>,
+    /// What a vault store is asked, in place of a key.
+    pub request: Option<VaultRequest>,
     /// How the value's bytes are read; stores that know fields themselves ignore it.
     pub format: ValueFormat,
+}
+
+/// What is asked of a vault store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VaultRequest {
+    /// The API's path without `/v1/`: `kv/data/payments/stripe`, `database/creds/payments`,
+    /// `pki/issue/web`, `sys/wrapping/unwrap`. `mount` and `key` of the manifest are
+    /// `MOUNT/data/KEY` here.
+    pub path: String,
+    /// `parameters:` as one JSON object with sorted names. With them it is a POST, else a GET.
+    pub parameters: Option<String>,
+    /// For `sys/wrapping/unwrap`: the file with the wrapping token.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `refresh:`
@@ -350,6 +468,8 @@ pub struct Forward {
 pub enum Rewrite {
     /// Sent instead.
     To(Signal),
+    /// `rotate`: not passed on; the stores are asked for new values.
+    Rotate,
     /// `none`: not passed on.
     Drop,
 }
@@ -361,13 +481,104 @@ pub struct OnRotate {
     pub action: RotateAction,
     /// Changes within it become one generation; default 2s.
     pub settle: Duration,
+    /// A random part of it is waited for after `settle`, so that a fleet does not move at once;
+    /// default 0s.
+    pub splay: Duration,
+    /// How the program is asked whether it is well with the new generation.
+    pub verify: Option<Verify>,
+    /// Whether a program that is not gets the old generation back. Default: true with `verify`.
+    pub rollback: bool,
+    /// How often `do: restart` may restart.
+    pub restarts: RestartBudget,
+}
+
+impl OnRotate {
+    /// This action, and nothing more.
+    pub fn only(action: RotateAction, settle: Duration) -> Self {
+        Self {
+            action,
+            settle,
+            splay: Duration::ZERO,
+            verify: None,
+            rollback: false,
+            restarts: RestartBudget::default(),
+        }
+    }
 }
 
 /// What tells the program of a new generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotateAction {
     /// `do: signal` with `signal: HUP`.
     Signal(Signal),
+    /// `do: restart`: stopped as by `run.stop`, then started anew.
+    Restart,
+    /// `do: command` with `command:` and `timeout:`.
+    Command {
+        /// The argv.
+        argv: Vec<String>,
+        /// It is killed when it takes longer (default 30s).
+        timeout: Duration,
+    },
+    /// `do: http` with `http:`, `method:` and `timeout:`; a 2xx answer is success.
+    Http {
+        /// `http://` or `https://`.
+        url: String,
+        /// Default POST.
+        method: HttpMethod,
+        /// Default 10s.
+        timeout: Duration,
+    },
     /// `do: nothing`: the files change, the program is not told.
     Nothing,
+}
+
+/// Methods of `do: http`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpMethod {
+    /// GET
+    Get,
+    /// POST
+    #[default]
+    Post,
+    /// PUT
+    Put,
+}
+
+/// `verify:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verify {
+    /// What is asked.
+    pub how: VerifyHow,
+    /// How long the program has to become well; `alive` waits for all of it. Default 10s.
+    pub within: Duration,
+}
+
+/// What says that the program is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifyHow {
+    /// `http:` a URL that answers 2xx.
+    Http(String),
+    /// `command:` an argv that ends with 0.
+    Command(Vec<String>),
+    /// `alive: true`: it has not ended by then.
+    Alive,
+}
+
+/// `restarts: { max: 5, per: 10m }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartBudget {
+    /// So many restarts.
+    pub max: u32,
+    /// Within any such time.
+    pub per: Duration,
+}
+
+impl Default for RestartBudget {
+    fn default() -> Self {
+        Self {
+            max: 5,
+            per: Duration::from_mins(10),
+        }
+    }
 }

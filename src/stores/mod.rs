@@ -4,6 +4,7 @@ pub mod check;
 pub mod command;
 pub mod directory;
 pub mod format;
+pub mod http;
 pub mod join;
 mod links;
 pub mod sealed;
@@ -49,11 +50,49 @@ pub trait Store {
 
     /// Starts to look for changes of these sources. `None`: the store does not tell; it is polled.
     fn watch(&self, sources: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError>;
+
+    /// How long the value that was fetched last is still good, where the store says so: a lease, a
+    /// certificate.
+    fn good_for(&self, _: &Source) -> Option<Duration> {
+        None
+    }
+
+    /// The next fetch gives a new value where the store makes values on demand (leases), even if
+    /// the one it gave last is still good.
+    fn expire(&self, _: &Source) {}
+
+    /// The program has this version now; what the store gave before need not be kept alive.
+    fn adopted(&self, _: &Source, _: &Version) {}
+
+    /// This version was fetched and will not be used; the one before is.
+    fn rejected(&self, _: &Source, _: &Version) {}
+
+    /// Revokes what was given for this source. Stores without leases refuse ([`Fault::Denied`]).
+    fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
+        let fault = StoreError {
+            store: source.store.clone(),
+            asked: source.key.clone(),
+            fault: Fault::Denied {
+                reason: "this store has no leases to revoke: change the secret in the store, and \
+                         rotate"
+                    .to_owned(),
+            },
+        };
+        Box::pin(std::future::ready(Err(fault)))
+    }
+
+    /// Revokes leases and logs out, at the end of hushpipe, as the store's settings say. Bounded by
+    /// who calls.
+    fn close(&self) -> Local<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Tells that something may have changed.
 pub trait Watch {
-    /// Ends when at least one source may have a new version; may end without cause.
+    /// Ends when at least one source may have a new version; may end without cause. Its future may
+    /// be dropped at any time without loss: what it has begun is kept in the watch, and goes on with
+    /// the next call. Leases are renewed while it is awaited.
     fn changed(&mut self) -> Local<'_, Result<(), StoreError>>;
 }
 
@@ -78,6 +117,15 @@ pub enum Fault {
         tried: PathBuf,
         /// The system's word.
         source: std::io::Error,
+    },
+    /// A server does not answer, or not with sense.
+    NoAnswer {
+        /// The address that was tried last.
+        address: String,
+        /// How long it was tried.
+        after: Duration,
+        /// What went wrong last; never what the server said.
+        cause: String,
     },
     /// The store could not be written.
     Unwritable {
@@ -133,6 +181,15 @@ impl Fault {
                 tried: tried.clone(),
                 source: same(source),
             },
+            Self::NoAnswer {
+                address,
+                after,
+                cause,
+            } => Self::NoAnswer {
+                address: address.clone(),
+                after: *after,
+                cause: cause.clone(),
+            },
             Self::Missing { hint } => Self::Missing { hint: hint.clone() },
             Self::Denied { reason } => Self::Denied {
                 reason: reason.clone(),
@@ -159,7 +216,9 @@ impl StoreError {
     pub fn exit(&self) -> Exit {
         match &self.fault {
             Fault::Unreachable { source, .. } if is_of_this_process(source) => Exit::Os,
-            Fault::Unreachable { .. } | Fault::Program { .. } => Exit::Unreachable,
+            Fault::Unreachable { .. } | Fault::NoAnswer { .. } | Fault::Program { .. } => {
+                Exit::Unreachable
+            }
             Fault::Unwritable { .. } => Exit::Os,
             Fault::Missing { .. } | Fault::Malformed { .. } => Exit::Value,
             Fault::Denied { .. } => Exit::Denied,
@@ -185,6 +244,14 @@ impl fmt::Display for StoreError {
         f.write_str(": ")?;
         match &self.fault {
             Fault::Unreachable { tried, .. } => write!(f, "cannot read {}", tried.display()),
+            Fault::NoAnswer {
+                address,
+                after,
+                cause,
+            } => {
+                let after = crate::model::format_duration(*after);
+                write!(f, "{address} gives no answer: {cause} (tried for {after})")
+            }
             Fault::Unwritable { tried, .. } => write!(f, "cannot write {}", tried.display()),
             Fault::Missing { hint } => write!(f, "not there: {hint}"),
             Fault::Denied { reason } | Fault::Malformed { reason } => f.write_str(reason),

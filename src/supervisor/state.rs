@@ -223,7 +223,7 @@ impl State {
             return Vec::new();
         }
         let sent = match self.setting.forward.rewrite.get(&signal) {
-            Some(Rewrite::Drop) => None,
+            Some(Rewrite::Drop | Rewrite::Rotate) => None,
             Some(Rewrite::To(other)) => Some(*other),
             None if signal == Signal::TERM => Some(self.setting.stop.signal),
             None => Some(signal),

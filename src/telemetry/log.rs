@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Event, IsolationUsed, Observer};
+use crate::model::{Event, IsolationUsed, Observer, format_duration};
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +138,8 @@ fn describe(event: &Event) -> Line {
     describe_launch(event)
         .or_else(|| describe_supervision(event))
         .or_else(|| describe_rotation(event))
+        .or_else(|| describe_telling(event))
+        .or_else(|| describe_store(event))
         .unwrap_or_else(|| describe_fault(event))
 }
 
@@ -205,7 +207,7 @@ fn describe_supervision(event: &Event) -> Option<Line> {
             INFO,
             format!(
                 "stopping: sent {signal}, SIGKILL follows after {}",
-                crate::model::format_duration(*timeout)
+                format_duration(*timeout)
             ),
             json!({ "signal": signal.number(), "timeout_ms": timeout.as_millis() as u64 }),
         ),
@@ -278,6 +280,99 @@ fn describe_rotation(event: &Event) -> Option<Line> {
             NOTICE,
             format!("store {store} answers again"),
             json!({ "store": store.as_str() }),
+        ),
+        _ => return None,
+    })
+}
+
+/// What a rotation does with the program.
+fn describe_telling(event: &Event) -> Option<Line> {
+    Some(match event {
+        Event::Told { how } => line(
+            "told",
+            INFO,
+            format!("told the program by {how}"),
+            json!({ "how": how }),
+        ),
+        Event::Verified { took } => line(
+            "verified",
+            INFO,
+            format!("the program is well with it, after {}", millis(*took)),
+            json!({ "took_ms": took.as_secs_f64() * 1e3 }),
+        ),
+        Event::RolledBack { generation, reason } => line(
+            "rolled_back",
+            WARNING,
+            format!("rolled back, which is generation {generation}: {reason}"),
+            json!({ "generation": generation.0, "reason": reason }),
+        ),
+        Event::Restarting => line(
+            "restarting",
+            NOTICE,
+            "stopping the program, to start it with the new generation".to_owned(),
+            Value::Null,
+        ),
+        Event::RestartsExhausted { max, per } => line(
+            "restarts_exhausted",
+            ERROR,
+            format!(
+                "the budget of {} in {} is used up: the program keeps what it has until it has \
+                 room again",
+                counted(*max as usize, "restart"),
+                format_duration(*per)
+            ),
+            json!({ "max": max, "per_ms": per.as_millis() as u64 }),
+        ),
+        Event::Asked { what, by } => line(
+            "asked",
+            NOTICE,
+            match by {
+                Some((pid, uid)) => format!("asked to {what} by process {pid} of uid {uid}"),
+                None => format!("asked to {what} by a signal"),
+            },
+            json!({ "what": what, "pid": by.map(|by| by.0), "uid": by.map(|by| by.1) }),
+        ),
+        _ => return None,
+    })
+}
+
+/// What happens between hushpipe and its stores when all is well.
+fn describe_store(event: &Event) -> Option<Line> {
+    Some(match event {
+        Event::LoggedIn { store, method, ttl } => line(
+            "logged_in",
+            INFO,
+            match ttl {
+                Some(ttl) => format!(
+                    "logged in to store {store} by {method}, for {}",
+                    format_duration(*ttl)
+                ),
+                None => format!("logged in to store {store} by {method}"),
+            },
+            json!({ "store": store.as_str(), "method": method, "ttl_s": ttl.map(|ttl| ttl.as_secs()) }),
+        ),
+        Event::Renewed { store, asked, ttl } => line(
+            "renewed",
+            DEBUG,
+            format!(
+                "store {store}, {asked}: the lease is good for {} more",
+                format_duration(*ttl)
+            ),
+            json!({ "store": store.as_str(), "asked": asked, "ttl_s": ttl.as_secs() }),
+        ),
+        Event::Revoked {
+            store,
+            leases,
+            token,
+        } => line(
+            "revoked",
+            INFO,
+            format!(
+                "store {store}: revoked {}{}",
+                counted(*leases, "lease"),
+                if *token { " and the login" } else { "" }
+            ),
+            json!({ "store": store.as_str(), "leases": leases, "token": token }),
         ),
         _ => return None,
     })

@@ -26,8 +26,12 @@ pub fn plan(plan: &Plan, report: Option<&Report>) -> Value {
         "isolation": super::text::isolation(plan.isolation),
         "run": run(&plan.run),
         "on_rotate": {
-            "do": action(plan.on_rotate.action),
+            "do": action(&plan.on_rotate.action),
             "settle": format_duration(plan.on_rotate.settle),
+            "splay": format_duration(plan.on_rotate.splay),
+            "verify": plan.on_rotate.verify.as_ref().map(super::text::verify),
+            "rollback": plan.on_rotate.rollback,
+            "restarts": super::text::restarts(plan.on_rotate.restarts),
         },
         "warnings": plan.warnings,
         "host": report.map(host),
@@ -66,6 +70,14 @@ fn store(spec: &StoreSpec) -> Value {
             "timeout": format_duration(command.timeout),
             "env": command.env,
         }),
+        StoreKind::Vault(vault) => json!({
+            "type": "vault",
+            "addresses": vault.addresses.iter().map(super::text::address).collect::<Vec<_>>(),
+            "namespace": vault.namespace,
+            "auth": super::text::auth(&vault.auth),
+            "deadline": format_duration(vault.deadline),
+            "revoke_on_exit": vault.revoke_on_exit,
+        }),
     }
 }
 
@@ -74,6 +86,8 @@ fn secret(spec: &SecretSpec) -> Value {
         "store": spec.source.store.to_string(),
         "key": spec.source.key,
         "version": spec.source.version,
+        "path": spec.source.request.as_ref().map(|request| &request.path),
+        "on_rotate": spec.on_rotate.as_ref().map(action),
         "format": super::text::format(spec.source.format),
         "refresh": refresh(spec.refresh),
         "checks": checks(&spec.checks),

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use crate::app::Report;
 use crate::cli::Palette;
 use crate::model::{
-    Channel, Checks, Delivery, DeliveryKind, EnvInherit, FdKind, FieldChecks, FileSpec, Forward,
-    Isolation, IsolationUsed, Leftovers, Mode, Plan, Refresh, Rewrite, RotateAction, RunSpec,
-    SecretSpec, StoreKind, StoreName, StoreSpec, ValueFormat, format_duration,
+    Address, Channel, Checks, Delivery, DeliveryKind, EnvInherit, FdKind, FieldChecks, FileSpec,
+    Forward, HttpMethod, Isolation, IsolationUsed, Leftovers, Mode, Plan, Refresh, RestartBudget,
+    Rewrite, RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, ValueFormat,
+    VaultAuth, Verify, VerifyHow, format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
@@ -234,6 +235,15 @@ fn store(name: &StoreName, spec: &StoreSpec) -> Vec<String> {
             );
             row(&[name, "command", &argv.join(" "), &how])
         }
+        StoreKind::Vault(vault) => {
+            let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
+            let how = format!(
+                "{}, within {}",
+                auth(&vault.auth),
+                format_duration(vault.deadline)
+            );
+            row(&[name, "vault", &addresses.join(" "), &how])
+        }
     }
 }
 
@@ -253,7 +263,10 @@ fn secrets(plan: &Plan) -> Rows {
 }
 
 fn secret(name: &str, spec: &SecretSpec) -> Vec<String> {
-    let mut key = spec.source.key.clone().unwrap_or_else(|| "-".to_owned());
+    let path = spec.source.request.as_ref().map(|request| &request.path);
+    let mut key = path
+        .or(spec.source.key.as_ref())
+        .map_or_else(|| "-".to_owned(), Clone::clone);
     if let Some(version) = spec.source.version {
         write!(key, " (version {version})").expect("writing to a String does not fail");
     }
@@ -352,10 +365,23 @@ fn rotation(plan: &Plan) -> Rows {
     if plan.mode == Mode::Exec {
         return vec![row(&["do", "nothing: no parent stays"])];
     }
-    vec![
-        row(&["do", &action(plan.on_rotate.action)]),
-        row(&["settle", &format_duration(plan.on_rotate.settle)]),
-    ]
+    let on_rotate = &plan.on_rotate;
+    let mut rows = vec![
+        row(&["do", &action(&on_rotate.action)]),
+        row(&["settle", &format_duration(on_rotate.settle)]),
+    ];
+    if !on_rotate.splay.is_zero() {
+        rows.push(row(&["splay", &format_duration(on_rotate.splay)]));
+    }
+    if let Some(asked) = &on_rotate.verify {
+        rows.push(row(&["verify", &verify(asked)]));
+        let back = if on_rotate.rollback { "yes" } else { "no" };
+        rows.push(row(&["rollback", back]));
+    }
+    if on_rotate.action == RotateAction::Restart {
+        rows.push(row(&["restarts", &restarts(on_rotate.restarts)]));
+    }
+    rows
 }
 
 /// `supervise` or `exec`.
@@ -410,6 +436,7 @@ pub fn rewrite(rewrite: Rewrite) -> String {
     match rewrite {
         Rewrite::To(signal) => signal.to_string(),
         Rewrite::Drop => "none".to_owned(),
+        Rewrite::Rotate => "rotate".to_owned(),
     }
 }
 
@@ -422,11 +449,79 @@ pub fn refresh(refresh: Refresh) -> String {
     }
 }
 
-/// `nothing`, or which signal.
-pub fn action(action: RotateAction) -> String {
+/// What tells the program, in words.
+pub fn action(action: &RotateAction) -> String {
     match action {
         RotateAction::Nothing => "nothing".to_owned(),
         RotateAction::Signal(signal) => format!("signal {signal}"),
+        RotateAction::Restart => "restart".to_owned(),
+        RotateAction::Command { argv, timeout } => {
+            format!(
+                "command {}, within {}",
+                argv_of(argv),
+                format_duration(*timeout)
+            )
+        }
+        RotateAction::Http {
+            url,
+            method,
+            timeout,
+        } => format!(
+            "{} {url}, within {}",
+            http_method(*method),
+            format_duration(*timeout)
+        ),
+    }
+}
+
+fn argv_of(argv: &[String]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| shell_word(word)).collect();
+    words.join(" ")
+}
+
+/// As it stands in a request.
+const fn http_method(method: HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+        HttpMethod::Put => "PUT",
+    }
+}
+
+/// How the program is asked, in words.
+pub fn verify(verify: &Verify) -> String {
+    let within = format_duration(verify.within);
+    match &verify.how {
+        VerifyHow::Http(url) => format!("GET {url}, within {within}"),
+        VerifyHow::Command(argv) => format!("command {}, within {within}", argv_of(argv)),
+        VerifyHow::Alive => format!("alive for {within}"),
+    }
+}
+
+/// As `5 in 10m`.
+pub fn restarts(budget: RestartBudget) -> String {
+    format!("{} in {}", budget.max, format_duration(budget.per))
+}
+
+/// As the manifest writes it.
+pub fn address(address: &Address) -> String {
+    match address {
+        Address::Url(url) => url.clone(),
+        Address::Unix(path) => format!("unix://{}", path.display()),
+    }
+}
+
+/// How hushpipe logs in, in words.
+pub fn auth(auth: &VaultAuth) -> String {
+    match auth {
+        VaultAuth::Environment => "token of the environment".to_owned(),
+        VaultAuth::TokenFile(path) => format!("token {}", path.display()),
+        VaultAuth::AppRole { mount, .. } => format!("approle at {mount}"),
+        VaultAuth::Jwt { mount, .. } => format!("jwt at {mount}"),
+        VaultAuth::Certificate { mount, .. } => format!("cert at {mount}"),
+        VaultAuth::UserPass {
+            mount, username, ..
+        } => format!("userpass {username} at {mount}"),
     }
 }
 

@@ -48,10 +48,12 @@ fn secret(checks: Checks) -> SecretSpec {
             store: StoreName::new("dir").unwrap(),
             key: Some("k".to_owned()),
             version: None,
+            request: None,
             format: ValueFormat::Raw,
         },
         refresh: Refresh::Store,
         checks,
+        on_rotate: None,
         classification: None,
         owner: None,
     }
@@ -105,10 +107,7 @@ fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: run(),
-        on_rotate: OnRotate {
-            action: RotateAction::Nothing,
-            settle: Duration::ZERO,
-        },
+        on_rotate: OnRotate::only(RotateAction::Nothing, Duration::ZERO),
         warnings: Vec::new(),
     }
 }

@@ -29,6 +29,7 @@ fn source(key: Option<&str>) -> Source {
         store: StoreName::new("cmd").unwrap(),
         key: key.map(str::to_owned),
         version: None,
+        request: None,
         format: ValueFormat::Raw,
     }
 }

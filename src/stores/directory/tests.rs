@@ -19,6 +19,7 @@ fn source(key: &str) -> Source {
         store: StoreName::new("dir").unwrap(),
         key: Some(key.to_owned()),
         version: None,
+        request: None,
         format: ValueFormat::Raw,
     }
 }

@@ -61,6 +61,7 @@ fn source(key: &str, version: Option<u64>) -> Source {
         store: name(),
         key: Some(key.to_owned()),
         version,
+        request: None,
         format: ValueFormat::Raw,
     }
 }
