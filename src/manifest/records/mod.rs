@@ -1,0 +1,48 @@
+//! The records of a manifest: one table each, for decoding and for the schema.
+
+mod deliveries;
+mod rotation;
+mod run;
+mod secrets;
+mod stores;
+
+pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery};
+pub use rotation::OnRotation;
+pub use run::{Env, Inherit, Rewritten, Run, Signals, StopRecord};
+pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
+pub use stores::{CommandRecord, Store};
+
+use super::collections::{List, Table};
+use super::decode::record;
+use super::values::{VersionOne, Word};
+use crate::model::{Isolation, Mode, SecretName, StoreName};
+
+record! {
+    /// A hushpipe manifest: which secrets, from which stores, delivered how, to which program.
+    Manifest("a mapping that starts with `version: 1`") {
+        /// The version of the manifest's format: 1.
+        required version "version": VersionOne;
+        /// The service's name: its identity in policy, audit and metrics.
+        required service "service": Word;
+        /// Where it runs, such as production.
+        optional environment "environment": Word;
+        /// Who answers for it.
+        optional owner "owner": Word;
+        /// supervise: hushpipe stays as the parent. exec: hushpipe becomes the program, and nothing
+        /// rotates.
+        optional mode "mode": Mode = "supervise";
+        /// Where secrets live, by a name of your choice.
+        optional stores "stores": Table<StoreName, Store>;
+        /// Which secrets are fetched, by the name that deliveries and templates use.
+        optional secrets "secrets": Table<SecretName, Secret>;
+        /// How the program sees them.
+        optional deliver "deliver": List<Deliver>;
+        /// Where delivered files go. private: a mount namespace of the program's own. shared: a 0700
+        /// directory on tmpfs. auto: private where possible.
+        optional isolation "isolation": Isolation = "auto";
+        /// The program. Its command can also stand after `--` on the command line.
+        optional run "run": Run;
+        /// What happens when a secret has a new version.
+        optional on_rotate "on_rotate": OnRotation;
+    } later {}
+}

@@ -1,0 +1,206 @@
+//! `run:`
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::manifest::collections::{Argv, List, Table};
+use crate::manifest::decode::{Decode, Decoder, record};
+use crate::manifest::tree::{Data, Node};
+use crate::manifest::values::{EnvName, ForwardTo, ProgramPath, Text, Umask, Word, signal};
+use crate::model::{Leftovers, Sha256, Signal};
+
+record! {
+    /// The program and how it runs.
+    Run("a mapping with `command`") {
+        /// The program and its arguments. `-- CMD ARG...` on the command line goes before it.
+        optional command "command": Argv;
+        /// The user it runs as: a name or uid.
+        optional user "user": Word;
+        /// Its group: a name or gid. Default: the user's.
+        optional group "group": Word;
+        /// Its supplementary groups. Default: those of the user.
+        optional groups "groups": List<Word>;
+        /// Its working directory. Default: hushpipe's.
+        optional cwd "cwd": ProgramPath;
+        /// Its file mode creation mask, as octal in quotes.
+        optional umask "umask": Umask;
+        /// Its environment.
+        optional env "env": Env;
+        /// The program's SHA-256, checked before anything is fetched.
+        optional sha256 "sha256": Sha256;
+        /// How it is stopped.
+        optional stop "stop": StopRecord;
+        /// How signals reach it.
+        optional signals "signals": Signals;
+        /// Whether it may dump core.
+        optional core_dumps "core_dumps": bool = "false";
+        /// Whether it is kept from gaining privileges, by setuid programs for instance.
+        optional no_new_privs "no_new_privs": bool = "true";
+        /// Resource limits, as setrlimit(2) has them.
+        optional rlimits "rlimits": Table<Text, Limit>;
+    } later {}
+}
+
+record! {
+    /// The program's environment.
+    Env("a mapping with inherit, unset or set") {
+        /// Which variables of hushpipe's environment go on: all, none, or a list of names.
+        /// Bootstrap credentials never do.
+        optional inherit "inherit": Inherit = "all";
+        /// Variables that are taken out.
+        optional unset "unset": List<EnvName>;
+        /// Variables that are set. Never a secret: those go into files, fds or stdin.
+        optional set "set": Table<EnvName, Text>;
+    } later {}
+}
+
+/// `run.env.inherit:`
+#[derive(Clone, Debug)]
+pub enum Inherit {
+    /// `all`
+    All,
+    /// `none`
+    None,
+    /// A list of names.
+    Only(Vec<EnvName>),
+}
+
+impl Decode for Inherit {
+    const WANTED: &'static str = "all, none, or a list of names";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        if matches!(node.data, Data::Sequence(_)) {
+            return List::<EnvName>::decode(node, to).map(|list| Self::Only(list.values()));
+        }
+        match to.text(node, Self::WANTED)?.as_str() {
+            "all" => Some(Self::All),
+            "none" => Some(Self::None),
+            text => {
+                to.not_a_choice(
+                    node,
+                    text,
+                    &["all", "none", "a list such as [PATH, HOME]"],
+                    &[],
+                );
+                None
+            }
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "enum": ["all", "none"] }, List::<EnvName>::schema()] })
+    }
+}
+
+record! {
+    /// How the program is stopped.
+    StopRecord("a mapping with signal, timeout or leftovers") {
+        /// The first signal.
+        optional signal "signal": Signal = "TERM";
+        /// SIGKILL follows after this.
+        optional timeout "timeout": Duration = "30s";
+        /// What becomes of descendants when the program has ended.
+        optional leftovers "leftovers": Leftovers = "terminate";
+    } later {}
+}
+
+record! {
+    /// How signals that hushpipe gets reach the program.
+    Signals("a mapping with to or rewrite") {
+        /// program: to the program alone. group: to its process group.
+        optional to "to": ForwardTo = "program";
+        /// What a signal becomes: another one, or none.
+        optional rewrite "rewrite": Table<Signal, Rewritten>;
+    } later {}
+}
+
+/// One of `run.signals.rewrite:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewritten {
+    /// `none`
+    Dropped,
+    /// Another signal.
+    To(Signal),
+}
+
+impl Decode for Rewritten {
+    const WANTED: &'static str = "a signal such as QUIT, or none";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.parsed(node, Self::WANTED, |text| match text {
+            "none" => Ok(Self::Dropped),
+            _ => signal(text).map(Self::To),
+        })
+    }
+
+    fn schema() -> Value {
+        Signal::schema()
+    }
+}
+
+/// A resource limit: `None` is infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Soft limit.
+    pub soft: Option<u64>,
+    /// Hard limit.
+    pub hard: Option<u64>,
+}
+
+record! {
+    /// A soft and a hard limit.
+    LimitPair("a mapping with soft and hard") {
+        /// The limit that holds.
+        required soft "soft": OneLimit;
+        /// Up to where the program may raise it.
+        required hard "hard": OneLimit;
+    } later {}
+}
+
+/// A number, or infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneLimit(Option<u64>);
+
+impl Decode for OneLimit {
+    const WANTED: &'static str = "a number, or infinity";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        match to.raw_text(node, Self::WANTED)? {
+            "infinity" | "unlimited" => Some(Self(None)),
+            _ => u64::decode(node, to).map(Some).map(Self),
+        }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "enum": ["infinity", "unlimited"] }, u64::schema()] })
+    }
+}
+
+impl Decode for Limit {
+    const WANTED: &'static str = "a number, infinity, or { soft: N, hard: N }";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        if !matches!(node.data, Data::Mapping(_)) {
+            let OneLimit(limit) = OneLimit::decode(node, to)?;
+            let (soft, hard) = (limit, limit);
+            return Some(Self { soft, hard });
+        }
+        let pair = LimitPair::decode(node, to)?;
+        let (OneLimit(soft), OneLimit(hard)) = (*pair.soft.get()?, *pair.hard.get()?);
+        if hard.is_some_and(|hard| soft.is_none_or(|soft| soft > hard)) {
+            let help = "the soft limit is the lower one";
+            to.fault(
+                pair.soft.span,
+                "the soft limit is above the hard limit",
+                help,
+            );
+            return None;
+        }
+        Some(Self { soft, hard })
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [OneLimit::schema(), LimitPair::schema()] })
+    }
+}
