@@ -1,6 +1,7 @@
 //! The shared words: plan, names, references, versions, events. No secret bytes live here, and the
 //! room imports nothing of ours.
 
+mod backoff;
 pub mod control;
 mod event;
 mod exit;
@@ -10,6 +11,7 @@ mod signal;
 pub mod template;
 mod units;
 
+pub use backoff::Backoff;
 pub use event::{Event, IsolationUsed, Observer};
 pub use exit::Exit;
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};

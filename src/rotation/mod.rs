@@ -1,8 +1,7 @@
 //! Rotation: when a new generation is due, and what happens then. The machine in [`state`] is pure;
 //! the composition root feeds it and does what it says.
 
-mod backoff;
 mod state;
 
-pub use backoff::Backoff;
+pub use crate::model::Backoff;
 pub use state::{Action, Input, Machine, Rules, State};
