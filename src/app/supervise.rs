@@ -20,6 +20,9 @@ use crate::sys::child::Staged;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
 
+/// So many requests may wait for their turn.
+const WAITING: usize = 16;
+
 /// Fetches, hands over, starts the program, and stays until it has ended. Gives its exit code.
 pub async fn run(
     plan: &Plan,
@@ -46,9 +49,14 @@ pub async fn run(
     let Started { live, feeds, known } = start(plan, host, gathered, &mut supervisor, observer)?;
     memory::settle_after_launch();
     let handle = supervisor.handle();
+    // Nobody can ask yet: the sender is for who serves the control socket.
+    let (_, mut commands) = tokio::sync::mpsc::channel(WAITING);
     let mut rotation = Rotation::new(plan, &stores, Rc::clone(observer), handle, live, known);
     let beside = async {
-        tokio::join!(rotation.run(&mut changes), feed(feeds, observer.as_ref()));
+        tokio::join!(
+            rotation.run(&mut changes, &mut commands),
+            feed(feeds, observer.as_ref())
+        );
     };
     let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
     // The exit code stays the program's: whoever restarts it goes by that.

@@ -35,8 +35,10 @@ pub enum State {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A source may have a new version, or somebody asks for a rotation.
+    /// A source may have a new version.
     Changed,
+    /// Somebody asks for a rotation now.
+    Rotate,
     /// The timer that was started last has run out.
     Elapsed,
     /// The stores gave something new.
@@ -89,13 +91,22 @@ pub struct Rules {
     pub rollback: bool,
 }
 
+/// What follows a rotation that is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Again {
+    /// Another one, after the settle time.
+    Settled,
+    /// Another one, at once.
+    Now,
+}
+
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
     rules: Rules,
     state: State,
     /// A change came while a rotation was in flight.
-    again: bool,
+    again: Option<Again>,
     /// The last fetch failed.
     outage: bool,
 }
@@ -106,7 +117,7 @@ impl Machine {
         Self {
             rules,
             state: State::Steady,
-            again: false,
+            again: None,
             outage: false,
         }
     }
@@ -120,8 +131,10 @@ impl Machine {
     /// was overtaken) change nothing.
     #[must_use]
     pub fn step(&mut self, input: Input) -> Vec<Action> {
-        if input == Input::Changed {
-            return self.changed();
+        match input {
+            Input::Changed => return self.changed(),
+            Input::Rotate => return self.rotate(),
+            _ => {}
         }
         match self.state {
             State::Steady => Vec::new(),
@@ -174,7 +187,19 @@ impl Machine {
             State::Settling => Vec::new(),
             State::Retrying => self.go(State::Fetching, &[Action::Fetch]),
             _ => {
-                self.again = true;
+                self.again = self.again.max(Some(Again::Settled));
+                Vec::new()
+            }
+        }
+    }
+
+    fn rotate(&mut self) -> Vec<Action> {
+        match self.state {
+            State::Steady | State::Settling | State::Retrying => {
+                self.go(State::Fetching, &[Action::Fetch])
+            }
+            _ => {
+                self.again = Some(Again::Now);
                 Vec::new()
             }
         }
@@ -208,8 +233,12 @@ impl Machine {
 
     /// All is fetched anew: a change that came meanwhile will be in it.
     fn retry(&mut self, actions: &[Action]) -> Vec<Action> {
-        self.again = false;
-        self.go(State::Retrying, actions)
+        let now = self.again.take() == Some(Again::Now);
+        let mut actions = self.go(State::Retrying, actions);
+        if now {
+            actions.extend(self.rotate());
+        }
+        actions
     }
 
     fn go(&mut self, state: State, actions: &[Action]) -> Vec<Action> {
@@ -220,9 +249,11 @@ impl Machine {
     /// Back to steady, or to the next rotation when a change came meanwhile.
     fn rest(&mut self, actions: &[Action]) -> Vec<Action> {
         let mut actions = self.go(State::Steady, actions);
-        if std::mem::take(&mut self.again) {
-            actions.extend(self.changed());
-        }
+        actions.extend(match self.again.take() {
+            Some(Again::Now) => self.rotate(),
+            Some(Again::Settled) => self.changed(),
+            None => Vec::new(),
+        });
         actions
     }
 }
@@ -260,6 +291,36 @@ mod tests {
             (&[I::Elapsed], false, false, &[], S::Steady),
             (&[I::Changed], false, false, &[A::Settle], S::Settling),
             (&[I::Changed, I::Changed], false, false, &[], S::Settling),
+            (&[I::Rotate], false, false, &[A::Fetch], S::Fetching),
+            (
+                &[I::Changed, I::Rotate],
+                false,
+                false,
+                &[A::Fetch],
+                S::Fetching,
+            ),
+            (&[I::Rotate, I::Rotate], false, false, &[], S::Fetching),
+            (
+                &[I::Rotate, I::Rotate, I::Changed, I::Unchanged],
+                false,
+                false,
+                &[A::Fetch],
+                S::Fetching,
+            ),
+            (
+                &[I::Rotate, I::Rotate, I::Failed],
+                false,
+                false,
+                &[A::RetryLater, A::Fetch],
+                S::Fetching,
+            ),
+            (
+                &[I::Rotate, I::Failed, I::Rotate],
+                false,
+                false,
+                &[A::Fetch],
+                S::Fetching,
+            ),
             (&[I::Changed, I::Done], false, false, &[], S::Settling),
             (
                 &[I::Changed, I::Elapsed],
@@ -471,6 +532,7 @@ mod tests {
     fn any_input() -> impl Strategy<Value = Input> {
         prop_oneof![
             Just(I::Changed),
+            Just(I::Rotate),
             Just(I::Elapsed),
             Just(I::Fetched),
             Just(I::Unchanged),

@@ -1,12 +1,20 @@
 //! Rotation in effect: feeds [`Machine`] with what the stores tell and does what it says.
 
+mod asked;
+mod status;
+
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use asked::Waiting;
+use status::Moments;
+
+use super::command::{self, Commands};
 use super::failure::{Failures, chain};
 use super::fetch::{self, Round, Stores};
 use super::live::Live;
@@ -14,7 +22,7 @@ use super::values;
 use super::watch::{Changes, random};
 use crate::delivery::DeliveryError;
 use crate::model::{
-    Event, Generation, Observer, Plan, Refresh, RotateAction, SecretName, StoreName,
+    Event, Exit, Generation, Observer, Plan, Refresh, RotateAction, SecretName, StoreName, Version,
 };
 use crate::rotation::{Action, Backoff, Input, Machine, Rules};
 use crate::secret::{Digest, DigestKey};
@@ -28,7 +36,15 @@ const LONGEST_RETRY: Duration = Duration::from_mins(1);
 /// What the program has, known by keyed digests: no value is kept.
 pub struct Known {
     key: DigestKey,
-    digests: Digests,
+    secrets: BTreeMap<SecretName, KnownSecret>,
+}
+
+/// What the program has of a secret.
+struct KnownSecret {
+    digest: Digest,
+    version: Version,
+    /// When it was handed over.
+    since: Instant,
 }
 
 type Digests = BTreeMap<SecretName, Digest>;
@@ -36,8 +52,27 @@ type Digests = BTreeMap<SecretName, Digest>;
 impl Known {
     /// Takes note of the first generation.
     pub fn new(key: DigestKey, round: &Round) -> Self {
-        let digests = digests(&key, round);
-        Self { key, digests }
+        let mut known = Self {
+            key,
+            secrets: BTreeMap::new(),
+        };
+        known.adopt(&digests(&known.key, round), &round.versions);
+        known
+    }
+
+    /// The program has these now.
+    fn adopt(&mut self, digests: &Digests, versions: &BTreeMap<SecretName, Version>) {
+        let now = Instant::now();
+        for (name, digest) in digests {
+            let before = self.secrets.get(name);
+            let same = before.filter(|known| known.digest == *digest);
+            let known = KnownSecret {
+                digest: *digest,
+                version: versions[name].clone(),
+                since: same.map_or(now, |known| known.since),
+            };
+            self.secrets.insert(name.clone(), known);
+        }
     }
 }
 
@@ -53,6 +88,7 @@ fn digests(key: &DigestKey, round: &Round) -> Digests {
 struct Candidate {
     round: Option<Round>,
     digests: Digests,
+    versions: BTreeMap<SecretName, Version>,
 }
 
 /// Everything that a rotation needs.
@@ -71,10 +107,12 @@ pub struct Rotation<'a> {
     candidate: Option<Candidate>,
     /// The values that failed, so that they are not tried again until newer ones come.
     quarantined: Option<Digests>,
-    /// Faults of stores that were said.
-    down: BTreeSet<Outage>,
+    /// Faults of stores that were said: since when, and how.
+    down: BTreeMap<Outage, (SystemTime, String)>,
     /// A fault of this system that keeps a generation from its place was said.
     stuck: bool,
+    waiting: Waiting,
+    moments: Moments,
 }
 
 /// What a store did not give, and why: said once while it lasts. The text is no part of it, as a
@@ -110,17 +148,26 @@ impl<'a> Rotation<'a> {
             since: Instant::now(),
             candidate: None,
             quarantined: None,
-            down: BTreeSet::new(),
+            down: BTreeMap::new(),
             stuck: false,
+            waiting: Waiting::default(),
+            moments: Moments {
+                well: true,
+                ..Moments::default()
+            },
         }
     }
 
-    /// Rotates, and serves FIFOs, for as long as it is polled.
-    pub async fn run(&mut self, changes: &mut Changes) {
+    /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled.
+    pub async fn run(&mut self, changes: &mut Changes, commands: &mut Commands) {
         loop {
             let timer = self.timer;
             let input = tokio::select! {
                 () = changes.next(self.stores) => Input::Changed,
+                asked = command::next(commands) => match self.asked(asked) {
+                    Some(input) => input,
+                    None => continue,
+                },
                 () = elapsed(timer) => {
                     self.timer = None;
                     Input::Elapsed
@@ -187,6 +234,7 @@ impl<'a> Rotation<'a> {
 
     async fn fetch(&mut self) -> Input {
         self.timer = None;
+        self.waiting.begins();
         let input = match self.ask().await {
             Ok(round) => {
                 self.over(&BTreeSet::new());
@@ -215,6 +263,12 @@ impl<'a> Rotation<'a> {
         let changed = self.changed(&digests);
         if bad || changed.is_empty() {
             self.observer.observe(&Event::Unchanged { bad });
+            if bad {
+                let text = "the stores still have what was refused: give them newer values";
+                self.answer_refused(Exit::Value, text);
+            } else {
+                self.answer_done("nothing has changed");
+            }
             return Input::Unchanged;
         }
         for secret in changed {
@@ -225,8 +279,9 @@ impl<'a> Rotation<'a> {
             });
         }
         self.candidate = Some(Candidate {
-            round: Some(round),
             digests,
+            versions: round.versions.clone(),
+            round: Some(round),
         });
         Input::Fetched
     }
@@ -236,7 +291,10 @@ impl<'a> Rotation<'a> {
     fn changed<'d>(&self, digests: &'d Digests) -> Vec<&'d SecretName> {
         digests
             .iter()
-            .filter(|(secret, digest)| self.known.digests.get(*secret) != Some(*digest))
+            .filter(|(secret, digest)| {
+                let known = self.known.secrets.get(*secret);
+                known.is_none_or(|known| known.digest != **digest)
+            })
             .map(|(secret, _)| secret)
             .filter(|secret| self.plan.secrets[*secret].refresh != Refresh::Never)
             .collect()
@@ -265,25 +323,32 @@ impl<'a> Rotation<'a> {
     /// Each fault of a store is said once, not at every retry.
     fn outage(&mut self, faults: &[StoreError]) {
         for fault in faults {
-            if !self.down.contains(&outage_of(fault)) {
+            let message = chain(fault);
+            let new = || (SystemTime::now(), message.clone());
+            if let Entry::Vacant(entry) = self.down.entry(outage_of(fault)) {
                 self.observer.observe(&Event::StoreFault {
                     store: fault.store.clone(),
-                    message: chain(fault),
+                    message: message.clone(),
                 });
+                self.moments.failed(message.clone());
+                entry.insert(new());
             }
         }
-        let lasting: BTreeSet<Outage> = faults.iter().map(outage_of).collect();
-        self.down.extend(lasting.iter().cloned());
-        self.over(&lasting);
+        self.over(&faults.iter().map(outage_of).collect());
+        if let Some(first) = faults.first() {
+            let text = format!("{}; it is tried again", chain(first));
+            self.answer_refused(first.exit(), &text);
+        }
     }
 
     /// Forgets faults that do not last, and says which stores have none any more.
     fn over(&mut self, lasting: &BTreeSet<Outage>) {
-        let stores = |outages: &BTreeSet<Outage>| -> BTreeSet<StoreName> {
-            outages.iter().map(|(store, ..)| store.clone()).collect()
+        type Down = BTreeMap<Outage, (SystemTime, String)>;
+        let stores = |down: &Down| -> BTreeSet<StoreName> {
+            down.keys().map(|(store, ..)| store.clone()).collect()
         };
         let before = stores(&self.down);
-        self.down.retain(|outage| lasting.contains(outage));
+        self.down.retain(|outage, _| lasting.contains(outage));
         for store in before.difference(&stores(&self.down)) {
             self.observer.observe(&Event::StoreRecovered {
                 store: store.clone(),
@@ -315,16 +380,22 @@ impl<'a> Rotation<'a> {
     }
 
     /// The values are bad.
-    fn refused(&self, failures: Failures) -> Input {
+    fn refused(&mut self, failures: Failures) -> Input {
         for failure in failures {
             let message = format!(
                 "the new generation is refused: {}; the program keeps what it has until there is \
                  a newer one",
                 chain(&*failure.error)
             );
-            self.observer.observe(&Event::RotationFailed { message });
+            self.failed(message.clone());
+            self.answer_refused(failure.exit, &message);
         }
         Input::Refused
+    }
+
+    fn failed(&mut self, message: String) {
+        self.moments.failed(message.clone());
+        self.observer.observe(&Event::RotationFailed { message });
     }
 
     /// The system may refuse what it allows later: said once, and tried again.
@@ -338,8 +409,9 @@ impl<'a> Rotation<'a> {
                  it is tried again",
                 chain(&*failure.error)
             );
+            self.answer_refused(failure.exit, &message);
             if !self.stuck {
-                self.observer.observe(&Event::RotationFailed { message });
+                self.failed(message);
             }
         }
         self.stuck = true;
@@ -363,8 +435,9 @@ impl<'a> Rotation<'a> {
             // The program has just ended: nobody is left to be told.
             Ok(false) => Input::Done,
             Err(error) => {
-                let message = format!("the program could not be told by {signal}: {error}");
-                self.observer.observe(&Event::RotationFailed { message });
+                self.failed(format!(
+                    "the program could not be told by {signal}: {error}"
+                ));
                 Input::Failed
             }
         }
@@ -373,7 +446,7 @@ impl<'a> Rotation<'a> {
     /// The candidate is the program's generation now.
     fn retire(&mut self) {
         if let Some(candidate) = self.candidate.take() {
-            self.known.digests = candidate.digests;
+            self.known.adopt(&candidate.digests, &candidate.versions);
         }
         self.quarantined = None;
         self.stuck = false;
@@ -381,6 +454,9 @@ impl<'a> Rotation<'a> {
         self.generation = self.generation.next();
         let retired = self.live.retire();
         self.report(retired);
+        let message = format!("generation {} is in place", self.generation);
+        self.answer_done(&message);
+        self.moments.worked(message);
         let took = self.since.elapsed();
         self.observer.observe(&Event::Rotated {
             generation: self.generation,
