@@ -34,11 +34,12 @@ pub async fn run(
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
     let host = host::settle(plan)?;
     // Looking starts before the first fetch, so that no change falls between the two.
-    let mut changes = if host.layout.is_empty() {
-        Changes::none(Rc::clone(observer))
+    let looking = if host.layout.is_empty() {
+        Changes::none(plan, &stores, Rc::clone(observer))
     } else {
-        Changes::start(plan, &stores, Rc::clone(observer)).map_err(of_store)?
+        Changes::start(plan, &stores, Rc::clone(observer))
     };
+    let mut changes = looking.map_err(of_store)?;
     let gathered = match supervisor
         .during(values::gather(plan, &stores, &host, observer))
         .await

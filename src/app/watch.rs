@@ -10,23 +10,23 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{Stores, sources};
-use crate::model::{Event, Observer, Plan, Refresh, Source, StoreName};
-use crate::stores::{StoreError, Watch};
+use crate::model::{Event, Observer, Plan, Refresh, SecretName, StoreName};
+use crate::stores::{Seen, StoreError, Watch, Watched};
 
 /// How long a watch that broke is left alone before it is set up again.
 const REPAIR: Duration = Duration::from_secs(5);
 
 /// Tells when a source may have a new version.
 pub struct Changes {
-    watched: Vec<Watched>,
+    watched: Vec<Looking>,
     periods: Vec<Period>,
     observer: Rc<dyn Observer>,
 }
 
 /// A store's sources, and its watch or when that is to be set up again.
-struct Watched {
+struct Looking {
     store: StoreName,
-    sources: Vec<Source>,
+    sources: Vec<Watched>,
     watch: Result<Box<dyn Watch>, Instant>,
 }
 
@@ -43,10 +43,35 @@ impl Changes {
         stores: &Stores,
         observer: Rc<dyn Observer>,
     ) -> Result<Self, StoreError> {
+        Self::with(plan, stores, observer, |name| plan.secrets[name].refresh)
+    }
+
+    /// Sees no change: for launches that no new generation could reach, as pipes and memfds are read
+    /// once. What the program has is kept alive all the same.
+    pub fn none(
+        plan: &Plan,
+        stores: &Stores,
+        observer: Rc<dyn Observer>,
+    ) -> Result<Self, StoreError> {
+        Self::with(plan, stores, observer, |_| Refresh::Never)
+    }
+
+    fn with(
+        plan: &Plan,
+        stores: &Stores,
+        observer: Rc<dyn Observer>,
+        refresh: impl Fn(&SecretName) -> Refresh,
+    ) -> Result<Self, StoreError> {
         let mut watched = Vec::new();
-        for (store, sources) in watchable(plan) {
-            if let Some(watch) = stores[&store].watch(&sources)? {
-                watched.push(Watched {
+        let mut fetched: Vec<Duration> = Vec::new();
+        for (store, sources) in by_store(plan, refresh) {
+            let periods = periods(&sources);
+            let watch = stores[&store].watch(&sources)?;
+            if !watch.as_ref().is_some_and(|watch| watch.polls()) {
+                fetched.extend(periods);
+            }
+            if let Some(watch) = watch {
+                watched.push(Looking {
                     store,
                     sources,
                     watch: Ok(watch),
@@ -55,19 +80,9 @@ impl Changes {
         }
         Ok(Self {
             watched,
-            periods: periods(plan),
+            periods: first_due(fetched),
             observer,
         })
-    }
-
-    /// Sees nothing: for launches that no new generation could reach, as pipes and memfds are read
-    /// once.
-    pub fn none(observer: Rc<dyn Observer>) -> Self {
-        Self {
-            watched: Vec::new(),
-            periods: Vec::new(),
-            observer,
-        }
     }
 
     /// Ends when something may have changed.
@@ -75,22 +90,32 @@ impl Changes {
         loop {
             let alarm = self.alarm();
             let seen = tokio::select! {
-                (index, result) = first(&mut self.watched) => Seen::Store(index, result),
-                () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Seen::Alarm,
+                (index, seen) = first(&mut self.watched) => Woken::Store(index, seen),
+                () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Woken::Alarm,
                 else => std::future::pending().await,
             };
             let due = match seen {
-                Seen::Store(_, Ok(())) => true,
-                Seen::Store(index, Err(fault)) => {
-                    self.fault(index, &fault);
-                    false
-                }
-                Seen::Alarm => self.ring(stores),
+                Woken::Store(index, seen) => self.seen(index, seen),
+                Woken::Alarm => self.ring(stores),
             };
             if due {
                 return;
             }
         }
+    }
+
+    /// True when the stores are to be asked.
+    fn seen(&mut self, index: usize, seen: Result<Seen, StoreError>) -> bool {
+        match seen {
+            Ok(Seen::Changed) => return true,
+            Ok(Seen::Down(fault)) => self.down(index, &fault),
+            Ok(Seen::Up) => self.up(index),
+            Err(fault) => {
+                self.watched[index].watch = Err(Instant::now() + REPAIR);
+                self.down(index, &fault);
+            }
+        }
+        false
     }
 
     /// The next time at which something is to be done.
@@ -134,56 +159,71 @@ impl Changes {
             return false;
         };
         watched.watch = Ok(watch);
-        self.observer.observe(&Event::StoreRecovered {
-            store: watched.store.clone(),
-        });
+        self.up(index);
         true
     }
 
-    /// A watch broke: said once, not at every try to mend it.
-    fn fault(&mut self, index: usize, fault: &StoreError) {
-        let watched = &mut self.watched[index];
-        watched.watch = Err(Instant::now() + REPAIR);
+    /// Said once, not at every try.
+    fn down(&self, index: usize, fault: &StoreError) {
         self.observer.observe(&Event::StoreFault {
-            store: watched.store.clone(),
+            store: self.watched[index].store.clone(),
             message: super::failure::chain(fault),
+        });
+    }
+
+    fn up(&self, index: usize) {
+        self.observer.observe(&Event::StoreRecovered {
+            store: self.watched[index].store.clone(),
         });
     }
 }
 
 /// What ended a wait.
-enum Seen {
-    Store(usize, Result<(), StoreError>),
+enum Woken {
+    Store(usize, Result<Seen, StoreError>),
     Alarm,
 }
 
-/// Every store's sources that may change under a watch.
-fn watchable(plan: &Plan) -> BTreeMap<StoreName, Vec<Source>> {
-    let mut stores: BTreeMap<StoreName, Vec<Source>> = BTreeMap::new();
+/// Every store's sources, each with how often it is looked at: as often as the most impatient of its
+/// secrets asks for.
+fn by_store(
+    plan: &Plan,
+    refresh: impl Fn(&SecretName) -> Refresh,
+) -> BTreeMap<StoreName, Vec<Watched>> {
+    let mut stores: BTreeMap<StoreName, Vec<Watched>> = BTreeMap::new();
     for (source, names) in sources(plan) {
-        let never = names
-            .iter()
-            .all(|name| plan.secrets[*name].refresh == Refresh::Never);
-        if !never {
-            stores
-                .entry(source.store.clone())
-                .or_default()
-                .push(source.clone());
-        }
+        let refresh = names.into_iter().map(&refresh).reduce(sooner);
+        stores
+            .entry(source.store.clone())
+            .or_default()
+            .push(Watched {
+                source: source.clone(),
+                refresh: refresh.unwrap_or_default(),
+            });
     }
     stores
 }
 
-/// Every different period of the plan.
-fn periods(plan: &Plan) -> Vec<Period> {
-    let mut lengths: Vec<Duration> = plan
-        .secrets
-        .values()
-        .filter_map(|secret| match secret.refresh {
-            Refresh::Every(period) => Some(period),
-            Refresh::Store | Refresh::Never => None,
-        })
-        .collect();
+fn sooner(one: Refresh, other: Refresh) -> Refresh {
+    match (one, other) {
+        (Refresh::Every(one), Refresh::Every(other)) => Refresh::Every(one.min(other)),
+        (every @ Refresh::Every(_), _) | (_, every @ Refresh::Every(_)) => every,
+        (Refresh::Store, _) | (_, Refresh::Store) => Refresh::Store,
+        (Refresh::Never, Refresh::Never) => Refresh::Never,
+    }
+}
+
+/// Every period of these sources.
+fn periods(sources: &[Watched]) -> Vec<Duration> {
+    let period = |source: &Watched| match source.refresh {
+        Refresh::Every(period) => Some(period),
+        Refresh::Store | Refresh::Never => None,
+    };
+    sources.iter().filter_map(period).collect()
+}
+
+/// Every different period, and when it is due first.
+fn first_due(mut lengths: Vec<Duration>) -> Vec<Period> {
     lengths.sort_unstable();
     lengths.dedup();
     lengths
@@ -196,7 +236,7 @@ fn periods(plan: &Plan) -> Vec<Period> {
 }
 
 /// Ends with the first watch that has something to tell.
-async fn first(watched: &mut [Watched]) -> (usize, Result<(), StoreError>) {
+async fn first(watched: &mut [Looking]) -> (usize, Result<Seen, StoreError>) {
     let mut futures: Vec<_> = watched
         .iter_mut()
         .enumerate()

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
 
-use super::{Fault, Fetched, Local, Store, StoreError, Watch, format, join};
+use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, join};
 use crate::model::{CommandStore, Signal, Source, StoreName, Version};
 use crate::secret::{DigestKey, SecretBytes, Value};
 use crate::sys::command::{Running, Spawned, spawn};
@@ -210,7 +210,7 @@ impl Store for Command {
         Box::pin(async move { Ok(self.fetch(source).await?.version) })
     }
 
-    fn watch(&self, _: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError> {
+    fn watch(&self, _: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
         Ok(None)
     }
 }

@@ -13,7 +13,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
-use super::{Fault, Fetched, Local, Store, StoreError, Watch, format};
+use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
 use crate::model::{DirectoryStore, Source, StoreName, Version};
 use crate::secret::SecretBytes;
 use crate::sys::beneath;
@@ -157,9 +157,13 @@ impl Store for Directory {
         })
     }
 
-    fn watch(&self, sources: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError> {
-        let keys = sources.iter().filter_map(|source| source.key.as_deref());
-        watch::DirectoryWatch::new(self.name.clone(), &self.path, keys)
+    fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
+        let keys = looked_at(sources).filter_map(|source| source.key.as_deref());
+        let keys: Vec<&str> = keys.collect();
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        watch::DirectoryWatch::new(self.name.clone(), &self.path, keys.into_iter())
             .map(|watch| Some(Box::new(watch) as Box<dyn Watch>))
     }
 }

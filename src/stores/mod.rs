@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::model::{Exit, Source, StoreName, Version};
+use crate::model::{Exit, Refresh, Source, StoreName, Version};
 use crate::secret::Value;
 
 /// A future on the one thread of hushpipe.
@@ -48,8 +48,9 @@ pub trait Store {
     /// tell. For `check --online` and polling.
     fn version<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Version, StoreError>>;
 
-    /// Starts to look for changes of these sources. `None`: the store does not tell; it is polled.
-    fn watch(&self, sources: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError>;
+    /// Starts to look for changes of these sources, and to keep what it gave for them alive. `None`:
+    /// the store does not tell; it is polled.
+    fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError>;
 
     /// How long the value that was fetched last is still good, where the store says so: a lease, a
     /// certificate.
@@ -88,12 +89,45 @@ pub trait Store {
     }
 }
 
+/// A source that is watched.
+pub struct Watched {
+    /// What is fetched.
+    pub source: Source,
+    /// How often it is looked at. With [`Refresh::Never`] no change is told, but leases are renewed.
+    pub refresh: Refresh,
+}
+
+/// Those of which changes are told.
+fn looked_at(sources: &[Watched]) -> impl Iterator<Item = &Source> {
+    sources
+        .iter()
+        .filter(|watched| watched.refresh != Refresh::Never)
+        .map(|watched| &watched.source)
+}
+
+/// What a watch has to tell.
+#[derive(Debug)]
+pub enum Seen {
+    /// At least one source may have a new version; may be told without cause.
+    Changed,
+    /// The store does not answer; the watch goes on, and tells once when it does again.
+    Down(StoreError),
+    /// It does.
+    Up,
+}
+
 /// Tells that something may have changed.
 pub trait Watch {
-    /// Ends when at least one source may have a new version; may end without cause. Its future may
-    /// be dropped at any time without loss: what it has begun is kept in the watch, and goes on with
-    /// the next call. Leases are renewed while it is awaited.
-    fn changed(&mut self) -> Local<'_, Result<(), StoreError>>;
+    /// Ends when there is something to tell. Its future may be dropped at any time without loss:
+    /// what it has begun is kept in the watch, and goes on with the next call. Leases are renewed
+    /// while it is awaited. After an error the watch is of no more use.
+    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>>;
+
+    /// Whether it looks at sources with `refresh: 30s` itself, by their versions. Else all of them
+    /// are fetched at that period.
+    fn polls(&self) -> bool {
+        false
+    }
 }
 
 /// Why a store did not give a secret. The texts name paths and causes; never a value, never what a

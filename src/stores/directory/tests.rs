@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Exit, ValueFormat};
+use crate::model::{Exit, Refresh, ValueFormat};
+use crate::stores::Seen;
 
 fn store(path: &Path) -> Directory {
     let spec = DirectoryStore {
@@ -335,7 +336,7 @@ fn runtime_wait(watch: &mut Box<dyn Watch>, limit: Duration) -> bool {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             match tokio::time::timeout(limit, watch.changed()).await {
-                Ok(result) => result.map(|()| true).unwrap(),
+                Ok(result) => matches!(result.unwrap(), Seen::Changed),
                 Err(_) => false,
             }
         })
@@ -350,7 +351,11 @@ thread_local! {
 const QUIET: Duration = Duration::from_millis(20);
 
 fn watch(path: &Path, keys: &[&str]) -> Box<dyn Watch> {
-    let sources: Vec<Source> = keys.iter().map(|key| source(key)).collect();
+    let watched = |key: &&str| Watched {
+        source: source(key),
+        refresh: Refresh::Store,
+    };
+    let sources: Vec<Watched> = keys.iter().map(watched).collect();
     store(path).watch(&sources).unwrap().unwrap()
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::StoreName;
 use crate::stores::links::{links, parts};
-use crate::stores::{Fault, Local, StoreError, Watch};
+use crate::stores::{Fault, Local, Seen, StoreError, Watch};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
 /// As the kernel's own limit, path_resolution(7).
@@ -156,7 +156,7 @@ enum Verdict {
 }
 
 impl Watch for DirectoryWatch {
-    fn changed(&mut self) -> Local<'_, Result<(), StoreError>> {
+    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
         Box::pin(async move {
             loop {
                 let events = self.notifier.next().await;
@@ -174,7 +174,7 @@ impl Watch for DirectoryWatch {
                     Verdict::Arm | Verdict::Nothing => false,
                 };
                 if fetch {
-                    return Ok(());
+                    return Ok(Seen::Changed);
                 }
             }
         })

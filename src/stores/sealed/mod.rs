@@ -37,7 +37,7 @@ use std::time::SystemTime;
 
 use crate::model::{SealedStore as Spec, Source, StoreName, Version};
 use crate::secret::SecretBytes;
-use crate::stores::{Fault, Fetched, Local, Store, StoreError, Watch, format};
+use crate::stores::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
 
 use identity::Identities;
 use recipients::Recipients;
@@ -325,12 +325,15 @@ impl Store for SealedStore {
         })
     }
 
-    fn watch(&self, sources: &[Source]) -> Result<Option<Box<dyn Watch>>, StoreError> {
+    fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
         let mut wanted = Vec::new();
         // A pinned version never changes.
-        for source in sources.iter().filter(|source| source.version.is_none()) {
+        for source in looked_at(sources).filter(|source| source.version.is_none()) {
             let key = self.key(source)?;
             wanted.push(self.versions(&key).path().to_owned());
+        }
+        if wanted.is_empty() {
+            return Ok(None);
         }
         wanted.sort_unstable();
         wanted.dedup();

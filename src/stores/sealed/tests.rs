@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::ValueFormat;
+use crate::model::{Refresh, ValueFormat};
 
 fn name() -> StoreName {
     StoreName::new("local").unwrap()
@@ -192,6 +192,14 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
+fn watched(sources: &[Source]) -> Vec<Watched> {
+    let watched = |source: &Source| Watched {
+        source: source.clone(),
+        refresh: Refresh::Store,
+    };
+    sources.iter().map(watched).collect()
+}
+
 async fn soon<T>(future: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(Duration::from_secs(5), future)
         .await
@@ -205,7 +213,7 @@ fn a_watch_tells_of_a_new_current_version_and_of_nothing_else() {
     fixture.set("other", b"1");
     let sources = [source("watched", None), source("other", Some(1))];
     runtime().block_on(async {
-        let mut watch = fixture.store.watch(&sources).unwrap().unwrap();
+        let mut watch = fixture.store.watch(&watched(&sources)).unwrap().unwrap();
         fixture.set("other", b"2");
         let quiet = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
         assert!(quiet.is_err(), "told of a version that is pinned");
@@ -225,7 +233,7 @@ fn a_watch_goes_on_when_a_secret_is_removed_and_comes_again() {
     fixture.set("deep/down/token", b"1");
     let sources = [source("deep/down/token", None)];
     runtime().block_on(async {
-        let mut watch = fixture.store.watch(&sources).unwrap().unwrap();
+        let mut watch = fixture.store.watch(&watched(&sources)).unwrap().unwrap();
         let key = Key::parse("deep/down/token").unwrap();
         fixture.store.remove(&key).unwrap();
         soon(watch.changed()).await.unwrap().unwrap();

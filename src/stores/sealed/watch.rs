@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::versions::{CURRENT, version_of};
 use crate::model::StoreName;
 use crate::stores::links::links;
-use crate::stores::{Fault, Local, StoreError, Watch};
+use crate::stores::{Fault, Local, Seen, StoreError, Watch};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
 /// Watches the directories of some secrets.
@@ -115,7 +115,7 @@ fn nearest(
 }
 
 impl Watch for SealedWatch {
-    fn changed(&mut self) -> Local<'_, Result<(), StoreError>> {
+    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
         Box::pin(async move {
             loop {
                 let events = self.notifier.next().await;
@@ -123,7 +123,7 @@ impl Watch for SealedWatch {
                 let events = events.map_err(|error| fault(&self.store, place, error))?;
                 if events.iter().any(|event| self.matters(event)) {
                     self.arm()?;
-                    return Ok(());
+                    return Ok(Seen::Changed);
                 }
             }
         })
