@@ -3,5 +3,4 @@
 
 mod state;
 
-pub use crate::model::Backoff;
 pub use state::{Action, Input, Machine, Rules, State};

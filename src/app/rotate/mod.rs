@@ -22,9 +22,10 @@ use super::values;
 use super::watch::{Changes, random};
 use crate::delivery::DeliveryError;
 use crate::model::{
-    Event, Exit, Generation, Observer, Plan, Refresh, RotateAction, SecretName, StoreName, Version,
+    Backoff, Event, Exit, Generation, Observer, Plan, Refresh, RotateAction, SecretName, StoreName,
+    Version,
 };
-use crate::rotation::{Action, Backoff, Input, Machine, Rules};
+use crate::rotation::{Action, Input, Machine, Rules};
 use crate::secret::{Digest, DigestKey};
 use crate::stores::{Fault, StoreError};
 use crate::supervisor::Handle;
