@@ -20,21 +20,33 @@
 // A word that no test uses today is there for the next one.
 #![allow(dead_code, unused_imports)]
 
+pub mod bao;
+pub mod certificates;
+pub mod fake_answers;
+pub mod fault_proxy;
 mod output;
 mod place;
+pub mod ports;
+pub mod postgres;
 pub mod probe;
 mod processes;
 mod running;
 mod sealed;
 mod selftest;
+mod server;
+mod servertest;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub use bao::Bao;
+pub use fake_answers::{Fake, FakeAnswers};
+pub use fault_proxy::{FaultProxy, Wire};
 pub use output::Output;
 pub use place::{Place, walk};
+pub use postgres::Postgres;
 pub use processes::{children, descendants, is_alive, wait_until};
 pub use running::Running;
 

@@ -1,0 +1,115 @@
+//! Certificates for a test, by openssl(1).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A certificate authority of a test's own: PEM files in a directory.
+pub struct Authority {
+    directory: PathBuf,
+    name: String,
+}
+
+/// A certificate and its key, PEM files.
+pub struct Issued {
+    /// The certificate alone.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl Authority {
+    /// A new one, valid for two days: `NAME.pem` and `NAME.key`.
+    pub fn new(directory: &Path, name: &str) -> Self {
+        Self::valid_from(directory, name, None)
+    }
+
+    /// One that ended eight days ago.
+    pub fn expired(directory: &Path, name: &str) -> Self {
+        Self::valid_from(directory, name, Some("-10 days"))
+    }
+
+    fn valid_from(directory: &Path, name: &str, since: Option<&str>) -> Self {
+        let authority = Self {
+            directory: directory.to_path_buf(),
+            name: name.to_owned(),
+        };
+        let mut openssl = match since {
+            None => Command::new("openssl"),
+            Some(since) => {
+                let mut faketime = Command::new("faketime");
+                faketime.args([since, "openssl"]);
+                faketime
+            }
+        };
+        openssl.args(["req", "-x509", "-days", "2", "-nodes", "-newkey", "ec"]);
+        openssl.args(["-pkeyopt", "ec_paramgen_curve:P-256"]);
+        openssl.args(["-subj", &format!("/CN={name}")]);
+        openssl.args(["-addext", "basicConstraints=critical,CA:TRUE"]);
+        openssl.args(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
+        openssl.arg("-keyout").arg(authority.path("key"));
+        openssl.arg("-out").arg(authority.certificate());
+        run(&mut openssl);
+        authority
+    }
+
+    fn path(&self, kind: &str) -> PathBuf {
+        self.directory.join(format!("{}.{kind}", self.name))
+    }
+
+    /// Its own certificate, for who trusts it.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("pem")
+    }
+
+    /// A server's certificate for these names: `DNS:localhost,IP:127.0.0.1`.
+    pub fn server(&self, file: &str, names: &str) -> Issued {
+        self.issue(file, &format!("subjectAltName={names}"), "serverAuth")
+    }
+
+    /// A client's certificate with this common name.
+    pub fn client(&self, name: &str) -> Issued {
+        self.issue(name, &format!("subjectAltName=DNS:{name}"), "clientAuth")
+    }
+
+    fn issue(&self, file: &str, names: &str, usage: &str) -> Issued {
+        let at = |kind: &str| self.directory.join(format!("{file}.{kind}"));
+        let mut request = Command::new("openssl");
+        request.args(["req", "-new", "-nodes", "-newkey", "ec"]);
+        request.args(["-pkeyopt", "ec_paramgen_curve:P-256"]);
+        request.args(["-subj", &format!("/CN={file}")]);
+        request.arg("-keyout").arg(at("key"));
+        request.arg("-out").arg(at("csr"));
+        run(&mut request);
+        let extensions = format!("{names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n");
+        std::fs::write(at("ext"), extensions).expect("the directory is writable");
+        let mut sign = Command::new("openssl");
+        sign.args(["x509", "-req", "-days", "2", "-CAcreateserial"]);
+        sign.arg("-in")
+            .arg(at("csr"))
+            .arg("-extfile")
+            .arg(at("ext"));
+        sign.arg("-CA").arg(self.certificate());
+        sign.arg("-CAkey").arg(self.path("key"));
+        sign.arg("-out").arg(at("pem"));
+        run(&mut sign);
+        Issued {
+            certificate: at("pem"),
+            key: at("key"),
+        }
+    }
+}
+
+/// Runs a command that must succeed; gives what it wrote.
+pub(super) fn run(command: &mut Command) -> Vec<u8> {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}

@@ -1,0 +1,145 @@
+//! A PostgreSQL cluster of a test's own, from Debian's package.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::unistd::User;
+
+use super::certificates::run;
+use super::ports::free_port;
+use super::server::Server;
+use super::{Place, wait_until};
+
+/// A running PostgreSQL, with a role `app` that owns nothing: the group of an application's roles.
+pub struct Postgres {
+    place: Place,
+    port: u16,
+    server: Server,
+}
+
+/// Of the superuser `postgres`.
+pub const PASSWORD: &str = "the-superusers-password";
+
+/// What every command of PostgreSQL runs through: it refuses root.
+const AS_POSTGRES: [&str; 4] = [
+    "--reuid=postgres",
+    "--regid=postgres",
+    "--clear-groups",
+    "--",
+];
+
+/// A program of the newest version that is installed: Debian has no links to the servers in PATH.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
+    let mut versions: Vec<PathBuf> = versions.flatten().map(|entry| entry.path()).collect();
+    versions.sort();
+    let newest = versions.pop().expect("PostgreSQL is installed");
+    newest.join("bin").join(name)
+}
+
+impl Postgres {
+    /// Makes one and starts it: passwords by SCRAM, at 127.0.0.1, nothing forced to the disk.
+    pub fn start() -> Self {
+        let place = Place::new();
+        let user = User::from_name("postgres").expect("users can be looked up");
+        let user = user.expect("Debian's package makes the user");
+        place.write("password", PASSWORD);
+        place.give_to(user.uid.as_raw());
+        let mut initdb = Command::new("setpriv");
+        initdb.args(AS_POSTGRES).arg(program("initdb"));
+        initdb.args([
+            "--auth=scram-sha-256",
+            "--no-sync",
+            "--no-locale",
+            "--encoding=UTF8",
+        ]);
+        initdb.arg("--pwfile").arg(place.join("password"));
+        initdb.arg("--pgdata").arg(place.join("data"));
+        run(initdb.current_dir(place.path()));
+        let (port, server) = Self::serve(&place);
+        let postgres = Self {
+            place,
+            port,
+            server,
+        };
+        postgres.query("CREATE ROLE app NOLOGIN");
+        postgres
+    }
+
+    fn serve(place: &Place) -> (u16, Server) {
+        for _ in 0..5 {
+            let port = free_port();
+            let mut server = Self::launch(place, port);
+            let ready = wait_until(|| {
+                let up = server.log().contains("ready to accept connections");
+                (up || server.has_ended()).then_some(up)
+            });
+            if ready == Some(true) {
+                return (port, server);
+            }
+            assert!(
+                server.log().contains("Address already in use"),
+                "{}",
+                server.log()
+            );
+        }
+        panic!("no port is free");
+    }
+
+    fn launch(place: &Place, port: u16) -> Server {
+        let program = program("postgres").display().to_string();
+        let (data, sockets) = (place.join("data"), place.path());
+        let words = |path: &Path| path.display().to_string();
+        let (data, sockets, port) = (words(&data), words(sockets), port.to_string());
+        let mut all = vec!["setpriv"];
+        all.extend(AS_POSTGRES);
+        all.extend([&*program, "-D", &data, "-k", &sockets, "-p", &port]);
+        all.extend(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+        all.extend(["-c", "max_connections=200"]);
+        Server::start(&all, &place.join("log"), place.path())
+    }
+
+    /// Where it listens.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs SQL as the superuser; gives the rows, fields parted by `|`.
+    pub fn query(&self, sql: &str) -> String {
+        let mut psql = Command::new("psql");
+        psql.args([
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+            "--set=ON_ERROR_STOP=1",
+        ]);
+        psql.args([
+            "--host=127.0.0.1",
+            "--username=postgres",
+            "--dbname=postgres",
+        ]);
+        psql.arg(format!("--port={}", self.port))
+            .args(["--command", sql]);
+        let rows = run(psql.env("PGPASSWORD", PASSWORD));
+        String::from_utf8_lossy(&rows).trim_end().to_owned()
+    }
+
+    /// The names of the roles that the database engine made and that are still there.
+    pub fn leased_roles(&self) -> Vec<String> {
+        let rows = self.query("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%'");
+        rows.lines().map(str::to_owned).collect()
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+}
+
+impl Drop for Postgres {
+    /// By a fast shutdown, so that its shared memory goes with it.
+    fn drop(&mut self) {
+        self.server.stop(Signal::SIGINT);
+    }
+}
