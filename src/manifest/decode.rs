@@ -76,8 +76,8 @@ pub struct Shape {
     pub doc: &'static [&'static str],
     /// Its keys.
     pub fields: &'static [FieldShape],
-    /// Keys that a later version has, and what for.
-    pub later: &'static [(&'static str, &'static str)],
+    /// Keys that are looked for here and do not belong here: why not, and what to do.
+    pub elsewhere: &'static [(&'static str, &'static str, &'static str)],
 }
 
 /// What decoding needs, and the faults that it found.
@@ -123,6 +123,28 @@ impl Decoder<'_> {
         None
     }
 
+    /// The word under the key that says which of several records a mapping is, and where it stands.
+    pub fn tag<'n, 'a>(
+        &mut self,
+        node: &'n Node<'a>,
+        key: &str,
+        wanted: &str,
+        words: &[&str],
+    ) -> Option<(String, &'n Node<'a>)> {
+        let owner = self.owner_of(node);
+        let entries = self.mapping(node, wanted)?;
+        let Some(entry) = entries.iter().find(|entry| entry.key == key) else {
+            let message = format!("the key {} is missing", quote(key));
+            let help = format!("add `{key}:` with one of {}", words.join(", "));
+            self.fault(owner, message, help);
+            return None;
+        };
+        let outer = std::mem::replace(&mut self.within, entry.key_span);
+        let text = self.text(&entry.value, &format!("one of {}", words.join(", ")));
+        self.within = outer;
+        Some((text?, &entry.value))
+    }
+
     /// Reads the value of a key.
     pub fn field<T: Decode>(&mut self, entry: &Entry<'_>) -> Field<T> {
         let outer = std::mem::replace(&mut self.within, entry.key_span);
@@ -141,7 +163,12 @@ impl Decoder<'_> {
             return;
         }
         if let Some(default) = shape.default {
+            let before = self.faults.len();
             field.value = T::decode(&Node::made(default), self);
+            // A default that needs a variable, such as HOME, stands nowhere.
+            for fault in &mut self.faults[before..] {
+                fault.span = owner;
+            }
         } else if shape.required {
             let message = format!("the key {} is missing", quote(shape.key));
             let help = format!("add `{}:` with {}", shape.key, T::WANTED);
@@ -152,10 +179,10 @@ impl Decoder<'_> {
     /// A key that the record does not have.
     pub fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
         let key = entry.key.as_ref();
-        if let Some((_, what)) = shape.later.iter().find(|(later, _)| *later == key) {
-            let message = format!("{} is not in this version: {what}", quote(key));
-            let help = "remove it; `hushpipe schema` lists what this version has";
-            return self.fault(entry.key_span, message, help);
+        let elsewhere = shape.elsewhere.iter().find(|(known, ..)| *known == key);
+        if let Some((_, why, help)) = elsewhere {
+            let message = format!("{} cannot stand here: {why}", quote(key));
+            return self.fault(entry.key_span, message, *help);
         }
         let known = || shape.fields.iter().map(|field| field.key);
         let help = match nearest(key, known()) {
@@ -296,6 +323,28 @@ fn sentence(lines: &[&str]) -> String {
     trimmed.join(" ")
 }
 
+/// A key that was read by [`Decoder::tag`] already.
+#[derive(Clone, Copy, Debug)]
+pub struct Tag;
+
+impl Decode for Tag {
+    const WANTED: &'static str = "a word";
+
+    fn decode(_: &Node<'_>, _: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string" })
+    }
+}
+
+/// The schema of a record whose tag is this word.
+pub fn tagged(mut schema: Value, key: &str, word: &str) -> Value {
+    schema["properties"][key]["const"] = word.into();
+    schema
+}
+
 /// A schema, or text in which a variable stands.
 pub fn or_variable(schema: &Value) -> Value {
     json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }] })
@@ -311,7 +360,7 @@ macro_rules! record {
                 $need:ident $field:ident $key:literal : $type:ty $(= $default:literal)?;
             )*
         }
-        later { $($later:literal : $why:literal),* $(,)? }
+        elsewhere { $($elsewhere:literal : $why:literal => $help:literal),* $(,)? }
     ) => {
         $(#[doc = $doc])+
         #[derive(Default)]
@@ -337,7 +386,7 @@ macro_rules! record {
                     default: record!(@default $($default)?),
                     schema: <$type as $crate::manifest::decode::Decode>::schema,
                 }),*],
-                later: &[$(($later, $why)),*],
+                elsewhere: &[$(($elsewhere, $why, $help)),*],
             };
         }
 
@@ -379,8 +428,7 @@ macro_rules! record {
 
 /// Declares words that stand for values of a type of the model.
 macro_rules! choice {
-    ($type:ty, $wanted:literal, { $($word:literal => $value:expr),+ $(,)? }
-        later { $($later:literal : $why:literal),* $(,)? }) => {
+    ($type:ty, $wanted:literal, { $($word:literal => $value:expr),+ $(,)? }) => {
         impl $crate::manifest::decode::Decode for $type {
             const WANTED: &'static str = $wanted;
 
@@ -391,7 +439,7 @@ macro_rules! choice {
                 match to.text(node, $wanted)?.as_str() {
                     $($word => Some($value),)+
                     text => {
-                        to.not_a_choice(node, text, &[$($word),+], &[$(($later, $why)),*]);
+                        to.not_a_choice(node, text, &[$($word),+]);
                         None
                     }
                 }

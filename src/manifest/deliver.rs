@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::build::{Builder, Known};
 use super::decode::Field;
 use super::fault::{Fault, Span};
+use super::paths::ProgramPath;
 use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
 use super::template;
-use super::values::{Content, ProgramPath, Word};
+use super::values::{Content, Word};
 use crate::model::{
     Channel, Delivery, DeliveryKind, FdKind, FileMode, FileSpec, Isolation, Mode, OwnerSpec,
     SecretRef,
@@ -53,7 +54,7 @@ impl Builder<'_> {
         known: &Known,
     ) -> Option<Channel> {
         if let Some(reference) = secret.get() {
-            self.reference(reference, secret.span, known);
+            self.delivered(reference, secret.span, known);
         }
         if let Some(content) = content.get() {
             self.template(content, known);

@@ -1,19 +1,26 @@
 //! The manifest, version 1: YAML to spanned nodes, to records, to checks, to a plan. Every fault of
 //! a file is told in one run, at its place.
 
+mod addresses;
 mod build;
+mod checks;
 mod collections;
 mod decode;
 mod deliver;
 mod fault;
 mod interpolate;
 mod locate;
+mod parameters;
+mod paths;
 mod program;
 mod read;
 mod records;
+mod secrets;
+mod stores;
 mod template;
 mod tree;
 mod values;
+mod vault;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,6 +80,7 @@ pub fn parse(
         source: text,
         name,
         overrides,
+        environment,
         faults: decoder.faults,
         warnings: Vec::new(),
         used: BTreeSet::new(),

@@ -6,7 +6,7 @@ use super::build::Builder;
 use super::collections::List;
 use super::fault::{Fault, Span, nearest, quote};
 use super::records::{Env, Inherit, Manifest, OnRotation, Rewritten, Run, Signals, StopRecord};
-use super::values::{EnvName, ForwardTo, RotateDo, Word};
+use super::values::{EnvName, ForwardTo, RotateDo, Word, is_template};
 use crate::model::{
     EnvInherit, EnvSpec, Forward, Leftovers, Mode, OnRotate, Rewrite, RotateAction, RunSpec,
     Signal, Stop,
@@ -95,11 +95,7 @@ impl Builder<'_> {
 
     /// Values never go into arguments or the environment: everyone on the host can read those.
     fn no_template(&mut self, text: &str, span: Span, what: &str) {
-        let template = text.match_indices("{{").any(|(index, _)| {
-            let inner = text[index + 2..].trim_start_matches('-').trim_start();
-            inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        });
-        if template {
+        if is_template(text) {
             let message = format!("{what} cannot hold a template: secrets never go there");
             let help = "arguments and environment can be read by others and are inherited; deliver \
                         the secret as a file, fd or stdin, and name its path here";

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Channel, DeliveryKind, Exit, Mode, RotateAction, StoreKind};
 
+mod vault;
+
 const FULL: &str = include_str!("../../tests/vectors/manifests/good/full.yaml");
 
 fn environment(name: &str) -> Option<String> {

@@ -1,6 +1,5 @@
 //! The single values that a manifest can hold.
 
-use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -30,22 +29,8 @@ impl Decoder<'_> {
     }
 
     /// A word that is none of those that can stand here.
-    pub fn not_a_choice(
-        &mut self,
-        node: &Node<'_>,
-        text: &str,
-        words: &[&str],
-        later: &[(&str, &str)],
-    ) {
+    pub fn not_a_choice(&mut self, node: &Node<'_>, text: &str, words: &[&str]) {
         let shown = shown(node, text);
-        if let Some((_, what)) = later.iter().find(|(word, _)| *word == text) {
-            let message = format!("{shown} is not in this version: {what}");
-            return self.fault(
-                node.span,
-                message,
-                format!("this version has {}", words.join(", ")),
-            );
-        }
         let help = match nearest(text, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write one of {}", words.join(", ")),
@@ -57,36 +42,32 @@ impl Decoder<'_> {
 choice!(Mode, "supervise or exec", {
     "supervise" => Mode::Supervise,
     "exec" => Mode::Exec,
-} later {});
+});
 choice!(Isolation, "auto, private or shared", {
     "auto" => Isolation::Auto,
     "private" => Isolation::Private,
     "shared" => Isolation::Shared,
-} later {});
+});
 choice!(ValueFormat, "raw, json or dotenv", {
     "raw" => ValueFormat::Raw,
     "json" => ValueFormat::Json,
     "dotenv" => ValueFormat::Dotenv,
-} later {});
+});
 choice!(FdKind, "memfd or pipe", {
     "memfd" => FdKind::Memfd,
     "pipe" => FdKind::Pipe,
-} later {});
+});
 choice!(Leftovers, "terminate or leave", {
     "terminate" => Leftovers::Terminate,
     "leave" => Leftovers::Leave,
-} later {});
+});
 choice!(ForwardTo, "program or group", {
     "program" => ForwardTo::Program,
     "group" => ForwardTo::Group,
-} later {});
+});
 choice!(RotateDo, "signal or nothing", {
     "signal" => RotateDo::Signal,
     "nothing" => RotateDo::Nothing,
-} later {
-    "restart": "the program cannot be restarted yet",
-    "command": "no command can be run yet",
-    "http": "no request can be made yet",
 });
 
 /// `run.signals.to:`
@@ -191,6 +172,14 @@ impl Decode for Text {
     fn schema() -> Value {
         json!({ "type": ["string", "number", "boolean"] })
     }
+}
+
+/// Whether text looks as a template does: values never go where templates are not rendered.
+pub fn is_template(text: &str) -> bool {
+    text.match_indices("{{").any(|(index, _)| {
+        let inner = text[index + 2..].trim_start_matches('-').trim_start();
+        inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    })
 }
 
 /// Text that cannot be empty, and has no control characters.
@@ -412,89 +401,5 @@ impl Decode for Umask {
 
     fn schema() -> Value {
         or_variable(&json!({ "type": "string", "pattern": "^0[0-7]{3}$" }))
-    }
-}
-
-/// A path of this host: absolute, from `~/`, or relative to the manifest's directory.
-#[derive(Clone, Debug)]
-pub struct HostPath(pub PathBuf);
-
-impl Decode for HostPath {
-    const WANTED: &'static str = "a path";
-
-    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        let home = (to.environment)("HOME").filter(|home| home.starts_with('/'));
-        let base = to.base;
-        to.parsed(node, Self::WANTED, |text| match text.strip_prefix('~') {
-            _ if text.is_empty() => Err("it is empty"),
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => home
-                .map(|home| Self(Path::new(&home).join(rest.trim_start_matches('/'))))
-                .ok_or("`~` needs the variable HOME, and it is not set to an absolute path"),
-            Some(_) => Err("`~user` is not expanded, only `~/`"),
-            None => Ok(Self(base.join(text).components().collect())),
-        })
-    }
-
-    fn schema() -> Value {
-        json!({ "type": ["string", "number"], "minLength": 1 })
-    }
-}
-
-/// A path that the program sees: absolute and normal.
-#[derive(Clone, Debug)]
-pub struct ProgramPath(pub PathBuf);
-
-impl Decode for ProgramPath {
-    const WANTED: &'static str = "an absolute path such as /run/app/token";
-
-    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        to.parsed(node, Self::WANTED, |text| {
-            if !text.starts_with('/') {
-                return Err("it is not absolute");
-            }
-            if text.chars().any(char::is_control) {
-                return Err("it has control characters");
-            }
-            let odd = |part: &str| matches!(part, "" | "." | "..");
-            if text.len() > 1 && text[1..].split('/').any(odd) {
-                return Err("it has an empty part, `.` or `..`");
-            }
-            Ok(Self(PathBuf::from(text)))
-        })
-    }
-
-    fn schema() -> Value {
-        or_variable(&json!({ "type": "string", "pattern": "^/" }))
-    }
-}
-
-/// The name of a secret in a store: a relative path.
-#[derive(Clone, Debug)]
-pub struct StoreKey(pub String);
-
-impl Decode for StoreKey {
-    const WANTED: &'static str = "a relative path such as stripe/token";
-
-    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        to.parsed(node, Self::WANTED, |text| {
-            let normal = |part| matches!(part, Component::Normal(_));
-            if text.is_empty() {
-                Err("it is empty")
-            } else if text.starts_with('/') {
-                Err("it is absolute")
-            } else if text.chars().any(char::is_control) {
-                Err("it has control characters")
-            } else if text.split('/').any(|part| matches!(part, "" | "." | ".."))
-                || !Path::new(text).components().all(normal)
-            {
-                Err("it has an empty part, `.` or `..`")
-            } else {
-                Ok(Self(text.to_owned()))
-            }
-        })
-    }
-
-    fn schema() -> Value {
-        json!({ "type": ["string", "number"], "minLength": 1 })
     }
 }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::fault::{Fault, nearest, quote};
+use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Entry, Node};
-use crate::manifest::values::{Content, ProgramPath, Word};
+use crate::manifest::values::{Content, Word};
 use crate::model::{FdKind, FileMode, SecretRef};
 
 record! {
@@ -23,7 +24,7 @@ record! {
         optional owner "owner": Word;
         /// Its group: a group name or gid. Default: run.group.
         optional group "group": Word;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
@@ -43,7 +44,7 @@ record! {
         optional group "group": Word;
         /// It is taken away after so many reads.
         optional max_reads "max_reads": u64;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
@@ -57,7 +58,7 @@ record! {
         optional secret "secret": SecretRef;
         /// A template of what is in it.
         optional content "content": Content;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
@@ -69,7 +70,7 @@ record! {
         optional secret "secret": SecretRef;
         /// A template of what is in it.
         optional content "content": Content;
-    } later {}
+    } elsewhere {}
 }
 
 /// One of `deliver:`, by the key that says how.

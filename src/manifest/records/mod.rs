@@ -5,12 +5,14 @@ mod rotation;
 mod run;
 mod secrets;
 mod stores;
+mod vault;
 
 pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery};
 pub use rotation::OnRotation;
 pub use run::{Env, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
 pub use stores::{CommandRecord, Store};
+pub use vault::{AppRoleLogin, Login, VaultRecord};
 
 use super::collections::{List, Table};
 use super::decode::record;
@@ -44,5 +46,5 @@ record! {
         optional run "run": Run;
         /// What happens when a secret has a new version.
         optional on_rotate "on_rotate": OnRotation;
-    } later {}
+    } elsewhere {}
 }

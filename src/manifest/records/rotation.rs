@@ -15,13 +15,13 @@ record! {
         optional signal "signal": Signal;
         /// Changes within it become one generation.
         optional settle "settle": Duration = "2s";
-    } later {
-        "verify": "the program cannot be probed after a rotation yet",
-        "rollback": "a rotation cannot be taken back yet",
-        "splay": "a random delay is not there yet",
-        "command": "no command can be run yet",
-        "http": "no request can be made yet",
-        "restart": "the program cannot be restarted yet",
-        "max": "the program cannot be restarted yet",
+    } elsewhere {
+        "verify": "the program cannot be probed after a rotation yet" => "remove it",
+        "rollback": "a rotation cannot be taken back yet" => "remove it",
+        "splay": "a random delay is not there yet" => "remove it",
+        "command": "no command can be run yet" => "remove it",
+        "http": "no request can be made yet" => "remove it",
+        "restart": "the program cannot be restarted yet" => "remove it",
+        "max": "the program cannot be restarted yet" => "remove it",
     }
 }

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::manifest::collections::{Argv, List, Table};
 use crate::manifest::decode::{Decode, Decoder, record};
+use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Data, Node};
-use crate::manifest::values::{EnvName, ForwardTo, ProgramPath, Text, Umask, Word, signal};
+use crate::manifest::values::{EnvName, ForwardTo, Text, Umask, Word, signal};
 use crate::model::{Leftovers, Sha256, Signal};
 
 record! {
@@ -39,7 +40,7 @@ record! {
         optional no_new_privs "no_new_privs": bool = "true";
         /// Resource limits, as setrlimit(2) has them.
         optional rlimits "rlimits": Table<Text, Limit>;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
@@ -52,7 +53,7 @@ record! {
         optional unset "unset": List<EnvName>;
         /// Variables that are set. Never a secret: those go into files, fds or stdin.
         optional set "set": Table<EnvName, Text>;
-    } later {}
+    } elsewhere {}
 }
 
 /// `run.env.inherit:`
@@ -77,12 +78,7 @@ impl Decode for Inherit {
             "all" => Some(Self::All),
             "none" => Some(Self::None),
             text => {
-                to.not_a_choice(
-                    node,
-                    text,
-                    &["all", "none", "a list such as [PATH, HOME]"],
-                    &[],
-                );
+                to.not_a_choice(node, text, &["all", "none", "a list such as [PATH, HOME]"]);
                 None
             }
         }
@@ -102,7 +98,7 @@ record! {
         optional timeout "timeout": Duration = "30s";
         /// What becomes of descendants when the program has ended.
         optional leftovers "leftovers": Leftovers = "terminate";
-    } later {}
+    } elsewhere {}
 }
 
 record! {
@@ -112,7 +108,7 @@ record! {
         optional to "to": ForwardTo = "program";
         /// What a signal becomes: another one, or none.
         optional rewrite "rewrite": Table<Signal, Rewritten>;
-    } later {}
+    } elsewhere {}
 }
 
 /// One of `run.signals.rewrite:`.
@@ -155,7 +151,7 @@ record! {
         required soft "soft": OneLimit;
         /// Up to where the program may raise it.
         required hard "hard": OneLimit;
-    } later {}
+    } elsewhere {}
 }
 
 /// A number, or infinity.

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use crate::manifest::collections::Table;
 use crate::manifest::decode::{Decode, Decoder, record};
+use crate::manifest::parameters::Parameters;
+use crate::manifest::paths::{ApiPath, HostPath, Mount, StoreKey};
 use crate::manifest::tree::Node;
-use crate::manifest::values::{Pattern, StoreKey, Text, Word};
+use crate::manifest::values::{Pattern, Text, Word};
 use crate::model::{StoreName, ValueFormat, parse_duration};
 
 record! {
@@ -15,11 +17,24 @@ record! {
     Secret("a secret, such as { store: local, key: stripe/token }") {
         /// The store that has it.
         required store "store": StoreName;
-        /// Its name in the store: a relative path.
+        /// Its name in the store: a relative path. With a vault store: its name below `mount`, in KV
+        /// version 2.
         optional key "key": StoreKey;
-        /// A pinned version, for sealed stores; without it the current one is taken.
+        /// For vault stores: what is asked, as the API's path without /v1/, such as
+        /// database/creds/app or kv/data/stripe.
+        optional path "path": ApiPath;
+        /// For vault stores, in place of `path`: where KV version 2 is mounted; `key` is the name
+        /// there.
+        optional mount "mount": Mount;
+        /// A pinned version, for sealed stores and KV version 2; without it the current one is taken.
         optional version "version": u64;
-        /// How its bytes are read: json and dotenv have fields.
+        /// For vault stores: what is sent, such as common_name and ttl. With it the request is a
+        /// POST.
+        optional parameters "parameters": Parameters;
+        /// For the path sys/wrapping/unwrap of a vault store: the file with the wrapping token.
+        optional token_file "token_file": HostPath;
+        /// How its bytes are read: json and dotenv have fields. Not for vault stores, which know
+        /// fields themselves.
         optional format "format": ValueFormat = "raw";
         /// How often the store is asked again: a duration, or never. Without it, as the store knows
         /// best.
@@ -30,9 +45,7 @@ record! {
         optional classification "classification": Word;
         /// Who answers for it.
         optional owner "owner": Word;
-    } later {
-        "path": "it is for vault stores, and this build has none; the other stores have `key`",
-    }
+    } elsewhere {}
 }
 
 /// `refresh:`
@@ -82,7 +95,7 @@ record! {
         optional certificate "certificate": bool = "false";
         /// Checks of single fields; a field that is named here must be there.
         optional fields "fields": Table<Text, FieldCheck>;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
@@ -98,5 +111,5 @@ record! {
         optional json "json": bool = "false";
         /// It must be PEM certificates, the first of which is valid now.
         optional certificate "certificate": bool = "false";
-    } later {}
+    } elsewhere {}
 }

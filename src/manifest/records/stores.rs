@@ -4,40 +4,42 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::vault::VaultRecord;
 use crate::manifest::collections::{Argv, List};
-use crate::manifest::decode::{Decode, Decoder, record, shown};
+use crate::manifest::decode::{Decode, Decoder, Tag, record, shown, tagged};
 use crate::manifest::fault::{nearest, quote};
-use crate::manifest::tree::{Entry, Node};
-use crate::manifest::values::{EnvName, HostPath};
+use crate::manifest::paths::HostPath;
+use crate::manifest::tree::Node;
+use crate::manifest::values::EnvName;
 use crate::model::ValueFormat;
 
 record! {
     /// A directory of age files, one a version.
     SealedRecord("a sealed store") {
         /// The type of the store.
-        required kind "type": StoreType;
+        required kind "type": Tag;
         /// The store's directory; a relative path starts at the manifest's directory.
         required path "path": HostPath;
         /// The age or OpenSSH ed25519 identity that opens it, readable by its owner alone.
         required identity_file "identity_file": HostPath;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
     /// A directory with one file a secret, as Docker, Kubernetes and systemd mount them.
     DirectoryRecord("a directory store") {
         /// The type of the store.
-        required kind "type": StoreType;
+        required kind "type": Tag;
         /// The directory; a relative path starts at the manifest's directory.
         required path "path": HostPath;
-    } later {}
+    } elsewhere {}
 }
 
 record! {
     /// A program that prints secrets.
     CommandRecord("a command store") {
         /// The type of the store.
-        required kind "type": StoreType;
+        required kind "type": Tag;
         /// The program and its arguments. Where an argument holds {key}, it runs once a secret with
         /// the secret's key in that place; else it runs once, and `key` picks a field of its output.
         required run "run": Argv;
@@ -48,23 +50,7 @@ record! {
         /// Variables of hushpipe's environment that it gets beside PATH, HOME, USER, LANG, LC_ALL,
         /// TZ, TERM, XDG_RUNTIME_DIR and XDG_CONFIG_HOME.
         optional env "env": List<EnvName>;
-    } later {}
-}
-
-/// The word after `type:`; which types there are is decided by [`Store`].
-#[derive(Clone, Copy, Debug)]
-pub struct StoreType;
-
-impl Decode for StoreType {
-    const WANTED: &'static str = "sealed, directory or command";
-
-    fn decode(_: &Node<'_>, _: &mut Decoder<'_>) -> Option<Self> {
-        Some(Self)
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "string" })
-    }
+    } elsewhere {}
 }
 
 /// One of `stores:`, by its `type`.
@@ -75,11 +61,23 @@ pub enum Store {
     Directory(DirectoryRecord),
     /// `type: command`
     Command(CommandRecord),
+    /// `type: vault`
+    Vault(Box<VaultRecord>),
 }
 
 impl Store {
-    const TYPES: [&'static str; 3] = ["sealed", "directory", "command"];
-    const LATER: [&'static str; 5] = ["vault", "aws", "gcp", "azure", "kubernetes"];
+    const TYPES: [&'static str; 4] = ["sealed", "directory", "command", "vault"];
+    /// What each type is called in messages.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sealed(_) => "sealed",
+            Self::Directory(_) => "directory",
+            Self::Command(_) => "command",
+            Self::Vault(_) => "vault",
+        }
+    }
+
+    const LATER: [&'static str; 4] = ["aws", "gcp", "azure", "kubernetes"];
 
     fn unknown_type(node: &Node<'_>, text: &str, to: &mut Decoder<'_>) {
         let types = Self::TYPES.join(", ");
@@ -101,43 +99,25 @@ impl Decode for Store {
     const WANTED: &'static str = "a store, such as { type: directory, path: /run/secrets }";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        let owner = to.owner_of(node);
-        let entries = to.mapping(node, Self::WANTED)?;
-        let Some(kind) = find(entries, "type") else {
-            let help = format!("add `type:` with one of {}", Self::TYPES.join(", "));
-            to.fault(owner, "the key `type` is missing", help);
-            return None;
-        };
-        let outer = std::mem::replace(&mut to.within, kind.key_span);
-        let text = to.text(&kind.value, StoreType::WANTED);
-        to.within = outer;
-        match text?.as_str() {
+        let (kind, place) = to.tag(node, "type", Self::WANTED, &Self::TYPES)?;
+        match kind.as_str() {
             "sealed" => SealedRecord::decode(node, to).map(Self::Sealed),
             "directory" => DirectoryRecord::decode(node, to).map(Self::Directory),
             "command" => CommandRecord::decode(node, to).map(Self::Command),
+            "vault" => VaultRecord::decode(node, to).map(Box::new).map(Self::Vault),
             other => {
-                Self::unknown_type(&kind.value, other, to);
+                Self::unknown_type(place, other, to);
                 None
             }
         }
     }
 
     fn schema() -> Value {
-        let typed = |name: &str, mut schema: Value| {
-            schema["properties"]["type"] = json!({
-                "const": name,
-                "description": "The type of the store.",
-            });
-            schema
-        };
         json!({ "oneOf": [
-            typed("sealed", SealedRecord::schema()),
-            typed("directory", DirectoryRecord::schema()),
-            typed("command", CommandRecord::schema()),
+            tagged(SealedRecord::schema(), "type", "sealed"),
+            tagged(DirectoryRecord::schema(), "type", "directory"),
+            tagged(CommandRecord::schema(), "type", "command"),
+            tagged(VaultRecord::schema(), "type", "vault"),
         ]})
     }
-}
-
-fn find<'n, 'a>(entries: &'n [Entry<'a>], key: &str) -> Option<&'n Entry<'a>> {
-    entries.iter().find(|entry| entry.key == key)
 }

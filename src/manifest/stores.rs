@@ -1,0 +1,46 @@
+//! Stores: from records to the plan.
+
+use std::collections::BTreeMap;
+
+use super::build::Builder;
+use super::fault::Span;
+use super::records::{Manifest, Store};
+use crate::model::{
+    CommandStore, DirectoryStore, Mode, SealedStore, StoreKind, StoreName, StoreSpec,
+};
+
+impl Builder<'_> {
+    /// Every store.
+    pub fn stores(&mut self, manifest: &Manifest, mode: Mode) -> BTreeMap<StoreName, StoreSpec> {
+        let mut stores = BTreeMap::new();
+        for (span, name, store) in manifest.stores.get().map_or(&[][..], |table| &table.0) {
+            let kind = store.get().and_then(|store| self.store(*span, store, mode));
+            if let Some(kind) = kind {
+                let at = self.place(*span);
+                stores.insert(name.clone(), StoreSpec { at, kind });
+            }
+        }
+        stores
+    }
+
+    fn store(&mut self, at: Span, store: &Store, mode: Mode) -> Option<StoreKind> {
+        Some(match store {
+            Store::Sealed(sealed) => StoreKind::Sealed(SealedStore {
+                path: sealed.path.get()?.0.clone(),
+                identity_file: sealed.identity_file.get()?.0.clone(),
+            }),
+            Store::Directory(directory) => StoreKind::Directory(DirectoryStore {
+                path: directory.path.get()?.0.clone(),
+            }),
+            Store::Command(command) => StoreKind::Command(CommandStore {
+                run: command.run.get()?.words.clone(),
+                format: *command.format.get()?,
+                timeout: *command.timeout.get()?,
+                env: command.env.get().map_or_else(Vec::new, |list| {
+                    list.values().into_iter().map(|name| name.0).collect()
+                }),
+            }),
+            Store::Vault(vault) => StoreKind::Vault(Box::new(self.vault(at, vault, mode)?)),
+        })
+    }
+}
