@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::collections::List;
 use super::decode::{Decode, Decoder, Field, or_variable};
 use super::tree::{Data, Node};
+use super::values::is_template;
 use crate::model::Address;
 
 /// A socket's path has at most so many bytes: unix(7).
@@ -134,6 +135,30 @@ impl Decode for Servers {
         let mut list = List::<Server>::schema();
         list["minItems"] = json!(1);
         json!({ "anyOf": [Server::schema(), list] })
+    }
+}
+
+/// A URL that is asked on this host's behalf: a hook, or a check of health.
+#[derive(Clone, Debug)]
+pub struct HookUrl(pub String);
+
+impl Decode for HookUrl {
+    const WANTED: &'static str = "a URL such as http://127.0.0.1:8080/-/reload";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        if is_template(to.raw_text(node, Self::WANTED)?) {
+            let message = "a URL cannot hold a template: secrets never go there";
+            let help = "whoever is asked can read the secret from a file, fd or stdin";
+            to.fault(node.span, message, help);
+            return None;
+        }
+        to.parsed(node, Self::WANTED, |text| {
+            http(text).map(|_| Self(text.to_owned()))
+        })
+    }
+
+    fn schema() -> Value {
+        or_variable(&json!({ "type": "string", "pattern": "^https?://[^#]+$" }))
     }
 }
 

@@ -1,16 +1,13 @@
-//! The program, its signals and limits, and what a rotation does.
+//! The program, its signals and limits.
 
 use std::collections::BTreeMap;
 
 use super::build::Builder;
 use super::collections::List;
 use super::fault::{Fault, Span, nearest, quote};
-use super::records::{Env, Inherit, Manifest, OnRotation, Rewritten, Run, Signals, StopRecord};
-use super::values::{EnvName, ForwardTo, RotateDo, Word, is_template};
-use crate::model::{
-    EnvInherit, EnvSpec, Forward, Leftovers, Mode, OnRotate, Rewrite, RotateAction, RunSpec,
-    Signal, Stop,
-};
+use super::records::{Env, Inherit, Manifest, Rewritten, Run, Signals, StopRecord};
+use super::values::{EnvName, ForwardTo, Word, is_template};
+use crate::model::{EnvInherit, EnvSpec, Forward, Leftovers, Mode, Rewrite, RunSpec, Signal, Stop};
 
 /// The resources of setrlimit(2), as systemd and ulimit name them.
 const RLIMITS: [&str; 16] = [
@@ -46,7 +43,7 @@ impl Builder<'_> {
         let forward = run
             .signals
             .get()
-            .map_or_else(Forward::default, |signals| self.forward(signals));
+            .map_or_else(Forward::default, |signals| self.forward(signals, mode));
         let rlimits = self.rlimits(run);
         if mode == Mode::Exec {
             for (key, what) in [(run.stop.key, "run.stop"), (run.signals.key, "run.signals")] {
@@ -94,7 +91,7 @@ impl Builder<'_> {
     }
 
     /// Values never go into arguments or the environment: everyone on the host can read those.
-    fn no_template(&mut self, text: &str, span: Span, what: &str) {
+    pub fn no_template(&mut self, text: &str, span: Span, what: &str) {
         if is_template(text) {
             let message = format!("{what} cannot hold a template: secrets never go there");
             let help = "arguments and environment can be read by others and are inherited; deliver \
@@ -146,7 +143,7 @@ impl Builder<'_> {
         }
     }
 
-    fn forward(&mut self, signals: &Signals) -> Forward {
+    fn forward(&mut self, signals: &Signals, mode: Mode) -> Forward {
         let mut rewrite = BTreeMap::new();
         let mut places: BTreeMap<Signal, Span> = BTreeMap::new();
         for (span, signal, becomes) in signals.rewrite.get().map_or(&[][..], |table| &table.0) {
@@ -158,6 +155,13 @@ impl Builder<'_> {
             }
             match becomes.get() {
                 Some(Rewritten::Dropped) => rewrite.insert(*signal, Rewrite::Drop),
+                Some(Rewritten::Rotated) => {
+                    if mode == Mode::Exec {
+                        let why = "no process stays behind that could ask the stores";
+                        self.not_in_exec(becomes.span, "a signal that rotates", why);
+                    }
+                    rewrite.insert(*signal, Rewrite::Rotate)
+                }
                 Some(Rewritten::To(other)) => rewrite.insert(*signal, Rewrite::To(*other)),
                 None => None,
             };
@@ -205,46 +209,6 @@ impl Builder<'_> {
             }
         }
         limits
-    }
-
-    /// What a new version does. Without `on_rotate` only the files change: a signal that a program
-    /// does not expect ends it.
-    pub fn on_rotate(&mut self, manifest: &Manifest, mode: Mode) -> Option<OnRotate> {
-        let settle = std::time::Duration::from_secs(2);
-        let Some(record) = manifest.on_rotate.get() else {
-            let action = RotateAction::Nothing;
-            return Some(OnRotate::only(action, settle));
-        };
-        let action = self.rotate_action(record);
-        if let (Mode::Exec, RotateAction::Signal(_)) = (mode, &action) {
-            let span = record.signal.key.or(record.action.key).unwrap_or(record.at);
-            let why = "no process stays behind that could see a new version";
-            self.not_in_exec(span, "a signal on rotation", why);
-        }
-        let settle = *record.settle.get()?;
-        Some(OnRotate::only(action, settle))
-    }
-
-    fn rotate_action(&mut self, record: &OnRotation) -> RotateAction {
-        let signal = record.signal.get().copied().unwrap_or(Signal::HUP);
-        if !signal.can_be_caught() {
-            let message = format!("{signal} tells a program nothing: it cannot see it");
-            self.fault(
-                record.signal.span,
-                message,
-                "use HUP, USR1 or what the program reloads on",
-            );
-        }
-        match (record.action.get(), record.signal.key) {
-            (Some(RotateDo::Nothing), Some(span)) => {
-                let help = "remove it, or write `do: signal`";
-                self.fault(span, "`do: nothing` sends no signal", help);
-                RotateAction::Nothing
-            }
-            (Some(RotateDo::Nothing), None) => RotateAction::Nothing,
-            (None, None) if !record.action.is_present() => RotateAction::Nothing,
-            _ => RotateAction::Signal(signal),
-        }
     }
 }
 

@@ -43,7 +43,13 @@ impl Builder<'_> {
             let request = self.fits_store(*span, secret, store);
             self.checks_fit(secret, fields);
             let at = self.place(*span);
+            let on_rotate = secret.on_rotate.get();
+            let action = on_rotate.and_then(|own| self.secret_rotation(own, mode));
             if let Some(spec) = self.secret(at, secret, wanted, request) {
+                let spec = SecretSpec {
+                    on_rotate: action,
+                    ..spec
+                };
                 specs.insert(name.clone(), spec);
             }
         }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Channel, DeliveryKind, Exit, Mode, RotateAction, StoreKind};
 
+mod rotation;
 mod vault;
 
 const FULL: &str = include_str!("../../tests/vectors/manifests/good/full.yaml");

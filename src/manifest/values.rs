@@ -10,7 +10,7 @@ use super::interpolate::unescape;
 use super::locate::Written;
 use super::tree::{Data, Node};
 use crate::model::{
-    FdKind, FileMode, Isolation, Leftovers, Mode, SecretRef, Sha256, Signal, StoreName,
+    FdKind, FileMode, HttpMethod, Isolation, Leftovers, Mode, SecretRef, Sha256, Signal, StoreName,
     ValueFormat, parse_duration,
 };
 
@@ -65,9 +65,17 @@ choice!(ForwardTo, "program or group", {
     "program" => ForwardTo::Program,
     "group" => ForwardTo::Group,
 });
-choice!(RotateDo, "signal or nothing", {
+choice!(RotateDo, "signal, restart, command, http or nothing", {
     "signal" => RotateDo::Signal,
+    "restart" => RotateDo::Restart,
+    "command" => RotateDo::Command,
+    "http" => RotateDo::Http,
     "nothing" => RotateDo::Nothing,
+});
+choice!(HttpMethod, "GET, POST or PUT", {
+    "GET" => HttpMethod::Get,
+    "POST" => HttpMethod::Post,
+    "PUT" => HttpMethod::Put,
 });
 
 /// `run.signals.to:`
@@ -84,8 +92,27 @@ pub enum ForwardTo {
 pub enum RotateDo {
     /// Send a signal.
     Signal,
+    /// Stop the program and start it anew.
+    Restart,
+    /// Run a command.
+    Command,
+    /// Make a request.
+    Http,
     /// Only change the files.
     Nothing,
+}
+
+impl RotateDo {
+    /// As the manifest writes it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Restart => "restart",
+            Self::Command => "command",
+            Self::Http => "http",
+            Self::Nothing => "nothing",
+        }
+    }
 }
 
 impl Decode for bool {

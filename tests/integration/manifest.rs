@@ -89,7 +89,7 @@ fn every_bad_manifest_gets_its_exact_message() {
 #[test]
 fn there_are_many_bad_manifests_and_no_message_without_one() {
     let manifests: BTreeSet<PathBuf> = vectors("bad").into_iter().collect();
-    assert!(manifests.len() >= 65, "{}", manifests.len());
+    assert!(manifests.len() >= 165, "{}", manifests.len());
     for entry in fs::read_dir(repository().join("tests/vectors/manifests/bad")).unwrap() {
         assert!(manifests.contains(&entry.unwrap().path().with_extension("yaml")));
     }
@@ -98,7 +98,7 @@ fn there_are_many_bad_manifests_and_no_message_without_one() {
 #[test]
 fn every_good_manifest_and_every_example_is_taken_without_a_word() {
     let good = vectors("good");
-    assert!(good.len() >= 12, "{}", good.len());
+    assert!(good.len() >= 18, "{}", good.len());
     let mut hushpipe = Hushpipe::new();
     for path in good {
         let output = check(hushpipe, &path).success().stderr_is("");
@@ -150,7 +150,64 @@ fn the_schema_refuses_what_has_the_wrong_structure() {
             path.display()
         );
     }
-    assert!(structural >= 40, "{structural}");
+    assert!(structural >= 60, "{structural}");
+}
+
+/// Every key that a schema has, and those that a document which fits has, by their paths. A free
+/// key is `*`; of several kinds of record, those count that the document is.
+fn keys(at: &str, schema: &Value, document: Option<&Value>, found: &mut BTreeSet<String>) {
+    let fits = |one: &Value| {
+        document.is_none_or(|document| jsonschema::validator_for(one).unwrap().is_valid(document))
+    };
+    for kinds in ["oneOf", "anyOf"] {
+        for (number, one) in schema[kinds].as_array().into_iter().flatten().enumerate() {
+            if one["type"].is_string() && fits(one) {
+                let kind = one["properties"].as_object().and_then(|properties| {
+                    properties.values().find_map(|tag| tag["const"].as_str())
+                });
+                let kind = kind.map_or_else(|| number.to_string(), str::to_owned);
+                keys(&format!("{at}({kind})"), one, document, found);
+            }
+        }
+    }
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let value = document.map(|document| &document[key]);
+        if value.is_none_or(|value| !value.is_null()) {
+            let at = format!("{at}.{key}");
+            keys(&at, property, value, found);
+            found.insert(at);
+        }
+    }
+    let free = &schema["additionalProperties"];
+    let items = &schema["items"];
+    match document {
+        None => [("*", free), ("[]", items)]
+            .iter()
+            .filter(|(_, schema)| schema.is_object())
+            .for_each(|(what, schema)| keys(&format!("{at}.{what}"), schema, None, found)),
+        Some(Value::Object(entries)) if free.is_object() => entries
+            .values()
+            .for_each(|value| keys(&format!("{at}.*"), free, Some(value), found)),
+        Some(Value::Array(values)) => values
+            .iter()
+            .for_each(|value| keys(&format!("{at}.[]"), items, Some(value), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_one_that_hushpipe_takes() {
+    let schema = schema();
+    let mut taken = BTreeSet::new();
+    for path in vectors("good") {
+        let document = yaml::read(&fs::read_to_string(&path).unwrap()).unwrap();
+        keys("", &schema, Some(&document), &mut taken);
+    }
+    let mut all = BTreeSet::new();
+    keys("", &schema, None, &mut all);
+    let missing: Vec<&String> = all.difference(&taken).collect();
+    assert!(missing.is_empty(), "no good manifest has {missing:?}");
+    assert!(all.len() > 140, "{}", all.len());
 }
 
 #[test]

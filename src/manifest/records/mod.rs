@@ -8,7 +8,7 @@ mod stores;
 mod vault;
 
 pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery};
-pub use rotation::OnRotation;
+pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
 pub use stores::{CommandRecord, Store};

@@ -106,7 +106,7 @@ record! {
     Signals("a mapping with to or rewrite") {
         /// program: to the program alone. group: to its process group.
         optional to "to": ForwardTo = "program";
-        /// What a signal becomes: another one, or none.
+        /// What a signal becomes: another one, none, or rotate: the stores are asked for new values.
         optional rewrite "rewrite": Table<Signal, Rewritten>;
     } elsewhere {}
 }
@@ -116,16 +116,19 @@ record! {
 pub enum Rewritten {
     /// `none`
     Dropped,
+    /// `rotate`
+    Rotated,
     /// Another signal.
     To(Signal),
 }
 
 impl Decode for Rewritten {
-    const WANTED: &'static str = "a signal such as QUIT, or none";
+    const WANTED: &'static str = "a signal such as QUIT, rotate, or none";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         to.parsed(node, Self::WANTED, |text| match text {
             "none" => Ok(Self::Dropped),
+            "rotate" => Ok(Self::Rotated),
             _ => signal(text).map(Self::To),
         })
     }

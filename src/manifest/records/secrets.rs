@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::rotation::SecretRotation;
 use crate::manifest::collections::Table;
 use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::parameters::Parameters;
@@ -41,6 +42,8 @@ record! {
         optional refresh "refresh": RefreshEvery;
         /// What must hold for the value before it is used.
         optional check "check": Check;
+        /// What a new version of this secret does, if not what the manifest's on_rotate says.
+        optional on_rotate "on_rotate": SecretRotation;
         /// Free words that policy reads.
         optional classification "classification": Word;
         /// Who answers for it.

@@ -110,9 +110,9 @@ fn each_login_has_its_defaults() {
     let plan = plan(VAULT, &[]);
     let auth = |name: &str| store_of(&plan, name).auth.clone();
     assert!(
-        matches!(auth("cert"), VaultAuth::Certificate { mount, role: Some(_) } if mount == "cert")
+        matches!(auth("cert"), VaultAuth::Certificate { mount, role: Some(_) } if mount == "tls")
     );
-    assert!(matches!(auth("jwt"), VaultAuth::Jwt { mount, .. } if mount == "jwt"));
+    assert!(matches!(auth("jwt"), VaultAuth::Jwt { mount, .. } if mount == "oidc"));
     let VaultAuth::Jwt {
         mount,
         role,
@@ -131,7 +131,7 @@ fn each_login_has_its_defaults() {
     );
     assert!(
         matches!(auth("password"), VaultAuth::UserPass { mount, password_file, .. }
-        if mount == "userpass" && password_file == Path::new("/home/u/.bao-password"))
+        if mount == "people" && password_file == Path::new("/home/u/.bao-password"))
     );
     assert!(matches!(auth("socket"), VaultAuth::TokenFile(file)
         if file == Path::new("/home/u/.vault-token")));
