@@ -2,13 +2,34 @@
 //!
 //! A [`Session`] is one pool of connections with its TLS state. It lives as long as somebody holds
 //! it: a store holds one while it has requests to make, so that nothing stays resident in between.
+//!
+//! What is tried again, and how the time is divided, is in [`retry`]; nothing of a request but the
+//! server's address is ever in a fault, and nothing of an answer but its status.
 
-use std::cell::RefCell;
+mod body;
+mod fault;
+mod pem;
+mod probe;
+mod reach;
+mod redirect;
+mod resolve;
+mod retry;
+mod session;
+mod tls;
+mod tls_fault;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use probe::probe;
 pub use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub use resolve::lookups_ended;
+pub use session::Session;
 
 use super::Fault;
 use crate::model::{Address, Tls};
@@ -29,23 +50,27 @@ pub struct Settings {
 pub struct Http {
     settings: Settings,
     live: RefCell<Weak<Session>>,
+    /// Which address answered last.
+    last: Rc<Cell<usize>>,
 }
 
 impl Http {
     /// Nothing is read or asked yet.
-    pub const fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self {
             settings,
             live: RefCell::new(Weak::new()),
+            last: Rc::new(Cell::new(0)),
         }
     }
 
-    /// The session that somebody holds, or a new one.
+    /// The session that somebody holds, or a new one. Its connections are made, and the files of
+    /// its TLS settings read, with the first request.
     pub fn session(&self) -> Result<Rc<Session>, Fault> {
         if let Some(session) = self.live.borrow().upgrade() {
             return Ok(session);
         }
-        let session = Rc::new(Session::open(self.settings.clone())?);
+        let session = Rc::new(Session::open(&self.settings, Rc::clone(&self.last))?);
         *self.live.borrow_mut() = Rc::downgrade(&session);
         Ok(session)
     }
@@ -58,6 +83,7 @@ pub struct Request {
     path: String,
     headers: HeaderMap,
     body: Option<SecretBytes>,
+    once: bool,
 }
 
 impl Request {
@@ -68,6 +94,7 @@ impl Request {
             path: path.into(),
             headers: HeaderMap::new(),
             body: None,
+            once: false,
         }
     }
 
@@ -85,6 +112,16 @@ impl Request {
         self.body = Some(body);
         self
     }
+
+    /// It must not be done twice, as what it uses up is for one use: a login with such a
+    /// `secret_id`, an unwrap. It is tried again only where the server cannot have done it: where
+    /// no connection came about, or the server refused to work (429, 472, 473, 503). And one try
+    /// may take all of the deadline.
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
 }
 
 /// What a server answered with any other status than those that are tried again.
@@ -97,49 +134,3 @@ pub struct Answer {
 
 /// Answers that are larger are refused.
 pub const MAX_ANSWER: usize = 16 << 20;
-
-/// Connections to one server.
-pub struct Session {
-    settings: Settings,
-    client: reqwest::Client,
-}
-
-impl Session {
-    fn open(settings: Settings) -> Result<Self, Fault> {
-        let client = reqwest::Client::builder()
-            .build()
-            .map_err(|error| Fault::Malformed {
-                reason: format!("cannot set up HTTP: {error}"),
-            })?;
-        Ok(Self { settings, client })
-    }
-
-    /// Sends a request and reads the whole answer.
-    pub async fn send(&self, request: &Request) -> Result<Answer, Fault> {
-        let began = Instant::now();
-        let address = match &self.settings.addresses[0] {
-            Address::Url(url) => url.clone(),
-            Address::Unix(path) => format!("unix://{}", path.display()),
-        };
-        let no_answer = |error: reqwest::Error| Fault::NoAnswer {
-            address: address.clone(),
-            after: began.elapsed(),
-            cause: error.without_url().to_string(),
-        };
-        let mut builder = self
-            .client
-            .request(request.method.clone(), format!("{address}{}", request.path))
-            .headers(request.headers.clone())
-            .timeout(self.settings.deadline);
-        if let Some(body) = &request.body {
-            builder = builder.body(body.expose().to_vec());
-        }
-        let answer = builder.send().await.map_err(no_answer)?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(no_answer)?;
-        Ok(Answer {
-            status,
-            body: SecretBytes::new(body.to_vec()),
-        })
-    }
-}

@@ -1,0 +1,84 @@
+//! What went wrong with a connection, in words.
+
+use std::error::Error;
+use std::io;
+
+use super::retry::{Trouble, Weight};
+use super::{resolve, tls_fault};
+
+/// Why a request or its answer failed. `None`: no fault but a time that was over, while the server's
+/// kernel was there.
+pub(super) fn of(error: &reqwest::Error) -> Option<Trouble> {
+    let sent = !error.is_connect();
+    let trouble = causes(error).find_map(known).or_else(|| {
+        let unknown = || Trouble::new(Weight::Unconnected, "the connection failed");
+        (!error.is_timeout()).then(unknown)
+    })?;
+    Some(if sent { trouble.done() } else { trouble })
+}
+
+/// It speaks TLS, and was spoken to without.
+pub(super) fn asks_for_tls() -> Trouble {
+    Trouble::new(Weight::Answered, "it speaks TLS: write https:// instead").lasting()
+}
+
+/// The errors behind an error, from the outermost to the first.
+fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let first: Option<&'a (dyn Error + 'static)> = Some(error);
+    std::iter::successors(first, |error| behind(*error))
+}
+
+/// What an error wraps. An I/O error that wraps another shows what that one wraps as its source, and
+/// not itself.
+fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<Trouble> {
+    if let Some(error) = error.downcast_ref::<resolve::Unresolved>() {
+        return Some(Trouble::new(Weight::Unconnected, error.to_string()));
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls_fault::of(error));
+    }
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        return of_http(error);
+    }
+    of_system(error.downcast_ref::<io::Error>()?)
+}
+
+/// Only what the kernel said: what else is wrapped as an I/O error is looked into.
+fn of_system(error: &io::Error) -> Option<Trouble> {
+    let words = match error.kind() {
+        _ if error.raw_os_error().is_none() => match error.kind() {
+            // The connector's own clock, before the kernel's.
+            io::ErrorKind::TimedOut => "no host answers there".to_owned(),
+            io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            _ => return None,
+        },
+        io::ErrorKind::TimedOut => "no host answers there".to_owned(),
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "it broke the connection off".to_owned()
+        }
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        _ => error.to_string(),
+    };
+    Some(Trouble::new(Weight::Unconnected, words))
+}
+
+/// Not with hyper's words, which may come from the server (HTTP/2's debug data).
+fn of_http(error: &hyper::Error) -> Option<Trouble> {
+    if error.is_parse() {
+        let words = "what it answers is not HTTP: if it speaks TLS, write https://";
+        return Some(Trouble::new(Weight::Answered, words).lasting());
+    }
+    let is_cut = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+    is_cut.then(|| Trouble::new(Weight::Unconnected, "it closed the connection"))
+}

@@ -1,0 +1,78 @@
+//! PEM files, and unix sockets that give a PEM file's content to whoever connects.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::secret::SecretBytes;
+use crate::stores::Fault;
+
+/// No bundle of certificates is larger.
+const LARGEST: u64 = 8 << 20;
+
+/// How long a socket may take to give its content.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// All certificates in a file, at least one.
+pub(super) async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let bytes = read(path).await?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes.expose()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(malformed(path, "there is no PEM certificate in")),
+        Err(_) => Err(malformed(path, "there is damaged PEM in")),
+    }
+}
+
+/// The first private key in a file: PKCS#8, PKCS#1 or SEC1.
+pub(super) async fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    let bytes = read(path).await?;
+    let is_encrypted = memchr::memmem::find(bytes.expose(), b"ENCRYPTED").is_some();
+    PrivateKeyDer::from_pem_slice(bytes.expose()).map_err(|error| match error {
+        _ if is_encrypted => malformed(
+            path,
+            "a key without a passphrase is needed, as nobody is there to type it, in",
+        ),
+        pem::Error::NoItemsFound => malformed(path, "there is no PEM private key in"),
+        _ => malformed(path, "there is damaged PEM in"),
+    })
+}
+
+fn malformed(path: &Path, what: &str) -> Fault {
+    Fault::Malformed {
+        reason: format!("{what} {}", path.display()),
+    }
+}
+
+async fn read(path: &Path) -> Result<SecretBytes, Fault> {
+    let read = match fs::metadata(path) {
+        Ok(found) if found.file_type().is_socket() => from_socket(path).await,
+        Ok(_) => fs::read(path).map(SecretBytes::new),
+        Err(error) => Err(error),
+    };
+    read.map_err(|source| Fault::Unreachable {
+        tried: path.to_owned(),
+        source,
+    })
+}
+
+/// As systemd's `LoadCredential=` reads one, systemd.exec(5).
+async fn from_socket(path: &Path) -> io::Result<SecretBytes> {
+    let received = async {
+        let mut bytes = Vec::new();
+        let mut stream = UnixStream::connect(path).await?.take(LARGEST);
+        stream.read_to_end(&mut bytes).await?;
+        Ok(SecretBytes::new(bytes))
+    };
+    timeout(PATIENCE, received)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

@@ -1,0 +1,60 @@
+//! One plain request, to see whether somebody is well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Method, Url};
+use tokio::time::timeout;
+
+use super::fault;
+use super::reach::{host, is_loopback};
+use super::resolve::Lookup;
+use super::retry::Failed;
+use super::tls;
+use crate::model::{Tls, format_duration};
+use crate::stores::Fault;
+
+/// Makes one request without a body or a token to an `http` or `https` URL, and gives the answer's
+/// status; redirects are not followed, nothing is tried again, and the answer is read no further
+/// than its head. `limit` is for all of it. For `do: http` and `verify: { http: … }`.
+///
+/// An https server must have a certificate that the system trusts. `HTTP_PROXY` and the like are
+/// honoured, except for this machine itself.
+///
+/// The error is for a person: what went wrong, without the URL.
+pub async fn probe(url: &str, method: Method, limit: Duration) -> Result<u16, String> {
+    let asked = timeout(limit, status(url, method)).await;
+    asked.unwrap_or_else(|_| Err(format!("no answer within {}", format_duration(limit))))
+}
+
+async fn status(url: &str, method: Method) -> Result<u16, String> {
+    let url = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
+    let config = match url.scheme() {
+        "https" => tls::config(&Tls::default()).await,
+        _ => tls::none().map_err(Failed::from),
+    };
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(config.map_err(words)?)
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(Lookup::default()))
+        .pool_idle_timeout(None);
+    if is_loopback(&host(&url)) {
+        builder = builder.no_proxy();
+    }
+    let client = builder
+        .build()
+        .map_err(|error| format!("cannot set up HTTP: {}", error.without_url()))?;
+    let answer = client.request(method, url).send().await;
+    let silent = || "it takes connections and says nothing".to_owned();
+    answer
+        .map(|answer| answer.status().as_u16())
+        .map_err(|error| fault::of(&error).map_or_else(silent, |trouble| trouble.words))
+}
+
+fn words(failed: Failed) -> String {
+    match failed {
+        Failed::Try(trouble) => trouble.words,
+        Failed::Request(Fault::Malformed { reason }) => reason,
+        Failed::Request(_) => "cannot set up TLS".to_owned(),
+    }
+}

@@ -1,0 +1,232 @@
+//! What is tried again, when, and for how long. Pure: it knows no clock and no connection.
+//!
+//! A *try* is one request to one address. A *round* asks each address once, the one that answered
+//! last first; the first answer ends it. Between rounds is a wait with full jitter, or what the
+//! server asked for (`Retry-After`).
+
+use std::time::{Duration, SystemTime};
+
+use crate::model::Backoff;
+use crate::stores::Fault;
+
+/// Ceilings of the waits between rounds.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(200);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A last round that could have no more than this is not begun.
+const LEAST: Duration = Duration::from_millis(20);
+
+/// How long the parts of a try may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The name's look-up, TCP and TLS.
+    pub connect: Duration,
+    /// From the request to the answer's head, with the connection where one is made.
+    pub head: Duration,
+    /// Between two pieces of an answer's body.
+    pub pause: Duration,
+}
+
+impl Limits {
+    /// 10 s for a connection, 20 s for an answer's head, 10 s between its pieces; less where a
+    /// short deadline would leave no time for another try. What must not be asked twice may take
+    /// all the time for its answer.
+    pub(super) fn new(deadline: Duration, once: bool) -> Self {
+        let head = Duration::from_secs(20).min(deadline / 2);
+        Self {
+            connect: Duration::from_secs(10).min(deadline / 3),
+            head: if once { deadline } else { head },
+            pause: Duration::from_secs(10).min(deadline / 2),
+        }
+    }
+
+    /// How long the kernel waits for what another host's kernel must acknowledge, tcp(7),
+    /// `TCP_USER_TIMEOUT`. Less than [`Limits::connect`], so that a host which is not there can be
+    /// told from a server that takes connections and is silent.
+    pub(super) fn unacknowledged(self) -> Duration {
+        self.connect * 4 / 5
+    }
+}
+
+/// How much a fault says, in rising order. Of several, the one that says most is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// No connection came about, or it was lost.
+    Unconnected,
+    /// A server took the connection, and said nothing.
+    Silent,
+    /// A server said that it cannot or will not.
+    Answered,
+}
+
+/// Why a try gave no answer.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// What went wrong, for a person. Nothing of the request, and of the answer its status alone.
+    pub words: String,
+    pub weight: Weight,
+    /// It stays until somebody changes something: a wrong name, an unknown authority.
+    pub lasting: bool,
+    /// The server may have done what it was asked to do.
+    pub done: bool,
+    /// `Retry-After`.
+    pub wait: Option<Duration>,
+    /// It holds for all addresses: the others are not asked.
+    pub everywhere: bool,
+}
+
+impl Trouble {
+    /// Something that passes, and came before the server was asked.
+    pub(super) fn new(weight: Weight, words: impl Into<String>) -> Self {
+        Self {
+            words: words.into(),
+            weight,
+            lasting: false,
+            done: false,
+            wait: None,
+            everywhere: false,
+        }
+    }
+
+    /// The same, and it stays.
+    pub(super) const fn lasting(mut self) -> Self {
+        self.lasting = true;
+        self
+    }
+
+    /// The same, and the server may have done what it was asked to do.
+    pub(super) const fn done(mut self) -> Self {
+        self.done = true;
+        self
+    }
+}
+
+/// Why there is no answer: a try failed, or the request, as no other try would help.
+#[derive(Debug)]
+pub(super) enum Failed {
+    Try(Trouble),
+    Request(Fault),
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self::Try(trouble)
+    }
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Request(fault)
+    }
+}
+
+/// What a status means for a request that could be made again. `None`: the answer is the caller's.
+pub(super) fn refused(status: u16, retry_after: Option<Duration>) -> Option<Trouble> {
+    let (words, done) = match status {
+        429 => ("too many requests".to_owned(), false),
+        472 => ("it is a disaster recovery standby".to_owned(), false),
+        473 => ("it is a performance standby".to_owned(), false),
+        500 => ("internal error".to_owned(), true),
+        502 => (
+            "bad gateway: what is behind it does not answer".to_owned(),
+            true,
+        ),
+        503 => ("the server is sealed or in maintenance".to_owned(), false),
+        504 => ("what is behind it does not answer in time".to_owned(), true),
+        505..=599 | 501 => ("server error".to_owned(), true),
+        _ => return None,
+    };
+    let asked = retry_after.map(|wait| format!("; it asks to wait {}s", wait.as_secs()));
+    let words = format!("status {status}, {words}{}", asked.unwrap_or_default());
+    Some(Trouble {
+        done,
+        wait: retry_after,
+        everywhere: status == 429,
+        ..Trouble::new(Weight::Answered, words)
+    })
+}
+
+/// `Retry-After` in both of its forms, RFC 9110 section 10.2.3: seconds, or a date. What cannot be
+/// read is as if it were not there.
+pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+/// What is known of a request's tries.
+pub(super) struct Tries {
+    once: bool,
+    backoff: Backoff,
+    /// The address and the fault that says most, of this round, or else of the one before.
+    told: Option<(String, Trouble)>,
+    /// Of this round.
+    round: Round,
+}
+
+#[derive(Default)]
+struct Round {
+    begun: bool,
+    passing: bool,
+    done: bool,
+    wait: Option<Duration>,
+}
+
+impl Tries {
+    pub(super) fn new(once: bool) -> Self {
+        Self {
+            once,
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            told: None,
+            round: Round::default(),
+        }
+    }
+
+    /// A try failed. Whether another address may be asked at once.
+    pub(super) fn failed(&mut self, address: &str, trouble: Trouble) -> bool {
+        let in_vain = trouble.everywhere || (self.once && trouble.done);
+        self.round.passing |= !trouble.lasting;
+        self.round.done |= trouble.done;
+        self.round.wait = match (self.round.wait, trouble.wait) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let says_more = match &self.told {
+            Some((_, told)) if self.round.begun => trouble.weight >= told.weight,
+            _ => true,
+        };
+        if says_more {
+            self.told = Some((address.to_owned(), trouble));
+        }
+        self.round.begun = true;
+        !in_vain
+    }
+
+    /// The round is over, without an answer: how long to wait before the next, with `left` until
+    /// the deadline. `None`: it is over.
+    ///
+    /// The wait is at most half of what is left, so that the last try comes near the deadline.
+    /// What the server asks for is added to it; where that passes the deadline, no more is tried.
+    pub(super) fn next_round(&mut self, left: Duration, random: u64) -> Option<Duration> {
+        let round = std::mem::take(&mut self.round);
+        let again = round.passing && !(self.once && round.done);
+        let drawn = self.backoff.next(random).min(left / 2);
+        let wait = drawn + round.wait.unwrap_or_default();
+        (again && wait + LEAST <= left).then_some(wait)
+    }
+
+    /// What is said at the end.
+    pub(super) fn fault(self, after: Duration) -> Fault {
+        match self.told {
+            Some((_, trouble)) if trouble.weight == Weight::Silent => Fault::Deadline { after },
+            Some((address, trouble)) => Fault::NoAnswer {
+                address,
+                after,
+                cause: trouble.words,
+            },
+            None => Fault::Deadline { after },
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How TLS is spoken: rustls on ring, TLS 1.2 and 1.3, HTTP/2 where the server has it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client};
+
+use super::pem;
+use super::retry::{Failed, Trouble, Weight};
+use crate::model::{ClientCertificate, Tls};
+use crate::stores::Fault;
+
+/// Reads what the settings name. The system's authorities are read only where none are named.
+pub(super) async fn config(tls: &Tls) -> Result<ClientConfig, Failed> {
+    let roots = authorities(tls).await?;
+    let verified = builder()?.with_root_certificates(roots);
+    let mut config = match &tls.client {
+        Some(client) => shown(verified, client).await?,
+        None => verified.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// For addresses without TLS: no server would be trusted.
+pub(super) fn none() -> Result<ClientConfig, Fault> {
+    Ok(builder()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    builder
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::Malformed {
+            reason: format!("cannot set up TLS: {error}"),
+        })
+}
+
+async fn authorities(tls: &Tls) -> Result<RootCertStore, Failed> {
+    let mut files: Vec<PathBuf> = tls.ca_file.iter().cloned().collect();
+    if let Some(directory) = &tls.ca_path {
+        files.extend(listed(directory)?);
+    }
+    if files.is_empty() {
+        return system();
+    }
+    let mut roots = RootCertStore::empty();
+    for file in files {
+        for certificate in pem::certificates(&file).await? {
+            add(&mut roots, certificate, &file)?;
+        }
+    }
+    Ok(roots)
+}
+
+fn add(roots: &mut RootCertStore, certificate: CertificateDer, file: &Path) -> Result<(), Fault> {
+    roots.add(certificate).map_err(|_| Fault::Malformed {
+        reason: format!("a certificate in {} cannot be read", file.display()),
+    })
+}
+
+/// The files of a directory, in order. c_rehash(1)'s links are followed; what is hidden is not read.
+fn listed(directory: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let unreadable = |source| Fault::Unreachable {
+        tried: directory.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_hidden && !entry.path().is_dir() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Fault::Malformed {
+            reason: format!("there are no certificates in {}", directory.display()),
+        });
+    }
+    Ok(files)
+}
+
+/// What the distribution trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
+fn system() -> Result<RootCertStore, Failed> {
+    let loaded = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // As every TLS library: authorities that it cannot read are not trusted.
+    roots.add_parsable_certificates(loaded.certs);
+    if !roots.is_empty() {
+        return Ok(roots);
+    }
+    let cause = loaded.errors.first().map(|error| format!(" ({error})"));
+    let words = format!(
+        "this machine knows no certificate authorities{}: install ca-certificates, or name the \
+         server's own with `ca_file`",
+        cause.unwrap_or_default()
+    );
+    Err(Trouble::new(Weight::Unconnected, words).lasting().into())
+}
+
+async fn shown(
+    builder: ConfigBuilder<ClientConfig, client::WantsClientCert>,
+    client: &ClientCertificate,
+) -> Result<ClientConfig, Failed> {
+    let chain = pem::certificates(&client.certificate).await?;
+    let key = pem::key(&client.key).await?;
+    let refused = |error: rustls::Error| Fault::Malformed {
+        reason: match error {
+            rustls::Error::InconsistentKeys(_) => format!(
+                "the key in {} does not belong to the certificate in {}",
+                client.key.display(),
+                client.certificate.display()
+            ),
+            _ => format!(
+                "the key in {} is of no kind that TLS is spoken with here: RSA, ECDSA on P-256 or \
+                 P-384, or Ed25519",
+                client.key.display()
+            ),
+        },
+    };
+    Ok(builder.with_client_auth_cert(chain, key).map_err(refused)?)
+}
