@@ -3,6 +3,7 @@
 //! one loop back.
 
 pub mod command;
+pub mod control;
 mod exec;
 mod failure;
 mod fetch;

@@ -9,7 +9,7 @@ use super::place::Placing;
 use super::rotate::{Known, Rotation};
 use super::values::{self, Gathered};
 use super::watch::Changes;
-use super::{memory, open, os};
+use super::{control, memory, open, os};
 use crate::delivery::Feed;
 use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan};
 use crate::secret::DigestKey;
@@ -19,6 +19,7 @@ use crate::supervisor::{self, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
+use crate::telemetry::{Board, Both};
 
 /// So many requests may wait for their turn.
 const WAITING: usize = 16;
@@ -29,6 +30,8 @@ pub async fn run(
     signals: Signals,
     observer: &Rc<dyn Observer>,
 ) -> Result<u8, Failures> {
+    let board = Rc::new(Board::new(control::first_status(plan)));
+    let observer: &Rc<dyn Observer> = &seen_by(observer, &board);
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
@@ -47,16 +50,17 @@ pub async fn run(
         Ok(gathered) => gathered?,
         Err(interrupted) => return ended(interrupted),
     };
+    board.first(&gathered.round.versions);
     let Started { live, feeds, known } = start(plan, host, gathered, &mut supervisor, observer)?;
     memory::settle_after_launch();
     let handle = supervisor.handle();
-    // Nobody can ask yet: the sender is for who serves the control socket.
-    let (_, mut commands) = tokio::sync::mpsc::channel(WAITING);
+    let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
     let mut rotation = Rotation::new(plan, &stores, Rc::clone(observer), handle, live, known);
     let beside = async {
         tokio::join!(
             rotation.run(&mut changes, &mut commands),
-            feed(feeds, observer.as_ref())
+            feed(feeds, observer.as_ref()),
+            control::serve(board, asking, observer.as_ref())
         );
     };
     let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
@@ -67,6 +71,12 @@ pub async fn run(
         });
     }
     Ok(exited.code)
+}
+
+/// The log, or who else looks, and the board: both see every event.
+fn seen_by(observer: &Rc<dyn Observer>, board: &Rc<Board>) -> Rc<dyn Observer> {
+    let board: Rc<dyn Observer> = Rc::<Board>::clone(board);
+    Rc::new(Both(Rc::clone(observer), board))
 }
 
 /// What a program that was started left to be done.

@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod control;
 mod doctor;
 mod failure;
 mod help;
@@ -68,6 +69,10 @@ pub enum LogFormat {
 enum Command {
     /// Start a program with its secrets, and look after it
     Run(run::RunArgs),
+    /// List the launchers that run
+    Ps(control::PsArgs),
+    /// Show a launcher's state, without values
+    Status(control::StatusArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
     /// Print the JSON Schema of the manifest
@@ -97,6 +102,8 @@ pub fn main() -> ExitCode {
     }
     let outcome: Outcome = match line.command {
         Command::Run(arguments) => return finish(run::run(arguments, globals), globals),
+        Command::Ps(arguments) => control::ps(&arguments),
+        Command::Status(arguments) => control::status(&arguments),
         Command::Check(arguments) => check::run(&arguments, globals),
         Command::Schema => schema::run(),
         Command::Init(arguments) => init::run(&arguments),

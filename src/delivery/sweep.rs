@@ -50,7 +50,7 @@ pub(super) fn survey(directory: &OwnedFd, device: u64) -> io::Result<Found> {
                 Kind::Directory => is_generation(directory, &name, device)?,
                 Kind::Link => is_link(directory, &name)?,
                 Kind::Fifo => true,
-                Kind::File | Kind::Other => false,
+                Kind::File | Kind::Socket | Kind::Other => false,
             };
         if ours {
             found.ours.push((name, status.kind));

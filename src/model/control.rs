@@ -1,6 +1,11 @@
 //! What is said over the control socket: one request, one reply, each a line of JSON.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+/// How long a request may be, in bytes, its line's end left out.
+pub const LONGEST_REQUEST: usize = 64 << 10;
 
 /// What a launcher is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,54 @@ pub enum Request {
     },
 }
 
+/// Why a line is no request. It repeats nothing of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// Longer than [`LONGEST_REQUEST`].
+    TooLong,
+    /// Not JSON.
+    NotJson,
+    /// JSON, but none of the requests that this version knows.
+    Unknown,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the request is longer than 64 KiB",
+            Self::NotJson => "the request is not a line of JSON",
+            Self::Unknown => {
+                "the request is none that this version of hushpipe knows: is the launcher older \
+                 than the command?"
+            }
+        })
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+impl Request {
+    /// Reads a request: one JSON object, with or without its line's end.
+    pub fn parse(line: &[u8]) -> Result<Self, RequestError> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if line.len() > LONGEST_REQUEST {
+            return Err(RequestError::TooLong);
+        }
+        serde_json::from_slice(line).map_err(|error| {
+            if error.is_data() {
+                RequestError::Unknown
+            } else {
+                RequestError::NotJson
+            }
+        })
+    }
+
+    /// The request as it goes over the socket: a line, with its end.
+    pub fn to_line(&self) -> Vec<u8> {
+        line_of(self)
+    }
+}
+
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -51,8 +104,22 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// The reply as it goes over the socket: a line, with its end.
+    pub fn to_line(&self) -> Vec<u8> {
+        line_of(self)
+    }
+}
+
+fn line_of(message: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("the types of this module are plain data");
+    line.push(b'\n');
+    line
+}
+
 /// A launcher's state, without values. Times are RFC 3339 in UTC; lengths of time are seconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Status {
     /// hushpipe's version.
     pub version: String,
@@ -92,6 +159,7 @@ pub struct Status {
 
 /// A secret's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SecretStatus {
     /// Its name.
     pub name: String,
@@ -111,6 +179,7 @@ pub struct SecretStatus {
 
 /// Something that happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Moment {
     /// When.
     pub at: String,
@@ -120,6 +189,7 @@ pub struct Moment {
 
 /// A store that does not answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Outage {
     /// Which.
     pub store: String,
@@ -131,9 +201,87 @@ pub struct Outage {
 
 /// Something to come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Next {
     /// What: `ask the stores`, `try again`, `replace db`.
     pub what: String,
     /// In how long.
     pub in_seconds: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_is_read_as_it_was_written() {
+        let name = || Some("db".to_owned());
+        for request in [
+            Request::Status,
+            Request::Rotate { secret: None },
+            Request::Rotate { secret: name() },
+            Request::Rollback {
+                secret: None,
+                to: None,
+            },
+            Request::Rollback {
+                secret: name(),
+                to: Some(3),
+            },
+            Request::Revoke {
+                secret: "db".to_owned(),
+            },
+        ] {
+            let line = request.to_line();
+            let end = line.iter().position(|byte| *byte == b'\n');
+            assert_eq!(end, Some(line.len() - 1));
+            assert_eq!(Request::parse(&line), Ok(request.clone()));
+            assert_eq!(
+                Request::parse(line.strip_suffix(b"\n").unwrap()),
+                Ok(request.clone())
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        use RequestError::{NotJson, TooLong, Unknown};
+        let deep = "[".repeat(LONGEST_REQUEST);
+        let long = format!("\"{}\"", "x".repeat(LONGEST_REQUEST));
+        for (line, error) in [
+            ("", NotJson),
+            ("\n", NotJson),
+            ("\0", NotJson),
+            ("status", NotJson),
+            ("{", NotJson),
+            ("{}{}", Unknown),
+            (r#"{"command":"status"} x"#, NotJson),
+            ("GET / HTTP/1.1\r", NotJson),
+            (&deep, Unknown),
+            (&long, TooLong),
+            ("{}", Unknown),
+            ("null", Unknown),
+            (r#"{"command":"stop"}"#, Unknown),
+            (r#"{"command":"rotate","x":1}"#, Unknown),
+            (r#"{"command":"revoke"}"#, Unknown),
+            (r#"{"command":"rotate","secret":7}"#, Unknown),
+            (r#"{"command":"rollback","to":-1}"#, Unknown),
+        ] {
+            assert_eq!(Request::parse(line.as_bytes()), Err(error), "{line:.40}");
+        }
+        assert_eq!(Request::parse(b"\xff\xfe"), Err(NotJson));
+        let short = br#"{"command":"rotate"}"#;
+        let all = Request::Rotate { secret: None };
+        assert_eq!(Request::parse(short), Ok(all));
+    }
+
+    #[test]
+    fn a_status_of_another_version_can_be_read() {
+        let line = r#"{"reply":"status","pid":7,"news":true,"secrets":[{"name":"db"}]}"#;
+        let Reply::Status(status) = serde_json::from_str(line).unwrap() else {
+            panic!("it is a status");
+        };
+        assert_eq!(status.pid, 7);
+        assert_eq!(status.secrets[0].name, "db");
+    }
 }

@@ -40,6 +40,11 @@ pub enum Event {
         /// Its `argv[0]`.
         program: String,
     },
+    /// The launcher can be asked from now on.
+    ControlSocket {
+        /// At this path.
+        path: PathBuf,
+    },
     /// A signal went to the program.
     Forwarded {
         /// What was received.

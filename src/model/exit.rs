@@ -5,7 +5,7 @@
 pub enum Exit {
     /// 0: done.
     Ok,
-    /// 1: a question answered with no (`check`, `doctor`).
+    /// 1: a question answered with no (`check`, `doctor`, `status --check`).
     No,
     /// 64 `EX_USAGE`: wrong arguments.
     Usage,
@@ -13,7 +13,7 @@ pub enum Exit {
     Value,
     /// 66 `EX_NOINPUT`: no manifest, or it cannot be read.
     NoManifest,
-    /// 69 `EX_UNAVAILABLE`: a store cannot be reached.
+    /// 69 `EX_UNAVAILABLE`: a store, or a launcher, cannot be reached.
     Unreachable,
     /// 70 `EX_SOFTWARE`: a fault in hushpipe.
     Internal,
@@ -21,7 +21,7 @@ pub enum Exit {
     Os,
     /// 75 `EX_TEMPFAIL`: a deadline passed.
     Deadline,
-    /// 77 `EX_NOPERM`: a store or a policy denied it.
+    /// 77 `EX_NOPERM`: a store, a policy or a launcher denied it.
     Denied,
     /// 78 `EX_CONFIG`: the manifest is wrong.
     Manifest,
@@ -72,17 +72,17 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",
-            Self::No => "the answer is no (check, doctor)",
+            Self::No => "the answer is no (check, doctor, status --check)",
             Self::Usage => "wrong arguments",
             Self::Value => {
                 "a value is missing or failed its check, or a template could not be rendered"
             }
             Self::NoManifest => "no manifest, or it cannot be read",
-            Self::Unreachable => "a store cannot be reached",
+            Self::Unreachable => "a store, or a launcher, cannot be reached",
             Self::Internal => "a fault in hushpipe: please report it",
             Self::Os => "the operating system refused",
             Self::Deadline => "a deadline passed",
-            Self::Denied => "denied by a store or a policy",
+            Self::Denied => "denied by a store, a policy or a launcher",
             Self::Manifest => "the manifest is wrong",
             Self::NotExecutable => "the program could not be executed",
             Self::NotFound => "the program was not found",

@@ -26,6 +26,12 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(path, flags, Mode::empty())?)
 }
 
+/// As [`open_directory`], for one that may be entered but not be read.
+pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::open(path, flags, Mode::empty())?)
+}
+
 /// Opens for reading what `path` names beneath `directory`. Symbolic links that stay beneath it are
 /// followed; EXDEV where one leads out. Where the kernel has no openat2 (before 5.6) or a seccomp
 /// filter refuses it, the path is walked here.

@@ -22,7 +22,9 @@ pub enum Kind {
     Link,
     /// A named pipe.
     Fifo,
-    /// A socket or a device.
+    /// A socket.
+    Socket,
+    /// A device.
     Other,
 }
 
@@ -37,6 +39,8 @@ pub struct Status {
     pub inode: u64,
     /// Its owner.
     pub uid: u32,
+    /// Its permission bits, set-id and sticky bits among them.
+    pub mode: u32,
     /// How many names it has.
     pub links: u64,
 }
@@ -83,6 +87,7 @@ fn status_of(stat: &fs::Stat) -> Status {
         FileType::Directory => Kind::Directory,
         FileType::Symlink => Kind::Link,
         FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
         _ => Kind::Other,
     };
     Status {
@@ -90,6 +95,7 @@ fn status_of(stat: &fs::Stat) -> Status {
         device: stat.st_dev,
         inode: stat.st_ino,
         uid: stat.st_uid,
+        mode: stat.st_mode & 0o7777,
         links: stat.st_nlink.into(),
     }
 }
@@ -290,6 +296,11 @@ pub fn try_lock(fd: impl AsFd) -> io::Result<bool> {
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Gives up what [`try_lock`] took.
+pub fn unlock(fd: impl AsFd) -> io::Result<()> {
+    Ok(fs::flock(fd, FlockOperation::Unlock)?)
 }
 
 /// fchown(2); `None` keeps.

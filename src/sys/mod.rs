@@ -17,5 +17,6 @@ pub mod process;
 pub mod prompt;
 pub mod reaper;
 pub mod signals;
+pub mod socket;
 pub mod terminal;
 pub mod users;

@@ -167,6 +167,12 @@ fn describe_launch(event: &Event) -> Option<Line> {
             format!("started {program} as process {pid}"),
             json!({ "pid": pid, "program": program }),
         ),
+        Event::ControlSocket { path } => line(
+            "control_socket",
+            INFO,
+            format!("the control socket is {}", path.display()),
+            json!({ "path": path.display().to_string() }),
+        ),
         Event::Swept { path } => line(
             "swept",
             NOTICE,

@@ -1,5 +1,9 @@
-//! What leaves hushpipe about itself: the log on stderr. It sees events, never values.
+//! What leaves hushpipe about itself: the log on stderr, and its state, by the control socket. It sees
+//! events, never values.
 
+pub mod control;
 mod log;
+mod status;
 
 pub use log::{Format, Log, Verbosity};
+pub use status::{Board, Both, RUNNING};

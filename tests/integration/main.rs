@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bad_input;
+mod control;
 mod delivery;
 mod doctor;
 mod harness;

@@ -1,0 +1,123 @@
+//! The launcher's side: its state is told, requests are handed to the rotation.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::runtime_directory;
+use crate::app::command::Asked;
+use crate::model::control::{Reply, Request, SecretStatus, Status};
+use crate::model::{Event, Exit, Generation, Observer, Plan};
+use crate::sys::{filesystem, process};
+use crate::telemetry::control::{Desk, Peer, Server, of_launcher};
+use crate::telemetry::{Board, RUNNING};
+
+/// How long the rotation may take to add what it knows to a status.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Answers who asks, for as long as it is polled. A launcher without a socket works all the same.
+pub async fn serve(board: Rc<Board>, rotation: mpsc::Sender<Asked>, observer: &dyn Observer) {
+    let runtime: Option<PathBuf> = runtime_directory();
+    let places = of_launcher(filesystem::effective_uid(), runtime.as_deref());
+    let server = match Server::open(&places).await {
+        Ok(server) => server,
+        Err(reason) => {
+            let message = reason.to_string();
+            return observer.observe(&Event::Weaker { message });
+        }
+    };
+    observer.observe(&Event::ControlSocket {
+        path: server.path(),
+    });
+    server.serve(&Launch { board, rotation }).await;
+}
+
+/// What is known of a launch before its program is started.
+pub fn first_status(plan: &Plan) -> Status {
+    let secrets = plan.secrets.iter().map(|(name, secret)| SecretStatus {
+        name: name.to_string(),
+        store: secret.source.store.to_string(),
+        ..SecretStatus::default()
+    });
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        service: plan.service.clone(),
+        manifest: manifest_of(plan).display().to_string(),
+        pid: process::id() as u32,
+        program: plan.run.command.first().cloned().unwrap_or_default(),
+        generation: Generation::FIRST.0,
+        state: "starting".to_owned(),
+        secrets: secrets.collect(),
+        ..Status::default()
+    }
+}
+
+/// From the root, as those who ask are elsewhere. Standard input has no path.
+fn manifest_of(plan: &Plan) -> PathBuf {
+    let absolute = std::path::absolute(&plan.manifest).ok();
+    absolute
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| plan.manifest.clone())
+}
+
+/// One launch, as those who ask see it.
+struct Launch {
+    board: Rc<Board>,
+    rotation: mpsc::Sender<Asked>,
+}
+
+impl Desk for Launch {
+    async fn answer(&self, request: Request, by: Peer) -> Reply {
+        match request {
+            Request::Status => Reply::Status(Box::new(self.status(by).await)),
+            other => self.pass(other, by).await,
+        }
+    }
+}
+
+impl Launch {
+    /// What events told, and what the rotation adds, if it is not in the middle of something.
+    async fn status(&self, by: Peer) -> Status {
+        let told = timeout(GRACE, self.pass(Request::Status, by)).await;
+        let mut status = self.board.status();
+        let at_rest = status.state == RUNNING;
+        match told {
+            Ok(Reply::Status(now)) => add(&mut status, *now),
+            _ if at_rest => "rotating".clone_into(&mut status.state),
+            _ => {}
+        }
+        status
+    }
+
+    /// Asks the rotation, and waits as long as it takes.
+    async fn pass(&self, request: Request, by: Peer) -> Reply {
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked {
+            request,
+            by: Some((by.pid, by.uid)),
+            answer,
+        };
+        let ended = || Reply::Refused {
+            exit: Exit::Unreachable.code(),
+            message: "the launcher is about to end".to_owned(),
+        };
+        match self.rotation.send(asked).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| ended()),
+            Err(_) => ended(),
+        }
+    }
+}
+
+/// What the rotation knows better than events tell.
+fn add(status: &mut Status, now: Status) {
+    if status.state == RUNNING {
+        status.state = now.state;
+    }
+    status.generation = now.generation;
+    status.secrets = now.secrets;
+    status.next = now.next;
+    status.restarts_left = now.restarts_left;
+}

@@ -1,0 +1,61 @@
+//! `hushpipe ps` and `status`, and what a running launcher is asked to do.
+
+mod age;
+mod ps;
+mod status;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Failure;
+use crate::app::control::{ControlError, Target};
+use crate::model::{Exit, parse_duration};
+
+pub use ps::{PsArgs, run as ps};
+pub use status::{StatusArgs, run as status};
+
+/// `--socket` and `--timeout`, which every command of this kind has.
+#[derive(Args)]
+struct Reach {
+    /// Ask at this socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", value_parser = patience)]
+    timeout: Option<Duration>,
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}
+
+impl Reach {
+    fn target(&self, name: Option<&String>) -> Target {
+        match (&self.socket, name) {
+            (Some(path), _) => Target::Socket(path.clone()),
+            (None, Some(name)) => Target::Named(name.clone()),
+            (None, None) => Target::Only,
+        }
+    }
+}
+
+fn failure(error: &ControlError) -> Failure {
+    Failure::new(error.exit(), error)
+}
+
+/// For an answer to another question.
+fn odd() -> Failure {
+    Failure::text(
+        Exit::Unreachable,
+        "the launcher's answer does not fit the question: is it of another version?",
+    )
+}
+
+/// Names and messages come from another process: nothing of them moves the cursor.
+fn visible(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

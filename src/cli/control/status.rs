@@ -1,0 +1,220 @@
+//! `hushpipe status`: one launcher in full, without values.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+
+use super::age::{ago, length};
+use super::{Reach, failure, odd, visible};
+use crate::app::control;
+use crate::cli::help::print;
+use crate::cli::{Failure, Outcome, Palette, Stream};
+use crate::model::Exit;
+use crate::model::control::{Reply, Request, SecretStatus, Status};
+
+const EXAMPLES: &str = "\
+Examples:
+  hushpipe status                         the only one that runs
+  hushpipe status payments-api            by its service, or by a process id
+  hushpipe status --json | jq .secrets
+  HEALTHCHECK CMD [\"hushpipe\", \"status\", \"--check\"]       in a Dockerfile
+
+Healthy means: the program runs, every store answers, and nothing has failed since the last rotation
+that worked.";
+
+/// How long an answer may take by default: there is nothing to wait for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Arguments of `status`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct StatusArgs {
+    /// Its service or a process id [default: the only one that runs]
+    #[arg(conflicts_with = "socket")]
+    target: Option<String>,
+    /// Write one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Write one line, and end with 0 when it is healthy and with 1 when it is not
+    #[arg(long, conflicts_with = "json")]
+    check: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// Asks and shows.
+pub fn run(arguments: &StatusArgs) -> Outcome {
+    let status = ask(arguments)?;
+    if arguments.check {
+        print(&format!("{}\n", verdict(&status)))?;
+        return Ok(if status.healthy { Exit::Ok } else { Exit::No });
+    }
+    print(&if arguments.json {
+        let object = serde_json::to_string_pretty(&status);
+        format!("{}\n", object.expect("a status is plain data"))
+    } else {
+        page(&status, SystemTime::now(), Palette::of(Stream::Stdout))
+    })
+}
+
+fn ask(arguments: &StatusArgs) -> Result<Status, Failure> {
+    let target = arguments.reach.target(arguments.target.as_ref());
+    let patience = arguments.reach.timeout.unwrap_or(PATIENCE);
+    match control::request(&target, &Request::Status, patience) {
+        Ok(Reply::Status(status)) => Ok(*status),
+        Ok(_) => Err(odd()),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+/// `healthy: payments-api, generation 3`, or what is wrong.
+fn verdict(status: &Status) -> String {
+    let service = visible(&status.service);
+    if status.healthy {
+        return format!("healthy: {service}, generation {}", status.generation);
+    }
+    let reason = if status.program_pid.is_none() {
+        "the program does not run".to_owned()
+    } else if let Some(outage) = status.outages.first() {
+        visible(&outage.message)
+    } else if let Some(fault) = &status.last_fault {
+        visible(&fault.message)
+    } else {
+        visible(&status.state)
+    };
+    format!("not healthy: {service}: {reason}")
+}
+
+/// A page for people.
+fn page(status: &Status, now: SystemTime, palette: Palette) -> String {
+    let mut out = String::new();
+    let (colour, word) = if status.healthy {
+        (palette.good(), "healthy")
+    } else {
+        (palette.error(), "not healthy")
+    };
+    let (heading, reset) = (palette.heading(), palette.reset());
+    let service = visible(&status.service);
+    put(
+        &mut out,
+        format_args!("{heading}{service}{reset}  {colour}{word}{reset}"),
+    );
+    for (name, text) in rows(status, now) {
+        put(&mut out, format_args!("  {name:<14} {text}"));
+    }
+    for outage in &status.outages {
+        let (since, message) = (ago(&outage.since, now), visible(&outage.message));
+        let (on, store) = (palette.error(), visible(&outage.store));
+        put(
+            &mut out,
+            format_args!(
+                "  {on}{:<14}{reset} store {store}, since {since}: {message}",
+                "outage"
+            ),
+        );
+    }
+    secrets(&mut out, &status.secrets, palette);
+    out
+}
+
+fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(out, "{line}").expect("writing to a String does not fail");
+}
+
+fn rows(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("manifest", visible(&status.manifest)),
+        (
+            "launcher",
+            format!(
+                "process {}, hushpipe {}",
+                status.pid,
+                visible(&status.version)
+            ),
+        ),
+        ("program", program(status)),
+    ];
+    if let Some(started) = &status.started {
+        rows.push(("started", ago(started, now)));
+    }
+    if status.restarts > 0 {
+        rows.push(("restarts", status.restarts.to_string()));
+    }
+    if let Some(left) = status.restarts_left {
+        rows.push(("restarts left", left.to_string()));
+    }
+    rows.push(("generation", status.generation.to_string()));
+    rows.push(("state", visible(&status.state)));
+    if let Some(next) = &status.next {
+        let (what, time) = (visible(&next.what), length(next.in_seconds));
+        rows.push(("next", format!("{what} in {time}")));
+    }
+    for (name, moment) in [
+        ("last rotation", &status.last_rotation),
+        ("last fault", &status.last_fault),
+    ] {
+        if let Some(moment) = moment {
+            let (at, message) = (ago(&moment.at, now), visible(&moment.message));
+            rows.push((name, format!("{at}: {message}")));
+        }
+    }
+    rows
+}
+
+fn program(status: &Status) -> String {
+    let name = visible(&status.program);
+    match status.program_pid {
+        Some(pid) => format!("{name}, process {pid}"),
+        None => format!("{name}, not running"),
+    }
+}
+
+fn secrets(out: &mut String, secrets: &[SecretStatus], palette: Palette) {
+    if secrets.is_empty() {
+        return;
+    }
+    let heads = ["SECRET", "STORE", "VERSION", "AGE", "LEASE", ""].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(heads)
+        .chain(secrets.iter().map(secret))
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row: &[String; 6]| row[column].chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..6).filter_map(width).collect();
+    put(out, format_args!(""));
+    for (index, row) in rows.iter().enumerate() {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let (on, off) = if index == 0 {
+            (palette.heading(), palette.reset())
+        } else {
+            ("", "")
+        };
+        put(out, format_args!("{on}{}{off}", line.trim_end()));
+    }
+}
+
+fn secret(secret: &SecretStatus) -> [String; 6] {
+    let quarantined = secret
+        .quarantined
+        .as_ref()
+        .map(|version| format!("quarantined: {}", visible(version)));
+    let pinned = secret
+        .pinned
+        .map(|version| format!("held at version {version}"));
+    let notes: Vec<String> = quarantined.into_iter().chain(pinned).collect();
+    [
+        visible(&secret.name),
+        visible(&secret.store),
+        visible(&secret.version),
+        length(secret.age_seconds),
+        secret.lease_seconds.map_or_else(|| "-".to_owned(), length),
+        notes.join(", "),
+    ]
+}

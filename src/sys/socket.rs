@@ -1,0 +1,130 @@
+//! Unix sockets at a name in a directory that is open (unix(7)). None of them blocks, and all of them
+//! are closed in the program.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, chmodat};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use super::filesystem::path_of;
+
+/// Connections that wait to be accepted; the kernel refuses more with EAGAIN.
+const BACKLOG: i32 = 64;
+
+/// Listens at a name that is not taken, in a directory that nobody else may enter: between bind(2)
+/// and chmod(2) the umask decides on the socket's mode, and then it is 0600. `path` is the
+/// directory's.
+pub fn listen_at(
+    directory: impl AsFd,
+    path: &Path,
+    name: impl AsRef<OsStr>,
+) -> io::Result<UnixListener> {
+    let name = name.as_ref();
+    let socket = stream_socket()?;
+    net::bind(&socket, &address(&directory, path, name)?)?;
+    let listening = chmodat(
+        &directory,
+        name,
+        Mode::from_raw_mode(0o600),
+        AtFlags::empty(),
+    )
+    .and_then(|()| net::listen(&socket, BACKLOG));
+    if let Err(error) = listening {
+        super::filesystem::unlink_at(directory, name)?;
+        return Err(error.into());
+    }
+    Ok(socket.into())
+}
+
+/// Connects to the socket of that name. ECONNREFUSED: nobody listens there any more. EAGAIN: too many
+/// wait already.
+pub fn connect_at(
+    directory: impl AsFd,
+    path: &Path,
+    name: impl AsRef<OsStr>,
+) -> io::Result<UnixStream> {
+    let socket = stream_socket()?;
+    net::connect(&socket, &address(&directory, path, name.as_ref())?)?;
+    Ok(socket.into())
+}
+
+fn stream_socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        flags,
+        None,
+    )?)
+}
+
+/// The path, as ss(8) is to show it; where it is longer than an address may be (108 bytes), by way of
+/// /proc and the descriptor.
+fn address(directory: &impl AsFd, path: &Path, name: &OsStr) -> io::Result<SocketAddrUnix> {
+    SocketAddrUnix::new(path.join(name))
+        .or_else(|_| SocketAddrUnix::new(path_of(directory.as_fd()).join(name)))
+        .map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::sys::filesystem::open_directory;
+
+    fn exchange(path: &Path) {
+        let directory = open_directory(path).unwrap();
+        let listener = listen_at(&directory, path, "a.sock").unwrap();
+        let mut client = connect_at(&directory, path, "a.sock").unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"hello").unwrap();
+        let mut bytes = [0; 5];
+        server.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"hello");
+        let mode = std::fs::metadata(path.join("a.sock")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+        // The name is taken, by a listener that is dead: nothing is removed by itself.
+        drop(listener);
+        let again = listen_at(&directory, path, "a.sock").unwrap_err();
+        assert_eq!(again.raw_os_error(), Some(libc::EADDRINUSE));
+        let refused = connect_at(&directory, path, "a.sock").unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn who_connects_is_heard() {
+        exchange(tempfile::tempdir().unwrap().path());
+    }
+
+    #[test]
+    fn a_path_may_be_longer_than_an_address() {
+        let temporary = tempfile::tempdir().unwrap();
+        let long = temporary.path().join("x".repeat(200));
+        std::fs::create_dir(&long).unwrap();
+        exchange(&long);
+    }
+
+    #[test]
+    fn nothing_waits() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = open_directory(temporary.path()).unwrap();
+        let listener = listen_at(&directory, temporary.path(), "a.sock").unwrap();
+        let nobody = listener.accept().unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+        let mut waiting = Vec::new();
+        let full = loop {
+            match connect_at(&directory, temporary.path(), "a.sock") {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        assert!(waiting.len() >= BACKLOG as usize, "{}", waiting.len());
+    }
+}

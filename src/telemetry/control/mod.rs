@@ -1,0 +1,32 @@
+//! The control socket: how a running launcher is asked for its state, and to do something. One
+//! request, one reply, each a line of JSON (`model::control`); who may ask is told by SO_PEERCRED.
+
+mod client;
+mod places;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+
+pub use client::{AskError, Launcher, ask, look};
+pub use places::{Place, Unusable, of_client, of_launcher};
+pub use server::{NoSocket, Server};
+
+use crate::model::control::{Reply, Request};
+
+/// Who asks, as SO_PEERCRED tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its process id; 0 when it is in a PID namespace that this one does not see.
+    pub pid: i32,
+    /// Its effective uid when it connected.
+    pub uid: u32,
+}
+
+/// Where requests are answered.
+pub trait Desk {
+    /// The reply to a request, when what was asked is done. Dropped when who asked goes away, which
+    /// takes nothing back.
+    fn answer(&self, request: Request, by: Peer) -> impl Future<Output = Reply>;
+}

@@ -1,0 +1,322 @@
+//! The launcher's side.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use super::places::{self, Place, Unusable};
+use super::{Desk, Peer};
+use crate::model::Exit;
+use crate::model::control::{LONGEST_REQUEST, Reply, Request};
+use crate::sys::{filesystem, process, socket};
+
+/// How many are served at once.
+const PLACES: usize = 16;
+/// How long one may take to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the accepting rests when the system has no descriptor or memory for a connection.
+const REST: Duration = Duration::from_millis(200);
+/// How often a directory is tried to be locked; whoever holds the lock sweeps, which takes no time.
+const TRIES: u32 = 100;
+
+/// Why there is no control socket: each place, and what is wrong with it.
+#[derive(Debug)]
+pub struct NoSocket(Vec<Unusable>);
+
+impl fmt::Display for NoSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        write!(
+            f,
+            "there is no place for a control socket, so `hushpipe ps` and `status` do not see this \
+             launcher ({}); set XDG_RUNTIME_DIR to a directory of your own",
+            reasons.join("; ")
+        )
+    }
+}
+
+impl std::error::Error for NoSocket {}
+
+/// A socket that listens; its name goes when this is dropped.
+pub struct Server {
+    listener: UnixListener,
+    directory: OwnedFd,
+    path: PathBuf,
+    name: String,
+    /// Told from one that another launcher of the same process id put there.
+    socket: filesystem::Status,
+    owner: u32,
+    pub(super) patience: Duration,
+}
+
+impl Server {
+    /// Listens in the first place that can be used, and removes there what dead launchers left.
+    pub async fn open(places: &[Place]) -> Result<Self, NoSocket> {
+        let mut reasons = Vec::new();
+        for place in places {
+            match Self::open_in(place).await {
+                Ok(server) => return Ok(server),
+                Err(reason) => {
+                    // What was made in vain goes; a directory that others use is not empty.
+                    if matches!(reason, Unusable::System(..))
+                        && filesystem::remove_directory(&place.path()).is_err()
+                    {
+                        // Then it was not made.
+                    }
+                    reasons.push(reason);
+                }
+            }
+        }
+        Err(NoSocket(reasons))
+    }
+
+    async fn open_in(place: &Place) -> Result<Self, Unusable> {
+        let path = place.path();
+        let system = |error| Unusable::System(path.clone(), error);
+        let directory = Self::locked(place).await?;
+        sweep(&directory, &path).map_err(system)?;
+        let pid = process::id();
+        let names = (1..10).map(|number| match number {
+            1 => format!("{pid}.sock"),
+            number => format!("{pid}-{number}.sock"),
+        });
+        let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
+        for name in names {
+            match socket::listen_at(&directory, &path, &name) {
+                Ok(listener) => return Self::new(listener, directory, name, place).map_err(system),
+                // A launcher with the same process id, in another PID namespace.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => refused = error,
+                Err(error) => return Err(system(error)),
+            }
+        }
+        Err(system(refused))
+    }
+
+    /// The directory, which nobody sweeps or removes meanwhile.
+    async fn locked(place: &Place) -> Result<OwnedFd, Unusable> {
+        let system = |error| Unusable::System(place.path(), error);
+        for _ in 0..TRIES {
+            let directory = place.make()?;
+            let locked = filesystem::try_lock(&directory).map_err(system)?;
+            // The last launcher to leave may have removed it before the lock was given.
+            if locked && filesystem::status(&directory).map_err(system)?.links > 0 {
+                return Ok(directory);
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        // Whoever holds it that long is stopped, and does neither.
+        place.make()
+    }
+
+    fn new(
+        listener: std::os::unix::net::UnixListener,
+        directory: OwnedFd,
+        name: String,
+        place: &Place,
+    ) -> io::Result<Self> {
+        let socket = filesystem::status_at(&directory, &name)?;
+        let socket = socket.ok_or(io::ErrorKind::NotFound)?;
+        filesystem::unlock(&directory)?;
+        Ok(Self {
+            listener: UnixListener::from_std(listener)?,
+            directory,
+            path: place.path(),
+            name,
+            socket,
+            owner: place.uid,
+            patience: PATIENCE,
+        })
+    }
+
+    /// The socket's path.
+    pub fn path(&self) -> PathBuf {
+        self.path.join(&self.name)
+    }
+
+    /// Serves for as long as it is polled. Nobody waits for a slow client but that client.
+    pub async fn serve(&self, desk: &impl Desk) {
+        let mut open: Vec<Connection<'_>> = Vec::new();
+        loop {
+            tokio::select! {
+                // Whoever came is heard before others come: many that say nothing keep nobody out.
+                biased;
+                () = one_ended(&mut open) => {}
+                stream = self.accept() => self.admit(stream, desk, &mut open),
+            }
+        }
+    }
+
+    async fn accept(&self) -> UnixStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return stream,
+                // No descriptors, no memory: others have to end first.
+                Err(_) => sleep(REST).await,
+            }
+        }
+    }
+
+    fn admit<'a>(&self, stream: UnixStream, desk: &'a impl Desk, open: &mut Vec<Connection<'a>>) {
+        let by = match stream.peer_cred() {
+            Ok(peer) if peer.uid() == self.owner || peer.uid() == 0 => Peer {
+                pid: peer.pid().unwrap_or(0),
+                uid: peer.uid(),
+            },
+            Ok(peer) => return refuse(&stream, Exit::Denied, &not_yours(self.owner, peer.uid())),
+            // It is gone already.
+            Err(_) => return,
+        };
+        if open.len() >= PLACES {
+            // Whoever has said nothing for longest makes room.
+            match open.iter().position(|connection| !connection.heard.get()) {
+                Some(silent) => drop(open.remove(silent)),
+                None => return refuse(&stream, Exit::Deadline, BUSY),
+            }
+        }
+        let heard = Rc::new(Cell::new(false));
+        open.push(Connection {
+            heard: Rc::clone(&heard),
+            work: Box::pin(attend(stream, by, heard, self.patience, desk)),
+        });
+    }
+}
+
+impl Server {
+    /// Takes the name away, and the directory if it was the last.
+    fn leave(&self) -> io::Result<()> {
+        let locked = filesystem::try_lock(&self.directory)?;
+        let standing = filesystem::status_at(&self.directory, &self.name)?;
+        let ours = standing.is_some_and(|found| {
+            (found.device, found.inode) == (self.socket.device, self.socket.inode)
+        });
+        if ours {
+            filesystem::unlink_at(&self.directory, &self.name)?;
+        }
+        if locked {
+            filesystem::remove_directory(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.leave().is_err() {
+            // Others have sockets there; or the next start, or `ps`, removes what is left.
+        }
+    }
+}
+
+const BUSY: &str = "16 others wait for this launcher's answer; try again later";
+
+fn not_yours(owner: u32, uid: u32) -> String {
+    format!("this launcher is that of uid {owner}: only it and root may ask, and you are uid {uid}")
+}
+
+/// A connection and what is done for it.
+struct Connection<'a> {
+    /// It has said what it wants.
+    heard: Rc<Cell<bool>>,
+    work: Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+/// Drives all connections, and ends when one of them has.
+async fn one_ended(open: &mut Vec<Connection<'_>>) {
+    poll_fn(|context| {
+        let before = open.len();
+        open.retain_mut(|connection| connection.work.as_mut().poll(context).is_pending());
+        if open.len() < before {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// One client: hears it, answers it.
+async fn attend(
+    mut stream: UnixStream,
+    by: Peer,
+    heard: Rc<Cell<bool>>,
+    patience: Duration,
+    desk: &impl Desk,
+) {
+    let Ok(Ok(line)) = timeout(patience, hear(&mut stream)).await else {
+        return;
+    };
+    heard.set(true);
+    if line.is_empty() {
+        // Somebody looked whether a launcher lives.
+        return;
+    }
+    let reply = match Request::parse(&line) {
+        Ok(request) => tokio::select! {
+            biased;
+            reply = desk.answer(request, by) => reply,
+            () = gone(&mut stream) => return,
+        },
+        Err(error) => refusal(Exit::Usage, &error.to_string()),
+    };
+    if let Ok(Err(_)) | Err(_) = timeout(patience, stream.write_all(&reply.to_line())).await {
+        // It went away, or does not read: nobody is left to be told.
+    }
+}
+
+/// Reads a line, to its end or the stream's, or as much as shows that it is too long.
+async fn hear(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    loop {
+        let from = line.len();
+        if stream.read_buf(&mut line).await? == 0 || line.len() > LONGEST_REQUEST + 1 {
+            return Ok(line);
+        }
+        if let Some(end) = line[from..].iter().position(|byte| *byte == b'\n') {
+            line.truncate(from + end + 1);
+            return Ok(line);
+        }
+    }
+}
+
+/// Ends when the other side has closed. What it says beyond its request is not heard.
+async fn gone(stream: &mut UnixStream) {
+    let mut more = [0; 512];
+    while stream.read(&mut more).await.is_ok_and(|count| count > 0) {}
+}
+
+fn refusal(exit: Exit, message: &str) -> Reply {
+    Reply::Refused {
+        exit: exit.code(),
+        message: message.to_owned(),
+    }
+}
+
+/// Without waiting: a refusal fits into the socket's buffer.
+fn refuse(stream: &UnixStream, exit: Exit, message: &str) {
+    if stream.try_write(&refusal(exit, message).to_line()).is_err() {
+        // It is gone already.
+    }
+}
+
+/// Removes sockets on which nobody listens. To be called with the directory locked: between bind(2)
+/// and listen(2), a socket looks dead.
+pub(super) fn sweep(directory: &OwnedFd, path: &Path) -> io::Result<()> {
+    for name in places::sockets(directory)? {
+        let connected = socket::connect_at(directory, path, &name);
+        if connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            filesystem::unlink_at(directory, &name)?;
+        }
+    }
+    Ok(())
+}

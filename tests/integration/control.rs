@@ -1,0 +1,64 @@
+//! The control socket: running launchers, seen and asked from outside.
+
+mod asking;
+mod places;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::harness::{Hushpipe, Output, Place, Running};
+
+/// A launcher whose sockets are in the place: others of this user do not mix with it.
+const RUNTIME: &str = "{place}/runtime";
+
+const MANIFEST: &str = "version: 1\nservice: payments\nrun: { command: [\"{probe}\", on, TERM, \
+     \"exit:0\", serve] }\n";
+
+/// One without secrets, whose program is ready and whose socket is there.
+fn start(hushpipe: Hushpipe) -> Running {
+    let running = hushpipe.directory("runtime").manifest(MANIFEST);
+    let running = running
+        .env("XDG_RUNTIME_DIR", RUNTIME)
+        .args(["-v", "run"])
+        .spawn();
+    running.wait_for_line("ready");
+    running.wait_for_stderr("the control socket is ");
+    running
+}
+
+/// The socket's path, as `-v` tells it.
+fn socket(running: &Running) -> PathBuf {
+    let stderr = running.stderr();
+    let line = stderr
+        .lines()
+        .find_map(|line| line.split_once("the control socket is "));
+    PathBuf::from(line.expect("it was told").1)
+}
+
+/// Runs hushpipe beside one that runs, as the owner of the place.
+fn beside(place: &Place, arguments: &[&str]) -> Output {
+    as_user(place, 0, arguments)
+}
+
+fn as_user(place: &Place, uid: u32, arguments: &[&str]) -> Output {
+    // A place of its own, so that the running one keeps its own.
+    let hushpipe = Hushpipe::new().env("XDG_RUNTIME_DIR", place.join("runtime"));
+    let hushpipe = if uid == 0 {
+        hushpipe
+    } else {
+        hushpipe.user(uid)
+    };
+    hushpipe.args(arguments.iter().copied()).run()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout()).expect("it is JSON")
+}
+
+/// The launcher's own row of `ps --json`: as root, all launchers of this machine are in it.
+fn row(place: &Place, pid: i32) -> Option<Value> {
+    let listed = json(&beside(place, &["ps", "--json"]).success());
+    let mut rows = listed.as_array().expect("it is a list").iter();
+    rows.find(|row| row["pid"] == pid).cloned()
+}
