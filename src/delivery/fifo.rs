@@ -535,10 +535,16 @@ mod tests {
         let inode = filesystem::path_of(handle.as_fd()).display().to_string();
         let inode = PathBuf::from(inode.replace("self", &std::process::id().to_string()));
         let path = place.path.clone();
+        // One that is there when the other is served, and opens the same inode when that is over.
+        let mut command = Command::new("sh");
+        let script = "read go; exec <\"$1\"; head -c 9; sleep 0.3; cat";
+        command.args(["-c", script, "sh"]).arg(inode);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut late = command.spawn().unwrap();
         let outputs = serving(&mut place, 2, move || {
-            // The one that is served, and one that opens the same inode when it is over.
             let first = output(start("exec cat \"$1\"", &path));
-            (first, output(start("exec cat \"$1\"", &inode)))
+            drop(late.stdin.take());
+            (first, output(late))
         });
         assert_eq!(outputs, (b"the value".to_vec(), b"the value".to_vec()));
         drop(handle);

@@ -118,7 +118,7 @@ impl Closed {
         }))
     }
 
-    async fn look(self, value: Rc<Kept>, pulse: Rc<Pulse>) -> Served {
+    async fn look(mut self, value: Rc<Kept>, pulse: Rc<Pulse>) -> Served {
         let mut values = 0;
         let mut fault = None;
         for pause in LATE {
@@ -136,7 +136,7 @@ impl Closed {
     }
 
     /// One that was served may still have it open, and wants nothing more.
-    async fn attend(&self, value: &Kept, pulse: &Pulse, values: &mut usize) -> io::Result<()> {
+    async fn attend(&mut self, value: &Kept, pulse: &Pulse, values: &mut usize) -> io::Result<()> {
         let Some(end) = pipe::open_writer(&filesystem::path_of(self.handle.as_fd()))? else {
             return Ok(());
         };
@@ -147,8 +147,10 @@ impl Closed {
             if pipe::is_abandoned(&end)? {
                 return Ok(());
             }
-            let wanted = Readers::of(self.fifo, self.among).beside(&self.served);
+            let readers = Readers::of(self.fifo, self.among);
+            let wanted = readers.since(&self.served);
             if wanted > 0 || Instant::now() >= until {
+                self.served.include(readers);
                 break wanted;
             }
         };
