@@ -111,6 +111,8 @@ stores:
     type: sealed                    # a directory of age files, one a version
     path: {store}
     identity_file: {identity}
+  # HashiCorp Vault or OpenBao, with secrets such as {{ store: bao, path: database/creds/app }}:
+  # bao: {{ type: vault, address: "https://bao.internal:8200", auth: {{ method: token }} }}
 
 secrets:
   greeting: {{ store: local, key: example/greeting }}   # hushpipe secret set example/greeting
@@ -177,6 +179,15 @@ mod tests {
             let plan = parse(name, &text, &Overrides::default(), &home);
             let plan = plan.map_err(|error| error.render(false)).unwrap();
             assert_eq!(plan.deliveries.len(), 1);
+            let with_vault = text.replace("# bao: {", "bao: {");
+            let plan = parse(name, &with_vault, &Overrides::default(), &home);
+            assert_eq!(
+                plan.map_err(|error| error.render(false))
+                    .unwrap()
+                    .stores
+                    .len(),
+                2
+            );
         }
     }
 }

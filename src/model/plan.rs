@@ -424,7 +424,7 @@ pub struct EnvSpec {
 /// `run.env.inherit:`
 #[derive(Clone, Debug, Default)]
 pub enum EnvInherit {
-    /// All but hushpipe's bootstrap credentials.
+    /// All but hushpipe's bootstrap credentials, and where its vault is.
     #[default]
     All,
     /// None.

@@ -1,6 +1,7 @@
 //! Manifests, good and bad: `tests/vectors/manifests`. Each bad one has the exact stderr that
 //! `hushpipe check` gives for it. `UPDATE_GOLDEN=1` writes those files anew: read them then.
 
+mod schema;
 mod yaml;
 
 use std::collections::BTreeSet;
@@ -10,9 +11,6 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::harness::{Hushpipe, Output, Place};
-
-/// The first line of a bad manifest that the schema refuses as well.
-const STRUCTURAL: &[u8] = b"# structural";
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -107,133 +105,30 @@ fn every_good_manifest_and_every_example_is_taken_without_a_word() {
     }
 }
 
-fn schema() -> Value {
-    let output = Hushpipe::new().arg("schema").run().success();
-    serde_json::from_str(&output.stdout()).unwrap()
+/// What stands between "```yaml" and "```".
+fn yaml_blocks(text: &str) -> impl Iterator<Item = &str> {
+    let after = text.split("```yaml\n").skip(1);
+    after.map(|rest| rest.split("```").next().unwrap())
 }
 
 #[test]
-fn the_schema_takes_what_hushpipe_takes() {
-    let validator = jsonschema::validator_for(&schema()).unwrap();
-    let mut all = vectors("good");
-    all.extend(examples());
-    for path in all {
-        let document = yaml::read(&fs::read_to_string(&path).unwrap()).unwrap();
-        let faults: Vec<String> = validator
-            .iter_errors(&document)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        assert!(
-            faults.is_empty(),
-            "{}: {}",
-            path.display(),
-            faults.join("\n")
-        );
+fn every_manifest_of_the_readme_is_taken_and_so_is_every_part_of_one() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let mut blocks = 0;
+    for block in yaml_blocks(&readme) {
+        blocks += 1;
+        let least = if block.contains("version: 1") {
+            ""
+        } else {
+            LEAST
+        };
+        Hushpipe::new()
+            .manifest(&format!("{least}{block}"))
+            .args(["check", "--manifest-only"])
+            .run()
+            .success();
     }
-}
-
-#[test]
-fn the_schema_refuses_what_has_the_wrong_structure() {
-    let validator = jsonschema::validator_for(&schema()).unwrap();
-    let mut structural = 0;
-    for path in vectors("bad") {
-        let text = fs::read(&path).unwrap();
-        if !text.starts_with(STRUCTURAL) {
-            continue;
-        }
-        structural += 1;
-        let document = yaml::read(std::str::from_utf8(&text).unwrap());
-        let document = document.unwrap_or_else(|| panic!("{}: is no YAML", path.display()));
-        assert!(
-            !validator.is_valid(&document),
-            "{} is valid",
-            path.display()
-        );
-    }
-    assert!(structural >= 60, "{structural}");
-}
-
-/// Every key that a schema has, and those that a document which fits has, by their paths. A free
-/// key is `*`; of several kinds of record, those count that the document is.
-fn keys(at: &str, schema: &Value, document: Option<&Value>, found: &mut BTreeSet<String>) {
-    let fits = |one: &Value| {
-        document.is_none_or(|document| jsonschema::validator_for(one).unwrap().is_valid(document))
-    };
-    for kinds in ["oneOf", "anyOf"] {
-        for (number, one) in schema[kinds].as_array().into_iter().flatten().enumerate() {
-            if one["type"].is_string() && fits(one) {
-                let kind = one["properties"].as_object().and_then(|properties| {
-                    properties.values().find_map(|tag| tag["const"].as_str())
-                });
-                let kind = kind.map_or_else(|| number.to_string(), str::to_owned);
-                keys(&format!("{at}({kind})"), one, document, found);
-            }
-        }
-    }
-    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
-        let value = document.map(|document| &document[key]);
-        if value.is_none_or(|value| !value.is_null()) {
-            let at = format!("{at}.{key}");
-            keys(&at, property, value, found);
-            found.insert(at);
-        }
-    }
-    let free = &schema["additionalProperties"];
-    let items = &schema["items"];
-    match document {
-        None => [("*", free), ("[]", items)]
-            .iter()
-            .filter(|(_, schema)| schema.is_object())
-            .for_each(|(what, schema)| keys(&format!("{at}.{what}"), schema, None, found)),
-        Some(Value::Object(entries)) if free.is_object() => entries
-            .values()
-            .for_each(|value| keys(&format!("{at}.*"), free, Some(value), found)),
-        Some(Value::Array(values)) => values
-            .iter()
-            .for_each(|value| keys(&format!("{at}.[]"), items, Some(value), found)),
-        _ => {}
-    }
-}
-
-#[test]
-fn every_key_of_the_schema_is_one_that_hushpipe_takes() {
-    let schema = schema();
-    let mut taken = BTreeSet::new();
-    for path in vectors("good") {
-        let document = yaml::read(&fs::read_to_string(&path).unwrap()).unwrap();
-        keys("", &schema, Some(&document), &mut taken);
-    }
-    let mut all = BTreeSet::new();
-    keys("", &schema, None, &mut all);
-    let missing: Vec<&String> = all.difference(&taken).collect();
-    assert!(missing.is_empty(), "no good manifest has {missing:?}");
-    assert!(all.len() > 140, "{}", all.len());
-}
-
-#[test]
-fn every_property_of_the_schema_is_described() {
-    fn walk(at: &str, value: &Value, missing: &mut Vec<String>) {
-        if let Some(properties) = value.get("properties").and_then(Value::as_object) {
-            for (name, property) in properties {
-                if !property["description"]
-                    .as_str()
-                    .is_some_and(|text| text.ends_with('.'))
-                {
-                    missing.push(format!("{at}.{name}"));
-                }
-            }
-        }
-        match value {
-            Value::Object(object) => object
-                .iter()
-                .for_each(|(key, value)| walk(&format!("{at}.{key}"), value, missing)),
-            Value::Array(items) => items.iter().for_each(|value| walk(at, value, missing)),
-            _ => {}
-        }
-    }
-    let mut missing = Vec::new();
-    walk("", &schema(), &mut missing);
-    assert!(missing.is_empty(), "{missing:?}");
+    assert!(blocks >= 3, "{blocks}");
 }
 
 #[test]
@@ -379,6 +274,113 @@ fn the_plan_as_json_holds_no_values_of_variables() {
     let plan: Value = serde_json::from_str(&output.stdout()).unwrap();
     assert_eq!(plan["run"]["env"]["set"][0], "A");
     assert_eq!(plan["run"]["stop"]["timeout"], "30s");
+}
+
+/// The plan of a good manifest, in both ways of writing it.
+fn plans(name: &str) -> (String, Value) {
+    let path = repository().join("tests/vectors/manifests/good").join(name);
+    let text = check(Hushpipe::new(), &path).success().stdout();
+    let hushpipe = Hushpipe::new().file(name, fs::read(&path).unwrap());
+    let json = hushpipe.args(["check", "--manifest-only", "--format", "json", "-m", name]);
+    (
+        text,
+        serde_json::from_str(&json.run().success().stdout()).unwrap(),
+    )
+}
+
+#[test]
+fn a_vault_is_shown_with_its_login_and_whom_it_trusts() {
+    let (text, json) = plans("vault.yaml");
+    for line in [
+        "approle     vault  https://bao-1.internal:8200, else https://bao-2.internal:8200/bao\n",
+        "                   namespace team/payments\n",
+        "login at team/approle, role id /run/bootstrap/role-id, wrapped secret id \
+         /run/bootstrap/secret-id (removed)\n",
+        "trusts /etc/ssl/bao-ca.pem and ",
+        ", for the name bao.internal\n",
+        "requests within 10s; nothing is revoked at the end\n",
+        "login at clusters/a, role app, token /run/jwt\n",
+        "socket      vault  unix:///run/bao.sock\n",
+        "requests within 1m; leases are revoked at the end\n",
+        "secret/data/app/db (version 3) ",
+        "pki/issue/web with alt_names, common_name, ",
+        "sys/wrapping/unwrap of the token in /run/bootstrap/wrapped ",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let store = &json["stores"]["approle"];
+    assert_eq!(store["address"][1], "https://bao-2.internal:8200/bao");
+    assert_eq!(store["auth"]["method"], "approle");
+    assert_eq!(store["auth"]["remove_secret_id_file"], true);
+    assert_eq!(store["retry"]["deadline"], "10s");
+    let tls = &json["secrets"]["tls"]["request"];
+    assert_eq!(tls["path"], "pki/issue/web");
+    assert_eq!(tls["parameters"][1], "common_name");
+    assert!(!format!("{text}{json}").contains("web.internal"));
+}
+
+#[test]
+fn every_action_of_a_rotation_is_shown() {
+    let (text, json) = plans("rotate.yaml");
+    assert!(
+        text.ends_with(
+            "rotation
+  do        restart
+  do for b  signal SIGHUP
+  do for c  signal SIGUSR1
+  do for d  command app reload, within 5s
+  do for e  PUT http://127.0.0.1:8080/-/reload, within 10s
+  do for f  nothing
+  settle    1s
+  splay     up to 30s
+  verify    GET https://app.internal/health?full=1, within 20s
+  rollback  no
+  restarts  at most 3 in 1h
+"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("  rewrite    SIGUSR1 rotates\n"), "{text}");
+    let on_rotate = &json["on_rotate"];
+    assert_eq!(on_rotate["do"], "restart");
+    assert_eq!(on_rotate["verify"]["within"], "20s");
+    assert_eq!(on_rotate["restarts"]["max"], 3);
+    let own = &json["secrets"]["d"]["on_rotate"];
+    assert_eq!(
+        (&own["do"], &own["command"][1]),
+        (&"command".into(), &"reload".into())
+    );
+    assert_eq!(json["secrets"]["a"]["on_rotate"], Value::Null);
+}
+
+#[test]
+fn a_vaults_settings_are_taken_from_the_environment() {
+    let text =
+        "version: 1\nservice: app\nstores: { bao: { type: vault } }\nrun: { command: [app] }\n";
+    let checked = |hushpipe: Hushpipe| {
+        hushpipe
+            .manifest(text)
+            .args(["check", "--manifest-only"])
+            .run()
+    };
+    checked(Hushpipe::new())
+        .code(78)
+        .stderr_has("the key `address` is missing, and VAULT_ADDR is not set");
+    let named = || Hushpipe::new().env("VAULT_ADDR", "http://vault.internal:8200");
+    checked(named().env("VAULT_TOKEN", "canary"))
+        .success()
+        .stdout_has("bao  vault  http://vault.internal:8200\n")
+        .stdout_has("token in hushpipe's environment\n")
+        .stderr_has("the address in VAULT_ADDR is plain http to another host")
+        .says_nothing_of("canary");
+    checked(
+        named()
+            .env("BAO_ADDR", "https://bao")
+            .env("BAO_SKIP_VERIFY", "true"),
+    )
+    .code(78)
+    .stderr_has("BAO_SKIP_VERIFY asks not to check the server's certificate")
+    .stderr_has("`ca_file:` or VAULT_CACERT");
 }
 
 #[test]

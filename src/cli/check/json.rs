@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::text::{action, checks, env_inherit, isolation_used, refresh};
+use super::{vault, words};
 use crate::app::Report;
 use crate::model::{
-    Channel, Delivery, DeliveryKind, FileSpec, Plan, RunSpec, SecretSpec, StoreKind, StoreSpec,
-    format_duration,
+    Channel, Delivery, DeliveryKind, FileSpec, OnRotate, Plan, RotateAction, RunSpec, SecretSpec,
+    StoreKind, StoreSpec, Verify, VerifyHow, format_duration,
 };
 
 /// The whole plan.
@@ -19,27 +19,23 @@ pub fn plan(plan: &Plan, report: Option<&Report>) -> Value {
         "service": plan.service,
         "environment": plan.environment,
         "owner": plan.owner,
-        "mode": super::text::mode(plan.mode),
+        "mode": words::mode(plan.mode),
         "stores": named(plan.stores.iter().map(|(name, spec)| (name.to_string(), store(spec)))),
         "secrets": named(plan.secrets.iter().map(|(name, spec)| (name.to_string(), secret(spec)))),
         "deliver": plan.deliveries.iter().map(delivery).collect::<Vec<_>>(),
-        "isolation": super::text::isolation(plan.isolation),
+        "isolation": words::isolation(plan.isolation),
         "run": run(&plan.run),
-        "on_rotate": {
-            "do": action(&plan.on_rotate.action),
-            "settle": format_duration(plan.on_rotate.settle),
-            "splay": format_duration(plan.on_rotate.splay),
-            "verify": plan.on_rotate.verify.as_ref().map(super::text::verify),
-            "rollback": plan.on_rotate.rollback,
-            "restarts": super::text::restarts(plan.on_rotate.restarts),
-        },
+        "on_rotate": on_rotate(&plan.on_rotate),
         "warnings": plan.warnings,
         "host": report.map(host),
     })
 }
 
 fn host(report: &Report) -> Value {
-    let tried = report.isolation.iter().map(|used| isolation_used(*used));
+    let tried = report
+        .isolation
+        .iter()
+        .map(|used| words::isolation_used(*used));
     let versions = report.versions.iter();
     json!({
         "program": report.program.display().to_string(),
@@ -66,18 +62,11 @@ fn store(spec: &StoreSpec) -> Value {
         StoreKind::Command(command) => json!({
             "type": "command",
             "run": command.run,
-            "format": super::text::format(command.format),
+            "format": words::format(command.format),
             "timeout": format_duration(command.timeout),
             "env": command.env,
         }),
-        StoreKind::Vault(vault) => json!({
-            "type": "vault",
-            "addresses": vault.addresses.iter().map(super::text::address).collect::<Vec<_>>(),
-            "namespace": vault.namespace,
-            "auth": super::text::auth(&vault.auth),
-            "deadline": format_duration(vault.deadline),
-            "revoke_on_exit": vault.revoke_on_exit,
-        }),
+        StoreKind::Vault(vault) => vault::json(vault),
     }
 }
 
@@ -86,14 +75,60 @@ fn secret(spec: &SecretSpec) -> Value {
         "store": spec.source.store.to_string(),
         "key": spec.source.key,
         "version": spec.source.version,
-        "path": spec.source.request.as_ref().map(|request| &request.path),
+        "request": spec.source.request.as_ref().map(vault::request_json),
+        "format": words::fields(&spec.source),
         "on_rotate": spec.on_rotate.as_ref().map(action),
-        "format": super::text::format(spec.source.format),
-        "refresh": refresh(spec.refresh),
-        "checks": checks(&spec.checks),
+        "refresh": words::refresh(spec.refresh),
+        "checks": words::checks(&spec.checks),
         "classification": spec.classification,
         "owner": spec.owner,
     })
+}
+
+fn on_rotate(on_rotate: &OnRotate) -> Value {
+    let mut object = action(&on_rotate.action);
+    object["settle"] = json!(format_duration(on_rotate.settle));
+    object["splay"] = json!(format_duration(on_rotate.splay));
+    object["verify"] = on_rotate.verify.as_ref().map_or(Value::Null, verify);
+    object["rollback"] = json!(on_rotate.rollback);
+    object["restarts"] = json!({
+        "max": on_rotate.restarts.max,
+        "per": format_duration(on_rotate.restarts.per),
+    });
+    object
+}
+
+/// As the manifest writes it.
+fn action(action: &RotateAction) -> Value {
+    match action {
+        RotateAction::Nothing => json!({ "do": "nothing" }),
+        RotateAction::Restart => json!({ "do": "restart" }),
+        RotateAction::Signal(signal) => json!({ "do": "signal", "signal": signal.to_string() }),
+        RotateAction::Command { argv, timeout } => json!({
+            "do": "command",
+            "command": argv,
+            "timeout": format_duration(*timeout),
+        }),
+        RotateAction::Http {
+            url,
+            method,
+            timeout,
+        } => json!({
+            "do": "http",
+            "http": url,
+            "method": words::http_method(*method),
+            "timeout": format_duration(*timeout),
+        }),
+    }
+}
+
+fn verify(verify: &Verify) -> Value {
+    let within = format_duration(verify.within);
+    match &verify.how {
+        VerifyHow::Http(url) => json!({ "http": url, "within": within }),
+        VerifyHow::Command(argv) => json!({ "command": argv, "within": within }),
+        VerifyHow::Alive => json!({ "alive": true, "within": within }),
+    }
 }
 
 fn delivery(delivery: &Delivery) -> Value {
@@ -108,7 +143,7 @@ fn delivery(delivery: &Delivery) -> Value {
             object
         }
         DeliveryKind::Fd { number, kind } => {
-            json!({ "fd": number, "as": super::text::fd_kind(*kind) })
+            json!({ "fd": number, "as": words::fd_kind(*kind) })
         }
         DeliveryKind::Stdin => json!({ "stdin": true }),
     };
@@ -134,7 +169,7 @@ fn run(run: &RunSpec) -> Value {
         .forward
         .rewrite
         .iter()
-        .map(|(signal, becomes)| (signal.to_string(), json!(super::text::rewrite(*becomes))));
+        .map(|(signal, becomes)| (signal.to_string(), json!(words::rewrite(*becomes))));
     let limits = run
         .rlimits
         .iter()
@@ -147,7 +182,7 @@ fn run(run: &RunSpec) -> Value {
         "cwd": run.cwd.as_ref().map(|path| path.display().to_string()),
         "umask": run.umask.map(|mask| format!("{mask:04o}")),
         "env": {
-            "inherit": env_inherit(&run.env.inherit),
+            "inherit": words::env_inherit(&run.env.inherit),
             "unset": run.env.unset,
             "set": run.env.set.keys().collect::<Vec<_>>(),
         },
@@ -155,10 +190,10 @@ fn run(run: &RunSpec) -> Value {
         "stop": {
             "signal": run.stop.signal.to_string(),
             "timeout": seconds(run.stop.timeout),
-            "leftovers": super::text::leftovers(run.stop.leftovers),
+            "leftovers": words::leftovers(run.stop.leftovers),
         },
         "signals": {
-            "to": super::text::forward_to(&run.forward),
+            "to": words::forward_to(&run.forward),
             "rewrite": named(rewrite),
         },
         "core_dumps": run.core_dumps,

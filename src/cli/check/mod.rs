@@ -2,6 +2,8 @@
 
 mod json;
 mod text;
+mod vault;
+mod words;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

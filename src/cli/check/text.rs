@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::{vault, words};
 use crate::app::Report;
 use crate::cli::Palette;
 use crate::model::{
-    Address, Channel, Checks, Delivery, DeliveryKind, EnvInherit, FdKind, FieldChecks, FileSpec,
-    Forward, HttpMethod, Isolation, IsolationUsed, Leftovers, Mode, Plan, Refresh, RestartBudget,
-    Rewrite, RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, ValueFormat,
-    VaultAuth, Verify, VerifyHow, format_duration,
+    Channel, Delivery, DeliveryKind, FileSpec, Mode, Plan, Rewrite, RotateAction, RunSpec,
+    SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
@@ -35,7 +34,7 @@ fn host(report: &Report) -> Rows {
     let tried: Vec<&str> = report
         .isolation
         .iter()
-        .map(|used| isolation_used(*used))
+        .map(|used| words::isolation_used(*used))
         .collect();
     if !tried.is_empty() {
         rows.push(row(&["isolation", &tried.join(", else ")]));
@@ -44,14 +43,6 @@ fn host(report: &Report) -> Rows {
         rows.push(row(&["secret", &format!("{secret} has version {version}")]));
     }
     rows
-}
-
-/// As in `isolation:`.
-pub const fn isolation_used(used: IsolationUsed) -> &'static str {
-    match used {
-        IsolationUsed::Private => "private",
-        IsolationUsed::Shared => "shared",
-    }
 }
 
 /// A heading and aligned rows; the last column is as long as it is.
@@ -67,7 +58,8 @@ fn section(out: &mut String, palette: Palette, heading: &str, rows: &Rows) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
+            let followed = rows.iter().filter(|row| row.len() > column + 1);
+            let cells = followed.filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
@@ -113,17 +105,18 @@ fn service(plan: &Plan) -> Rows {
 
 fn program(plan: &Plan) -> Rows {
     let run = &plan.run;
-    let argv: Vec<String> = run.command.iter().map(|word| shell_word(word)).collect();
     let mut rows = vec![
-        row(&["command", &argv.join(" ")]),
-        row(&["mode", mode(plan.mode)]),
+        row(&["command", &words::argv(&run.command)]),
+        row(&["mode", words::mode(plan.mode)]),
     ];
     let optional = [
         ("user", run.user.clone()),
         ("group", run.group.clone()),
         (
             "groups",
-            run.supplementary_groups.as_ref().map(|groups| list(groups)),
+            run.supplementary_groups
+                .as_ref()
+                .map(|groups| words::list(groups)),
         ),
         (
             "directory",
@@ -141,24 +134,6 @@ fn program(plan: &Plan) -> Rows {
     rows.push(row(&["environment", &environment(run)]));
     rows.push(row(&["protection", &protection(run)]));
     rows
-}
-
-fn list(words: &[String]) -> String {
-    if words.is_empty() {
-        "none".to_owned()
-    } else {
-        words.join(", ")
-    }
-}
-
-/// A word as a shell would take it.
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 fn limits(run: &RunSpec) -> Option<String> {
@@ -180,7 +155,7 @@ fn limits(run: &RunSpec) -> Option<String> {
 
 fn environment(run: &RunSpec) -> String {
     let names: Vec<String> = run.env.set.keys().cloned().collect();
-    let mut text = format!("inherits {}", env_inherit(&run.env.inherit));
+    let mut text = format!("inherits {}", words::env_inherit(&run.env.inherit));
     for (what, names) in [("without", &run.env.unset), ("sets", &names)] {
         if !names.is_empty() {
             write!(text, "; {what} {}", names.join(", "))
@@ -207,13 +182,13 @@ fn protection(run: &RunSpec) -> String {
 fn stores(plan: &Plan) -> Rows {
     plan.stores
         .iter()
-        .map(|(name, spec)| store(name, spec))
+        .flat_map(|(name, spec)| store(name, spec))
         .collect()
 }
 
-fn store(name: &StoreName, spec: &StoreSpec) -> Vec<String> {
+fn store(name: &StoreName, spec: &StoreSpec) -> Rows {
     let name = name.as_str();
-    match &spec.kind {
+    let one = match &spec.kind {
         StoreKind::Sealed(sealed) => {
             let identity = format!("identity {}", sealed.identity_file.display());
             row(&[
@@ -227,24 +202,20 @@ fn store(name: &StoreName, spec: &StoreSpec) -> Vec<String> {
             row(&[name, "directory", &directory.path.display().to_string()])
         }
         StoreKind::Command(command) => {
-            let argv: Vec<String> = command.run.iter().map(|word| shell_word(word)).collect();
-            let how = format!(
-                "{}, within {}",
-                format(command.format),
-                format_duration(command.timeout)
-            );
-            row(&[name, "command", &argv.join(" "), &how])
+            let within = format_duration(command.timeout);
+            let how = format!("{}, within {within}", words::format(command.format));
+            row(&[name, "command", &words::argv(&command.run), &how])
         }
         StoreKind::Vault(vault) => {
-            let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
-            let how = format!(
-                "{}, within {}",
-                auth(&vault.auth),
-                format_duration(vault.deadline)
-            );
-            row(&[name, "vault", &addresses.join(" "), &how])
+            let lines = vault::lines(vault);
+            let names = std::iter::once([name, "vault"]).chain(std::iter::repeat(["", ""]));
+            let rows = names.zip(&lines);
+            return rows
+                .map(|([name, kind], line)| row(&[name, kind, line]))
+                .collect();
         }
-    }
+    };
+    vec![one]
 }
 
 fn secrets(plan: &Plan) -> Rows {
@@ -263,14 +234,7 @@ fn secrets(plan: &Plan) -> Rows {
 }
 
 fn secret(name: &str, spec: &SecretSpec) -> Vec<String> {
-    let path = spec.source.request.as_ref().map(|request| &request.path);
-    let mut key = path
-        .or(spec.source.key.as_ref())
-        .map_or_else(|| "-".to_owned(), Clone::clone);
-    if let Some(version) = spec.source.version {
-        write!(key, " (version {version})").expect("writing to a String does not fail");
-    }
-    let checks = checks(&spec.checks);
+    let checks = words::checks(&spec.checks);
     let checks = if checks.is_empty() {
         "-".to_owned()
     } else {
@@ -279,11 +243,25 @@ fn secret(name: &str, spec: &SecretSpec) -> Vec<String> {
     row(&[
         name,
         spec.source.store.as_str(),
-        &key,
-        format(spec.source.format),
-        &refresh(spec.refresh),
+        &asked(spec),
+        words::fields(&spec.source),
+        &words::refresh(spec.refresh),
         &checks,
     ])
+}
+
+/// What the store is asked.
+fn asked(spec: &SecretSpec) -> String {
+    let source = &spec.source;
+    let mut text = match (&source.request, &source.key) {
+        (Some(request), _) => vault::request(request),
+        (None, Some(key)) => key.clone(),
+        (None, None) => "-".to_owned(),
+    };
+    if let Some(version) = source.version {
+        write!(text, " (version {version})").expect("writing to a String does not fail");
+    }
+    text
 }
 
 fn deliveries(plan: &Plan) -> Rows {
@@ -295,7 +273,7 @@ fn deliveries(plan: &Plan) -> Rows {
         )
     };
     if plan.deliveries.iter().any(files) {
-        rows.push(row(&["isolation", isolation(plan.isolation)]));
+        rows.push(row(&["isolation", words::isolation(plan.isolation)]));
     }
     rows
 }
@@ -317,7 +295,7 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
             ])
         }
         DeliveryKind::Fd { number, kind } => {
-            row(&["fd", &number.to_string(), &carries, fd_kind(*kind)])
+            row(&["fd", &number.to_string(), &carries, words::fd_kind(*kind)])
         }
         DeliveryKind::Stdin => row(&["stdin", "0", &carries, "pipe"]),
     }
@@ -348,15 +326,16 @@ fn signals(plan: &Plan) -> Rows {
         format_duration(run.stop.timeout)
     );
     let mut rows = vec![
-        row(&["to", forward_to(&run.forward)]),
+        row(&["to", words::forward_to(&run.forward)]),
         row(&["stop", &stop]),
-        row(&["leftovers", leftovers(run.stop.leftovers)]),
+        row(&["leftovers", words::leftovers(run.stop.leftovers)]),
     ];
     for (signal, becomes) in &run.forward.rewrite {
-        rows.push(row(&[
-            "rewrite",
-            &format!("{signal} becomes {}", rewrite(*becomes)),
-        ]));
+        let text = match becomes {
+            Rewrite::Rotate => format!("{signal} rotates"),
+            becomes => format!("{signal} becomes {}", words::rewrite(*becomes)),
+        };
+        rows.push(row(&["rewrite", &text]));
     }
     rows
 }
@@ -366,203 +345,32 @@ fn rotation(plan: &Plan) -> Rows {
         return vec![row(&["do", "nothing: no parent stays"])];
     }
     let on_rotate = &plan.on_rotate;
-    let mut rows = vec![
-        row(&["do", &action(&on_rotate.action)]),
-        row(&["settle", &format_duration(on_rotate.settle)]),
-    ];
+    let mut rows = vec![row(&["do", &words::action(&on_rotate.action)])];
+    for (name, spec) in &plan.secrets {
+        if let Some(own) = &spec.on_rotate {
+            rows.push(row(&[&format!("do for {name}"), &words::action(own)]));
+        }
+    }
+    rows.push(row(&["settle", &format_duration(on_rotate.settle)]));
     if !on_rotate.splay.is_zero() {
-        rows.push(row(&["splay", &format_duration(on_rotate.splay)]));
+        let splay = format!("up to {}", format_duration(on_rotate.splay));
+        rows.push(row(&["splay", &splay]));
     }
     if let Some(asked) = &on_rotate.verify {
-        rows.push(row(&["verify", &verify(asked)]));
+        rows.push(row(&["verify", &words::verify(asked)]));
+    }
+    if on_rotate.verify.is_some() || on_rotate.rollback {
         let back = if on_rotate.rollback { "yes" } else { "no" };
         rows.push(row(&["rollback", back]));
     }
-    if on_rotate.action == RotateAction::Restart {
-        rows.push(row(&["restarts", &restarts(on_rotate.restarts)]));
+    let mut actions = plan
+        .secrets
+        .values()
+        .filter_map(|spec| spec.on_rotate.as_ref());
+    let restarts = |action: &RotateAction| *action == RotateAction::Restart;
+    if restarts(&on_rotate.action) || actions.any(restarts) {
+        let budget = words::restarts(on_rotate.restarts);
+        rows.push(row(&["restarts", &format!("at most {budget}")]));
     }
     rows
-}
-
-/// `supervise` or `exec`.
-pub const fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Supervise => "supervise",
-        Mode::Exec => "exec",
-    }
-}
-
-/// As the manifest writes it.
-pub const fn isolation(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Auto => "auto",
-        Isolation::Private => "private",
-        Isolation::Shared => "shared",
-    }
-}
-
-/// As the manifest writes it.
-pub const fn format(format: ValueFormat) -> &'static str {
-    match format {
-        ValueFormat::Raw => "raw",
-        ValueFormat::Json => "json",
-        ValueFormat::Dotenv => "dotenv",
-    }
-}
-
-/// As the manifest writes it.
-pub const fn fd_kind(kind: FdKind) -> &'static str {
-    match kind {
-        FdKind::Memfd => "memfd",
-        FdKind::Pipe => "pipe",
-    }
-}
-
-/// As the manifest writes it.
-pub const fn leftovers(leftovers: Leftovers) -> &'static str {
-    match leftovers {
-        Leftovers::Terminate => "terminate",
-        Leftovers::Leave => "leave",
-    }
-}
-
-/// As the manifest writes it.
-pub const fn forward_to(forward: &Forward) -> &'static str {
-    if forward.to_group { "group" } else { "program" }
-}
-
-/// A signal, or `none`.
-pub fn rewrite(rewrite: Rewrite) -> String {
-    match rewrite {
-        Rewrite::To(signal) => signal.to_string(),
-        Rewrite::Drop => "none".to_owned(),
-        Rewrite::Rotate => "rotate".to_owned(),
-    }
-}
-
-/// A duration, `never`, or what the store does by itself.
-pub fn refresh(refresh: Refresh) -> String {
-    match refresh {
-        Refresh::Store => "store".to_owned(),
-        Refresh::Never => "never".to_owned(),
-        Refresh::Every(duration) => format_duration(duration),
-    }
-}
-
-/// What tells the program, in words.
-pub fn action(action: &RotateAction) -> String {
-    match action {
-        RotateAction::Nothing => "nothing".to_owned(),
-        RotateAction::Signal(signal) => format!("signal {signal}"),
-        RotateAction::Restart => "restart".to_owned(),
-        RotateAction::Command { argv, timeout } => {
-            format!(
-                "command {}, within {}",
-                argv_of(argv),
-                format_duration(*timeout)
-            )
-        }
-        RotateAction::Http {
-            url,
-            method,
-            timeout,
-        } => format!(
-            "{} {url}, within {}",
-            http_method(*method),
-            format_duration(*timeout)
-        ),
-    }
-}
-
-fn argv_of(argv: &[String]) -> String {
-    let words: Vec<String> = argv.iter().map(|word| shell_word(word)).collect();
-    words.join(" ")
-}
-
-/// As it stands in a request.
-const fn http_method(method: HttpMethod) -> &'static str {
-    match method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Post => "POST",
-        HttpMethod::Put => "PUT",
-    }
-}
-
-/// How the program is asked, in words.
-pub fn verify(verify: &Verify) -> String {
-    let within = format_duration(verify.within);
-    match &verify.how {
-        VerifyHow::Http(url) => format!("GET {url}, within {within}"),
-        VerifyHow::Command(argv) => format!("command {}, within {within}", argv_of(argv)),
-        VerifyHow::Alive => format!("alive for {within}"),
-    }
-}
-
-/// As `5 in 10m`.
-pub fn restarts(budget: RestartBudget) -> String {
-    format!("{} in {}", budget.max, format_duration(budget.per))
-}
-
-/// As the manifest writes it.
-pub fn address(address: &Address) -> String {
-    match address {
-        Address::Url(url) => url.clone(),
-        Address::Unix(path) => format!("unix://{}", path.display()),
-    }
-}
-
-/// How hushpipe logs in, in words.
-pub fn auth(auth: &VaultAuth) -> String {
-    match auth {
-        VaultAuth::Environment => "token of the environment".to_owned(),
-        VaultAuth::TokenFile(path) => format!("token {}", path.display()),
-        VaultAuth::AppRole { mount, .. } => format!("approle at {mount}"),
-        VaultAuth::Jwt { mount, .. } => format!("jwt at {mount}"),
-        VaultAuth::Certificate { mount, .. } => format!("cert at {mount}"),
-        VaultAuth::UserPass {
-            mount, username, ..
-        } => format!("userpass {username} at {mount}"),
-    }
-}
-
-/// `all`, `none`, or the names.
-pub fn env_inherit(inherit: &EnvInherit) -> String {
-    match inherit {
-        EnvInherit::All => "all".to_owned(),
-        EnvInherit::None => "none".to_owned(),
-        EnvInherit::Only(names) => names.join(", "),
-    }
-}
-
-/// Each check in words; those of fields start with the field's name.
-pub fn checks(checks: &Checks) -> Vec<String> {
-    let mut all = field_checks(&checks.whole, "");
-    for (name, field) in &checks.fields {
-        let found = field_checks(field, &format!("{name}: "));
-        if found.is_empty() {
-            all.push(format!("{name}: there"));
-        }
-        all.extend(found);
-    }
-    all
-}
-
-fn field_checks(checks: &FieldChecks, prefix: &str) -> Vec<String> {
-    let length = match (checks.min_length, checks.max_length) {
-        (None, None) => None,
-        (Some(min), None) => Some(format!("{min} bytes or more")),
-        (None, Some(max)) => Some(format!("{max} bytes or less")),
-        (Some(min), Some(max)) => Some(format!("{min} to {max} bytes")),
-    };
-    let pattern = checks
-        .pattern
-        .as_ref()
-        .map(|pattern| format!("matches {pattern}"));
-    let json = checks.json.then(|| "JSON".to_owned());
-    let certificate = checks.certificate.then(|| "valid certificate".to_owned());
-    [length, pattern, json, certificate]
-        .into_iter()
-        .flatten()
-        .map(|check| format!("{prefix}{check}"))
-        .collect()
 }

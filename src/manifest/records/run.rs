@@ -47,7 +47,7 @@ record! {
     /// The program's environment.
     Env("a mapping with inherit, unset or set") {
         /// Which variables of hushpipe's environment go on: all, none, or a list of names.
-        /// Bootstrap credentials never do.
+        /// Bootstrap credentials never do, nor do VAULT_ADDR and the like.
         optional inherit "inherit": Inherit = "all";
         /// Variables that are taken out.
         optional unset "unset": List<EnvName>;

@@ -9,8 +9,9 @@ use crate::model::{EnvInherit, EnvSpec};
 use crate::sys::users::User;
 
 /// What hushpipe itself logs in with, and what the tools that stores run log in with. The program
-/// never inherits it: with it, it could fetch every secret of the store. A name that ends in `*`
-/// stands for all that start so.
+/// never inherits it: with it, it could fetch every secret of the store. Where hushpipe's vault is
+/// goes with it: a program that has one of its own is told by `run.env.set`. A name that ends in
+/// `*` stands for all that start so.
 const BOOTSTRAP_CREDENTIALS: &[&str] = &[
     // hushpipe's own
     "HUSHPIPE_*",
@@ -19,12 +20,26 @@ const BOOTSTRAP_CREDENTIALS: &[&str] = &[
     "VAULT_ROLE_ID",
     "VAULT_SECRET_ID",
     "VAULT_WRAPPED_TOKEN",
+    "VAULT_ADDR",
+    "VAULT_NAMESPACE",
+    "VAULT_CACERT",
+    "VAULT_CAPATH",
+    "VAULT_TLS_SERVER_NAME",
+    "VAULT_CLIENT_CERT",
     "VAULT_CLIENT_KEY",
+    "VAULT_SKIP_VERIFY",
     "BAO_TOKEN",
     "BAO_ROLE_ID",
     "BAO_SECRET_ID",
     "BAO_WRAPPED_TOKEN",
+    "BAO_ADDR",
+    "BAO_NAMESPACE",
+    "BAO_CACERT",
+    "BAO_CAPATH",
+    "BAO_TLS_SERVER_NAME",
+    "BAO_CLIENT_CERT",
     "BAO_CLIENT_KEY",
+    "BAO_SKIP_VERIFY",
     // AWS
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -74,7 +89,8 @@ const CLOSED_WITH_FDS: [&str; 4] = [
     "LISTEN_PIDFDID",
 ];
 
-/// Whether a variable of this name is never inherited, as it may hold what hushpipe logs in with.
+/// Whether a variable of this name is never inherited, as it may hold what hushpipe logs in with, or
+/// where.
 pub fn is_bootstrap_credential(name: &OsStr) -> bool {
     let name = name.as_bytes();
     BOOTSTRAP_CREDENTIALS

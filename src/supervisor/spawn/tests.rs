@@ -73,12 +73,7 @@ fn file(directory: &tempfile::TempDir, name: &str, content: &str, mode: u32) -> 
 
 #[test]
 fn the_environment_is_inherited_without_bootstrap_credentials() {
-    let expected = [
-        "HOME=/home/me",
-        "LANG=C",
-        "PATH=/usr/bin:/bin",
-        "VAULT_ADDR=https://vault",
-    ];
+    let expected = ["HOME=/home/me", "LANG=C", "PATH=/usr/bin:/bin"];
     assert_eq!(env_of(EnvSpec::default()), expected);
 }
 
@@ -124,6 +119,8 @@ fn what_is_set_explicitly_wins_but_for_hushpipes_own() {
 fn bootstrap_credentials_are_told_by_name() {
     for name in [
         "BAO_TOKEN",
+        "VAULT_ADDR",
+        "BAO_SKIP_VERIFY",
         "AGE_IDENTITY_FILE",
         "HUSHPIPE_ANY",
         "OP_SERVICE_ACCOUNT_TOKEN",
@@ -131,7 +128,7 @@ fn bootstrap_credentials_are_told_by_name() {
         assert!(is_bootstrap_credential(OsStr::new(name)), "{name}");
     }
     for name in [
-        "VAULT_ADDR",
+        "VAULT_FORMAT",
         "AWS_REGION",
         "PATH",
         "VAULT_TOKEN_X",

@@ -57,6 +57,30 @@ fn credentials_that_hushpipe_starts_with_end_with_it() {
 }
 
 #[test]
+fn where_hushpipes_vault_is_ends_with_it_and_can_be_set_anew() {
+    let settings = [
+        "ADDR",
+        "NAMESPACE",
+        "CACERT",
+        "CAPATH",
+        "TLS_SERVER_NAME",
+        "CLIENT_CERT",
+        "CLIENT_KEY",
+        "SKIP_VERIFY",
+        "TOKEN",
+    ];
+    let named: Vec<String> = ["VAULT", "BAO"]
+        .iter()
+        .flat_map(|vendor| settings.map(|setting| format!("{vendor}_{setting}")))
+        .collect();
+    let variables: Vec<(&str, &str)> = named.iter().map(|name| (name.as_str(), "x")).collect();
+    let all = environment(&variables, "{ inherit: all }");
+    assert_eq!(names(&all), ["HOME", "LANG", "PATH", "TEST_PLACE"]);
+    let set = "{ inherit: none, set: { VAULT_ADDR: \"http://${VAULT_ADDR}\" } }";
+    assert_eq!(environment(&variables, set), ["VAULT_ADDR=http://x"]);
+}
+
+#[test]
 fn not_even_a_list_inherits_credentials() {
     let list = format!("{{ inherit: [{}, LANG] }}", CREDENTIALS.join(", "));
     let variables = CREDENTIALS.map(|name| (name, "bootstrap"));

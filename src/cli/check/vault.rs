@@ -1,0 +1,205 @@
+//! Vault stores and what they are asked, in words and as JSON. Of parameters only the names are
+//! shown: variables may stand in their values.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{Address, Tls, VaultAuth, VaultRequest, VaultStore, format_duration};
+
+/// One line a subject: addresses, namespace, TLS, login, limits.
+pub fn lines(vault: &VaultStore) -> Vec<String> {
+    let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
+    let mut lines = vec![addresses.join(", else ")];
+    lines.extend(
+        vault
+            .namespace
+            .iter()
+            .map(|name| format!("namespace {name}")),
+    );
+    lines.push(login(&vault.auth));
+    if vault.addresses.iter().any(is_https) {
+        lines.extend(tls(&vault.tls));
+    }
+    let given = matches!(vault.auth, VaultAuth::Environment | VaultAuth::TokenFile(_));
+    let end = match (vault.revoke_on_exit, given) {
+        (true, true) => "leases are revoked at the end",
+        (true, false) => "leases and login are revoked at the end",
+        (false, _) => "nothing is revoked at the end",
+    };
+    let within = format_duration(vault.deadline);
+    lines.push(format!("requests within {within}; {end}"));
+    lines
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn is_https(address: &Address) -> bool {
+    matches!(address, Address::Url(url) if url.starts_with("https:"))
+}
+
+/// As the manifest writes it.
+fn address(address: &Address) -> String {
+    match address {
+        Address::Url(url) => url.clone(),
+        Address::Unix(path) => format!("unix://{}", path.display()),
+    }
+}
+
+fn tls(tls: &Tls) -> Vec<String> {
+    let trusted: Vec<String> = [&tls.ca_file, &tls.ca_path]
+        .into_iter()
+        .flatten()
+        .map(|path| path.display().to_string())
+        .collect();
+    let trusted = if trusted.is_empty() {
+        "the authorities of the system".to_owned()
+    } else {
+        trusted.join(" and ")
+    };
+    let name = tls.server_name.as_ref();
+    let name = name.map_or(String::new(), |name| format!(", for the name {name}"));
+    let mut lines = vec![format!("trusts {trusted}{name}")];
+    if let Some(client) = &tls.client {
+        let (certificate, key) = (client.certificate.display(), client.key.display());
+        lines.push(format!("shows {certificate}, key {key}"));
+    }
+    lines
+}
+
+fn login(auth: &VaultAuth) -> String {
+    let of_role = |role: &Option<String>| {
+        role.as_ref()
+            .map_or(String::new(), |role| format!(", role {role}"))
+    };
+    match auth {
+        VaultAuth::Environment => "token in hushpipe's environment".to_owned(),
+        VaultAuth::TokenFile(path) => format!("token in {}", path.display()),
+        VaultAuth::AppRole {
+            mount,
+            role_id_file,
+            secret_id_file,
+            wrapped,
+            remove,
+        } => {
+            let mut text = format!("login at {mount}, role id {}", role_id_file.display());
+            if let Some(file) = secret_id_file {
+                let wrapped = if *wrapped { "wrapped " } else { "" };
+                let removed = if *remove { " (removed)" } else { "" };
+                write!(text, ", {wrapped}secret id {}{removed}", file.display())
+                    .expect("writing to a String does not fail");
+            }
+            text
+        }
+        VaultAuth::Jwt {
+            mount,
+            role,
+            jwt_file,
+        } => {
+            let role = of_role(role);
+            format!("login at {mount}{role}, token {}", jwt_file.display())
+        }
+        VaultAuth::Certificate { mount, role } => {
+            format!("login at {mount} by certificate{}", of_role(role))
+        }
+        VaultAuth::UserPass {
+            mount,
+            username,
+            password_file,
+        } => format!(
+            "login at {mount} as {username}, password {}",
+            password_file.display()
+        ),
+    }
+}
+
+/// The store, but for what the manifest does not say.
+pub fn json(vault: &VaultStore) -> Value {
+    let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
+    let client = vault.tls.client.as_ref();
+    json!({
+        "type": "vault",
+        "address": addresses,
+        "namespace": vault.namespace,
+        "ca_file": vault.tls.ca_file.as_deref().map(shown),
+        "ca_path": vault.tls.ca_path.as_deref().map(shown),
+        "tls_server_name": vault.tls.server_name,
+        "client_cert": client.map(|client| shown(&client.certificate)),
+        "client_key": client.map(|client| shown(&client.key)),
+        "auth": auth_json(&vault.auth),
+        "retry": { "deadline": format_duration(vault.deadline) },
+        "revoke_on_exit": vault.revoke_on_exit,
+    })
+}
+
+fn auth_json(auth: &VaultAuth) -> Value {
+    match auth {
+        VaultAuth::Environment => json!({ "method": "token", "file": null }),
+        VaultAuth::TokenFile(file) => json!({ "method": "token", "file": shown(file) }),
+        VaultAuth::AppRole {
+            mount,
+            role_id_file,
+            secret_id_file,
+            wrapped,
+            remove,
+        } => json!({
+            "method": "approle",
+            "mount": mount,
+            "role_id_file": shown(role_id_file),
+            "secret_id_file": secret_id_file.as_deref().map(shown),
+            "wrapped": wrapped,
+            "remove_secret_id_file": remove,
+        }),
+        VaultAuth::Jwt {
+            mount,
+            role,
+            jwt_file,
+        } => json!({ "method": "jwt", "mount": mount, "role": role, "jwt_file": shown(jwt_file) }),
+        VaultAuth::Certificate { mount, role } => {
+            json!({ "method": "cert", "mount": mount, "role": role })
+        }
+        VaultAuth::UserPass {
+            mount,
+            username,
+            password_file,
+        } => json!({
+            "method": "userpass",
+            "mount": mount,
+            "username": username,
+            "password_file": shown(password_file),
+        }),
+    }
+}
+
+/// The path, and what goes with it.
+pub fn request(request: &VaultRequest) -> String {
+    let mut text = request.path.clone();
+    let names = names(request);
+    if !names.is_empty() {
+        write!(text, " with {}", names.join(", ")).expect("writing to a String does not fail");
+    }
+    if let Some(file) = &request.token_file {
+        write!(text, " of the token in {}", file.display())
+            .expect("writing to a String does not fail");
+    }
+    text
+}
+
+/// The path, the names of parameters, and the token's file.
+pub fn request_json(request: &VaultRequest) -> Value {
+    json!({
+        "path": request.path,
+        "parameters": request.parameters.as_ref().map(|_| names(request)),
+        "token_file": request.token_file.as_deref().map(shown),
+    })
+}
+
+fn names(request: &VaultRequest) -> Vec<String> {
+    let parameters = request.parameters.as_deref().unwrap_or("{}");
+    let parameters: Map<String, Value> =
+        serde_json::from_str(parameters).expect("the plan's parameters are JSON");
+    parameters.into_iter().map(|(name, _)| name).collect()
+}
