@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use super::failure::Failures;
-use super::host::{self, Host, of_spawn};
+use super::fetch::Stores;
+use super::host::{self, of_spawn};
 use super::place::{Placed, Placing};
-use super::values::{self, Gathered};
-use super::{open, supervise};
+use super::values;
+use super::{close, open, supervise};
 use crate::model::{Observer, Plan};
+use crate::supervisor::Supervisor;
 use crate::supervisor::spawn::SpawnError;
 use crate::sys::child::{Group, StagedHere};
 use crate::sys::reaper::Reaper;
@@ -21,35 +23,47 @@ pub async fn run(
     observer: &Rc<dyn Observer>,
 ) -> Result<u8, Failures> {
     let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper)?;
+    let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
-    let host = host::settle(plan)?;
-    let gathering = values::gather(plan, &stores, &host, observer);
-    match supervisor.during(gathering).await {
-        Ok(gathered) => Err(become_program(plan, host, &gathered?, observer.as_ref())),
-        Err(interrupted) => supervise::ended(interrupted),
-    }
+    let placed = match prepare(plan, &stores, &mut supervisor, observer).await {
+        Ok(placed) => placed,
+        Err(ended) => {
+            close::close(&stores, &mut supervisor, observer.as_ref()).await;
+            return ended;
+        }
+    };
+    Err(become_program(placed))
 }
 
-fn become_program(
+/// Everything up to the step that cannot be taken back. The error is how hushpipe ends instead.
+async fn prepare(
     plan: &Plan,
-    host: Host,
-    gathered: &Gathered,
-    observer: &dyn Observer,
-) -> Failures {
+    stores: &Stores,
+    supervisor: &mut Supervisor,
+    observer: &Rc<dyn Observer>,
+) -> Result<Placed<StagedHere>, Result<u8, Failures>> {
+    let host = host::settle(plan).map_err(Err)?;
+    let gathering = values::gather(plan, stores, &host, observer);
+    let gathered = match supervisor.during(gathering).await {
+        Ok(gathered) => gathered.map_err(Err)?,
+        Err(interrupted) => return Err(supervise::ended(interrupted)),
+    };
+    close::close_before_exec(plan, stores, supervisor, observer.as_ref()).await;
     let placing = Placing {
         plan,
         payloads: &gathered.payloads,
         group: Group::Shared,
-        observer,
+        observer: observer.as_ref(),
     };
-    match placing.place::<StagedHere>(host) {
-        Ok(Placed { staged, live, .. }) => {
-            let mut failures = vec![of_spawn(SpawnError::from(staged.exec()))];
-            // It came back, so nobody will use what was made.
-            failures.extend(live.give_up().err().into_iter().flatten());
-            failures
-        }
-        Err(failures) => failures,
-    }
+    placing.place::<StagedHere>(host).map_err(Err)
+}
+
+/// Comes back only when it fails. Stores cannot be asked then: on the way to the program the
+/// descriptors' numbers may have been given to others.
+fn become_program(placed: Placed<StagedHere>) -> Failures {
+    let Placed { staged, live, .. } = placed;
+    let mut failures = vec![of_spawn(SpawnError::from(staged.exec()))];
+    // Nobody will use what was made.
+    failures.extend(live.give_up().err().into_iter().flatten());
+    failures
 }

@@ -2,6 +2,7 @@
 //! them. Data flows one way: plan → host → fetch → values → place → supervise, with [`rotate`] as the
 //! one loop back.
 
+mod close;
 pub mod command;
 pub mod control;
 mod exec;

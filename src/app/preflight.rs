@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
-use super::{failure, host, open, runtime, supervise, take_signals};
+use super::{close, failure, host, open, runtime, supervise, take_signals};
 use crate::model::{Exit, IsolationUsed, Observer, Plan, SecretName, Source, StoreName, Version};
 use crate::stores::join;
 use crate::sys::reaper::Reaper;
@@ -55,14 +55,16 @@ type Versions = BTreeMap<SecretName, Version>;
 fn ask(plan: &Plan) -> Result<Versions, Failures> {
     let signals = take_signals()?;
     let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper)?;
     let observer: Rc<dyn Observer> = Rc::new(());
+    let stores = open::stores(plan, &reaper, &observer)?;
     runtime()?.block_on(async {
         let mut supervisor = supervise::take_over(plan, signals, reaper, &observer)?;
-        match supervisor.during(versions(plan, &stores)).await {
+        let versions = match supervisor.during(versions(plan, &stores)).await {
             Ok(versions) => versions,
             Err(interrupted) => Err(vec![Failure::new(Exit::Os, interrupted)]),
-        }
+        };
+        close::close(&stores, &mut supervisor, observer.as_ref()).await;
+        versions
     })
 }
 

@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use super::failure::{Failure, Failures, chain};
+use super::fetch::Stores;
 use super::host::{self, Host, of_spawn};
 use super::live::Live;
 use super::place::Placing;
 use super::rotate::{Known, Rotation};
 use super::values::{self, Gathered};
 use super::watch::Changes;
-use super::{control, memory, open, os};
+use super::{close, control, memory, open, os};
 use crate::delivery::Feed;
 use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan};
 use crate::secret::DigestKey;
@@ -33,29 +34,41 @@ pub async fn run(
     let board = Rc::new(Board::new(control::first_status(plan)));
     let observer: &Rc<dyn Observer> = &seen_by(observer, &board);
     let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper)?;
+    let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
+    let ended = launch(plan, &stores, &mut supervisor, observer, board).await;
+    close::close(&stores, &mut supervisor, observer.as_ref()).await;
+    ended
+}
+
+async fn launch(
+    plan: &Plan,
+    stores: &Stores,
+    supervisor: &mut Supervisor,
+    observer: &Rc<dyn Observer>,
+    board: Rc<Board>,
+) -> Result<u8, Failures> {
     let host = host::settle(plan)?;
     // Looking starts before the first fetch, so that no change falls between the two.
     let looking = if host.layout.is_empty() {
-        Changes::none(plan, &stores, Rc::clone(observer))
+        Changes::none(plan, stores, Rc::clone(observer))
     } else {
-        Changes::start(plan, &stores, Rc::clone(observer))
+        Changes::start(plan, stores, Rc::clone(observer))
     };
     let mut changes = looking.map_err(of_store)?;
     let gathered = match supervisor
-        .during(values::gather(plan, &stores, &host, observer))
+        .during(values::gather(plan, stores, &host, observer))
         .await
     {
         Ok(gathered) => gathered?,
         Err(interrupted) => return ended(interrupted),
     };
     board.first(&gathered.round.versions);
-    let Started { live, feeds, known } = start(plan, host, gathered, &mut supervisor, observer)?;
+    let Started { live, feeds, known } = start(plan, host, gathered, supervisor, observer)?;
     memory::settle_after_launch();
     let handle = supervisor.handle();
     let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
-    let mut rotation = Rotation::new(plan, &stores, Rc::clone(observer), handle, live, known);
+    let mut rotation = Rotation::new(plan, stores, Rc::clone(observer), handle, live, known);
     let beside = async {
         tokio::join!(
             rotation.run(&mut changes, &mut commands),

@@ -318,6 +318,17 @@ fn not_certified(bytes: &SecretBytes, now: SystemTime) -> Option<Problem> {
     }
 }
 
+/// From when and until when the first of PEM certificates is valid; `None` if there is none.
+pub(super) fn validity(pem: &SecretBytes) -> Option<(SystemTime, SystemTime)> {
+    let ders = pem_certificates(pem.expose()).ok()?;
+    let certificate = Certificate::from_der(ders.first()?.expose()).ok()?;
+    let validity = certificate.tbs_certificate.validity;
+    Some((
+        validity.not_before.to_system_time(),
+        validity.not_after.to_system_time(),
+    ))
+}
+
 /// The DER of every certificate block (RFC 7468), of any line width; what stands between, such as a
 /// key, is passed over, as OpenSSL does. The error is the number of the block that is damaged.
 fn pem_certificates(mut text: &[u8]) -> Result<Vec<SecretBytes>, usize> {

@@ -5,6 +5,7 @@
 mod dotenv;
 mod json;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Fault;
@@ -110,6 +111,12 @@ pub fn read(bytes: SecretBytes, format: ValueFormat) -> Result<Value, FormatErro
         ValueFormat::Json => json::read(&bytes),
         ValueFormat::Dotenv => Ok(Value::Fields(dotenv(&bytes)?.into_iter().collect())),
     }
+}
+
+/// The members of a JSON object that stands within a text, as [`read`] gives them. A member that is
+/// null is none: servers list what they leave out.
+pub(crate) fn members(object: &str) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
+    json::members(object)
 }
 
 /// A UTF-8 byte order mark, as Windows editors write it, is no part of the text.

@@ -8,6 +8,7 @@ pub mod http;
 pub mod join;
 mod links;
 pub mod sealed;
+pub mod vault;
 
 use std::fmt;
 use std::future::Future;
@@ -246,6 +247,15 @@ impl Fault {
 }
 
 impl StoreError {
+    /// The same once more, for another source that it holds for.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            asked: self.asked.clone(),
+            fault: self.fault.again(),
+        }
+    }
+
     /// hushpipe's exit code for it.
     pub fn exit(&self) -> Exit {
         match &self.fault {

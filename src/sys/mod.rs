@@ -2,6 +2,7 @@
 
 pub mod beneath;
 pub mod child;
+pub mod clock;
 pub mod command;
 pub mod fd;
 pub mod filesystem;

@@ -17,3 +17,4 @@ mod rotation;
 mod sealed;
 mod stores;
 mod supervise;
+mod vault;

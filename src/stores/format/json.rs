@@ -28,10 +28,24 @@ pub(super) fn read(bytes: &SecretBytes) -> Result<Value, FormatError> {
     let reading = Reading { text };
     let whole: &RawValue = reading.parse(text)?;
     match whole.get().as_bytes().first() {
-        Some(b'{') => reading.fields(whole).map(Value::Fields),
+        Some(b'{') => reading.fields(whole, Nulls::Refused).map(Value::Fields),
         Some(b'[') => Err(reading.fault_at(whole, What::Array)),
         _ => reading.bytes(whole, 0).map(Value::Raw),
     }
+}
+
+/// Reads an object; members that are null are left out.
+pub(super) fn members(object: &str) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
+    let reading = Reading { text: object };
+    let whole: &RawValue = reading.parse(object)?;
+    reading.fields(whole, Nulls::LeftOut)
+}
+
+/// What becomes of members that are null.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    Refused,
+    LeftOut,
 }
 
 struct Reading<'a> {
@@ -39,9 +53,16 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn fields(&self, object: &'a RawValue) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
+    fn fields(
+        &self,
+        object: &'a RawValue,
+        nulls: Nulls,
+    ) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
         let mut fields = BTreeMap::new();
         for (name, value) in self.parse::<Members>(object.get())?.0 {
+            if nulls == Nulls::LeftOut && value.get() == "null" {
+                continue;
+            }
             if fields.contains_key(name.as_ref()) {
                 return Err(self.fault_at(value, What::DuplicateMember));
             }
@@ -288,6 +309,16 @@ mod tests {
             assert!(message.starts_with(&start), "{text}: {message}");
             assert!(!message.contains("hunter2"), "{message}");
         }
+    }
+
+    #[test]
+    fn members_that_are_null_can_be_left_out() {
+        let fields = members(r#"{"a":null,"b":"x","c":{"d":null}}"#)
+            .ok()
+            .unwrap();
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(fields["c"].expose(), br#"{"d":null}"#);
+        assert!(members("[1]").is_err() && members("null").is_err());
     }
 
     #[test]

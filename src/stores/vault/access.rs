@@ -1,0 +1,344 @@
+//! Requests as who hushpipe is to the server: one login for all secrets of the store.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue, USER_AGENT};
+use tokio::sync::Mutex;
+
+use super::answer;
+use super::error::{Trouble, denied};
+use super::login::Method as Login;
+use super::path;
+use super::term::Term;
+use super::token::{Looked, Token};
+use crate::model::{Event, Observer, StoreName, VaultStore};
+use crate::secret::SecretBytes;
+use crate::stores::Fault;
+use crate::stores::http::{Answer, Http, Request, Session, Settings};
+use crate::sys::clock::Boottime;
+
+const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+/// Asked for by agents and proxies with `require_request_header`.
+const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+const AGENT: &str = concat!("hushpipe/", env!("CARGO_PKG_VERSION"));
+
+/// A login that is not allowed to look itself up cannot tell a policy that is missing from a token
+/// that is gone. It logs in again at most this often.
+const AGAIN: Duration = Duration::from_mins(1);
+
+/// A request, before it is known who asks.
+pub(super) struct Call {
+    pub method: Method,
+    /// Without `/v1/`, as people write it.
+    pub path: String,
+    query: Option<String>,
+    body: Option<SecretBytes>,
+}
+
+impl Call {
+    pub fn get(path: impl Into<String>) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            query: None,
+            body: None,
+        }
+    }
+
+    pub fn post(path: impl Into<String>) -> Self {
+        Self {
+            method: Method::POST,
+            ..Self::get(path)
+        }
+    }
+
+    /// A body of JSON.
+    #[must_use]
+    pub fn body(mut self, json: SecretBytes) -> Self {
+        self.body = Some(json);
+        self
+    }
+
+    #[must_use]
+    pub fn query(mut self, query: String) -> Self {
+        self.query = Some(query);
+        self
+    }
+
+    /// What is sent, with who asks.
+    fn request(
+        &self,
+        namespace: Option<&str>,
+        token: Option<HeaderValue>,
+    ) -> Result<Request, Fault> {
+        let mut url = path::encoded(&self.path)?;
+        if let Some(query) = &self.query {
+            url.push('?');
+            url.push_str(query);
+        }
+        let mut request = Request::new(self.method.clone(), url)
+            .header(REQUEST, HeaderValue::from_static("true"))
+            .header(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Some(namespace) = namespace {
+            let namespace = HeaderValue::from_str(namespace).map_err(|_| Fault::Malformed {
+                reason: "the namespace has characters that no header can carry".to_owned(),
+            })?;
+            request = request.header(NAMESPACE, namespace);
+        }
+        if let Some(token) = token {
+            request = request.header(TOKEN, token);
+        }
+        Ok(match &self.body {
+            Some(json) => request.json(SecretBytes::new(json.expose().to_vec())),
+            None => request,
+        })
+    }
+}
+
+/// A server, and hushpipe's login there.
+pub(super) struct Access {
+    pub store: StoreName,
+    pub spec: VaultStore,
+    pub observer: Rc<dyn Observer>,
+    http: Http,
+    login: Login,
+    token: RefCell<Option<Rc<Token>>>,
+    /// Own tokens before this one: what the program still uses may be tied to them.
+    before: RefCell<Vec<Rc<Token>>>,
+    /// Held while somebody logs in; why the last try failed.
+    turn: Mutex<Option<Trouble>>,
+    tries: Cell<u64>,
+    /// The login may not look itself up.
+    blind: Cell<bool>,
+}
+
+impl Access {
+    /// Asks nothing yet.
+    pub fn new(
+        store: StoreName,
+        spec: &VaultStore,
+        observer: Rc<dyn Observer>,
+    ) -> std::io::Result<Self> {
+        let settings = Settings {
+            addresses: spec.addresses.clone(),
+            tls: spec.tls.clone(),
+            deadline: spec.deadline,
+        };
+        Ok(Self {
+            store,
+            spec: spec.clone(),
+            observer,
+            http: Http::new(settings),
+            login: Login::new(&spec.auth)?,
+            token: RefCell::new(None),
+            before: RefCell::new(Vec::new()),
+            turn: Mutex::new(None),
+            tries: Cell::new(0),
+            blind: Cell::new(false),
+        })
+    }
+
+    /// The connections, for as long as they are held.
+    pub fn session(&self) -> Result<Rc<Session>, Trouble> {
+        self.http.session().map_err(Trouble::Store)
+    }
+
+    /// Sends a request with nobody's or somebody else's token.
+    pub async fn send_as(
+        &self,
+        call: &Call,
+        token: Option<HeaderValue>,
+    ) -> Result<Answer, Trouble> {
+        let request = call
+            .request(self.spec.namespace.as_deref(), token)
+            .map_err(Trouble::Asked)?;
+        let session = self.session()?;
+        session.send(&request).await.map_err(Trouble::Asked)
+    }
+
+    /// Sends a request with a token of ours.
+    pub async fn send(&self, call: &Call, token: &Token) -> Result<Answer, Trouble> {
+        token.use_once();
+        self.send_as(call, Some(token.header()?)).await
+    }
+
+    /// Sends a request as who hushpipe is. A token that has ended behind our back is replaced, once.
+    pub async fn call(&self, call: &Call) -> Result<Answer, Trouble> {
+        self.call_with(call).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Access::call`], and tells with which token.
+    pub async fn call_with(&self, call: &Call) -> Result<(Answer, Rc<Token>), Trouble> {
+        // Held over both requests, so that a login and what follows it share a connection.
+        let _session = self.session()?;
+        let token = self.token().await?;
+        let answer = self.send(call, &token).await?;
+        if answer.status != 403 || self.is_alive(&token).await? {
+            return Ok((answer, token));
+        }
+        let fresh = self.another(&token).await?;
+        let answer = self.send(call, &fresh).await?;
+        if answer.status == 403 && !self.may_look_up(&fresh).await? {
+            self.blind.set(true);
+        }
+        Ok((answer, fresh))
+    }
+
+    /// Whether a token that was refused is good, and only a policy is missing.
+    async fn is_alive(&self, token: &Token) -> Result<bool, Trouble> {
+        let fresh = token.age(Boottime::now()) < AGAIN;
+        if self.blind.get() && fresh {
+            return Ok(true);
+        }
+        self.may_look_up(token).await
+    }
+
+    async fn may_look_up(&self, token: &Token) -> Result<bool, Trouble> {
+        let answer = self
+            .send(&Call::get("auth/token/lookup-self"), token)
+            .await?;
+        Ok(answer.status != 403)
+    }
+
+    /// The login, if there is a good one.
+    pub fn current(&self) -> Option<Rc<Token>> {
+        let token = self.token.borrow().clone()?;
+        let good = token.is_usable(Boottime::now()) && !self.login.has_changed();
+        good.then_some(token)
+    }
+
+    /// The login; who comes first logs in, and the others wait for it.
+    pub async fn token(&self) -> Result<Rc<Token>, Trouble> {
+        if let Some(token) = self.current() {
+            return Ok(token);
+        }
+        let seen = self.tries.get();
+        let mut last = self.turn.lock().await;
+        if let Some(token) = self.current() {
+            return Ok(token);
+        }
+        if let (true, Some(trouble)) = (self.tries.get() != seen, last.as_ref()) {
+            return Err(trouble.again());
+        }
+        let result = self.log_in().await;
+        self.tries.set(self.tries.get() + 1);
+        *last = result.as_ref().err().map(Trouble::again);
+        result
+    }
+
+    /// Another login than this one, which the server does not take any more.
+    async fn another(&self, bad: &Rc<Token>) -> Result<Rc<Token>, Trouble> {
+        let is_bad = |token: &Rc<Token>| Rc::ptr_eq(token, bad);
+        if self.token.borrow().as_ref().is_some_and(is_bad) {
+            if bad.is_given() && !self.login.has_changed() {
+                return Err(Trouble::Store(denied(self.login.refused_given())));
+            }
+            *self.token.borrow_mut() = None;
+        }
+        self.token().await
+    }
+
+    /// A new login before the old one ends. The old one is left to run out: what the program uses
+    /// may be tied to it.
+    pub async fn renew_login(&self) -> Result<Rc<Token>, Trouble> {
+        let mut last = self.turn.lock().await;
+        let result = self.log_in().await;
+        self.tries.set(self.tries.get() + 1);
+        *last = result.as_ref().err().map(Trouble::again);
+        result
+    }
+
+    async fn log_in(&self) -> Result<Rc<Token>, Trouble> {
+        let _session = self.session()?;
+        let token = Rc::new(self.login.log_in(self).await?);
+        if !token.is_given() {
+            self.tell_login(&token);
+        }
+        if let Some(before) = self.token.replace(Some(Rc::clone(&token))) {
+            self.before.borrow_mut().push(before);
+        }
+        Ok(token)
+    }
+
+    fn tell_login(&self, token: &Token) {
+        self.observer.observe(&Event::LoggedIn {
+            store: self.store.clone(),
+            method: self.login.name(),
+            ttl: token.term().map(Term::length),
+        });
+    }
+
+    /// Asks for the time that a given token has. One that may not ask is used as it is.
+    pub async fn look_up(&self, token: &Token) -> Result<(), Trouble> {
+        let since = Boottime::now();
+        let answer = self
+            .send(&Call::get("auth/token/lookup-self"), token)
+            .await?;
+        if answer.status == 200 {
+            let looked: Looked = answer::data(&answer.body).map_err(Trouble::Asked)?;
+            token.learn(&looked, since);
+        }
+        token.was_looked_up();
+        self.tell_login(token);
+        Ok(())
+    }
+
+    /// Makes the login live longer, or logs in anew where it cannot. A given one runs out.
+    pub async fn keep_login(&self, token: &Rc<Token>) -> Result<(), Trouble> {
+        if !token.is_looked_up() {
+            return self.look_up(token).await;
+        }
+        if token.term().is_some_and(Term::is_renewable) {
+            let since = Boottime::now();
+            let call = Call::post("auth/token/renew-self");
+            let answer = self.send(&call, token).await?;
+            if answer.status == 200 {
+                token.renew(&answer.body, since).map_err(Trouble::Asked)?;
+                self.tell_renewed(&call, token);
+                return Ok(());
+            }
+        }
+        if token.is_given() {
+            token.ends();
+            return Ok(());
+        }
+        self.renew_login().await.map(drop)
+    }
+
+    fn tell_renewed(&self, call: &Call, token: &Token) {
+        if let Some(term) = token.term() {
+            self.observer.observe(&Event::Renewed {
+                store: self.store.clone(),
+                asked: call.path.clone(),
+                ttl: term.length(),
+            });
+        }
+    }
+
+    /// The login that was used last, even if it has ended.
+    pub fn known(&self) -> Option<Rc<Token>> {
+        self.token.borrow().clone()
+    }
+
+    /// Own tokens that may be alive, this one first.
+    pub fn tokens(&self) -> Vec<Rc<Token>> {
+        let now = Boottime::now();
+        let current = self.token.borrow().clone();
+        let before = self.before.borrow().clone();
+        current
+            .into_iter()
+            .chain(before)
+            .filter(|token| token.is_revocable(now))
+            .collect()
+    }
+
+    /// Forgets every token.
+    pub fn forget(&self) {
+        *self.token.borrow_mut() = None;
+        self.before.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,264 @@
+//! What the server answers, read.
+//!
+//! <https://openbao.org/api-docs/> and <https://developer.hashicorp.com/vault/api-docs> are followed;
+//! what engine answered is told by the form of its answer.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::secret::SecretBytes;
+use crate::stores::{Fault, format};
+
+/// What every answer has around its data.
+#[derive(Deserialize)]
+pub(super) struct Envelope<'a> {
+    #[serde(borrow, default)]
+    lease_id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    lease_duration: i64,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(borrow, default)]
+    pub data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub auth: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    wrap_info: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    warnings: Option<Vec<Cow<'a, str>>>,
+}
+
+/// A secret as it was given.
+pub(super) struct Secret {
+    /// By name.
+    pub fields: BTreeMap<String, SecretBytes>,
+    /// The version's number in KV v2.
+    pub version: Option<u64>,
+    /// What is to be renewed and revoked.
+    pub lease: Option<Granted>,
+    /// How long it is good, without a lease.
+    pub ttl: Option<Duration>,
+}
+
+/// A lease.
+pub(super) struct Granted {
+    pub id: String,
+    pub ttl: Duration,
+    pub renewable: bool,
+}
+
+/// `data` of KV v2: these two and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Versioned<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+/// What KV v2 tells of one version.
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    version: u64,
+    #[serde(borrow)]
+    deletion_time: Cow<'a, str>,
+    destroyed: bool,
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the whole answer.
+    pub fn read(body: &'a SecretBytes) -> Result<Self, Fault> {
+        read(body.expose())
+    }
+
+    /// The lease, if it is one.
+    pub fn lease(&self) -> Option<Granted> {
+        let id = self.lease_id.as_deref().filter(|id| !id.is_empty())?;
+        Some(Granted {
+            id: id.to_owned(),
+            ttl: seconds(self.lease_duration),
+            renewable: self.renewable,
+        })
+    }
+}
+
+/// Reads the data of an answer that is known to have some.
+pub(super) fn data<'a, T: Deserialize<'a>>(body: &'a SecretBytes) -> Result<T, Fault> {
+    let envelope = Envelope::read(body)?;
+    let data = envelope.data.ok_or_else(no_data)?;
+    read(data.get().as_bytes())
+}
+
+/// Reads JSON; the parser's own words may quote the answer.
+pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(bytes).map_err(|_| Fault::Malformed {
+        reason: "the answer is not the JSON that a Vault or OpenBao server gives: is something \
+                 else listening there?"
+            .to_owned(),
+    })
+}
+
+fn no_data() -> Fault {
+    Fault::Missing {
+        hint: "the answer holds no data".to_owned(),
+    }
+}
+
+impl Secret {
+    /// Reads the answer to a request for a secret.
+    pub fn read(body: &SecretBytes) -> Result<Self, Fault> {
+        let envelope = Envelope::read(body)?;
+        if envelope.auth.is_some() || envelope.wrap_info.is_some() {
+            let reason = "the answer is a login or a wrapping token, not a secret".to_owned();
+            return Err(Fault::Malformed { reason });
+        }
+        let data = envelope.data.ok_or_else(no_data)?;
+        if let Ok(versioned) = read::<Versioned>(data.get().as_bytes()) {
+            let inner = versioned.data.ok_or_else(|| versioned.metadata.gone())?;
+            return Ok(Self {
+                fields: format::members(inner.get())?,
+                version: Some(versioned.metadata.version),
+                lease: None,
+                ttl: None,
+            });
+        }
+        let mut fields = format::members(data.get())?;
+        for bytes in fields.values_mut() {
+            join_pem(bytes);
+        }
+        let lease = envelope.lease();
+        let ttl = match lease {
+            None => own_ttl(&fields).or(some_seconds(envelope.lease_duration)),
+            Some(_) => None,
+        };
+        Ok(Self {
+            fields,
+            version: None,
+            lease,
+            ttl,
+        })
+    }
+}
+
+/// What a 404 says: a version that is gone, a path that is none of KV v2, or nothing there.
+pub(super) fn missing(body: &SecretBytes, pinned: Option<u64>) -> Fault {
+    let fallback = match pinned {
+        Some(version) => {
+            format!("there is no version {version}, or no secret at this path")
+        }
+        None => "there is no secret at this path, and no engine that makes one".to_owned(),
+    };
+    let Ok(envelope) = Envelope::read(body) else {
+        return Fault::Missing { hint: fallback };
+    };
+    let versioned = envelope
+        .data
+        .and_then(|data| read::<Versioned>(data.get().as_bytes()).ok());
+    if let Some(versioned) = versioned {
+        return versioned.metadata.gone();
+    }
+    let warned = envelope.warnings.unwrap_or_default();
+    let hint = if warned.iter().any(|text| text.contains("versioned K/V")) {
+        "it is an engine of KV version 2: its paths have `data` after the mount, as in \
+         MOUNT/data/KEY; or give `mount` and `key`"
+            .to_owned()
+    } else {
+        fallback
+    };
+    Fault::Missing { hint }
+}
+
+impl Metadata<'_> {
+    fn gone(&self) -> Fault {
+        let version = self.version;
+        let hint = if self.destroyed {
+            format!("version {version} was destroyed: write a new one")
+        } else if self.deletion_time.is_empty() {
+            format!("version {version} holds nothing")
+        } else {
+            format!("version {version} was deleted: undelete it, or write a new one")
+        };
+        Fault::Missing { hint }
+    }
+}
+
+/// Which version of a KV v2 secret is there, by its metadata.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// This one.
+    There(u64),
+    /// It is deleted or destroyed, or never was.
+    Gone,
+}
+
+/// Reads the metadata of a KV v2 secret: of its current version, or of a pinned one. `None`: it is
+/// not metadata.
+pub(super) fn standing(
+    body: &SecretBytes,
+    pinned: Option<u64>,
+    now: SystemTime,
+) -> Option<Standing> {
+    #[derive(Deserialize)]
+    struct Key<'a> {
+        current_version: u64,
+        #[serde(borrow)]
+        versions: BTreeMap<Cow<'a, str>, One<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct One<'a> {
+        #[serde(borrow)]
+        deletion_time: Cow<'a, str>,
+        destroyed: bool,
+    }
+    let key: Key = data(body).ok()?;
+    let wanted = pinned.unwrap_or(key.current_version);
+    let Some(one) = key.versions.get(wanted.to_string().as_str()) else {
+        return Some(Standing::Gone);
+    };
+    // A time to come is when `delete_version_after` will delete it.
+    let deleted = !one.deletion_time.is_empty()
+        && humantime::parse_rfc3339(&one.deletion_time).is_ok_and(|time| time <= now);
+    Some(if one.destroyed || deleted {
+        Standing::Gone
+    } else {
+        Standing::There(wanted)
+    })
+}
+
+fn seconds(number: i64) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+}
+
+fn some_seconds(number: i64) -> Option<Duration> {
+    Some(seconds(number)).filter(|length| !length.is_zero())
+}
+
+/// Engines that give no lease name the time in a field: `ttl` (static roles of database and LDAP
+/// engines, OIDC tokens), `token_ttl` (Google Cloud).
+fn own_ttl(fields: &BTreeMap<String, SecretBytes>) -> Option<Duration> {
+    let number = ["ttl", "token_ttl"]
+        .iter()
+        .find_map(|name| fields.get(*name))?;
+    let text = std::str::from_utf8(number.expose()).ok()?;
+    some_seconds(text.parse().ok()?)
+}
+
+/// A list of PEM texts becomes one text, as files of certificates are: one block after the other.
+fn join_pem(bytes: &mut SecretBytes) {
+    let is_list = bytes.expose().starts_with(b"[\"-----BEGIN ");
+    let Some(list) = is_list
+        .then(|| serde_json::from_slice::<Vec<Cow<str>>>(bytes.expose()).ok())
+        .flatten()
+    else {
+        return;
+    };
+    if list.iter().all(|text| text.starts_with("-----BEGIN ")) {
+        let blocks: Vec<&str> = list.iter().map(|text| text.trim_end()).collect();
+        *bytes = SecretBytes::new(blocks.join("\n").into_bytes());
+    }
+}

@@ -1,0 +1,54 @@
+//! What a source asks of the server.
+
+use std::path::PathBuf;
+
+use crate::model::Source;
+use crate::secret::SecretBytes;
+use crate::stores::Fault;
+
+use super::access::Call;
+
+/// One request, however many secrets name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ask {
+    /// Without `/v1/`.
+    pub path: String,
+    /// A JSON object; with it the request is a POST.
+    pub parameters: Option<String>,
+    /// A pinned version of KV v2.
+    pub version: Option<u64>,
+    /// For `sys/wrapping/unwrap`: the file with the wrapping token.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Ask {
+    /// A source without a request is not a vault's: the manifest is built so that there is none.
+    pub fn of(source: &Source) -> Result<Self, Fault> {
+        let request = source.request.as_ref().ok_or_else(|| Fault::Malformed {
+            reason: "a secret of this store has a path".to_owned(),
+        })?;
+        Ok(Self {
+            path: request.path.clone(),
+            parameters: request.parameters.clone(),
+            version: source.version,
+            token_file: request.token_file.clone(),
+        })
+    }
+
+    /// The request for it.
+    pub fn call(&self) -> Call {
+        let call = match &self.parameters {
+            Some(json) => Call::post(&self.path).body(SecretBytes::new(json.as_bytes().to_vec())),
+            None => Call::get(&self.path),
+        };
+        match self.version {
+            Some(version) => call.query(format!("version={version}")),
+            None => call,
+        }
+    }
+
+    /// Whether asking again would do something again, whatever the answer looks like.
+    pub fn has_effects(&self) -> bool {
+        self.parameters.is_some() || self.token_file.is_some()
+    }
+}

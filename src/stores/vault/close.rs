@@ -1,0 +1,141 @@
+//! Giving back what was got.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::Core;
+use super::access::Call;
+use super::ask::Ask;
+use super::error::{Trouble, denied, refused};
+use super::lease::Lease;
+use super::login::json;
+use super::path;
+use super::token::Token;
+use crate::model::Event;
+use crate::stores::{StoreError, join};
+use crate::sys::clock::Boottime;
+
+#[derive(Serialize)]
+struct Serial<'a> {
+    serial_number: &'a str,
+}
+
+impl Core {
+    /// Revokes leases and hushpipe's own logins. The leases of a login go with it.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        let now = Boottime::now();
+        let tokens = self.access.tokens();
+        let leases: Vec<Rc<Lease>> = self
+            .kept
+            .borrow()
+            .values()
+            .flat_map(|kept| kept.leases(now))
+            .collect();
+        if !self.access.spec.revoke_on_exit || (tokens.is_empty() && leases.is_empty()) {
+            return Ok(());
+        }
+        let result = self.give_back(&tokens, &leases).await;
+        self.kept.borrow_mut().clear();
+        self.access.forget();
+        result
+    }
+
+    async fn give_back(
+        &self,
+        tokens: &[Rc<Token>],
+        leases: &[Rc<Lease>],
+    ) -> Result<(), StoreError> {
+        let store = &self.access.store;
+        let _session = self
+            .access
+            .session()
+            .map_err(|trouble| trouble.named(store, ""))?;
+        let by_itself: Vec<&Rc<Lease>> = leases
+            .iter()
+            .filter(|lease| !lease.goes_with_login())
+            .collect();
+        let with_login = leases.len() - by_itself.len();
+        let revoking = by_itself.iter().map(|lease| async {
+            let revoked = lease.revoke(&self.access).await;
+            revoked.map_err(|trouble| trouble.named(store, &lease.asked))
+        });
+        let revoked = join::all(revoking).await;
+        let ended = join::all(tokens.iter().map(|token| self.end(token))).await;
+        let mut faults = Vec::new();
+        let good = |result: Result<(), StoreError>, faults: &mut Vec<StoreError>| {
+            result.map_err(|fault| faults.push(fault)).is_ok()
+        };
+        let leases = revoked
+            .into_iter()
+            .filter_map(|result| good(result, &mut faults).then_some(()))
+            .count();
+        let logins = ended
+            .into_iter()
+            .filter_map(|result| good(result, &mut faults).then_some(()))
+            .count();
+        let all_out = logins == tokens.len();
+        self.access.observer.observe(&Event::Revoked {
+            store: store.clone(),
+            leases: leases + if all_out { with_login } else { 0 },
+            token: logins > 0,
+        });
+        faults.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Logs out. A login that is gone already is out.
+    async fn end(&self, token: &Token) -> Result<(), StoreError> {
+        let call = Call::post("auth/token/revoke-self");
+        let named = |trouble: Trouble| trouble.named(&self.access.store, &call.path);
+        let answer = self.access.send(&call, token).await.map_err(named)?;
+        match answer.status {
+            200..=299 | 403 => Ok(()),
+            status => {
+                let namespace = self.access.spec.namespace.as_deref();
+                Err(named(Trouble::Asked(refused(status, &call, namespace))))
+            }
+        }
+    }
+
+    /// Revokes all that was given for a request, at once.
+    pub(super) async fn revoke(&self, ask: &Ask) -> Result<(), Trouble> {
+        let now = Boottime::now();
+        let (leases, serial) = {
+            let kept = self.kept.borrow();
+            let Some(kept) = kept.get(ask) else {
+                return Err(Trouble::Asked(denied(
+                    "it has no lease to revoke: write a new value, and rotate",
+                )));
+            };
+            (kept.leases(now), kept.current().field("serial_number"))
+        };
+        for trouble in join::all(leases.iter().map(|lease| lease.revoke(&self.access))).await {
+            trouble?;
+        }
+        let serial = serial
+            .as_ref()
+            .and_then(|serial| std::str::from_utf8(serial.expose()).ok());
+        let certificate = path::revocation(&ask.path).zip(serial);
+        if leases.is_empty() && certificate.is_none() {
+            return Err(Trouble::Asked(denied(
+                "it has no lease that could be revoked: `rotate` gets another one",
+            )));
+        }
+        if let (true, Some((path, serial_number))) = (leases.is_empty(), certificate) {
+            let call = Call::post(path).body(json(&Serial { serial_number })?);
+            let answer = self.access.call(&call).await?;
+            if !(200..300).contains(&answer.status) {
+                let namespace = self.access.spec.namespace.as_deref();
+                return Err(Trouble::Asked(refused(answer.status, &call, namespace)));
+            }
+        }
+        self.access.observer.observe(&Event::Revoked {
+            store: self.access.store.clone(),
+            leases: leases.len().max(1),
+            token: false,
+        });
+        self.expire(ask);
+        self.wake.notify_one();
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! Secrets from the server, or once more from what is kept.
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Core;
+use super::answer::{self, Secret};
+use super::ask::Ask;
+use super::error::{Trouble, no_room, refused};
+use super::kept::{Given, Kept};
+use super::lease::Lease;
+use super::login::{self, Stamp};
+use super::look::{Kind, Look, State};
+use super::term::Term;
+use super::token::Token;
+use crate::model::{Event, Version};
+use crate::secret::Value;
+use crate::stores::{Fault, Fetched};
+use crate::sys::clock::Boottime;
+
+/// An answer, and how it came.
+pub(super) struct Read {
+    pub secret: Secret,
+    /// When it was asked for.
+    since: Boottime,
+    /// As whom; `None`: with a wrapping token.
+    token: Option<Rc<Token>>,
+}
+
+impl Core {
+    /// The value: what is kept for it while that is good, or what the server gives now.
+    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Fetched, Trouble> {
+        if let Some(fetched) = self.again(ask) {
+            return Ok(fetched);
+        }
+        let stamp = ask
+            .token_file
+            .as_deref()
+            .and_then(|path| Stamp::of(path).ok());
+        match self.read(ask).await {
+            Ok(read) => self.take(ask, read, stamp),
+            Err(trouble) => {
+                if !trouble.is_outage() {
+                    self.note(ask, State::Faulty);
+                }
+                Err(trouble)
+            }
+        }
+    }
+
+    /// What is kept, if it is still to be used.
+    fn again(&self, ask: &Ask) -> Option<Fetched> {
+        let (now, wall) = (Boottime::now(), SystemTime::now());
+        let mut kept = self.kept.borrow_mut();
+        let kept = kept.get_mut(ask)?;
+        if kept.is_due() && kept.stamp.is_some() && kept.stamp == stamp_of(ask) {
+            // The wrapping token is spent: there is nothing else to be had for it.
+            kept.stays();
+        }
+        kept.again(now, wall)
+    }
+
+    /// Asks the server.
+    pub(super) async fn read(&self, ask: &Ask) -> Result<Read, Trouble> {
+        let since = Boottime::now();
+        if let Some(path) = &ask.token_file {
+            let wrapping = login::read(path)?;
+            let body = login::open(&self.access, &wrapping, path).await?;
+            return Ok(Read {
+                secret: Secret::read(&body).map_err(Trouble::Asked)?,
+                since,
+                token: None,
+            });
+        }
+        let call = ask.call();
+        let (answer, token) = self.access.call_with(&call).await?;
+        let fault = match answer.status {
+            200..=299 => {
+                return Ok(Read {
+                    secret: Secret::read(&answer.body).map_err(Trouble::Asked)?,
+                    since,
+                    token: Some(token),
+                });
+            }
+            404 => answer::missing(&answer.body, ask.version),
+            status => refused(status, &call, self.access.spec.namespace.as_deref()),
+        };
+        Err(Trouble::Asked(fault))
+    }
+
+    /// Takes note of a value, and keeps it where it could not be had again.
+    fn take(&self, ask: &Ask, read: Read, stamp: Option<Stamp>) -> Result<Fetched, Trouble> {
+        let made = is_made(ask, &read.secret);
+        let Read {
+            secret,
+            since,
+            token,
+        } = read;
+        let kind = match (secret.version, made) {
+            (Some(_), _) if ask.token_file.is_none() => Kind::Versioned,
+            (_, true) => Kind::Made,
+            (_, false) => Kind::Plain,
+        };
+        let hint = secret.ttl;
+        let lease = secret.lease.zip(token).map(|(granted, token)| {
+            self.warn_of_limit(&token);
+            Rc::new(Lease::new(granted, &ask.path, since, token))
+        });
+        let term = (made && lease.is_none())
+            .then_some(secret.ttl)
+            .flatten()
+            .map(|ttl| Term::new(since, ttl, false));
+        let serial = secret.fields.get("serial_number");
+        let serial = serial.and_then(|bytes| std::str::from_utf8(bytes.expose()).ok());
+        let version = match (secret.version, &lease, serial) {
+            (Some(number), ..) => Some(numbered(number)),
+            (None, Some(lease), _) => Some(lease_version(&lease.id)),
+            (None, None, Some(serial)) if made => Some(Version(serial.to_owned())),
+            _ => None,
+        };
+        let value = Value::Fields(secret.fields);
+        let version = version.unwrap_or_else(|| Version(self.digests.digest(&value).to_string()));
+        if kind == Kind::Made {
+            self.keep(ask, &value, &version, lease, term, stamp)?;
+        }
+        self.looked.borrow_mut().insert(
+            ask.clone(),
+            Look::new(kind, State::At(version.clone()), hint),
+        );
+        self.wake.notify_one();
+        Ok(Fetched { value, version })
+    }
+
+    fn keep(
+        &self,
+        ask: &Ask,
+        value: &Value,
+        version: &Version,
+        lease: Option<Rc<Lease>>,
+        term: Option<Term>,
+        stamp: Option<Stamp>,
+    ) -> Result<(), Trouble> {
+        let Value::Fields(fields) = value else {
+            return Ok(());
+        };
+        let given = Given::new(fields, version.clone(), lease, term);
+        let given = given.map_err(|error| Trouble::Asked(no_room(error)))?;
+        let mut kept = self.kept.borrow_mut();
+        match kept.get_mut(ask) {
+            Some(kept) => kept.take(given, stamp),
+            None => {
+                kept.insert(ask.clone(), Kept::new(given, stamp));
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, ask: &Ask, state: State) {
+        if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
+            look.state = state;
+        }
+    }
+
+    /// A lease ends with the last use of the login that it was asked for with.
+    fn warn_of_limit(&self, token: &Token) {
+        if token.is_limited() {
+            let store = &self.access.store;
+            self.access.observer.observe(&Event::Weaker {
+                message: format!(
+                    "store {store}: the login is good for a number of requests only, and its leases \
+                     end with the last: set token_num_uses of its role to 0"
+                ),
+            });
+        }
+    }
+
+    /// The version that a fetch would give. Where asking makes something, it is not asked: only
+    /// whether it may be.
+    pub(super) async fn version(&self, ask: &Ask) -> Result<Version, Trouble> {
+        if let Some(kept) = self.kept.borrow().get(ask) {
+            return Ok(kept.current().version.clone());
+        }
+        if ask.token_file.is_some() {
+            return self.wrapped(ask).await;
+        }
+        if ask.has_effects() || !self.is_kv(ask).await? {
+            return self.on_demand(ask).await;
+        }
+        match self.standing(ask).await? {
+            Some(answer::Standing::There(number)) => Ok(numbered(number)),
+            // Why it is not there, the data tells; and what has no metadata is known by it.
+            Some(answer::Standing::Gone) | None => {
+                let secret = self.read(ask).await?.secret;
+                Ok(self.version_of(secret))
+            }
+        }
+    }
+
+    /// What a value is called that is not made on demand.
+    pub(super) fn version_of(&self, secret: Secret) -> Version {
+        if let Some(number) = secret.version {
+            return numbered(number);
+        }
+        let value = Value::Fields(secret.fields);
+        Version(self.digests.digest(&value).to_string())
+    }
+}
+
+/// A version of KV v2.
+pub(super) fn numbered(version: u64) -> Version {
+    Version(format!("v{version}"))
+}
+
+/// Whether asking again would make another one.
+fn is_made(ask: &Ask, secret: &Secret) -> bool {
+    let has = |name: &str| secret.fields.contains_key(name);
+    ask.has_effects()
+        || secret.lease.is_some()
+        // A new token at each reading, without a lease: OIDC tokens, and Google Cloud's.
+        || ask.path.contains("identity/oidc/token/")
+        || has("token") && has("token_ttl") && has("expires_at_seconds")
+}
+
+fn stamp_of(ask: &Ask) -> Option<Stamp> {
+    Stamp::of(ask.token_file.as_deref()?).ok()
+}
+
+/// A lease's name is long, and of no use to people: its digest tells it from others.
+fn lease_version(id: &str) -> Version {
+    let digest = Sha256::digest(id.as_bytes());
+    let short = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    Version(format!("lease-{short:08x}"))
+}
+
+/// For people: it is made when it is fetched.
+pub(super) fn made_on_demand() -> Version {
+    Version("made on demand".to_owned())
+}
+
+/// What a fetch of something that is wrapped would find.
+pub(super) fn wrapped_version() -> Version {
+    Version("wrapped".to_owned())
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Asked(fault)
+    }
+}

@@ -1,0 +1,140 @@
+//! Leases: what the server takes back when their time is over.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::access::{Access, Call};
+use super::answer::{Envelope, Granted};
+use super::error::{Trouble, refused};
+use super::login::json;
+use super::term::Term;
+use super::token::Token;
+use crate::model::Event;
+use crate::sys::clock::Boottime;
+
+/// A lease that hushpipe asked for. It is no secret: only who has a token can do something with it.
+pub(super) struct Lease {
+    pub id: String,
+    /// The path it was asked for at, for messages.
+    pub asked: String,
+    term: Cell<Term>,
+    /// The login that asked for it: it ends with that.
+    token: Rc<Token>,
+    /// It may not be looked up.
+    hidden: Cell<bool>,
+    gone: Cell<bool>,
+}
+
+/// What the server says of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Alive,
+    /// It was revoked, or ended.
+    Gone,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    lease_id: &'a str,
+}
+
+impl Lease {
+    /// From the answer to a request that was sent at `since` with `token`.
+    pub fn new(granted: Granted, asked: &str, since: Boottime, token: Rc<Token>) -> Self {
+        Self {
+            id: granted.id,
+            asked: asked.to_owned(),
+            term: Cell::new(Term::new(since, granted.ttl, granted.renewable)),
+            token,
+            hidden: Cell::new(false),
+            gone: Cell::new(false),
+        }
+    }
+
+    pub fn term(&self) -> Term {
+        self.term.get()
+    }
+
+    /// Whether the server has it no more.
+    pub fn is_over(&self, now: Boottime) -> bool {
+        self.gone.get() || self.term.get().is_over(now)
+    }
+
+    /// Whether it ends with a login that is no more the current one.
+    pub fn is_orphan(&self, current: Option<&Rc<Token>>) -> bool {
+        current.is_some_and(|token| !Rc::ptr_eq(token, &self.token))
+    }
+
+    /// Whether it ends when hushpipe's own logins are revoked.
+    pub fn goes_with_login(&self) -> bool {
+        self.token.takes_leases_along()
+    }
+
+    /// Whether the server may be asked for it.
+    pub fn can_be_looked_up(&self) -> bool {
+        !self.hidden.get()
+    }
+
+    fn call(&self, path: &str) -> Result<Call, Trouble> {
+        let body = json(&Named { lease_id: &self.id })?;
+        Ok(Call::post(path).body(body))
+    }
+
+    /// Makes it live longer. One that cannot is not renewable any more.
+    pub async fn renew(&self, access: &Access) -> Result<(), Trouble> {
+        let since = Boottime::now();
+        let answer = access.call(&self.call("sys/leases/renew")?).await?;
+        if answer.status != 200 {
+            // Revoked behind our back, or not to be renewed by us: another one is needed.
+            self.gone.set(answer.status != 403);
+            self.term.set(self.term.get().fixed(since));
+            return Ok(());
+        }
+        let envelope = Envelope::read(&answer.body).map_err(Trouble::Asked)?;
+        let granted = envelope.lease();
+        let (ttl, renewable) = granted.map_or((Duration::ZERO, false), |granted| {
+            (granted.ttl, granted.renewable)
+        });
+        self.term
+            .set(self.term.get().renewed(since, ttl, renewable));
+        access.observer.observe(&Event::Renewed {
+            store: access.store.clone(),
+            asked: self.asked.clone(),
+            ttl,
+        });
+        Ok(())
+    }
+
+    /// Asks whether it is still there.
+    pub async fn look_up(&self, access: &Access) -> Result<Standing, Trouble> {
+        let answer = access.call(&self.call("sys/leases/lookup")?).await?;
+        match answer.status {
+            403 => self.hidden.set(true),
+            400 | 404 => {
+                self.gone.set(true);
+                return Ok(Standing::Gone);
+            }
+            _ => {}
+        }
+        Ok(Standing::Alive)
+    }
+
+    /// Ends it; what it gave is taken back.
+    pub async fn revoke(&self, access: &Access) -> Result<(), Trouble> {
+        let call = self.call("sys/leases/revoke")?;
+        let answer = access.call(&call).await?;
+        match answer.status {
+            200..=299 | 400 | 404 => {
+                self.gone.set(true);
+                Ok(())
+            }
+            status => {
+                let namespace = access.spec.namespace.as_deref();
+                Err(Trouble::Asked(refused(status, &call, namespace)))
+            }
+        }
+    }
+}

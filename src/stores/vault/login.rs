@@ -1,0 +1,471 @@
+//! The ways to log in.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use reqwest::header::HeaderValue;
+use serde::{Deserialize, Serialize};
+
+use super::access::{Access, Call};
+use super::answer;
+use super::error::{Trouble, denied, no_room, unreadable};
+use super::token::{Token, header};
+use crate::model::VaultAuth;
+use crate::secret::{Buffer, SecretBytes};
+use crate::stores::Fault;
+use crate::sys::clock::Boottime;
+
+/// Credentials are small; what is larger is another file.
+const MAX_FILE: u64 = 64 << 10;
+
+/// Where a given token may stand, in the order of who is believed.
+const VARIABLES: [&str; 2] = ["VAULT_TOKEN", "BAO_TOKEN"];
+
+/// How hushpipe logs in, and what it keeps for the next time.
+pub(super) struct Method {
+    auth: VaultAuth,
+    /// The token of the environment, taken when the store was opened.
+    environment: Option<Buffer>,
+    /// The token's file as it was read last.
+    read: RefCell<Option<Stamp>>,
+    /// A secret id that cannot be read again, and the file that it came from.
+    secret_id: RefCell<Option<(Stamp, Buffer)>>,
+}
+
+/// What tells one content of a file from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    size: u64,
+}
+
+impl Stamp {
+    /// Of the file that is at a path now.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|found| Self {
+            device: found.dev(),
+            inode: found.ino(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            size: found.size(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct AppRole<'a> {
+    role_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Jwt<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    jwt: &'a str,
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct UserPass<'a> {
+    password: &'a str,
+}
+
+#[derive(Serialize)]
+struct Wrapped<'a> {
+    token: &'a str,
+}
+
+impl Method {
+    /// Takes a token from the environment; files are read at the login. The error is the kernel's
+    /// word when it has no memory for what is kept.
+    pub fn new(auth: &VaultAuth) -> io::Result<Self> {
+        let environment = match auth {
+            VaultAuth::Environment => VARIABLES
+                .iter()
+                .filter_map(std::env::var_os)
+                .map(|value| SecretBytes::new(value.into_encoded_bytes()))
+                .find(|value| !value.is_empty())
+                .map(|value| Buffer::new(value.expose().trim_ascii()))
+                .transpose()?,
+            _ => None,
+        };
+        Ok(Self {
+            auth: auth.clone(),
+            environment,
+            read: RefCell::new(None),
+            secret_id: RefCell::new(None),
+        })
+    }
+
+    /// As the manifest calls it.
+    pub const fn name(&self) -> &'static str {
+        match &self.auth {
+            VaultAuth::Environment | VaultAuth::TokenFile(_) => "token",
+            VaultAuth::AppRole { .. } => "approle",
+            VaultAuth::Jwt { .. } => "jwt",
+            VaultAuth::Certificate { .. } => "cert",
+            VaultAuth::UserPass { .. } => "userpass",
+        }
+    }
+
+    /// Whether the token's file has another content than the one that was read. A file that is being
+    /// replaced may be missing for a moment: the token that is known is used meanwhile.
+    pub fn has_changed(&self) -> bool {
+        match &self.auth {
+            VaultAuth::TokenFile(path) => {
+                Stamp::of(path).is_ok_and(|stamp| *self.read.borrow() != Some(stamp))
+            }
+            _ => false,
+        }
+    }
+
+    /// What to say of a given token that the server does not take.
+    pub fn refused_given(&self) -> String {
+        match &self.auth {
+            VaultAuth::TokenFile(path) => format!(
+                "the token in {} is not taken (any more): put a new one there",
+                path.display()
+            ),
+            _ => {
+                "the token in VAULT_TOKEN is not taken (any more): it has ended, or is of another \
+                  server or namespace"
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Logs in.
+    pub async fn log_in(&self, access: &Access) -> Result<Token, Trouble> {
+        match &self.auth {
+            VaultAuth::Environment => self.of_environment(),
+            VaultAuth::TokenFile(path) => self.of_file(path),
+            VaultAuth::AppRole {
+                mount,
+                role_id_file,
+                secret_id_file,
+                ..
+            } => {
+                let role_id = read(role_id_file)?;
+                let secret_id = match secret_id_file {
+                    Some(path) => Some((self.secret_id(access, path).await?, path)),
+                    None => None,
+                };
+                let secret_id = secret_id.as_ref().map(|(id, path)| text(id, path));
+                let body = AppRole {
+                    role_id: text(&role_id, role_id_file)?,
+                    secret_id: secret_id.transpose()?,
+                };
+                let token = self.granted(access, mount, "login", &body).await?;
+                self.used_secret_id()?;
+                Ok(token)
+            }
+            VaultAuth::Jwt {
+                mount,
+                role,
+                jwt_file,
+            } => {
+                let jwt = read(jwt_file)?;
+                let body = Jwt {
+                    role: role.as_deref(),
+                    jwt: text(&jwt, jwt_file)?,
+                };
+                self.granted(access, mount, "login", &body).await
+            }
+            VaultAuth::Certificate { mount, role } => {
+                let body = Certificate {
+                    name: role.as_deref(),
+                };
+                self.granted(access, mount, "login", &body).await
+            }
+            VaultAuth::UserPass {
+                mount,
+                username,
+                password_file,
+            } => {
+                let password = read_line(password_file)?;
+                let body = UserPass {
+                    password: text(&password, password_file)?,
+                };
+                let login = format!("login/{username}");
+                self.granted(access, mount, &login, &body).await
+            }
+        }
+    }
+
+    fn of_environment(&self) -> Result<Token, Trouble> {
+        let token = self.environment.as_ref().ok_or_else(|| {
+            Trouble::Store(denied(
+                "there is no token: set VAULT_TOKEN, or give the store an `auth`",
+            ))
+        })?;
+        token
+            .with(Buffer::new)
+            .map(Token::given)
+            .map_err(|error| Trouble::Store(no_room(error)))
+    }
+
+    fn of_file(&self, path: &Path) -> Result<Token, Trouble> {
+        // The stamp first: a write between the two makes the token be read once more.
+        let stamp = Stamp::of(path).map_err(|error| unreadable(path, error))?;
+        let token = kept(&read(path)?)?;
+        *self.read.borrow_mut() = Some(stamp);
+        Ok(Token::given(token))
+    }
+
+    /// Sends a login, and reads what is granted.
+    async fn granted(
+        &self,
+        access: &Access,
+        mount: &str,
+        login: &str,
+        body: &impl Serialize,
+    ) -> Result<Token, Trouble> {
+        let mount = mount.trim_matches('/');
+        let since = Boottime::now();
+        let call = Call::post(format!("auth/{mount}/{login}")).body(json(body)?);
+        let answer = access.send_as(&call, None).await?;
+        match answer.status {
+            200 => Token::granted(&answer.body, since).map_err(Trouble::Store),
+            status => Err(Trouble::Store(self.refused(status, mount))),
+        }
+    }
+
+    fn refused(&self, status: u16, mount: &str) -> Fault {
+        let name = self.name();
+        let what = match (status, &self.auth) {
+            (404 | 405, _) => format!(
+                "nothing logs in by {name} at auth/{mount}: is the method enabled there, and in \
+                 this namespace?"
+            ),
+            (400 | 403, VaultAuth::AppRole { .. }) => "the role id or the secret id is not valid: \
+                 wrong, used up, expired, or bound to other addresses"
+                .to_owned(),
+            (400 | 403, VaultAuth::Jwt { .. }) => {
+                "the role is not known, or it does not take this \
+                 token: wrong issuer, audience, subject or time"
+                    .to_owned()
+            }
+            (400 | 403, VaultAuth::Certificate { .. }) => "the client certificate (tls.client) is \
+                 missing, or no role takes it"
+                .to_owned(),
+            (400 | 403, VaultAuth::UserPass { .. }) => {
+                "the user or the password is wrong".to_owned()
+            }
+            _ => format!("HTTP status {status}"),
+        };
+        denied(format!("the login (auth/{mount}) is refused: {what}"))
+    }
+
+    /// The secret id: from its file, from the wrapping token in it, or as it was kept when that
+    /// cannot be read again.
+    async fn secret_id(&self, access: &Access, path: &Path) -> Result<SecretBytes, Trouble> {
+        let VaultAuth::AppRole {
+            mount,
+            wrapped,
+            remove,
+            ..
+        } = &self.auth
+        else {
+            unreachable!("only AppRole has secret ids");
+        };
+        let found = Stamp::of(path);
+        if let Some((stamp, id)) = &*self.secret_id.borrow() {
+            let same = found.as_ref().map_or(true, |found| found == stamp);
+            if same {
+                return Ok(id.with(|bytes| SecretBytes::new(bytes.to_vec())));
+            }
+        }
+        let stamp = found.map_err(|error| unreadable(path, error))?;
+        let content = read(path)?;
+        let id = if *wrapped {
+            unwrap(access, mount, path, &content).await?
+        } else {
+            content
+        };
+        if *wrapped || *remove {
+            *self.secret_id.borrow_mut() = Some((stamp, kept(&id)?));
+        }
+        Ok(id)
+    }
+
+    /// The login worked: the file has done its duty. Before that a server that is down would cost
+    /// the secret id.
+    fn used_secret_id(&self) -> Result<(), Trouble> {
+        let VaultAuth::AppRole {
+            secret_id_file: Some(path),
+            remove: true,
+            ..
+        } = &self.auth
+        else {
+            return Ok(());
+        };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Trouble::Store(denied(format!(
+                    "the secret id's file {} cannot be removed ({error}): allow it, or leave \
+                     `remove` out",
+                    path.display()
+                ))))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Unwraps a secret id, when the wrapping token is what it should be. One that somebody has put in
+/// its place was made for another path.
+async fn unwrap(
+    access: &Access,
+    mount: &str,
+    path: &Path,
+    wrapping: &SecretBytes,
+) -> Result<SecretBytes, Trouble> {
+    #[derive(Deserialize)]
+    struct SecretId<'a> {
+        #[serde(borrow)]
+        secret_id: std::borrow::Cow<'a, str>,
+    }
+    let creation_path = look_up_wrapping(access, wrapping, path).await?;
+    if !is_secret_id(&creation_path, mount) {
+        return Err(Trouble::Store(denied(format!(
+            "the wrapping token in {} was not made by auth/{mount}/role/…/secret-id: somebody \
+             may have taken the true one and put this in its place",
+            path.display()
+        ))));
+    }
+    let answer = open(access, wrapping, path).await?;
+    let opened: SecretId = answer::data(&answer).map_err(Trouble::Store)?;
+    Ok(SecretBytes::new(opened.secret_id.into_owned().into_bytes()))
+}
+
+/// The path that a wrapping token was made by; a fault when it cannot be opened (any more).
+pub(super) async fn look_up_wrapping(
+    access: &Access,
+    wrapping: &SecretBytes,
+    path: &Path,
+) -> Result<String, Trouble> {
+    #[derive(Deserialize)]
+    struct Wrapping {
+        creation_path: String,
+    }
+    let body = Wrapped {
+        token: text(wrapping, path)?,
+    };
+    let call = Call::post("sys/wrapping/lookup").body(json(&body)?);
+    let answer = access.send_as(&call, None).await?;
+    if answer.status != 200 {
+        return Err(Trouble::Store(spent(path)));
+    }
+    let looked: Wrapping = answer::data(&answer.body).map_err(Trouble::Store)?;
+    Ok(looked.creation_path)
+}
+
+/// What is wrapped; a wrapping token opens once.
+pub(super) async fn open(
+    access: &Access,
+    wrapping: &SecretBytes,
+    path: &Path,
+) -> Result<SecretBytes, Trouble> {
+    let token: HeaderValue = header(&kept(wrapping)?).map_err(Trouble::Store)?;
+    let call = Call::post("sys/wrapping/unwrap");
+    let answer = access.send_as(&call, Some(token)).await?;
+    match answer.status {
+        200 => Ok(answer.body),
+        _ => Err(Trouble::Store(spent(path))),
+    }
+}
+
+fn spent(path: &Path) -> Fault {
+    denied(format!(
+        "the wrapping token in {} is not valid: it has expired, or it was used before. If that was \
+         not hushpipe, somebody else has the secret",
+        path.display()
+    ))
+}
+
+/// Whether a wrapping token was made for a secret id of this mount; a namespace may stand before.
+fn is_secret_id(creation_path: &str, mount: &str) -> bool {
+    let mount = mount.trim_matches('/');
+    let start = format!("auth/{mount}/role/");
+    let Some(at) = creation_path.find(&start) else {
+        return false;
+    };
+    let in_namespace = at == 0 || creation_path[..at].ends_with('/');
+    let rest = &creation_path[at + start.len()..];
+    let made = |(role, verb): (&str, &str)| {
+        !role.is_empty() && matches!(verb, "secret-id" | "custom-secret-id")
+    };
+    in_namespace && rest.split_once('/').is_some_and(made)
+}
+
+/// A credential's file without the white space around its content.
+pub(super) fn read(path: &Path) -> Result<SecretBytes, Trouble> {
+    let bytes = read_all(path)?;
+    let trimmed = bytes.expose().trim_ascii();
+    if trimmed.is_empty() {
+        return Err(Trouble::Store(denied(format!(
+            "{} is empty",
+            path.display()
+        ))));
+    }
+    Ok(SecretBytes::new(trimmed.to_vec()))
+}
+
+/// A password's file: one line end at its end is not part of it.
+fn read_line(path: &Path) -> Result<SecretBytes, Trouble> {
+    let bytes = read_all(path)?;
+    let line = bytes.expose();
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Ok(SecretBytes::new(line.to_vec()))
+}
+
+fn read_all(path: &Path) -> Result<SecretBytes, Trouble> {
+    let found = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+    let wrong = match found.is_file() {
+        // A pipe could keep the one thread of hushpipe waiting.
+        false => Some("is no regular file"),
+        true if found.len() > MAX_FILE => Some("is too large for a credential"),
+        true => None,
+    };
+    if let Some(wrong) = wrong {
+        return Err(Trouble::Store(Fault::Malformed {
+            reason: format!("{} {wrong}", path.display()),
+        }));
+    }
+    fs::read(path)
+        .map(SecretBytes::new)
+        .map_err(|error| unreadable(path, error))
+}
+
+fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {
+    std::str::from_utf8(bytes.expose()).map_err(|_| {
+        Trouble::Store(Fault::Malformed {
+            reason: format!("{} is not UTF-8", path.display()),
+        })
+    })
+}
+
+fn kept(bytes: &SecretBytes) -> Result<Buffer, Trouble> {
+    Buffer::new(bytes.expose()).map_err(|error| Trouble::Store(no_room(error)))
+}
+
+/// A body of JSON.
+pub(super) fn json(body: &impl Serialize) -> Result<SecretBytes, Trouble> {
+    serde_json::to_vec(body).map(SecretBytes::new).map_err(|_| {
+        Trouble::Asked(Fault::Malformed {
+            reason: "the request cannot be written as JSON".to_owned(),
+        })
+    })
+}

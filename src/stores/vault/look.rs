@@ -1,0 +1,210 @@
+//! Looking for new versions without reading values, where the server can tell.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::Core;
+use super::access::Call;
+use super::answer::{self, Standing};
+use super::ask::Ask;
+use super::error::{Trouble, refused};
+use super::fetch::{made_on_demand, numbered, wrapped_version};
+use super::login::{self, Stamp, json};
+use super::path;
+use crate::model::Version;
+use crate::sys::clock::Boottime;
+
+/// What is known of a request from its last answer.
+pub(super) struct Look {
+    pub kind: Kind,
+    pub state: State,
+    /// The server's word on when there may be another one.
+    pub hint: Option<Duration>,
+    /// When it was fetched last.
+    pub fetched: Boottime,
+    /// Its metadata may not be read.
+    no_metadata: bool,
+}
+
+/// How changes are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// KV version 2: by its metadata.
+    Versioned,
+    /// By reading it again.
+    Plain,
+    /// It does not change: it is replaced.
+    Made,
+}
+
+/// What was found last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    At(Version),
+    /// It is gone, or may not be read.
+    Faulty,
+}
+
+#[derive(Serialize)]
+struct Paths<'a> {
+    paths: [&'a str; 1],
+}
+
+impl Look {
+    pub fn new(kind: Kind, state: State, hint: Option<Duration>) -> Self {
+        Self {
+            kind,
+            state,
+            hint,
+            fetched: Boottime::now(),
+            no_metadata: false,
+        }
+    }
+}
+
+impl Core {
+    /// Whether a request has another state than at its last answer.
+    pub(super) async fn look(&self, ask: &Ask) -> Result<bool, Trouble> {
+        let known = |core: &Self| {
+            let looked = core.looked.borrow();
+            looked.get(ask).map(|look| (look.kind, look.state.clone()))
+        };
+        let Some((kind, _)) = known(self) else {
+            return Ok(false);
+        };
+        let state = match kind {
+            Kind::Made => return self.look_at_made(ask).await,
+            Kind::Versioned => match self.standing(ask).await? {
+                Some(Standing::There(number)) => State::At(numbered(number)),
+                Some(Standing::Gone) => State::Faulty,
+                None => self.look_at_data(ask).await?,
+            },
+            Kind::Plain => self.look_at_data(ask).await?,
+        };
+        // A fetch may have come between.
+        Ok(known(self).is_some_and(|(_, known)| known != state))
+    }
+
+    /// By reading it; the value goes at once.
+    async fn look_at_data(&self, ask: &Ask) -> Result<State, Trouble> {
+        match self.read(ask).await {
+            Ok(read) => Ok(State::At(self.version_of(read.secret))),
+            Err(trouble) if trouble.is_outage() => Err(trouble),
+            Err(_) => Ok(State::Faulty),
+        }
+    }
+
+    /// Whether a lease was revoked behind our back, or the file of a wrapping token has another.
+    async fn look_at_made(&self, ask: &Ask) -> Result<bool, Trouble> {
+        let (lease, stamp) = {
+            let kept = self.kept.borrow();
+            let Some(kept) = kept.get(ask) else {
+                return Ok(false);
+            };
+            (kept.current().lease.clone(), kept.stamp)
+        };
+        if let (Some(stamp), Some(path)) = (stamp, &ask.token_file) {
+            let other = Stamp::of(path).is_ok_and(|found| found != stamp);
+            if other {
+                self.expire(ask);
+            }
+            return Ok(other);
+        }
+        let Some(lease) = lease.filter(|lease| lease.can_be_looked_up()) else {
+            return Ok(false);
+        };
+        let gone = lease.look_up(&self.access).await? == super::lease::Standing::Gone;
+        if gone {
+            self.expire(ask);
+        }
+        Ok(gone)
+    }
+
+    pub(super) fn expire(&self, ask: &Ask) {
+        if let Some(kept) = self.kept.borrow_mut().get_mut(ask) {
+            kept.expire();
+        }
+    }
+
+    /// What the metadata of KV v2 say; `None` where there are none, or where they may not be read.
+    pub(super) async fn standing(&self, ask: &Ask) -> Result<Option<Standing>, Trouble> {
+        let forbidden = |core: &Self| {
+            let looked = core.looked.borrow();
+            looked.get(ask).is_some_and(|look| look.no_metadata)
+        };
+        let Some(path) = path::metadata(&ask.path).filter(|_| !forbidden(self)) else {
+            return Ok(None);
+        };
+        let answer = self.access.call(&Call::get(path)).await?;
+        let standing = match answer.status {
+            200 => answer::standing(&answer.body, ask.version, SystemTime::now()),
+            404 => return Ok(Some(Standing::Gone)),
+            _ => None,
+        };
+        if standing.is_none()
+            && let Some(look) = self.looked.borrow_mut().get_mut(ask)
+        {
+            look.no_metadata = true;
+        }
+        Ok(standing)
+    }
+
+    /// Whether a path is one of an engine that only stores.
+    pub(super) async fn is_kv(&self, ask: &Ask) -> Result<bool, Trouble> {
+        #[derive(Deserialize)]
+        struct Mount<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Cow<'a, str>,
+        }
+        let path = ask.path.trim_matches('/');
+        let call = Call::get(format!("sys/internal/ui/mounts/{path}"));
+        let answer = self.access.call(&call).await?;
+        if answer.status != 200 {
+            // Not told: by its shape.
+            return Ok(path::metadata(path).is_some());
+        }
+        let mount: Mount = answer::data(&answer.body)?;
+        Ok(matches!(&*mount.kind, "kv" | "generic" | "cubbyhole"))
+    }
+
+    /// Something that is made when it is asked for: whether it may be asked for.
+    pub(super) async fn on_demand(&self, ask: &Ask) -> Result<Version, Trouble> {
+        let path = ask.path.trim_matches('/');
+        let body = json(&Paths { paths: [path] })?;
+        let call = Call::post("sys/capabilities-self").body(body);
+        let answer = self.access.call(&call).await?;
+        if answer.status != 200 {
+            // The login may not ask what it may: the launch will tell.
+            return Ok(made_on_demand());
+        }
+        let given: BTreeMap<String, serde_json::Value> = answer::data(&answer.body)?;
+        let has = |name: &str| {
+            let list = given.get(path).and_then(serde_json::Value::as_array);
+            list.is_some_and(|list| list.iter().any(|one| one == name))
+        };
+        let call = ask.call();
+        let may = has("root")
+            || match call.method {
+                reqwest::Method::GET => has("read"),
+                _ => has("update") || has("create"),
+            };
+        if may {
+            Ok(made_on_demand())
+        } else {
+            let namespace = self.access.spec.namespace.as_deref();
+            Err(Trouble::Asked(refused(403, &call, namespace)))
+        }
+    }
+
+    /// Whether a wrapping token can still be opened. Nothing is opened.
+    pub(super) async fn wrapped(&self, ask: &Ask) -> Result<Version, Trouble> {
+        let Some(path) = &ask.token_file else {
+            return Ok(wrapped_version());
+        };
+        login::look_up_wrapping(&self.access, &login::read(path)?, path).await?;
+        Ok(wrapped_version())
+    }
+}

@@ -1,0 +1,192 @@
+//! `type: vault`: HashiCorp Vault and OpenBao, by their HTTP API
+//! (<https://openbao.org/api-docs/>, <https://developer.hashicorp.com/vault/api-docs>).
+//!
+//! Every engine is asked in the same way; what it is shows in the form of its answer. KV version 2
+//! has versions, which are polled; a lease is kept alive, and replaced before it ends; a certificate
+//! is replaced after two thirds of its validity. What was made for hushpipe (a lease, the answer to
+//! a POST, what was wrapped) is made once and kept in protected memory until it is to be replaced;
+//! nothing else is kept.
+//!
+//! A list of PEM texts (`ca_chain` of a PKI engine) is given as one text, block after block.
+
+mod access;
+mod answer;
+mod ask;
+mod close;
+mod error;
+mod fetch;
+mod kept;
+mod lease;
+mod login;
+mod look;
+mod path;
+mod term;
+mod token;
+mod watch;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+
+use self::access::Access;
+use self::ask::Ask;
+use self::error::Trouble;
+use self::kept::Kept;
+use self::look::Look;
+use crate::model::{Observer, Source, StoreName, VaultStore, Version};
+use crate::secret::{DigestKey, SecretBytes, Value};
+use crate::stores::{Fetched, Local, Store, StoreError, Watch, Watched, join};
+use crate::sys::clock::Boottime;
+
+/// A Vault or OpenBao server, and what hushpipe got there.
+pub struct Vault {
+    core: Rc<Core>,
+}
+
+/// Shared with the watch.
+struct Core {
+    access: Access,
+    digests: DigestKey,
+    kept: RefCell<BTreeMap<Ask, Kept>>,
+    looked: RefCell<BTreeMap<Ask, Look>>,
+    /// Something is to be done at another time than before.
+    wake: Notify,
+}
+
+impl Vault {
+    /// Asks nothing yet; a token in the environment is taken. The error is the kernel's word when it
+    /// has no randomness, or no memory for what is kept.
+    pub fn new(name: StoreName, spec: &VaultStore, observer: Rc<dyn Observer>) -> io::Result<Self> {
+        Ok(Self {
+            core: Rc::new(Core {
+                access: Access::new(name, spec, observer)?,
+                digests: DigestKey::new()?,
+                kept: RefCell::new(BTreeMap::new()),
+                looked: RefCell::new(BTreeMap::new()),
+                wake: Notify::new(),
+            }),
+        })
+    }
+}
+
+impl Core {
+    fn ask(&self, source: &Source) -> Result<Ask, StoreError> {
+        Ask::of(source).map_err(|fault| Trouble::Store(fault).named(&self.access.store, ""))
+    }
+
+    fn named(&self, trouble: Trouble, ask: &Ask) -> StoreError {
+        trouble.named(&self.access.store, ask.path.trim_matches('/'))
+    }
+
+    /// Does something with what is kept for a source, if anything is.
+    fn with_kept<R>(&self, source: &Source, act: impl FnOnce(&mut Kept) -> R) -> Option<R> {
+        let ask = Ask::of(source).ok()?;
+        let result = self.kept.borrow_mut().get_mut(&ask).map(act);
+        self.wake.notify_one();
+        result
+    }
+}
+
+impl Store for Vault {
+    fn fetch<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Fetched, StoreError>> {
+        Box::pin(async move {
+            let ask = self.core.ask(source)?;
+            let fetched = self.core.fetch(&ask).await;
+            fetched.map_err(|trouble| self.core.named(trouble, &ask))
+        })
+    }
+
+    /// Sources that differ only in how they are read are one request.
+    fn fetch_all<'a>(
+        &'a self,
+        sources: &'a [&'a Source],
+    ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
+        Box::pin(async move {
+            let asks: Vec<Result<Ask, StoreError>> =
+                sources.iter().map(|source| self.core.ask(source)).collect();
+            let mut distinct: Vec<&Ask> = asks.iter().flatten().collect();
+            distinct.sort_unstable();
+            distinct.dedup();
+            let fetching = distinct.iter().map(|ask| self.core.fetch(ask));
+            let answers = join::all(fetching).await;
+            let answers: BTreeMap<&Ask, _> = distinct.into_iter().zip(answers).collect();
+            asks.iter()
+                .map(|ask| match ask {
+                    Ok(ask) => match &answers[ask] {
+                        Ok(fetched) => Ok(copy(fetched)),
+                        Err(trouble) => Err(self.core.named(trouble.again(), ask)),
+                    },
+                    Err(fault) => Err(fault.again()),
+                })
+                .collect()
+        })
+    }
+
+    fn version<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Version, StoreError>> {
+        Box::pin(async move {
+            let ask = self.core.ask(source)?;
+            let version = self.core.version(&ask).await;
+            version.map_err(|trouble| self.core.named(trouble, &ask))
+        })
+    }
+
+    fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
+        let watch = watch::VaultWatch::new(Rc::clone(&self.core), sources)?;
+        Ok(Some(Box::new(watch)))
+    }
+
+    fn good_for(&self, source: &Source) -> Option<Duration> {
+        let ask = Ask::of(source).ok()?;
+        let kept = self.core.kept.borrow();
+        let current = kept.get(&ask)?.current();
+        current.left(Boottime::now(), SystemTime::now())
+    }
+
+    fn expire(&self, source: &Source) {
+        self.core.with_kept(source, Kept::expire);
+    }
+
+    fn adopted(&self, source: &Source, version: &Version) {
+        self.core.with_kept(source, |kept| kept.adopted(version));
+    }
+
+    fn rejected(&self, source: &Source, version: &Version) {
+        let now = Boottime::now();
+        self.core
+            .with_kept(source, |kept| kept.rejected(version, now));
+    }
+
+    fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let ask = self.core.ask(source)?;
+            let revoked = self.core.revoke(&ask).await;
+            revoked.map_err(|trouble| self.core.named(trouble, &ask))
+        })
+    }
+
+    fn close(&self) -> Local<'_, Result<(), StoreError>> {
+        Box::pin(self.core.close())
+    }
+}
+
+/// For each of the secrets that one answer is for.
+fn copy(fetched: &Fetched) -> Fetched {
+    let bytes = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
+    let value = match &fetched.value {
+        Value::Raw(raw) => Value::Raw(bytes(raw)),
+        Value::Fields(fields) => Value::Fields(
+            fields
+                .iter()
+                .map(|(name, field)| (name.clone(), bytes(field)))
+                .collect(),
+        ),
+    };
+    Fetched {
+        value,
+        version: fetched.version.clone(),
+    }
+}

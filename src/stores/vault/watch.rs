@@ -1,0 +1,463 @@
+//! What is done while the program runs: logins and leases are kept alive, versions are looked at,
+//! and what nobody uses is given back.
+//!
+//! The work itself is owned by the watch: whoever waits for it may stop waiting at any time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use super::Core;
+use super::ask::Ask;
+use super::error::Trouble;
+use super::kept::Kept;
+use super::lease::Lease;
+use super::look::Kind;
+use super::term::{jittered, random};
+use crate::model::{Backoff, Event, Refresh};
+use crate::stores::{Local, Seen, StoreError, Watch, Watched};
+use crate::sys::clock::Boottime;
+use crate::sys::memory;
+
+/// How often versions are looked at where the manifest does not say.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// Never asleep for longer, as the clocks may jump.
+const NAP: Duration = Duration::from_mins(1);
+
+/// A replacement that nobody came for is told again.
+const TELL_AGAIN: Duration = Duration::from_mins(1);
+
+/// After the end of a time that the server named, to find what comes after it.
+const AFTER: Duration = Duration::from_secs(1);
+
+/// Waits between tries while the server does not answer.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// One store's watch.
+pub(super) struct VaultWatch {
+    core: Rc<Core>,
+    watched: BTreeMap<Ask, Interest>,
+    running: Vec<(Task, Local<'static, Done>)>,
+    /// Tasks that failed: they are tried again.
+    failing: BTreeMap<Task, Hold>,
+    told: VecDeque<Seen>,
+    /// Something was done since memory was last given back.
+    worked: bool,
+}
+
+/// What the manifest wants of a request.
+struct Interest {
+    /// Whether changes are told.
+    tells: bool,
+    /// How often it is looked at.
+    every: Option<Duration>,
+    /// Whether the manifest named that time.
+    named: bool,
+    /// When it is looked at next.
+    next: Boottime,
+    /// When it was told that it is to be replaced.
+    told: Option<Boottime>,
+}
+
+/// Something to do, one at a time of each.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    KeepLogin,
+    /// By the lease's id.
+    Renew(String),
+    /// By the lease's id.
+    GiveBack(String),
+    Look(Ask),
+}
+
+/// How it went.
+enum Done {
+    Well,
+    Changed,
+    Down(StoreError),
+}
+
+/// A task that waits after a failure.
+struct Hold {
+    until: Boottime,
+    backoff: Backoff,
+}
+
+impl VaultWatch {
+    pub fn new(core: Rc<Core>, sources: &[Watched]) -> Result<Self, StoreError> {
+        let now = Boottime::now();
+        let mut watched: BTreeMap<Ask, Interest> = BTreeMap::new();
+        for source in sources {
+            let interest = Interest::new(source.refresh, now);
+            let known = watched.entry(core.ask(&source.source)?);
+            known
+                .and_modify(|known| known.join(source.refresh, now))
+                .or_insert(interest);
+        }
+        Ok(Self {
+            core,
+            watched,
+            running: Vec::new(),
+            failing: BTreeMap::new(),
+            told: VecDeque::new(),
+            worked: false,
+        })
+    }
+
+    async fn next(&mut self) -> Seen {
+        loop {
+            self.replace();
+            if let Some(seen) = self.told.pop_front() {
+                return seen;
+            }
+            let wait = self.start();
+            if self.running.is_empty() && std::mem::take(&mut self.worked) {
+                memory::scrub_stack();
+                memory::trim();
+            }
+            let core = Rc::clone(&self.core);
+            tokio::select! {
+                (task, done) = first(&mut self.running) => self.finish(&task, done),
+                () = tokio::time::sleep(wait.unwrap_or(NAP).min(NAP)), if wait.is_some() => {}
+                () = core.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Tells of what is to be replaced.
+    fn replace(&mut self) {
+        let (now, wall) = (Boottime::now(), SystemTime::now());
+        let login = self.core.access.current();
+        let mut kept = self.core.kept.borrow_mut();
+        let looked = self.core.looked.borrow();
+        let mut changed = false;
+        for (ask, interest) in &mut self.watched {
+            let Some(kept) = kept.get_mut(ask) else {
+                continue;
+            };
+            kept.sweep(now);
+            let lease = kept.current().lease.as_ref();
+            let orphan = lease.is_some_and(|lease| lease.is_orphan(login.as_ref()));
+            let fetched = looked.get(ask).map(|look| look.fetched);
+            let wait = interest.replaced_in(kept, fetched, now, wall);
+            if !orphan && wait != Some(Duration::ZERO) {
+                interest.told = None;
+                continue;
+            }
+            kept.expire();
+            let again = |at: Boottime| now.since(at) >= TELL_AGAIN;
+            if interest.tells && interest.told.is_none_or(again) {
+                interest.told = Some(now);
+                changed = true;
+            }
+        }
+        drop(kept);
+        drop(looked);
+        if changed {
+            self.tell_change();
+        }
+    }
+
+    fn tell_change(&mut self) {
+        if !matches!(self.told.back(), Some(Seen::Changed)) {
+            self.told.push_back(Seen::Changed);
+        }
+    }
+
+    /// Starts what is due; gives how long it is to what is due next.
+    fn start(&mut self) -> Option<Duration> {
+        let now = Boottime::now();
+        let tasks = self.tasks(now);
+        self.forget_failing(&tasks);
+        let mut next = self.next_replacement(now);
+        for (due, task) in tasks {
+            let is_running = self.running.iter().any(|(running, _)| *running == task);
+            if is_running {
+                continue;
+            }
+            let held = self.failing.get(&task).map(|hold| hold.until);
+            let due = held.map_or(due, |until| until.max(due));
+            if due > now {
+                let wait = due.since(now);
+                next = Some(next.map_or(wait, |next| next.min(wait)));
+                continue;
+            }
+            self.worked = true;
+            let work = self.work(&task, now);
+            self.running.push((task, work));
+        }
+        next
+    }
+
+    /// Everything that is to be done, and when.
+    fn tasks(&self, now: Boottime) -> Vec<(Boottime, Task)> {
+        let mut tasks = Vec::new();
+        tasks.extend(self.login_due(now).map(|due| (due, Task::KeepLogin)));
+        let kept = self.core.kept.borrow();
+        for kept in kept.values() {
+            for lease in kept.alive() {
+                if lease.term().is_renewable() && !lease.is_over(now) {
+                    tasks.push((lease.term().due(), Task::Renew(lease.id.clone())));
+                }
+            }
+            for lease in kept.unused() {
+                tasks.push((now, Task::GiveBack(lease.id.clone())));
+            }
+        }
+        let looked = self.core.looked.borrow();
+        for (ask, interest) in &self.watched {
+            let Some(look) = looked.get(ask) else {
+                continue;
+            };
+            if interest.every.is_none() {
+                continue;
+            }
+            let hint = look.hint.filter(|_| look.kind == Kind::Plain);
+            let due = hint.map_or(interest.next, |hint| {
+                let hinted = look.fetched + hint + AFTER;
+                // Looked at already, and there was nothing: as often as ever.
+                if hinted <= interest.looked() {
+                    interest.next
+                } else {
+                    interest.next.min(hinted)
+                }
+            });
+            tasks.push((due, Task::Look(ask.clone())));
+        }
+        tasks
+    }
+
+    fn login_due(&self, now: Boottime) -> Option<Boottime> {
+        let token = self.core.access.known()?;
+        if !token.is_looked_up() {
+            return Some(now);
+        }
+        let term = token.term()?;
+        (term.is_renewable() || !token.is_given()).then(|| term.due())
+    }
+
+    fn next_replacement(&self, now: Boottime) -> Option<Duration> {
+        let wall = SystemTime::now();
+        let kept = self.core.kept.borrow();
+        let looked = self.core.looked.borrow();
+        let wait = |(ask, interest): (&Ask, &Interest)| {
+            let fetched = looked.get(ask).map(|look| look.fetched);
+            let wait = interest.replaced_in(kept.get(ask)?, fetched, now, wall)?;
+            match interest.told {
+                Some(at) => Some((at + TELL_AGAIN).since(now).max(wait)),
+                None => Some(wait),
+            }
+        };
+        let told = self.watched.iter().filter(|(_, interest)| interest.tells);
+        told.filter_map(wait).min()
+    }
+
+    /// What is no more to be done does not fail any more.
+    fn forget_failing(&mut self, tasks: &[(Boottime, Task)]) {
+        let before = self.failing.len();
+        self.failing
+            .retain(|failing, _| tasks.iter().any(|(_, task)| task == failing));
+        if before > 0 && self.failing.is_empty() {
+            self.told.push_back(Seen::Up);
+            self.core.wake.notify_one();
+        }
+    }
+
+    fn work(&mut self, task: &Task, now: Boottime) -> Local<'static, Done> {
+        let core = Rc::clone(&self.core);
+        match task {
+            Task::KeepLogin => Box::pin(async move { core.keep_login().await }),
+            Task::Renew(id) => {
+                let id = id.clone();
+                Box::pin(async move { core.renew(&id).await })
+            }
+            Task::GiveBack(id) => {
+                let id = id.clone();
+                Box::pin(async move { core.give_back_unused(&id).await })
+            }
+            Task::Look(ask) => {
+                if let Some(interest) = self.watched.get_mut(ask) {
+                    interest.begins(now);
+                }
+                let ask = ask.clone();
+                Box::pin(async move {
+                    match core.look(&ask).await {
+                        Ok(true) => Done::Changed,
+                        Ok(false) => Done::Well,
+                        Err(trouble) => Done::Down(core.named(trouble, &ask)),
+                    }
+                })
+            }
+        }
+    }
+
+    fn finish(&mut self, task: &Task, done: Done) {
+        let failed = match done {
+            Done::Down(fault) => Some(fault),
+            Done::Changed => {
+                let tells = match task {
+                    Task::Look(ask) => self.watched.get(ask).is_some_and(|known| known.tells),
+                    _ => true,
+                };
+                if tells {
+                    self.tell_change();
+                }
+                None
+            }
+            Done::Well => None,
+        };
+        let was_up = self.failing.is_empty();
+        let Some(fault) = failed else {
+            self.failing.remove(task);
+            if !was_up && self.failing.is_empty() {
+                self.told.push_front(Seen::Up);
+            }
+            return;
+        };
+        let hold = self.failing.entry(task.clone()).or_insert_with(|| Hold {
+            until: Boottime::now(),
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+        });
+        hold.until = Boottime::now() + hold.backoff.next(random());
+        if was_up {
+            self.told.push_back(Seen::Down(fault));
+        }
+    }
+}
+
+impl Interest {
+    fn new(refresh: Refresh, now: Boottime) -> Self {
+        let every = match refresh {
+            Refresh::Store => Some(LOOK),
+            Refresh::Every(period) => Some(period),
+            Refresh::Never => None,
+        };
+        Self {
+            tells: refresh != Refresh::Never,
+            every,
+            named: matches!(refresh, Refresh::Every(_)),
+            next: every.map_or(now, |every| now + jittered(every)),
+            told: None,
+        }
+    }
+
+    /// Another secret asks for the same: who is more impatient decides.
+    fn join(&mut self, refresh: Refresh, now: Boottime) {
+        let other = Self::new(refresh, now);
+        if other.named && (!self.named || other.every < self.every) || !self.tells {
+            *self = other;
+        }
+    }
+
+    fn begins(&mut self, now: Boottime) {
+        if let Some(every) = self.every {
+            self.next = now + jittered(every);
+        }
+    }
+
+    /// When it was looked at last, or a little before.
+    fn looked(&self) -> Boottime {
+        let every = self.every.unwrap_or_default();
+        self.next.before(every)
+    }
+
+    /// In what time what is kept is to be replaced. A value without a lease or a certificate says
+    /// nothing of its own end: `refresh: 24h` does.
+    fn replaced_in(
+        &self,
+        kept: &Kept,
+        fetched: Option<Boottime>,
+        now: Boottime,
+        wall: SystemTime,
+    ) -> Option<Duration> {
+        let by_itself = kept.replaced_in(now, wall);
+        let lasting = kept.current().lease.is_none() && kept.stamp.is_none();
+        let by_period = fetched
+            .zip(self.every.filter(|_| self.named && lasting))
+            .map(|(at, every)| (at + every).since(now));
+        by_itself.into_iter().chain(by_period).min()
+    }
+}
+
+impl Core {
+    fn lease(&self, id: &str) -> Option<Rc<Lease>> {
+        let kept = self.kept.borrow();
+        let all = kept
+            .values()
+            .flat_map(|kept| kept.alive().chain(kept.unused()));
+        all.into_iter().find(|lease| lease.id == id).cloned()
+    }
+
+    fn down(&self, trouble: Trouble, asked: &str) -> Done {
+        Done::Down(trouble.named(&self.access.store, asked))
+    }
+
+    async fn keep_login(&self) -> Done {
+        let Some(token) = self.access.known() else {
+            return Done::Well;
+        };
+        match self.access.keep_login(&token).await {
+            Ok(()) => Done::Well,
+            Err(trouble) => self.down(trouble, "auth/token/renew-self"),
+        }
+    }
+
+    async fn renew(&self, id: &str) -> Done {
+        let Some(lease) = self.lease(id) else {
+            return Done::Well;
+        };
+        match lease.renew(&self.access).await {
+            Ok(()) => Done::Well,
+            Err(trouble) => self.down(trouble, &lease.asked),
+        }
+    }
+
+    /// Best effort: what cannot be given back runs out.
+    async fn give_back_unused(&self, id: &str) -> Done {
+        let Some(lease) = self.lease(id) else {
+            return Done::Well;
+        };
+        match lease.revoke(&self.access).await {
+            Err(trouble) if trouble.is_outage() => return self.down(trouble, &lease.asked),
+            Err(trouble) => {
+                let fault = trouble.named(&self.access.store, &lease.asked);
+                self.access.observer.observe(&Event::Fault {
+                    message: format!("a lease that is not used is left to run out: {fault}"),
+                });
+            }
+            Ok(()) => {}
+        }
+        for kept in self.kept.borrow_mut().values_mut() {
+            kept.settle(id);
+        }
+        Done::Well
+    }
+}
+
+impl Watch for VaultWatch {
+    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
+        Box::pin(async move { Ok(self.next().await) })
+    }
+
+    fn polls(&self) -> bool {
+        true
+    }
+}
+
+/// Ends with the first of them that ends.
+async fn first(running: &mut Vec<(Task, Local<'static, Done>)>) -> (Task, Done) {
+    poll_fn(|context| {
+        for index in 0..running.len() {
+            if let Poll::Ready(done) = running[index].1.as_mut().poll(context) {
+                let (task, _) = running.swap_remove(index);
+                return Poll::Ready((task, done));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
