@@ -12,7 +12,7 @@ const COUNT: u16 = 12_000;
 /// process may be quicker: who starts a server there tries again with another.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = (std::process::id() % u32::from(COUNT)) as u16 * 7 % COUNT;
+    let offset = (std::process::id() * 7 % u32::from(COUNT)) as u16;
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = FIRST + (offset + step % COUNT) % COUNT;
