@@ -73,6 +73,12 @@ enum Command {
     Ps(control::PsArgs),
     /// Show a launcher's state, without values
     Status(control::StatusArgs),
+    /// Have a launcher ask its stores now, and hand over what is new
+    Rotate(control::RotateArgs),
+    /// Have a launcher hand over the values before again
+    Rollback(control::RollbackArgs),
+    /// Have a launcher revoke a secret's lease, and replace it at once
+    Revoke(control::RevokeArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
     /// Print the JSON Schema of the manifest
@@ -104,6 +110,9 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => return finish(run::run(arguments, globals), globals),
         Command::Ps(arguments) => control::ps(&arguments),
         Command::Status(arguments) => control::status(&arguments),
+        Command::Rotate(arguments) => control::rotate(arguments, globals),
+        Command::Rollback(arguments) => control::rollback(arguments, globals),
+        Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
         Command::Schema => schema::run(),
         Command::Init(arguments) => init::run(&arguments),

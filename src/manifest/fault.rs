@@ -363,7 +363,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// The known word that is most like another, if any is like enough.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let reach = (word.chars().count() / 3).clamp(1, 3);
     known
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))

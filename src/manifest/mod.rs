@@ -31,8 +31,8 @@ use serde_json::{Value, json};
 use crate::model::Plan;
 use build::Builder;
 use decode::{Decode, Decoder};
-pub use fault::ManifestError;
 use fault::{Fault, Span};
+pub use fault::{ManifestError, nearest};
 pub use read::find;
 use records::Manifest;
 

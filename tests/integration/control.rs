@@ -1,6 +1,7 @@
 //! The control socket: running launchers, seen and asked from outside.
 
 mod asking;
+mod doing;
 mod places;
 
 use std::path::PathBuf;
@@ -17,7 +18,11 @@ const MANIFEST: &str = "version: 1\nservice: payments\nrun: { command: [\"{probe
 
 /// One without secrets, whose program is ready and whose socket is there.
 fn start(hushpipe: Hushpipe) -> Running {
-    let running = hushpipe.directory("runtime").manifest(MANIFEST);
+    start_with(hushpipe, MANIFEST)
+}
+
+fn start_with(hushpipe: Hushpipe, manifest: &str) -> Running {
+    let running = hushpipe.directory("runtime").manifest(manifest);
     let running = running
         .env("XDG_RUNTIME_DIR", RUNTIME)
         .args(["-v", "run"])

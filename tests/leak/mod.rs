@@ -1,6 +1,7 @@
 //! The promise about memory: after the hand-over, hushpipe holds no copy of any value.
 
 mod canary;
+mod control;
 mod deliveries;
 mod scan;
 mod selftest;

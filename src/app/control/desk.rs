@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::runtime_directory;
 use crate::app::command::Asked;
+use crate::manifest::nearest;
 use crate::model::control::{Reply, Request, SecretStatus, Status};
 use crate::model::{Event, Exit, Generation, Observer, Plan};
 use crate::sys::{filesystem, process};
@@ -73,7 +74,10 @@ impl Desk for Launch {
     async fn answer(&self, request: Request, by: Peer) -> Reply {
         match request {
             Request::Status => Reply::Status(Box::new(self.status(by).await)),
-            other => self.pass(other, by).await,
+            other => match self.unknown(&other) {
+                Some(message) => refused(Exit::Usage, message),
+                None => self.pass(other, by).await,
+            },
         }
     }
 }
@@ -92,6 +96,26 @@ impl Launch {
         status
     }
 
+    /// What is wrong with the secret that a request names; `None`: it is one of the launch.
+    fn unknown(&self, request: &Request) -> Option<String> {
+        let name = match request {
+            Request::Rotate { secret } | Request::Rollback { secret, .. } => secret.as_ref()?,
+            Request::Revoke { secret } => secret,
+            Request::Status => return None,
+        };
+        let status = self.board.status();
+        let known: Vec<&str> = status.secrets.iter().map(|known| &*known.name).collect();
+        if known.contains(&name.as_str()) {
+            return None;
+        }
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None if known.is_empty() => "it has none".to_owned(),
+            None => format!("it has {}", known.join(", ")),
+        };
+        Some(format!("{} has no secret {name:?}: {help}", status.service))
+    }
+
     /// Asks the rotation, and waits as long as it takes.
     async fn pass(&self, request: Request, by: Peer) -> Reply {
         let (answer, answered) = oneshot::channel();
@@ -100,14 +124,18 @@ impl Launch {
             by: Some((by.pid, by.uid)),
             answer,
         };
-        let ended = || Reply::Refused {
-            exit: Exit::Unreachable.code(),
-            message: "the launcher is about to end".to_owned(),
-        };
+        let ended = || refused(Exit::Unreachable, "the launcher is about to end".to_owned());
         match self.rotation.send(asked).await {
             Ok(()) => answered.await.unwrap_or_else(|_| ended()),
             Err(_) => ended(),
         }
+    }
+}
+
+fn refused(exit: Exit, message: String) -> Reply {
+    Reply::Refused {
+        exit: exit.code(),
+        message,
     }
 }
 

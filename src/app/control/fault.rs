@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::app::Failures;
-use crate::model::Exit;
+use crate::model::{Exit, format_duration};
 use crate::sys::filesystem;
 use crate::telemetry::control::AskError;
 
@@ -39,6 +40,11 @@ pub enum ControlError {
         socket: PathBuf,
         /// Why.
         fault: AskError,
+    },
+    /// It has not done it in time, and may still do it.
+    NotYet {
+        /// How long was waited.
+        patience: Duration,
     },
     /// It answered that it would not.
     Refused {
@@ -75,14 +81,6 @@ impl ControlError {
         matches!(fault, AskError::Gone | AskError::Closed)
     }
 
-    /// Whether there was no answer in time.
-    pub const fn is_silence(&self) -> bool {
-        let Self::Asking { fault, .. } = self else {
-            return false;
-        };
-        matches!(fault, AskError::Silent(_))
-    }
-
     /// The exit code for it.
     pub fn exit(&self) -> Exit {
         match self {
@@ -95,6 +93,7 @@ impl ControlError {
                 AskError::Silent(_) => Exit::Deadline,
                 AskError::System(_) => Exit::Os,
             },
+            Self::NotYet { .. } => Exit::Deadline,
             Self::Refused { exit, .. } => {
                 let known = Exit::ALL.into_iter().find(|known| known.code() == *exit);
                 known.unwrap_or(Exit::Internal)
@@ -136,6 +135,11 @@ impl fmt::Display for ControlError {
                 running.join(", ")
             ),
             Self::Asking { socket, fault } => write!(f, "{}: {fault}", socket.display()),
+            Self::NotYet { patience } => write!(
+                f,
+                "not done within {}, and not taken back: see `hushpipe status`",
+                format_duration(*patience)
+            ),
             Self::Refused { message, .. } | Self::Place(message) => f.write_str(message),
             Self::System(failures) => match failures.first() {
                 Some(failure) => failure.error.fmt(f),

@@ -60,7 +60,13 @@ pub fn request(
 ) -> Result<Reply, ControlError> {
     in_loop(async {
         let launcher = find(target, patience.min(GLANCE)).await?;
-        put(&launcher, request, patience).await
+        match put(&launcher, request, patience).await {
+            Err(ControlError::Asking {
+                fault: AskError::Silent(patience),
+                ..
+            }) if *request != Request::Status => Err(ControlError::NotYet { patience }),
+            other => other,
+        }
     })?
 }
 

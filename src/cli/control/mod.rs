@@ -1,6 +1,7 @@
 //! `hushpipe ps` and `status`, and what a running launcher is asked to do.
 
 mod age;
+mod ask;
 mod ps;
 mod status;
 
@@ -13,6 +14,7 @@ use super::Failure;
 use crate::app::control::{ControlError, Target};
 use crate::model::{Exit, parse_duration};
 
+pub use ask::{RevokeArgs, RollbackArgs, RotateArgs, revoke, rollback, rotate};
 pub use ps::{PsArgs, run as ps};
 pub use status::{StatusArgs, run as status};
 
@@ -41,8 +43,12 @@ impl Reach {
     }
 }
 
+/// A launcher's words are another process's: nothing of them moves the cursor.
 fn failure(error: &ControlError) -> Failure {
-    Failure::new(error.exit(), error)
+    match error {
+        ControlError::Refused { message, .. } => Failure::text(error.exit(), visible(message)),
+        error => Failure::new(error.exit(), error),
+    }
 }
 
 /// For an answer to another question.
