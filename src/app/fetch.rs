@@ -21,9 +21,11 @@ pub struct Round {
     pub requests: usize,
 }
 
-/// Fetches every secret of the plan, all stores at once; every fault is reported.
-pub async fn fetch(plan: &Plan, stores: &Stores) -> Result<Round, Vec<StoreError>> {
-    let asked = sources(plan);
+/// Every different source, with the secrets that it is for.
+pub type Asked<'a> = BTreeMap<&'a Source, Vec<&'a SecretName>>;
+
+/// Fetches from all stores at once; gives what there is, and every fault.
+pub async fn fetch(stores: &Stores, asked: &Asked<'_>) -> (Round, Vec<StoreError>) {
     let mut by_store: BTreeMap<&StoreName, Vec<&Source>> = BTreeMap::new();
     for source in asked.keys() {
         by_store.entry(&source.store).or_default().push(source);
@@ -46,11 +48,7 @@ pub async fn fetch(plan: &Plan, stores: &Stores) -> Result<Round, Vec<StoreError
             Err(fault) => faults.push(fault),
         }
     }
-    if faults.is_empty() {
-        Ok(round)
-    } else {
-        Err(told_once(faults))
-    }
+    (round, told_once(faults))
 }
 
 /// A store that is down fails for each of its secrets alike: one fault tells it for all of them.
@@ -91,11 +89,17 @@ impl Told {
     }
 }
 
-/// Every different source, with the secrets that it is for.
-pub fn sources(plan: &Plan) -> BTreeMap<&Source, Vec<&SecretName>> {
-    let mut sources: BTreeMap<&Source, Vec<&SecretName>> = BTreeMap::new();
-    for (name, secret) in &plan.secrets {
-        sources.entry(&secret.source).or_default().push(name);
+/// All of the plan's sources.
+pub fn sources(plan: &Plan) -> Asked<'_> {
+    let secrets = plan.secrets.iter();
+    by_source(secrets.map(|(name, secret)| (name, &secret.source)))
+}
+
+/// Secrets with one source are one request.
+pub fn by_source<'a>(secrets: impl IntoIterator<Item = (&'a SecretName, &'a Source)>) -> Asked<'a> {
+    let mut sources = Asked::new();
+    for (name, source) in secrets {
+        sources.entry(source).or_default().push(name);
     }
     sources
 }

@@ -23,7 +23,7 @@ pub struct Live {
     parts: Option<Parts>,
     held: Held,
     /// Between [`Live::stage`] and [`Live::swap`], which follow each other at once.
-    staged: Option<Vec<SecretBytes>>,
+    staged: Option<Vec<Option<SecretBytes>>>,
 }
 
 struct Parts {
@@ -68,11 +68,11 @@ impl Live {
         }
     }
 
-    /// Writes a generation beside the one that is in place.
+    /// Writes a generation beside the one that is in place; `None` stays as it is.
     pub fn stage(
         &mut self,
         generation: Generation,
-        payloads: Vec<SecretBytes>,
+        payloads: Vec<Option<SecretBytes>>,
     ) -> Result<(), Failures> {
         if let Some(parts) = &mut self.parts {
             parts.files.stage(generation, &payloads).map_err(one)?;
@@ -92,6 +92,20 @@ impl Live {
             parts.fifos.swap_back();
             one(fault)
         })
+    }
+
+    /// Puts the generation before the one that is in place back, until that one is retired.
+    pub fn swap_back(&mut self) -> Result<(), Failures> {
+        if let Some(parts) = &mut self.parts {
+            parts.files.swap_back().map_err(one)?;
+            parts.fifos.swap_back();
+        }
+        Ok(())
+    }
+
+    /// Whether the program has a mount namespace of its own.
+    pub const fn is_private(&self) -> bool {
+        matches!(self.held, Held::Points(_))
     }
 
     /// Removes what the program had before.

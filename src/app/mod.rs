@@ -9,6 +9,7 @@ mod exec;
 mod failure;
 mod fetch;
 mod host;
+mod kept;
 mod live;
 mod memory;
 mod open;

@@ -171,6 +171,7 @@ impl Placing<'_> {
         let handover = Handover {
             fds: fds.fds,
             mounts,
+            beside: None,
             group: self.group,
             parent_death: (!exec).then_some(Signal::KILL),
         };

@@ -1,22 +1,24 @@
 //! `mode: supervise`: hushpipe stays as the parent.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::failure::{Failure, Failures, chain};
 use super::fetch::Stores;
 use super::host::{self, Host, of_spawn};
+use super::kept::Kept;
 use super::live::Live;
 use super::place::Placing;
-use super::rotate::{Known, Rotation};
+use super::rotate::{self, First, Known, Rotation, Setting};
 use super::values::{self, Gathered};
 use super::watch::Changes;
 use super::{close, control, memory, open, os};
 use crate::delivery::Feed;
 use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan};
-use crate::secret::DigestKey;
+use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
 use crate::supervisor::spawn::SpawnError;
-use crate::supervisor::{self, Interrupted, Settings, Supervisor};
+use crate::supervisor::{self, Exited, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
@@ -35,8 +37,8 @@ pub async fn run(
     let observer: &Rc<dyn Observer> = &seen_by(observer, &board);
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
-    let mut supervisor = take_over(plan, signals, reaper, observer)?;
-    let ended = launch(plan, &stores, &mut supervisor, observer, board).await;
+    let mut supervisor = take_over(plan, signals, reaper.clone(), observer)?;
+    let ended = launch(plan, &stores, &mut supervisor, reaper, observer, board).await;
     close::close(&stores, &mut supervisor, observer.as_ref()).await;
     ended
 }
@@ -45,17 +47,15 @@ async fn launch(
     plan: &Plan,
     stores: &Stores,
     supervisor: &mut Supervisor,
+    reaper: Reaper,
     observer: &Rc<dyn Observer>,
     board: Rc<Board>,
 ) -> Result<u8, Failures> {
     let host = host::settle(plan)?;
+    let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
-    let looking = if host.layout.is_empty() {
-        Changes::none(plan, stores, Rc::clone(observer))
-    } else {
-        Changes::start(plan, stores, Rc::clone(observer))
-    };
-    let mut changes = looking.map_err(of_store)?;
+    let refresh = |name: &_| rotate::refresh(plan, &reach, name);
+    let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
     let gathered = match supervisor
         .during(values::gather(plan, stores, &host, observer))
         .await
@@ -64,26 +64,62 @@ async fn launch(
         Err(interrupted) => return ended(interrupted),
     };
     board.first(&gathered.round.versions);
-    let Started { live, feeds, known } = start(plan, host, gathered, supervisor, observer)?;
+    let keeps = rotate::keeps(plan, &reach);
+    let (first, feeds) = start(plan, host, gathered, keeps, supervisor, observer)?;
     memory::settle_after_launch();
-    let handle = supervisor.handle();
-    let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
-    let mut rotation = Rotation::new(plan, stores, Rc::clone(observer), handle, live, known);
-    let beside = async {
-        tokio::join!(
-            rotation.run(&mut changes, &mut commands),
-            feed(feeds, observer.as_ref()),
-            control::serve(board, asking, observer.as_ref())
-        );
+    let setting = Setting {
+        plan,
+        reach,
+        stores,
+        observer: Rc::clone(observer),
+        handle: supervisor.handle(),
+        reaper,
     };
-    let exited = supervisor.run(beside).await.map_err(of_supervisor)?;
+    let mut rotation = Rotation::new(setting, first);
+    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, board).await;
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
         observer.observe(&Event::Fault {
             message: chain(&*failure.error),
         });
     }
-    Ok(exited.code)
+    exited.map(|exited| exited.code)
+}
+
+/// Stays with the program, and with those that rotations start in its place.
+async fn attend(
+    supervisor: &mut Supervisor,
+    rotation: &mut Rotation<'_>,
+    changes: &mut Changes,
+    mut feeds: Vec<Feed>,
+    board: Rc<Board>,
+) -> Result<Exited, Failures> {
+    let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
+    let observer = rotation.observer();
+    let mut serving = pin!(async {
+        control::serve(board, asking, observer.as_ref()).await;
+        std::future::pending::<()>().await;
+    });
+    loop {
+        let beside = async {
+            tokio::join!(
+                rotation.run(changes, &mut commands),
+                feed(feeds, observer.as_ref()),
+                serving.as_mut()
+            );
+        };
+        let ended = supervisor.run(beside).await.map_err(of_supervisor)?;
+        if !rotation.ended(&ended) {
+            return Ok(ended.exited);
+        }
+        match supervisor.during(std::future::ready(())).await {
+            Ok(()) => {}
+            // It came too late for the program, and in time to have no other after it.
+            Err(Interrupted::Signal(_)) => return Ok(ended.exited),
+            Err(Interrupted::Fault(fault)) => return Err(of_supervisor(fault)),
+        }
+        feeds = rotation.start(supervisor)?;
+    }
 }
 
 /// The log, or who else looks, and the board: both see every event.
@@ -93,31 +129,55 @@ fn seen_by(observer: &Rc<dyn Observer>, board: &Rc<Board>) -> Rc<dyn Observer> {
 }
 
 /// What a program that was started left to be done.
-struct Started {
-    live: Live,
-    feeds: Vec<Feed>,
-    known: Known,
+pub struct Launched {
+    /// Its deliveries.
+    pub live: Live,
+    /// What is still to be written into its pipes.
+    pub feeds: Vec<Feed>,
 }
 
 /// Puts the first generation in place and starts the program. Of the values nothing stays but what
-/// FIFOs and pipes still give.
+/// FIFOs and pipes still give, and what is kept to be given again.
 fn start(
     plan: &Plan,
     host: Host,
     gathered: Gathered,
+    keeps: bool,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
-) -> Result<Started, Failures> {
+) -> Result<(First, Vec<Feed>), Failures> {
+    let key = DigestKey::new().map_err(os("the kernel gives no random numbers"))?;
+    let known = Known::new(key, &gathered.round);
+    let kept = keeps.then(|| Kept::new(&gathered.payloads)).transpose();
+    let kept = kept.map_err(os("no memory to keep the values in"))?;
+    let launched = start_with(plan, host, &gathered.payloads, supervisor, observer)?;
+    drop(gathered);
+    if keeps || keeps_values(plan, &launched.feeds) {
+        memory::report_protection(observer.as_ref());
+    }
+    let first = First {
+        live: launched.live,
+        known,
+        kept,
+    };
+    Ok((first, launched.feeds))
+}
+
+/// Puts a generation in place and starts the program with it.
+pub fn start_with(
+    plan: &Plan,
+    host: Host,
+    payloads: &[SecretBytes],
+    supervisor: &mut Supervisor,
+    observer: &Rc<dyn Observer>,
+) -> Result<Launched, Failures> {
     let placing = Placing {
         plan,
-        payloads: &gathered.payloads,
+        payloads,
         group: supervisor.group(),
         observer: observer.as_ref(),
     };
     let placed = placing.place::<Staged>(host)?;
-    let key = DigestKey::new().map_err(os("the kernel gives no random numbers"))?;
-    let known = Known::new(key, &gathered.round);
-    drop(gathered);
     let child = placed
         .staged
         .start()
@@ -127,13 +187,9 @@ fn start(
         program: plan.run.command[0].clone(),
     });
     supervisor.adopt(child);
-    if keeps_values(plan, &placed.feeds) {
-        memory::report_protection(observer.as_ref());
-    }
-    Ok(Started {
+    Ok(Launched {
         live: placed.live,
         feeds: placed.feeds,
-        known,
     })
 }
 

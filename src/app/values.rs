@@ -1,16 +1,18 @@
 //! From stores to payloads: fetch, checks, templates; and what must never stand in the open.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::failure::{Failure, Failures};
-use super::fetch::{Round, Stores, fetch};
+use super::fetch::{Round, Stores, fetch, sources};
 use super::host::{Host, of_delivery};
 use crate::delivery;
-use crate::model::{Event, Exit, Observer, Plan};
-use crate::secret::SecretBytes;
+use crate::model::{Event, Exit, Observer, Plan, SecretName};
+use crate::rotation::Draft;
+use crate::secret::{SecretBytes, Value};
 use crate::stores::check;
-use crate::supervisor::spawn::Exposed;
+use crate::supervisor::spawn::{Exposed, Launch};
 
 /// The first generation, ready to be handed over.
 pub struct Gathered {
@@ -28,24 +30,25 @@ pub async fn gather(
     observer: &Rc<dyn Observer>,
 ) -> Result<Gathered, Failures> {
     let start = Instant::now();
-    let round = fetch(plan, stores).await.map_err(|faults| {
-        faults
-            .into_iter()
+    let (round, faults) = fetch(stores, &sources(plan)).await;
+    if !faults.is_empty() {
+        let faults = faults.into_iter();
+        return Err(faults
             .map(|fault| Failure::new(fault.exit(), fault))
-            .collect::<Failures>()
-    })?;
+            .collect());
+    }
     observer.observe(&Event::Fetched {
         secrets: round.values.len(),
         requests: round.requests,
         took: start.elapsed(),
     });
-    refuse_exposed(host, &round)?;
+    refuse_exposed(&host.launch, &round.values)?;
     let payloads = payloads(plan, &round)?;
     Ok(Gathered { round, payloads })
 }
 
 /// Checks every value, then renders what each delivery carries, in the plan's order.
-pub fn payloads(plan: &Plan, round: &Round) -> Result<Vec<SecretBytes>, Failures> {
+fn payloads(plan: &Plan, round: &Round) -> Result<Vec<SecretBytes>, Failures> {
     let faults = check::check(plan, &round.values);
     if !faults.is_empty() {
         return Err(faults
@@ -57,12 +60,52 @@ pub fn payloads(plan: &Plan, round: &Round) -> Result<Vec<SecretBytes>, Failures
         .map_err(|faults| faults.into_iter().map(of_delivery).collect())
 }
 
+/// New values that cannot be used.
+pub struct Unusable {
+    /// Why not.
+    pub failures: Failures,
+    /// The secrets that are to blame; none, where it cannot be told.
+    pub secrets: BTreeSet<SecretName>,
+}
+
+/// Checks what is new in a draft, then renders what does not stay as it is, in the plan's order. What
+/// the program has already is not judged anew.
+pub fn renewed(
+    plan: &Plan,
+    round: &Round,
+    draft: &Draft,
+) -> Result<Vec<Option<SecretBytes>>, Unusable> {
+    let new: Values = round
+        .values
+        .iter()
+        .filter(|(name, _)| draft.new.contains(*name))
+        .map(|(name, value)| (name.clone(), Rc::clone(value)))
+        .collect();
+    let faults = check::check(plan, &new);
+    if !faults.is_empty() {
+        return Err(Unusable {
+            secrets: faults.iter().map(|fault| fault.secret().clone()).collect(),
+            failures: faults
+                .into_iter()
+                .map(|fault| Failure::new(fault.exit(), fault))
+                .collect(),
+        });
+    }
+    let rendered = delivery::render_some(plan, &round.values, |index| !draft.stays[index]);
+    rendered.map_err(|faults| Unusable {
+        failures: faults.into_iter().map(of_delivery).collect(),
+        secrets: BTreeSet::new(),
+    })
+}
+
+type Values = BTreeMap<SecretName, Rc<Value>>;
+
 /// A value that stands in the environment or the arguments is seen by everyone: no launch then.
-fn refuse_exposed(host: &Host, round: &Round) -> Result<(), Failures> {
+pub fn refuse_exposed(launch: &Launch, values: &Values) -> Result<(), Failures> {
     let mut failures = Failures::new();
-    for (name, value) in &round.values {
+    for (name, value) in values {
         let parts: Vec<&[u8]> = value.parts().into_iter().map(SecretBytes::expose).collect();
-        let (place, remedy) = match host.launch.exposes(&parts) {
+        let (place, remedy) = match launch.exposes(&parts) {
             None => continue,
             Some(Exposed::Variable(variable)) => (
                 format!("the environment variable {}", variable.display()),

@@ -1,16 +1,15 @@
 //! Sources of change, all at once: what the stores tell, and polling where they do not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
-use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{Stores, sources};
-use crate::model::{Event, Observer, Plan, Refresh, SecretName, StoreName};
+use crate::model::{Plan, Refresh, SecretName, StoreName};
 use crate::stores::{Seen, StoreError, Watch, Watched};
 
 /// How long a watch that broke is left alone before it is set up again.
@@ -20,7 +19,17 @@ const REPAIR: Duration = Duration::from_secs(5);
 pub struct Changes {
     watched: Vec<Looking>,
     periods: Vec<Period>,
-    observer: Rc<dyn Observer>,
+    noticed: VecDeque<Noticed>,
+}
+
+/// What there is to tell.
+pub enum Noticed {
+    /// A source may have a new version.
+    Changed,
+    /// A store cannot be watched, or does not answer. May be told again while it lasts.
+    Down(StoreError),
+    /// It can, and does.
+    Up(StoreName),
 }
 
 /// A store's sources, and its watch or when that is to be set up again.
@@ -37,29 +46,12 @@ struct Period {
 }
 
 impl Changes {
-    /// Starts to look, before the first fetch, so that no change falls between the two.
+    /// Starts to look, before the first fetch, so that no change falls between the two. `refresh` says
+    /// how often a secret is looked at: never, where no change of it could reach the program. What the
+    /// program has is kept alive all the same.
     pub fn start(
         plan: &Plan,
         stores: &Stores,
-        observer: Rc<dyn Observer>,
-    ) -> Result<Self, StoreError> {
-        Self::with(plan, stores, observer, |name| plan.secrets[name].refresh)
-    }
-
-    /// Sees no change: for launches that no new generation could reach, as pipes and memfds are read
-    /// once. What the program has is kept alive all the same.
-    pub fn none(
-        plan: &Plan,
-        stores: &Stores,
-        observer: Rc<dyn Observer>,
-    ) -> Result<Self, StoreError> {
-        Self::with(plan, stores, observer, |_| Refresh::Never)
-    }
-
-    fn with(
-        plan: &Plan,
-        stores: &Stores,
-        observer: Rc<dyn Observer>,
         refresh: impl Fn(&SecretName) -> Refresh,
     ) -> Result<Self, StoreError> {
         let mut watched = Vec::new();
@@ -81,41 +73,45 @@ impl Changes {
         Ok(Self {
             watched,
             periods: first_due(fetched),
-            observer,
+            noticed: VecDeque::new(),
         })
     }
 
-    /// Ends when something may have changed.
-    pub async fn next(&mut self, stores: &Stores) {
+    /// Ends when there is something to tell.
+    pub async fn next(&mut self, stores: &Stores) -> Noticed {
         loop {
+            if let Some(noticed) = self.noticed.pop_front() {
+                return noticed;
+            }
             let alarm = self.alarm();
-            let seen = tokio::select! {
+            let woken = tokio::select! {
                 (index, seen) = first(&mut self.watched) => Woken::Store(index, seen),
                 () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => Woken::Alarm,
                 else => std::future::pending().await,
             };
-            let due = match seen {
+            match woken {
                 Woken::Store(index, seen) => self.seen(index, seen),
                 Woken::Alarm => self.ring(stores),
-            };
-            if due {
-                return;
             }
         }
     }
 
-    /// True when the stores are to be asked.
-    fn seen(&mut self, index: usize, seen: Result<Seen, StoreError>) -> bool {
-        match seen {
-            Ok(Seen::Changed) => return true,
-            Ok(Seen::Down(fault)) => self.down(index, &fault),
-            Ok(Seen::Up) => self.up(index),
+    fn seen(&mut self, index: usize, seen: Result<Seen, StoreError>) {
+        let looking = &mut self.watched[index];
+        self.noticed.push_back(match seen {
+            Ok(Seen::Changed) => Noticed::Changed,
+            Ok(Seen::Down(fault)) => Noticed::Down(fault),
+            Ok(Seen::Up) => Noticed::Up(looking.store.clone()),
             Err(fault) => {
-                self.watched[index].watch = Err(Instant::now() + REPAIR);
-                self.down(index, &fault);
+                looking.watch = Err(Instant::now() + REPAIR);
+                Noticed::Down(fault)
             }
-        }
-        false
+        });
+    }
+
+    /// When the stores are asked next, as far as that is known: not what watches tell.
+    pub fn due(&self) -> Option<Instant> {
+        self.periods.iter().map(|period| period.due).min()
     }
 
     /// The next time at which something is to be done.
@@ -124,15 +120,11 @@ impl Changes {
             .watched
             .iter()
             .filter_map(|watched| watched.watch.as_ref().err().copied());
-        self.periods
-            .iter()
-            .map(|period| period.due)
-            .chain(repairs)
-            .min()
+        self.due().into_iter().chain(repairs).min()
     }
 
-    /// Does what is due; true when the stores are to be asked.
-    fn ring(&mut self, stores: &Stores) -> bool {
+    /// Does what is due.
+    fn ring(&mut self, stores: &Stores) {
         let now = Instant::now();
         let mut due = false;
         for period in self.periods.iter_mut().filter(|period| period.due <= now) {
@@ -140,41 +132,24 @@ impl Changes {
             due = true;
         }
         for index in 0..self.watched.len() {
-            if self.watched[index]
-                .watch
-                .as_ref()
-                .is_err_and(|at| *at <= now)
-            {
+            let watch = &self.watched[index].watch;
+            if watch.as_ref().is_err_and(|at| *at <= now) {
                 due |= self.repair(index, stores);
             }
         }
-        due
+        self.noticed.extend(due.then_some(Noticed::Changed));
     }
 
     /// Sets a broken watch up again; what changed meanwhile was not seen, so the stores are asked.
     fn repair(&mut self, index: usize, stores: &Stores) -> bool {
-        let watched = &mut self.watched[index];
-        let Ok(Some(watch)) = stores[&watched.store].watch(&watched.sources) else {
-            watched.watch = Err(Instant::now() + REPAIR);
+        let looking = &mut self.watched[index];
+        let Ok(Some(watch)) = stores[&looking.store].watch(&looking.sources) else {
+            looking.watch = Err(Instant::now() + REPAIR);
             return false;
         };
-        watched.watch = Ok(watch);
-        self.up(index);
+        looking.watch = Ok(watch);
+        self.noticed.push_back(Noticed::Up(looking.store.clone()));
         true
-    }
-
-    /// Said once, not at every try.
-    fn down(&self, index: usize, fault: &StoreError) {
-        self.observer.observe(&Event::StoreFault {
-            store: self.watched[index].store.clone(),
-            message: super::failure::chain(fault),
-        });
-    }
-
-    fn up(&self, index: usize) {
-        self.observer.observe(&Event::StoreRecovered {
-            store: self.watched[index].store.clone(),
-        });
     }
 }
 

@@ -19,7 +19,7 @@ use super::kept::Kept;
 use super::layout::{Directory, Entry, EntryKind, Layout};
 use super::opening::{self, Pulse, Task};
 use super::readers::Among;
-use super::{DeliveryError, Owner};
+use super::{Carried, DeliveryError, Owner};
 use crate::model::Event;
 use crate::secret::SecretBytes;
 use crate::sys::inotify::{EventMask, Notifier, WatchId, WatchMask};
@@ -121,19 +121,21 @@ impl Fifos {
         Ok(())
     }
 
-    /// Gives the next openings other values; one that is being served keeps its own. The values
-    /// before stay for [`Fifos::swap_back`].
-    pub fn replace(&mut self, payloads: &[SecretBytes]) -> Result<(), DeliveryError> {
+    /// Gives the next openings other values, where they are to have others; one that is being served
+    /// keeps its own. The values before stay for [`Fifos::swap_back`].
+    pub fn replace(&mut self, payloads: &[impl Carried]) -> Result<(), DeliveryError> {
         let kept: Result<Vec<_>, _> = self
             .all
             .iter()
-            .map(|fifo| {
-                Kept::new(payloads[fifo.entry.delivery].expose())
-                    .map_err(|source| fifo.error("cannot keep its value", source))
+            .map(|fifo| match payloads[fifo.entry.delivery].bytes() {
+                Some(bytes) => Kept::new(bytes)
+                    .map(Rc::new)
+                    .map_err(|source| fifo.error("cannot keep its value", source)),
+                None => Ok(Rc::clone(&fifo.value)),
             })
             .collect();
         for (fifo, value) in self.all.iter_mut().zip(kept?) {
-            fifo.old = Some(std::mem::replace(&mut fifo.value, Rc::new(value)));
+            fifo.old = Some(std::mem::replace(&mut fifo.value, value));
         }
         self.arm_all()
     }

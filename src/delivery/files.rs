@@ -27,9 +27,8 @@ use std::path::PathBuf;
 
 use super::layout::{Directory, Layout};
 use super::sweep::remove_generation;
-use super::{DeliveryError, Owner};
+use super::{Carried, DeliveryError, Owner};
 use crate::model::Generation;
-use crate::secret::SecretBytes;
 use crate::sys::filesystem;
 
 const DATA: &str = "..data";
@@ -88,12 +87,12 @@ impl Files {
     }
 
     /// Writes a generation beside the current one: complete, with its modes and owners, and seen
-    /// by nobody yet. `payloads` are those of all the plan's deliveries. On a fault nothing of it
-    /// stays.
+    /// by nobody yet. `payloads` are those of all the plan's deliveries; a file that stays as it is
+    /// gets a second link. On a fault nothing of it stays.
     pub fn stage(
         &mut self,
         generation: Generation,
-        payloads: &[SecretBytes],
+        payloads: &[impl Carried],
     ) -> Result<(), DeliveryError> {
         self.discard()?;
         if self.roots.is_empty() {
@@ -107,7 +106,11 @@ impl Files {
         })
     }
 
-    fn write(&self, generation: Generation, payloads: &[SecretBytes]) -> Result<(), DeliveryError> {
+    fn write(
+        &self,
+        generation: Generation,
+        payloads: &[impl Carried],
+    ) -> Result<(), DeliveryError> {
         let mut top = None;
         for (index, directory) in self.directories.iter().enumerate() {
             let wrong = |source| directory.system("cannot write a generation of its files", source);
@@ -118,12 +121,26 @@ impl Files {
             let made = made.map_err(wrong)?;
             for entry in directory.of_kind(true) {
                 let wrong = |source| entry.system(directory, "cannot write it", source);
-                let (payload, owner) = (&payloads[entry.delivery], self.owners[entry.delivery]);
-                write_file(&made, &entry.name, payload, owner, entry.mode.bits()).map_err(wrong)?;
+                let owner = self.owners[entry.delivery];
+                match payloads[entry.delivery].bytes() {
+                    Some(bytes) => write_file(&made, &entry.name, bytes, owner, entry.mode.bits()),
+                    None => self.link_file(index, &entry.name, &made),
+                }
+                .map_err(wrong)?;
             }
             top.get_or_insert(made);
         }
         Ok(())
+    }
+
+    /// The current generation's file once more: the same bytes, mode and owner.
+    fn link_file(&self, index: usize, name: &OsStr, to: &OwnedFd) -> io::Result<()> {
+        let current = self.current.ok_or(io::ErrorKind::NotFound)?;
+        let mut from = PathBuf::from(named(current));
+        if index > 0 {
+            from.push(inner(index));
+        }
+        filesystem::link_at(&self.roots[0], from.join(name), to, name)
     }
 
     /// Flips to the staged generation, by one rename for all directories. The one before stays for
@@ -204,12 +221,12 @@ fn inner(index: usize) -> String {
 fn write_file(
     directory: &OwnedFd,
     name: &OsStr,
-    payload: &SecretBytes,
+    payload: &[u8],
     owner: Owner,
     mode: u32,
 ) -> io::Result<()> {
     let file = filesystem::make_file_at(directory, name)?;
-    filesystem::write_all(&file, payload.expose())?;
+    filesystem::write_all(&file, payload)?;
     // The owner before the mode: chown(2) may clear bits, and nobody is to read it in between.
     filesystem::change_owner(&file, owner.uid, owner.gid)?;
     filesystem::change_mode(&file, mode)
@@ -294,6 +311,37 @@ mod tests {
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o400);
         assert_eq!(metadata.nlink(), 1);
+    }
+
+    #[test]
+    fn a_file_that_stays_is_in_the_next_generation_as_it_was() {
+        let temporary = memory();
+        let (a, b) = (
+            temporary.path().join("a/one"),
+            temporary.path().join("b/two"),
+        );
+        let mut files = files(&[a.clone(), b.clone()]);
+        files
+            .stage(Generation(1), &payloads(&[b"1", b"2"]))
+            .unwrap();
+        files.swap().unwrap();
+        let inode = fs::metadata(&b).unwrap().ino();
+        for (number, stays) in [(2_u64, 1), (3, 0), (4, 1)] {
+            let mut some: Vec<Option<_>> = payloads(&[b"x", b"y"]).into_iter().map(Some).collect();
+            some[stays] = None;
+            files.stage(Generation(number), &some).unwrap();
+            files.swap().unwrap();
+            files.retire().unwrap();
+            let seen = (fs::read(&a).unwrap(), fs::read(&b).unwrap());
+            let other = if number == 2 { b"2" } else { b"y" };
+            assert_eq!(seen, (b"x".to_vec(), other.to_vec()));
+            assert_eq!(fs::metadata(&b).unwrap().ino() == inode, number == 2);
+        }
+        let metadata = fs::metadata(&b).unwrap();
+        assert_eq!(
+            (metadata.permissions().mode() & 0o7777, metadata.nlink()),
+            (0o400, 1)
+        );
     }
 
     #[test]

@@ -28,7 +28,27 @@ pub use files::Files;
 pub use layout::{Layout, needs_parent};
 pub use mount_points::{MountPoints, make_mount_points};
 pub use shared::SharedDirectories;
-pub use template::render;
+pub use template::{render, render_some, uses};
+
+use crate::secret::SecretBytes;
+
+/// What a delivery carries in a generation.
+pub trait Carried {
+    /// Its payload; `None`: what it has carried before.
+    fn bytes(&self) -> Option<&[u8]>;
+}
+
+impl Carried for SecretBytes {
+    fn bytes(&self) -> Option<&[u8]> {
+        Some(self.expose())
+    }
+}
+
+impl Carried for Option<SecretBytes> {
+    fn bytes(&self) -> Option<&[u8]> {
+        self.as_ref().map(SecretBytes::expose)
+    }
+}
 
 /// Who owns a delivered file; `None` keeps hushpipe's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

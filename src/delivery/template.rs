@@ -18,15 +18,29 @@ pub fn render(
     plan: &Plan,
     values: &BTreeMap<SecretName, Rc<Value>>,
 ) -> Result<Vec<SecretBytes>, Vec<DeliveryError>> {
+    let payloads = render_some(plan, values, |_| true)?;
+    Ok(payloads.into_iter().flatten().collect())
+}
+
+/// As [`render`], of those deliveries alone whose index is wanted.
+pub fn render_some(
+    plan: &Plan,
+    values: &BTreeMap<SecretName, Rc<Value>>,
+    wanted: impl Fn(usize) -> bool,
+) -> Result<Vec<Option<SecretBytes>>, Vec<DeliveryError>> {
     let mut payloads = Vec::with_capacity(plan.deliveries.len());
     let mut errors = Vec::new();
-    for delivery in &plan.deliveries {
+    for (index, delivery) in plan.deliveries.iter().enumerate() {
+        if !wanted(index) {
+            payloads.push(None);
+            continue;
+        }
         let payload = match &delivery.channel {
             Channel::Secret(reference) => raw(reference, values).map_err(|fault| vec![fault]),
             Channel::Template(source) => content(source, values),
         };
         match payload {
-            Ok(payload) => payloads.push(payload),
+            Ok(payload) => payloads.push(Some(payload)),
             Err(faults) => errors.extend(
                 faults
                     .into_iter()
@@ -39,6 +53,21 @@ pub fn render(
     } else {
         Err(errors)
     }
+}
+
+/// The secrets that a delivery shows. A template that cannot be read shows none: it is refused where
+/// it is rendered.
+pub fn uses(channel: &Channel) -> BTreeSet<SecretName> {
+    let source = match channel {
+        Channel::Secret(reference) => return BTreeSet::from([reference.secret.clone()]),
+        Channel::Template(source) => source,
+    };
+    let environment = environment();
+    let names = environment
+        .template_from_str(source)
+        .map(|template| used(&template.undeclared_variables(true)));
+    let references = names.unwrap_or_default().into_iter();
+    references.map(|reference| reference.secret).collect()
 }
 
 /// A value or a field as it is.

@@ -1,6 +1,10 @@
-//! Rotation: when a new generation is due, and what happens then. The machine in [`state`] is pure;
-//! the composition root feeds it and does what it says.
+//! Rotation: when a new generation is due, what it is made of, and what happens then. All of it is
+//! pure: the composition root feeds the machine in [`state`] and does what it says.
 
+mod budget;
+mod draft;
 mod state;
 
-pub use state::{Action, Input, Machine, Rules, State};
+pub use budget::Budget;
+pub use draft::{Draft, Ledger, Reach};
+pub use state::{Action, Found, Input, Machine, Means, Rules, State};

@@ -1,11 +1,24 @@
-//! The rotation as a pure machine: inputs in, actions out. No clock, no process, no I/O.
+//! The rotation as a pure machine: inputs in, actions out. No clock, no process, no I/O; the time is
+//! given in.
 //!
 //! ```text
-//! steady → settling → fetching → staging → swapping → notifying → verifying → steady
-//!                        │ fault, until swapped:        │ fault, with rollback:
-//!                        │   retrying                   └→ swapping back → notifying back → steady
-//!                        │ unchanged, refused: steady
+//! steady → settling → fetching → staging → swapping → notifying ─→ verifying → steady
+//!                        │          └────→ stopping → starting ─┘      │
+//!                        │ fault: retrying                             │ fault, with rollback
+//!                        │ no room for a restart: exhausted            │
+//!                        │ nothing new: steady                         ↓
+//!                        │      swapping back → notifying back → steady
+//!                        └ by   stopping back → starting back  → steady
+//!                          hand
 //! ```
+//!
+//! A program that ends by itself ends the rotation too, but for one that was started by it and is
+//! still being verified: that is a fault of the new generation.
+
+use std::time::Duration;
+
+use super::budget::Budget;
+use crate::model::RestartBudget;
 
 /// Where a rotation stands. At most one is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,18 +31,50 @@ pub enum State {
     Fetching,
     /// A store, or the system, failed; the stores will be asked again.
     Retrying,
+    /// What is new needs a restart, and the budget has no room for one.
+    Exhausted,
     /// The new values are being checked, rendered and written beside the old ones.
     Staging,
     /// The new generation is being put in the old one's place.
     Swapping,
     /// The program is being told.
     Notifying,
+    /// The program is being stopped, to be started with the new generation.
+    Stopping,
+    /// It is being started.
+    Starting,
     /// The program is being asked whether it is well.
     Verifying,
     /// The old generation is being put back.
     SwappingBack,
     /// The program is being told of the old generation.
     NotifyingBack,
+    /// The program is being stopped, to be started with the old generation.
+    StoppingBack,
+    /// It is being started.
+    StartingBack,
+    /// The program is gone, and no other will be started.
+    Over,
+}
+
+/// How the program comes to a new generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// It is swapped in, and the program is told.
+    Told,
+    /// The program is stopped and started anew.
+    Restart,
+}
+
+/// What the stores gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// How it comes to the program; `None`: there is nothing new that could.
+    pub new: Option<Means>,
+    /// A store did not answer: it is to be asked again.
+    pub outage: bool,
+    /// There is something that waits for a restart, and the budget has no room for one.
+    pub short: bool,
 }
 
 /// What happened.
@@ -39,18 +84,21 @@ pub enum Input {
     Changed,
     /// Somebody asks for a rotation now.
     Rotate,
+    /// Somebody asks for the generation before, which is kept. While a new one is on its way to the
+    /// program, that is the one before it, and comes back the way that the new one went.
+    RollBack(Means),
     /// The timer that was started last has run out.
     Elapsed,
-    /// The stores gave something new.
-    Fetched,
-    /// The stores gave what the program has, or what is quarantined.
-    Unchanged,
+    /// The stores were asked.
+    Found(Found),
     /// The action in flight is done.
     Done,
     /// The new values failed a check or do not fit a template.
     Refused,
-    /// The action in flight failed, which says nothing of the values.
+    /// The action in flight failed, which says nothing of the values; a verification, which does.
     Failed,
+    /// The program has ended.
+    Ended,
 }
 
 /// What to do.
@@ -60,26 +108,41 @@ pub enum Action {
     Settle,
     /// Ask the stores for everything that is not pinned.
     Fetch,
+    /// Let go of the action in flight.
+    Abandon,
     /// Start the backoff timer.
     RetryLater,
+    /// Say that the budget has no room.
+    Exhausted,
+    /// Start a timer that ends when it has room; [`Duration::MAX`]: never.
+    WaitForRoom(Duration),
     /// The stores answer again.
     Recovered,
-    /// Check, render and write the new generation.
+    /// Check, render and write the new generation; before a restart only check and render.
     Stage,
     /// Put it in place.
     Swap,
     /// Tell the program.
     Notify,
+    /// Stop the program, and nothing else of hushpipe; [`Input::Ended`] follows.
+    Stop,
+    /// Start the program with the new generation.
+    Start,
     /// Ask whether the program is well.
     Verify,
     /// Remove the old generation; the new one is the program's now.
     Retire,
-    /// Forget the new generation; its versions are not tried again until newer ones come.
+    /// The program has the generation before. Forget the one that it is rolled back from; its
+    /// versions are not tried again until newer ones come.
     Quarantine,
     /// Forget the new generation; its versions are tried again.
     Discard,
-    /// Put the old generation back in place.
+    /// Put the old generation in place.
     SwapBack,
+    /// Start the program with the old generation.
+    StartBack,
+    /// The program is gone and cannot be started: that is the end.
+    GiveUp,
 }
 
 /// What the manifest wants.
@@ -89,6 +152,9 @@ pub struct Rules {
     pub verify: bool,
     /// Whether a fault after the swap puts the old generation back.
     pub rollback: bool,
+    /// How often the program may be restarted. Going back counts and is never refused: it ends what
+    /// should not have been begun.
+    pub restarts: RestartBudget,
 }
 
 /// What follows a rotation that is in flight.
@@ -100,15 +166,29 @@ enum Again {
     Now,
 }
 
+/// The generation that is in flight.
+#[derive(Clone, Copy, Debug)]
+struct Trip {
+    means: Means,
+    /// It is the one before, and nothing new went before it.
+    by_hand: bool,
+}
+
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
     rules: Rules,
     state: State,
+    budget: Budget,
+    trip: Trip,
     /// A change came while a rotation was in flight.
     again: Option<Again>,
-    /// The last fetch failed.
+    /// The last time that the stores were asked, one did not answer.
     outage: bool,
+    /// The last time that the stores were asked, something had to wait for room in the budget.
+    short: bool,
+    /// The new generation could not be started.
+    stuck: bool,
 }
 
 impl Machine {
@@ -117,8 +197,15 @@ impl Machine {
         Self {
             rules,
             state: State::Steady,
+            budget: Budget::new(rules.restarts),
+            trip: Trip {
+                means: Means::Told,
+                by_hand: false,
+            },
             again: None,
             outage: false,
+            short: false,
+            stuck: false,
         }
     }
 
@@ -127,65 +214,36 @@ impl Machine {
         self.state
     }
 
-    /// Takes an input and gives what to do, in order. Inputs that do not fit the state (a timer that
-    /// was overtaken) change nothing.
+    /// So many restarts are left.
+    pub fn restarts_left(&self, now: Duration) -> u32 {
+        self.budget.left(now)
+    }
+
+    /// Takes an input, and the time on any steady clock; gives what to do, in order. Inputs that do
+    /// not fit the state (a timer that was overtaken) change nothing.
     #[must_use]
-    pub fn step(&mut self, input: Input) -> Vec<Action> {
+    pub fn step(&mut self, input: Input, now: Duration) -> Vec<Action> {
         match input {
-            Input::Changed => return self.changed(),
-            Input::Rotate => return self.rotate(),
-            _ => {}
-        }
-        match self.state {
-            State::Steady => Vec::new(),
-            State::Settling | State::Retrying => match input {
-                Input::Elapsed => self.go(State::Fetching, &[Action::Fetch]),
-                _ => Vec::new(),
-            },
-            State::Fetching => self.fetched(input),
-            State::Staging => match input {
-                Input::Done => self.go(State::Swapping, &[Action::Swap]),
-                Input::Refused => self.rest(&[Action::Quarantine]),
-                Input::Failed => self.retry(&[Action::Discard, Action::RetryLater]),
-                _ => Vec::new(),
-            },
-            State::Swapping => match input {
-                Input::Done => self.go(State::Notifying, &[Action::Notify]),
-                Input::Failed => self.retry(&[Action::Discard, Action::RetryLater]),
-                _ => Vec::new(),
-            },
-            State::Notifying => match input {
-                Input::Done if self.rules.verify => self.go(State::Verifying, &[Action::Verify]),
-                Input::Done => self.rest(&[Action::Retire]),
-                Input::Failed => self.after_fault(),
-                _ => Vec::new(),
-            },
-            State::Verifying => match input {
-                Input::Done => self.rest(&[Action::Retire]),
-                Input::Failed => self.after_fault(),
-                _ => Vec::new(),
-            },
-            State::SwappingBack => match input {
-                Input::Done => self.go(State::NotifyingBack, &[Action::Notify]),
-                // The old generation cannot be put back: the program keeps the new one.
-                Input::Failed => self.rest(&[Action::Retire]),
-                _ => Vec::new(),
-            },
-            State::NotifyingBack => match input {
-                Input::Done | Input::Failed => self.rest(&[Action::Quarantine]),
-                _ => Vec::new(),
-            },
+            Input::Changed => self.changed(),
+            Input::Rotate => self.rotate(),
+            Input::RollBack(means) => self.roll_back(means, now),
+            Input::Elapsed => self.elapsed(),
+            Input::Found(found) => self.found(found, now),
+            Input::Done => self.done(now),
+            Input::Refused => self.refused(),
+            Input::Failed => self.failed(now),
+            Input::Ended => self.ended(now),
         }
     }
 
     fn changed(&mut self) -> Vec<Action> {
         match self.state {
-            State::Steady => self.go(State::Settling, &[Action::Settle]),
-            // The window is not extended: a store that never rests must not starve the program.
+            State::Steady | State::Exhausted => self.go(State::Settling, &[Action::Settle]),
             // While retrying, the store has just shown that it lives, so it is asked at once; or it is
             // polled, and a poll is as often as the manifest asks for, outage or not.
-            State::Settling => Vec::new(),
             State::Retrying => self.go(State::Fetching, &[Action::Fetch]),
+            // The window is not extended: a store that never rests must not starve the program.
+            State::Settling | State::Over => Vec::new(),
             _ => {
                 self.again = self.again.max(Some(Again::Settled));
                 Vec::new()
@@ -195,9 +253,10 @@ impl Machine {
 
     fn rotate(&mut self) -> Vec<Action> {
         match self.state {
-            State::Steady | State::Settling | State::Retrying => {
+            State::Steady | State::Settling | State::Retrying | State::Exhausted => {
                 self.go(State::Fetching, &[Action::Fetch])
             }
+            State::Over => Vec::new(),
             _ => {
                 self.again = Some(Again::Now);
                 Vec::new()
@@ -205,29 +264,157 @@ impl Machine {
         }
     }
 
-    fn fetched(&mut self, input: Input) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if matches!(input, Input::Fetched | Input::Unchanged) && self.outage {
-            self.outage = false;
-            actions.push(Action::Recovered);
+    fn roll_back(&mut self, means: Means, now: Duration) -> Vec<Action> {
+        match self.state {
+            State::Notifying | State::Verifying => {
+                let mut actions = vec![Action::Abandon];
+                actions.extend(self.back(now));
+                actions
+            }
+            State::Stopping => self.go(State::StoppingBack, &[]),
+            State::Steady
+            | State::Settling
+            | State::Fetching
+            | State::Retrying
+            | State::Exhausted => self.by_hand(means, now),
+            _ => Vec::new(),
         }
-        actions.extend(match input {
-            Input::Fetched => self.go(State::Staging, &[Action::Stage]),
-            Input::Unchanged => self.rest(&[]),
-            Input::Failed => {
-                self.outage = true;
-                self.retry(&[Action::RetryLater])
+    }
+
+    fn by_hand(&mut self, means: Means, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.state == State::Fetching {
+            actions.push(Action::Abandon);
+        }
+        if self.state != State::Steady {
+            // What was to be asked for then still is.
+            self.again = self.again.max(Some(Again::Settled));
+        }
+        self.trip = Trip {
+            means,
+            by_hand: true,
+        };
+        actions.extend(self.back(now));
+        actions
+    }
+
+    fn elapsed(&mut self) -> Vec<Action> {
+        match self.state {
+            State::Settling | State::Retrying | State::Exhausted => {
+                self.go(State::Fetching, &[Action::Fetch])
             }
             _ => Vec::new(),
+        }
+    }
+
+    fn found(&mut self, found: Found, now: Duration) -> Vec<Action> {
+        if self.state != State::Fetching {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        if self.outage && !found.outage {
+            actions.push(Action::Recovered);
+        }
+        self.outage = found.outage;
+        let no_room = found.new == Some(Means::Restart) && self.budget.left(now) == 0;
+        let short = found.short || no_room;
+        if short && !self.short {
+            actions.push(Action::Exhausted);
+        }
+        self.short = short;
+        actions.extend(match found.new {
+            Some(means) if !no_room => {
+                self.trip = Trip {
+                    means,
+                    by_hand: false,
+                };
+                self.go(State::Staging, &[Action::Stage])
+            }
+            _ if self.outage => self.retry(&[]),
+            _ => self.rest(&[], now),
         });
         actions
     }
 
-    fn after_fault(&mut self) -> Vec<Action> {
-        if self.rules.rollback {
-            self.go(State::SwappingBack, &[Action::SwapBack])
-        } else {
-            self.rest(&[Action::Retire])
+    fn done(&mut self, now: Duration) -> Vec<Action> {
+        match (self.state, self.trip.means) {
+            (State::Staging, Means::Restart) => {
+                self.budget.take(now);
+                self.go(State::Stopping, &[Action::Stop])
+            }
+            (State::Staging, Means::Told) => self.go(State::Swapping, &[Action::Swap]),
+            (State::Swapping, _) => self.go(State::Notifying, &[Action::Notify]),
+            (State::Notifying | State::Starting, _) if self.rules.verify => {
+                self.go(State::Verifying, &[Action::Verify])
+            }
+            (State::Notifying | State::Starting | State::Verifying, _) => {
+                self.rest(&[Action::Retire], now)
+            }
+            (State::SwappingBack, _) => self.go(State::NotifyingBack, &[Action::Notify]),
+            (State::StartingBack, _) if std::mem::take(&mut self.stuck) => {
+                self.retry(&[Action::Discard])
+            }
+            (State::NotifyingBack | State::StartingBack, _) => {
+                self.rest(&[Action::Quarantine], now)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn refused(&mut self) -> Vec<Action> {
+        match self.state {
+            // Asked again at once: without the values that are bad there may be others that are not.
+            State::Staging => {
+                self.again = None;
+                self.go(State::Fetching, &[Action::Quarantine, Action::Fetch])
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn failed(&mut self, now: Duration) -> Vec<Action> {
+        match self.state {
+            State::Staging | State::Swapping => self.retry(&[Action::Discard]),
+            State::Notifying | State::Verifying if self.rules.rollback => self.back(now),
+            // Nothing runs now: whatever the rules are, the old generation did.
+            State::Starting => {
+                self.stuck = true;
+                self.budget.take(now);
+                self.go(State::StartingBack, &[Action::StartBack])
+            }
+            State::SwappingBack if self.trip.by_hand => self.rest(&[Action::Discard], now),
+            // The new generation stays with the program, well or not; so it does when the old one
+            // cannot be put back.
+            State::Notifying | State::Verifying | State::SwappingBack => {
+                self.rest(&[Action::Retire], now)
+            }
+            State::NotifyingBack => self.rest(&[Action::Quarantine], now),
+            State::StartingBack => self.go(State::Over, &[Action::GiveUp]),
+            _ => Vec::new(),
+        }
+    }
+
+    fn ended(&mut self, now: Duration) -> Vec<Action> {
+        let restarted = self.trip.means == Means::Restart;
+        match self.state {
+            State::Stopping => self.go(State::Starting, &[Action::Start]),
+            State::StoppingBack => self.go(State::StartingBack, &[Action::StartBack]),
+            State::Verifying if restarted && self.rules.rollback => {
+                self.budget.take(now);
+                self.go(State::StartingBack, &[Action::Abandon, Action::StartBack])
+            }
+            _ => self.go(State::Over, &[]),
+        }
+    }
+
+    /// On the way back.
+    fn back(&mut self, now: Duration) -> Vec<Action> {
+        match self.trip.means {
+            Means::Told => self.go(State::SwappingBack, &[Action::SwapBack]),
+            Means::Restart => {
+                self.budget.take(now);
+                self.go(State::StoppingBack, &[Action::Stop])
+            }
         }
     }
 
@@ -237,7 +424,25 @@ impl Machine {
         let mut actions = self.go(State::Retrying, actions);
         if now {
             actions.extend(self.rotate());
+        } else {
+            actions.push(Action::RetryLater);
         }
+        actions
+    }
+
+    /// Back to steady, or to what is still to be done.
+    fn rest(&mut self, actions: &[Action], now: Duration) -> Vec<Action> {
+        let mut actions = self.go(State::Steady, actions);
+        actions.extend(match self.again.take() {
+            Some(Again::Now) => self.rotate(),
+            Some(Again::Settled) => self.changed(),
+            None if self.outage => self.go(State::Retrying, &[Action::RetryLater]),
+            None if self.short => {
+                let wait = Action::WaitForRoom(self.budget.room_in(now));
+                self.go(State::Exhausted, &[wait])
+            }
+            None => Vec::new(),
+        });
         actions
     }
 
@@ -245,334 +450,8 @@ impl Machine {
         self.state = state;
         actions.to_vec()
     }
-
-    /// Back to steady, or to the next rotation when a change came meanwhile.
-    fn rest(&mut self, actions: &[Action]) -> Vec<Action> {
-        let mut actions = self.go(State::Steady, actions);
-        actions.extend(match self.again.take() {
-            Some(Again::Now) => self.rotate(),
-            Some(Again::Settled) => self.changed(),
-            None => Vec::new(),
-        });
-        actions
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use Action as A;
-    use Input as I;
-    use State as S;
-
-    /// Inputs, verify, rollback; then the last input's actions and the state.
-    type Row<'a> = (&'a [Input], bool, bool, &'a [Action], State);
-
-    fn machine(verify: bool, rollback: bool) -> Machine {
-        Machine::new(Rules { verify, rollback })
-    }
-
-    /// Feeds inputs and collects the actions of the last one.
-    fn last(machine: &mut Machine, inputs: &[Input]) -> Vec<Action> {
-        inputs
-            .iter()
-            .map(|input| machine.step(*input))
-            .last()
-            .unwrap_or_default()
-    }
-
-    const TO_NOTIFY: [Input; 5] = [I::Changed, I::Elapsed, I::Fetched, I::Done, I::Done];
-
-    #[test]
-    fn every_transition() {
-        let table: &[Row] = &[
-            (&[I::Elapsed], false, false, &[], S::Steady),
-            (&[I::Changed], false, false, &[A::Settle], S::Settling),
-            (&[I::Changed, I::Changed], false, false, &[], S::Settling),
-            (&[I::Rotate], false, false, &[A::Fetch], S::Fetching),
-            (
-                &[I::Changed, I::Rotate],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (&[I::Rotate, I::Rotate], false, false, &[], S::Fetching),
-            (
-                &[I::Rotate, I::Rotate, I::Changed, I::Unchanged],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (
-                &[I::Rotate, I::Rotate, I::Failed],
-                false,
-                false,
-                &[A::RetryLater, A::Fetch],
-                S::Fetching,
-            ),
-            (
-                &[I::Rotate, I::Failed, I::Rotate],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (&[I::Changed, I::Done], false, false, &[], S::Settling),
-            (
-                &[I::Changed, I::Elapsed],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Unchanged],
-                false,
-                false,
-                &[],
-                S::Steady,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Elapsed],
-                false,
-                false,
-                &[],
-                S::Fetching,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Failed],
-                false,
-                false,
-                &[A::RetryLater],
-                S::Retrying,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Failed, I::Elapsed],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Failed, I::Changed],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Failed, I::Done],
-                false,
-                false,
-                &[],
-                S::Retrying,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Failed, I::Elapsed, I::Unchanged],
-                false,
-                false,
-                &[A::Recovered],
-                S::Steady,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Failed, I::Elapsed, I::Fetched],
-                false,
-                false,
-                &[A::Recovered, A::Stage],
-                S::Staging,
-            ),
-        ];
-        check_all(table);
-    }
-
-    #[test]
-    fn every_transition_before_the_swap() {
-        let table: &[Row] = &[
-            (
-                &[I::Changed, I::Elapsed, I::Fetched],
-                false,
-                false,
-                &[A::Stage],
-                S::Staging,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Fetched, I::Elapsed],
-                false,
-                false,
-                &[],
-                S::Staging,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Fetched, I::Refused],
-                false,
-                false,
-                &[A::Quarantine],
-                S::Steady,
-            ),
-            (
-                &[I::Changed, I::Elapsed, I::Fetched, I::Failed],
-                false,
-                false,
-                &[A::Discard, A::RetryLater],
-                S::Retrying,
-            ),
-            (
-                &[
-                    I::Changed,
-                    I::Elapsed,
-                    I::Fetched,
-                    I::Changed,
-                    I::Failed,
-                    I::Elapsed,
-                ],
-                false,
-                false,
-                &[A::Fetch],
-                S::Fetching,
-            ),
-            (&TO_NOTIFY[..4], false, false, &[A::Swap], S::Swapping),
-            (&TO_NOTIFY, false, false, &[A::Notify], S::Notifying),
-        ];
-        check_all(table);
-    }
-
-    fn check_all(table: &[Row]) {
-        for (inputs, verify, rollback, actions, state) in table {
-            let mut machine = machine(*verify, *rollback);
-            assert_eq!(last(&mut machine, inputs), *actions, "{inputs:?}");
-            assert_eq!(machine.state(), *state, "{inputs:?}");
-        }
-    }
-
-    #[test]
-    fn every_transition_after_the_swap() {
-        let table: &[Row] = &[
-            (&[I::Done], false, false, &[A::Retire], S::Steady),
-            (&[I::Elapsed], false, false, &[], S::Notifying),
-            (&[I::Failed], false, false, &[A::Retire], S::Steady),
-            (&[I::Done], true, false, &[A::Verify], S::Verifying),
-            (&[I::Done, I::Done], true, false, &[A::Retire], S::Steady),
-            (&[I::Done, I::Elapsed], true, false, &[], S::Verifying),
-            (&[I::Done, I::Failed], true, false, &[A::Retire], S::Steady),
-            (
-                &[I::Done, I::Failed],
-                true,
-                true,
-                &[A::SwapBack],
-                S::SwappingBack,
-            ),
-            (&[I::Failed], false, true, &[A::SwapBack], S::SwappingBack),
-            (&[I::Failed, I::Elapsed], false, true, &[], S::SwappingBack),
-            (
-                &[I::Failed, I::Done],
-                false,
-                true,
-                &[A::Notify],
-                S::NotifyingBack,
-            ),
-            (
-                &[I::Failed, I::Failed],
-                false,
-                true,
-                &[A::Retire],
-                S::Steady,
-            ),
-            (
-                &[I::Failed, I::Done, I::Elapsed],
-                false,
-                true,
-                &[],
-                S::NotifyingBack,
-            ),
-            (
-                &[I::Failed, I::Done, I::Done],
-                false,
-                true,
-                &[A::Quarantine],
-                S::Steady,
-            ),
-            (
-                &[I::Failed, I::Done, I::Failed],
-                false,
-                true,
-                &[A::Quarantine],
-                S::Steady,
-            ),
-            (
-                &[I::Changed, I::Done],
-                false,
-                false,
-                &[A::Retire, A::Settle],
-                S::Settling,
-            ),
-        ];
-        for (inputs, verify, rollback, actions, state) in table {
-            let mut machine = machine(*verify, *rollback);
-            assert_eq!(last(&mut machine, &TO_NOTIFY), [A::Notify]);
-            assert_eq!(last(&mut machine, inputs), *actions, "{inputs:?}");
-            assert_eq!(machine.state(), *state, "{inputs:?}");
-        }
-    }
-
-    #[test]
-    fn a_failed_swap_is_tried_again() {
-        let mut machine = machine(true, true);
-        last(&mut machine, &TO_NOTIFY[..4]);
-        assert_eq!(machine.step(I::Elapsed), []);
-        assert_eq!(machine.step(I::Failed), [A::Discard, A::RetryLater]);
-        // The stores did not fail, so there is nothing for them to recover from.
-        assert_eq!(machine.step(I::Elapsed), [A::Fetch]);
-        assert_eq!(machine.step(I::Fetched), [A::Stage]);
-    }
-
-    fn any_input() -> impl Strategy<Value = Input> {
-        prop_oneof![
-            Just(I::Changed),
-            Just(I::Rotate),
-            Just(I::Elapsed),
-            Just(I::Fetched),
-            Just(I::Unchanged),
-            Just(I::Done),
-            Just(I::Refused),
-            Just(I::Failed),
-        ]
-    }
-
-    proptest! {
-        /// No notification without a swap, no swap without a staged generation, and each generation
-        /// that was staged is retired or quarantined exactly once.
-        #[test]
-        fn actions_come_in_order(
-            inputs in proptest::collection::vec(any_input(), 0..200),
-            verify: bool,
-            rollback: bool,
-        ) {
-            let mut machine = machine(verify, rollback);
-            let (mut staged, mut swapped, mut back) = (false, false, false);
-            for input in inputs {
-                for action in machine.step(input) {
-                    match action {
-                        A::Stage => { prop_assert!(!staged); staged = true; }
-                        A::Swap => { prop_assert!(staged && !swapped); swapped = true; }
-                        A::Notify => prop_assert!(swapped),
-                        A::Verify => prop_assert!(swapped && verify),
-                        A::SwapBack => { prop_assert!(swapped && rollback && !back); back = true; }
-                        A::Retire | A::Quarantine | A::Discard => {
-                            prop_assert!(staged);
-                            (staged, swapped, back) = (false, false, false);
-                        }
-                        A::Settle | A::Fetch | A::RetryLater | A::Recovered => prop_assert!(!staged),
-                    }
-                }
-                prop_assert_eq!(staged, !matches!(
-                    machine.state(),
-                    S::Steady | S::Settling | S::Fetching | S::Retrying
-                ));
-            }
-        }
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;

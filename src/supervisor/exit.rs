@@ -13,6 +13,16 @@ pub struct Exited {
     pub signal: Option<Signal>,
 }
 
+/// The end of a supervision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How the program ended.
+    pub exited: Exited,
+    /// It was stopped by [`super::Handle::replace`], and nobody asked hushpipe to end: another one is
+    /// to be started in its place.
+    pub replaced: bool,
+}
+
 /// The exit code that tells of a signal, as shells have it.
 pub const fn code_of(signal: Signal) -> u8 {
     // At most 64, so at most 192.

@@ -1,9 +1,11 @@
-//! What rotation holds of the program: it can signal it and see whether it lives.
+//! What rotation holds of the program: it can signal it, have it replaced, and see whether it lives.
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+
+use tokio::sync::Notify;
 
 use super::state::To;
 use crate::model::Signal;
@@ -20,12 +22,42 @@ struct Program {
     own_group: Cell<bool>,
     alive: Cell<bool>,
     stopping: Cell<bool>,
+    replace: Cell<bool>,
+    rotate: Cell<bool>,
+    asked: Notify,
 }
 
 impl Handle {
-    /// Sends a signal to the program through its pidfd. `false`: it does not run.
-    pub fn send(&self, signal: Signal) -> io::Result<bool> {
-        self.send_to(signal, To::Program)
+    /// Sends a signal to the program through its pidfd, or to its process group where it has one of
+    /// its own. `false`: it does not run.
+    pub fn send(&self, signal: Signal, group: bool) -> io::Result<bool> {
+        self.send_to(signal, if group { To::Group } else { To::Program })
+    }
+
+    /// Has the program stopped, as `run.stop` says, so that another one can be started in its place:
+    /// [`super::Supervisor::run`] ends then.
+    pub fn replace(&self) {
+        self.0.replace.set(true);
+        self.0.asked.notify_waiters();
+    }
+
+    /// Ends when hushpipe got a signal that means `rotate`.
+    pub async fn rotation_asked(&self) {
+        self.is_set(&self.0.rotate).await;
+    }
+
+    /// Ends when somebody has asked for it, also when that was before.
+    async fn is_set(&self, asked: &Cell<bool>) {
+        while !asked.take() {
+            self.0.asked.notified().await;
+        }
+    }
+
+    /// A pidfd of the program; `None` when it does not run.
+    pub fn pidfd(&self) -> io::Result<Option<OwnedFd>> {
+        let child = self.0.child.borrow();
+        let alive = child.as_ref().filter(|_| self.is_alive());
+        alive.map(|child| child.pidfd.try_clone()).transpose()
     }
 
     /// Whether the program was started and has not ended.
@@ -33,7 +65,7 @@ impl Handle {
         self.0.alive.get()
     }
 
-    /// Whether the program was asked to end.
+    /// Whether the program was asked to end, and nothing comes after it.
     pub fn is_stopping(&self) -> bool {
         self.0.stopping.get()
     }
@@ -47,6 +79,17 @@ impl Handle {
         self.0.child.replace(Some(child));
         self.0.own_group.set(own_group);
         self.0.alive.set(true);
+        // What was asked for the program before it is not asked for this one.
+        self.0.replace.set(false);
+    }
+
+    pub(super) async fn replacement_asked(&self) {
+        self.is_set(&self.0.replace).await;
+    }
+
+    pub(super) fn rotate(&self) {
+        self.0.rotate.set(true);
+        self.0.asked.notify_waiters();
     }
 
     pub(super) fn is_asked_to_stop(&self) {

@@ -4,6 +4,9 @@
 //! SIGTERM is a request to stop: `stop.signal`, or what SIGTERM is rewritten to, goes to the program,
 //! and SIGKILL after `stop.timeout` or at a second SIGTERM. Every other signal is passed on, and only
 //! that. `TERM: none` takes the request away.
+//!
+//! A program can be replaced ([`Handle::replace`]): it is stopped in the same way, and hushpipe stays.
+//! A request to stop that comes meanwhile is the first one, and nothing is started after it.
 
 mod during;
 mod exit;
@@ -26,7 +29,7 @@ use crate::sys::reaper::{Change, Reaper};
 use crate::sys::signals::Signals;
 
 pub use during::Interrupted;
-pub use exit::{Exited, code_of};
+pub use exit::{Ended, Exited, code_of};
 pub use handle::Handle;
 
 use state::Control;

@@ -1,13 +1,13 @@
 //! The event loop: signals, children, the timer and the work beside, one at a time.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::exit::{Exited, end_of};
+use super::exit::{Ended, Exited, end_of};
 use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
 use super::stop::{Sweeper, Swept};
 use super::terminal::Job;
@@ -24,6 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 enum Woken {
     Signal(Received),
     More,
+    Replace,
     TimeUp,
     Look,
     OtherEnded,
@@ -86,36 +87,33 @@ async fn until(instant: Option<Instant>) {
 
 impl Supervisor {
     /// Supervises the program that was adopted until it and its leftovers are gone. `other` is done
-    /// beside, and dropped when the program has ended. Fails when the system refuses what
-    /// supervision cannot be without; the program is then killed when hushpipe ends.
-    pub async fn run(&mut self, other: impl Future<Output = ()>) -> Result<Exited, Error> {
+    /// beside, and dropped when the program has ended; where another program is to take its place,
+    /// when its leftovers have. Fails when the system refuses what supervision cannot be without; the
+    /// program is then killed when hushpipe ends.
+    pub async fn run(&mut self, other: impl Future<Output = ()>) -> Result<Ended, Error> {
         let mut running = self.running.take().ok_or_else(|| {
             let error = std::io::Error::other("no program was adopted");
             Error::new("cannot supervise", error)
         })?;
         self.recall(&mut running)?;
-        {
-            let mut other = pin!(other);
-            let mut other: Option<Pin<&mut _>> = Some(other.as_mut());
-            while self.handle.is_alive() && running.over.is_none() {
-                self.turn(&mut running, &mut other).await?;
-            }
-        }
-        self.settle(&mut running).await
-    }
-
-    /// Ends the leftovers.
-    async fn settle(&mut self, running: &mut Running) -> Result<Exited, Error> {
-        let mut nothing: Option<Pin<&mut std::future::Pending<()>>> = None;
+        let mut other = Some(Box::pin(other));
         loop {
             if let Some(end) = running.over {
-                return Ok(end.into());
+                return Ok(Ended {
+                    exited: end.into(),
+                    replaced: running.state.is_replaced(),
+                });
             }
-            if !self.more && self.childless()? {
-                self.feed(running, Input::Childless)?;
-                continue;
+            if !self.handle.is_alive() {
+                if !running.state.is_replaced() {
+                    other = None;
+                }
+                if !self.more && self.childless()? {
+                    self.feed(&mut running, Input::Childless)?;
+                    continue;
+                }
             }
-            self.turn(running, &mut nothing).await?;
+            self.turn(&mut running, &mut other).await?;
         }
     }
 
@@ -123,7 +121,7 @@ impl Supervisor {
     async fn turn<F: Future<Output = ()>>(
         &mut self,
         running: &mut Running,
-        other: &mut Option<Pin<&mut F>>,
+        other: &mut Option<Pin<Box<F>>>,
     ) -> Result<(), Error> {
         let more = self.more;
         let woken = tokio::select! {
@@ -131,6 +129,7 @@ impl Supervisor {
                 received.map_err(|error| Error::new("cannot receive signals", error))?,
             ),
             () = tokio::task::yield_now(), if more => Woken::More,
+            () = self.handle.replacement_asked() => Woken::Replace,
             () = until(running.timer) => Woken::TimeUp,
             () = until(running.look) => Woken::Look,
             () = async {
@@ -143,6 +142,10 @@ impl Supervisor {
         match woken {
             Woken::Signal(received) => self.signal(running, received),
             Woken::More => self.reap_beside(running),
+            Woken::Replace => {
+                let at = self.began.elapsed();
+                self.feed(running, Input::Replace { at })
+            }
             Woken::TimeUp => {
                 running.timer = None;
                 self.feed(running, Input::TimeUp)
@@ -234,6 +237,7 @@ impl Supervisor {
                 self.observer.observe(&Event::Stopping { signal, timeout });
             }
             Action::Killed => self.observer.observe(&Event::Killed),
+            Action::Rotate => self.handle.rotate(),
             Action::Timer(after) => running.timer = Instant::now().checked_add(after),
             Action::GiveTerminal => {
                 self.say(running.job.give(running.pid), "hand the terminal over");

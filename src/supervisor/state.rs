@@ -69,6 +69,11 @@ pub enum Input {
         /// When, on any steady clock.
         at: Duration,
     },
+    /// The program is to be stopped, so that another can be started in its place.
+    Replace {
+        /// When, on the clock of the signals.
+        at: Duration,
+    },
     /// The program was stopped by a signal.
     Stopped(Signal, Foreground),
     /// hushpipe was suspended and goes on; `slept` is false when the kernel would not stop it.
@@ -124,6 +129,8 @@ pub enum Action {
     },
     /// Say that the program is killed; `Send` goes with it.
     Killed,
+    /// Ask the stores for new values.
+    Rotate,
     /// Let [`Input::TimeUp`] come after this; replaces a timer that runs.
     Timer(Duration),
     /// Hand the terminal's foreground to the program, if hushpipe has it.
@@ -171,11 +178,21 @@ enum Phase {
     Over,
 }
 
+/// What comes after the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The end of hushpipe.
+    Nothing,
+    /// Another one in its place, as long as nobody asks hushpipe to end.
+    Another,
+}
+
 /// The machine; see [`State::on`].
 #[derive(Debug)]
 pub struct State {
     setting: Setting,
     phase: Phase,
+    after: After,
     suspended: bool,
 }
 
@@ -189,8 +206,14 @@ impl State {
         Self {
             setting,
             phase: Phase::Running,
+            after: After::Nothing,
             suspended: false,
         }
+    }
+
+    /// Whether another program is to be started in the place of this one.
+    pub fn is_replaced(&self) -> bool {
+        self.after == After::Another
     }
 
     /// Takes what happened, gives what to do, in order.
@@ -199,6 +222,7 @@ impl State {
             (Phase::Over, _) => Vec::new(),
             (Phase::Sweeping { end, hard }, input) => self.sweep(end, hard, input),
             (_, Input::Signal { signal, sender, at }) => self.signal(signal, sender, at),
+            (Phase::Running, Input::Replace { at }) => self.replace(at),
             (_, Input::Stopped(signal, foreground)) => self.stopped(signal, foreground),
             (
                 _,
@@ -214,17 +238,29 @@ impl State {
             }
             (_, Input::Ended(end)) => self.ended(end),
             (Phase::Stopping { .. }, Input::TimeUp) => self.kill(),
-            (_, Input::TimeUp | Input::Look | Input::Childless) => Vec::new(),
+            (_, Input::TimeUp | Input::Look | Input::Childless | Input::Replace { .. }) => {
+                Vec::new()
+            }
         }
     }
 
     fn signal(&mut self, signal: Signal, sender: Sender, at: Duration) -> Vec<Action> {
+        let rewrite = self.setting.forward.rewrite.get(&signal).copied();
+        if rewrite == Some(Rewrite::Rotate) {
+            // Also when the program itself asks: it may know best that its values are no good.
+            return vec![Action::Rotate];
+        }
+        let of_others = !matches!(sender, Sender::Itself | Sender::Program);
+        if of_others && matches!(signal, Signal::INT | Signal::QUIT) {
+            // Who interrupts a program does not want the next one.
+            self.after = After::Nothing;
+        }
         if self.is_not_to_be_passed_on(signal, sender) {
             return Vec::new();
         }
-        let sent = match self.setting.forward.rewrite.get(&signal) {
+        let sent = match rewrite {
             Some(Rewrite::Drop | Rewrite::Rotate) => None,
-            Some(Rewrite::To(other)) => Some(*other),
+            Some(Rewrite::To(other)) => Some(other),
             None if signal == Signal::TERM => Some(self.setting.stop.signal),
             None => Some(signal),
         };
@@ -269,32 +305,55 @@ impl State {
         }
     }
 
+    /// As a request to stop does it, by the same signal; but hushpipe stays.
+    fn replace(&mut self, at: Duration) -> Vec<Action> {
+        let sent = match self.setting.forward.rewrite.get(&Signal::TERM) {
+            Some(Rewrite::To(other)) => *other,
+            _ => self.setting.stop.signal,
+        };
+        self.after = After::Another;
+        let mut actions = vec![Action::Send(sent, self.target(Sender::Itself))];
+        actions.extend(self.stopping(Sender::Itself, at));
+        actions
+    }
+
     fn stop(&mut self, sent: Signal, sender: Sender, at: Duration) -> Vec<Action> {
-        if let Phase::Stopping { by, at: began, .. } = self.phase {
+        let stopping = Action::Stopping {
+            signal: sent,
+            timeout: self.setting.stop.timeout,
+        };
+        if let Phase::Stopping { by, at: began, .. } = &mut self.phase {
+            if std::mem::replace(&mut self.after, After::Nothing) == After::Another {
+                // It is being stopped already. That nothing comes after it is the first request.
+                (*by, *began) = (sender, at);
+                return vec![stopping];
+            }
+            let (by, began) = (*by, *began);
             let again = by == sender && matches!(sender, Sender::Leader(_));
             if again && at.saturating_sub(began) < SAME_REQUEST {
                 return Vec::new();
             }
             return self.kill();
         }
-        let to = self.target(sender);
+        let forward = Action::Forward {
+            received: Signal::TERM,
+            sent,
+            to: self.target(sender),
+        };
+        let mut actions = vec![stopping, forward];
+        actions.extend(self.stopping(sender, at));
+        actions
+    }
+
+    /// What goes with the signal that asks the program to end.
+    fn stopping(&mut self, by: Sender, at: Duration) -> Vec<Action> {
         self.phase = Phase::Stopping {
-            by: sender,
+            by,
             at,
             nudged: false,
             late: false,
         };
-        let mut actions = vec![
-            Action::Stopping {
-                signal: sent,
-                timeout: self.setting.stop.timeout,
-            },
-            Action::Forward {
-                received: Signal::TERM,
-                sent,
-                to,
-            },
-        ];
+        let mut actions = Vec::new();
         if self.suspended {
             actions.push(Action::Send(Signal::CONT, self.job()));
         }
@@ -385,7 +444,11 @@ impl State {
             Input::Signal { signal, sender, .. }
                 if !hard && ends_the_wait(signal) && sender != Sender::Itself =>
             {
-                self.sweep_hard(end)
+                // The first one only says that nothing comes after it.
+                match std::mem::replace(&mut self.after, After::Nothing) {
+                    After::Another => Vec::new(),
+                    After::Nothing => self.sweep_hard(end),
+                }
             }
             Input::Look if hard => vec![Action::Sweep(Signal::KILL)],
             Input::Look => vec![Action::Sweep(Signal::TERM)],
@@ -456,3 +519,7 @@ const fn ends_the_wait(signal: Signal) -> bool {
 #[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "replacing_tests.rs"]
+mod replacing_tests;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-const OTHER: Sender = Sender::Other(77);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const OTHER: Sender = Sender::Other(77);
 const USR2: i32 = 12;
 
-fn setting(control: Control) -> Setting {
+pub(super) fn setting(control: Control) -> Setting {
     Setting {
         stop: Stop {
             signal: Signal::TERM,
@@ -21,20 +21,20 @@ fn setting(control: Control) -> Setting {
     }
 }
 
-fn number(number: i32) -> Signal {
+pub(super) fn number(number: i32) -> Signal {
     Signal::from_number(number).unwrap()
 }
 
-fn signal(signal: Signal, sender: Sender) -> Input {
+pub(super) fn signal(signal: Signal, sender: Sender) -> Input {
     at(signal, sender, 0)
 }
 
-fn at(signal: Signal, sender: Sender, milliseconds: u64) -> Input {
+pub(super) fn at(signal: Signal, sender: Sender, milliseconds: u64) -> Input {
     let at = Duration::from_millis(milliseconds);
     Input::Signal { signal, sender, at }
 }
 
-fn forward(signal: Signal, to: To) -> Action {
+pub(super) fn forward(signal: Signal, to: To) -> Action {
     Action::Forward {
         received: signal,
         sent: signal,
@@ -42,7 +42,7 @@ fn forward(signal: Signal, to: To) -> Action {
     }
 }
 
-fn stopping(signal: Signal, to: To) -> Vec<Action> {
+pub(super) fn stopping(signal: Signal, to: To) -> Vec<Action> {
     let timeout = TIMEOUT;
     vec![
         Action::Stopping { signal, timeout },
@@ -55,19 +55,19 @@ fn stopping(signal: Signal, to: To) -> Vec<Action> {
     ]
 }
 
-fn killing(to: To) -> Vec<Action> {
+pub(super) fn killing(to: To) -> Vec<Action> {
     vec![Action::Killed, Action::Send(Signal::KILL, to)]
 }
 
-const CODE: End = End::Code(3);
-const SWEEP: Action = Action::Sweep(Signal::TERM);
+pub(super) const CODE: End = End::Code(3);
+pub(super) const SWEEP: Action = Action::Sweep(Signal::TERM);
 
-fn hard() -> Vec<Action> {
+pub(super) fn hard() -> Vec<Action> {
     vec![Action::Timer(LAST_WAIT), Action::Sweep(Signal::KILL)]
 }
 
 /// Feeds the inputs in a row and compares what each gives.
-fn play(setting: Setting, steps: &[(Input, Vec<Action>)]) {
+pub(super) fn play(setting: Setting, steps: &[(Input, Vec<Action>)]) {
     let mut state = State::new(setting);
     for (step, (input, expected)) in steps.iter().enumerate() {
         assert_eq!(&state.on(*input), expected, "step {step}: {input:?}");

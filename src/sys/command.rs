@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
+use super::child::Child;
 use super::pidfd;
 use super::reaper::{Exits, Reaper, Status};
 
@@ -78,19 +79,13 @@ pub fn spawn(
     let pid = child.id().cast_signed();
     // Dropping std's handle neither waits nor kills: from here on the reaper has the child.
     drop(child);
-    let exits = reaper.expect(pid);
-    let pidfd = pidfd::open(pid).and_then(registered).inspect_err(|_| {
+    let running = pidfd::open(pid).and_then(|pidfd| Running::new(pid, pidfd, reaper));
+    let running = running.inspect_err(|_| {
         // SAFETY: the child was not reaped yet, so its id and group are nobody else's.
         unsafe { libc::kill(-pid, libc::SIGKILL) };
     })?;
     Ok(Spawned {
-        running: Running {
-            pid,
-            pidfd,
-            exits,
-            reaper: reaper.clone(),
-            ended: false,
-        },
+        running,
         stdout,
         stderr,
     })
@@ -164,6 +159,29 @@ fn close_on_exec() {
 }
 
 impl Running {
+    fn new(pid: i32, pidfd: OwnedFd, reaper: &Reaper) -> io::Result<Self> {
+        Ok(Self {
+            pid,
+            exits: reaper.expect(pid),
+            pidfd: registered(pidfd)?,
+            reaper: reaper.clone(),
+            ended: false,
+        })
+    }
+
+    /// A child that was started in a group of its own just now: the event loop had no turn since.
+    /// Needs a tokio runtime with I/O.
+    pub fn adopt(child: Child, reaper: &Reaper) -> io::Result<Self> {
+        let Child { pid, pidfd } = child;
+        let spare = pidfd.try_clone();
+        Self::new(pid, pidfd, reaper).inspect_err(|_| {
+            // Without a duplicate of the pidfd it lives until hushpipe dies.
+            if let Ok(pidfd) = spare {
+                pidfd::send_group(pidfd, Some(pid), libc::SIGKILL).ok();
+            }
+        })
+    }
+
     /// Waits for its end. Can be dropped and called again.
     pub async fn ended(&mut self) -> io::Result<Status> {
         let watched = async {

@@ -204,6 +204,17 @@ pub fn make_link_at(
     Ok(fs::symlinkat(target.as_ref(), directory, name.as_ref())?)
 }
 
+/// A second name for a file: linkat(2).
+pub fn link_at(
+    from: impl AsFd,
+    old: impl AsRef<OsStr>,
+    to: impl AsFd,
+    new: impl AsRef<OsStr>,
+) -> io::Result<()> {
+    let flags = AtFlags::empty();
+    Ok(fs::linkat(from, old.as_ref(), to, new.as_ref(), flags)?)
+}
+
 /// Where a symbolic link leads.
 pub fn read_link_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<PathBuf> {
     let target = fs::readlinkat(directory, name.as_ref(), Vec::new())?;

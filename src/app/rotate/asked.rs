@@ -1,20 +1,36 @@
 //! What is asked of a rotation from outside, and what it answers.
 
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::task::Poll;
+
 use tokio::sync::oneshot;
 
-use super::Rotation;
+use super::ask::Candidate;
+use super::known::Former;
+use super::pins::{Pin, Pins};
+use super::{Rotation, tell};
 use crate::app::command::Asked;
+use crate::app::failure::chain;
 use crate::model::control::{Reply, Request};
-use crate::model::{Event, Exit, SecretName};
-use crate::rotation::Input;
+use crate::model::{Event, Exit, RotateAction, SecretName, StoreKind};
+use crate::rotation::{Draft, Found, Input, Means, State};
+use crate::stores::{Local, StoreError};
+
+/// Why there is a rollback by hand.
+const ASKED: &str = "it was asked for";
+
+type Answer = oneshot::Sender<Reply>;
 
 /// Those who wait for the end of a rotation.
 #[derive(Default)]
 pub struct Waiting {
     /// For the next one.
-    next: Vec<oneshot::Sender<Reply>>,
+    next: Vec<Answer>,
     /// For the one in flight: they had asked before the stores were.
-    now: Vec<oneshot::Sender<Reply>>,
+    now: Vec<Answer>,
+    /// For the generation before.
+    back: Vec<Answer>,
 }
 
 impl Waiting {
@@ -22,43 +38,67 @@ impl Waiting {
     pub fn begins(&mut self) {
         self.now.append(&mut self.next);
     }
+}
 
-    fn answer(&mut self, reply: &Reply) {
-        for sender in self.now.drain(..) {
-            // Who asked may have gone.
-            sender.send(reply.clone()).ok();
-        }
+fn answer(waiting: &mut Vec<Answer>, reply: &Reply) {
+    for sender in waiting.drain(..) {
+        // Who asked may have gone.
+        sender.send(reply.clone()).ok();
     }
 }
 
+/// A store is revoking what it gave.
+pub struct Revocation<'a> {
+    secret: SecretName,
+    revoking: Local<'a, Result<(), StoreError>>,
+    answer: Answer,
+}
+
+/// Ends with the first revocation that does.
+pub async fn revoked(all: &mut [Revocation<'_>]) -> (usize, Result<(), StoreError>) {
+    poll_fn(|context| {
+        for (index, revocation) in all.iter_mut().enumerate() {
+            if let Poll::Ready(result) = revocation.revoking.as_mut().poll(context) {
+                return Poll::Ready((index, result));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 impl Rotation<'_> {
-    /// Takes a request; gives what it means to the rotation.
+    /// Takes a request; gives what it means to the machine.
     pub(super) fn asked(&mut self, asked: Asked) -> Option<Input> {
         let Asked {
             request,
             by,
             answer,
         } = asked;
-        let started = match &request {
-            Request::Status => Err(Reply::Status(Box::new(self.status()))),
-            Request::Rotate { secret } => self.rotate(secret.as_deref()),
-            Request::Rollback { .. } => Err(refused(
-                Exit::Usage,
-                "no values of a generation before are kept".to_owned(),
-            )),
-            Request::Revoke { secret } => Err(refused(
-                Exit::Usage,
-                format!("secret {secret} has no lease that could be revoked"),
-            )),
-        };
         if request != Request::Status {
             let what = words(&request);
             self.observer.observe(&Event::Asked { what, by });
         }
-        match started {
-            Ok(input) => {
+        let taken = match request {
+            Request::Status => Err(Reply::Status(Box::new(self.status()))),
+            Request::Rotate { secret } => self.rotate(secret.as_deref()),
+            Request::Rollback { secret: None, to } => return self.roll_back(to, answer),
+            Request::Rollback {
+                secret: Some(secret),
+                to,
+            } => self.pin(&secret, to),
+            Request::Revoke { secret } => match self.named(&secret) {
+                Ok(secret) => {
+                    self.revoke(secret, answer);
+                    return None;
+                }
+                Err(reply) => Err(reply),
+            },
+        };
+        match taken {
+            Ok(()) => {
                 self.waiting.next.push(answer);
-                Some(input)
+                Some(Input::Rotate)
             }
             Err(reply) => {
                 answer.send(reply).ok();
@@ -68,12 +108,168 @@ impl Rotation<'_> {
     }
 
     /// The next fetch gives the named secret a new value, where its store makes one on demand.
-    fn rotate(&self, secret: Option<&str>) -> Result<Input, Reply> {
+    fn rotate(&mut self, secret: Option<&str>) -> Result<(), Reply> {
         if let Some(secret) = secret {
-            let source = &self.plan.secrets[&self.named(secret)?].source;
+            let secret = self.named(secret)?;
+            let source = &self.plan.secrets[&secret].source;
             self.stores[&source.store].expire(source);
+            self.pins.remove(&secret);
         }
-        Ok(Input::Rotate)
+        Ok(())
+    }
+
+    /// Puts the generation before back; that of one in flight, where it is on its way to the program.
+    fn roll_back(&mut self, to: Option<u64>, answer: Answer) -> Option<Input> {
+        let means = match (to, self.machine.state()) {
+            (Some(_), _) => Err(refused(
+                Exit::Usage,
+                "a version is one of a secret: name it, as in `rollback db --to 3`".to_owned(),
+            )),
+            (None, State::Notifying | State::Verifying | State::Stopping) => {
+                ASKED.clone_into(&mut self.reason);
+                Ok(Some(Means::Told))
+            }
+            (
+                None,
+                State::SwappingBack
+                | State::NotifyingBack
+                | State::StoppingBack
+                | State::StartingBack,
+            ) => Ok(None),
+            (None, State::Staging | State::Swapping | State::Starting | State::Over) => {
+                let text = "a rotation is at its turning point: ask again".to_owned();
+                Err(refused(Exit::Deadline, text))
+            }
+            (None, _) => self.take_back().map(Some),
+        };
+        match means {
+            Ok(means) => {
+                self.waiting.back.push(answer);
+                means.map(Input::RollBack)
+            }
+            Err(reply) => {
+                answer.send(reply).ok();
+                None
+            }
+        }
+    }
+
+    /// Makes the generation before the candidate, if it is kept.
+    fn take_back(&mut self) -> Result<Means, Reply> {
+        let Some(Former { kept, marks }) = self.former.take() else {
+            return Err(refused(Exit::Usage, self.nothing_kept()));
+        };
+        let names: BTreeSet<SecretName> = marks.digests.keys().cloned().collect();
+        let restart = tell::actions(self.plan, &names).contains(&RotateAction::Restart);
+        let means = if restart { Means::Restart } else { Means::Told };
+        let draft = Draft {
+            cause: names.clone(),
+            new: names,
+            found: Found {
+                new: Some(means),
+                ..Found::default()
+            },
+            ..Draft::default()
+        };
+        ASKED.clone_into(&mut self.reason);
+        self.candidate = Some(Candidate {
+            draft,
+            marks,
+            pins: Pins::new(),
+            round: None,
+            kept: Some(kept),
+            blamed: None,
+            by_hand: true,
+            undone: false,
+        });
+        Ok(means)
+    }
+
+    fn nothing_kept(&self) -> String {
+        let what = if self.kept.is_some() {
+            "there is no generation before that is kept: nothing was rotated since the start or the \
+             last rollback"
+        } else {
+            "no values are kept after their hand-over: `on_rotate` with `verify`, `rollback: true` or \
+             `do: restart` keeps those of the generation before"
+        };
+        format!(
+            "{what}. `rollback NAME` asks the store of one secret for an older version, where it \
+             keeps versions"
+        )
+    }
+
+    /// Holds a secret at an older version.
+    fn pin(&mut self, secret: &str, to: Option<u64>) -> Result<(), Reply> {
+        let name = self.named(secret)?;
+        let spec = &self.plan.secrets[&name];
+        let no = |text: String| refused(Exit::Usage, text);
+        if let Some(version) = spec.source.version {
+            let text = format!("the manifest holds secret {name} at version {version}");
+            return Err(no(text));
+        }
+        let handed = self.known.handed(&name);
+        let current: Option<u64> = handed.and_then(|handed| handed.version.0.parse().ok());
+        let versioned = match &self.plan.stores[&spec.source.store].kind {
+            StoreKind::Sealed(_) | StoreKind::Vault(_) => current,
+            StoreKind::Directory(_) | StoreKind::Command(_) => None,
+        };
+        let Some(current) = versioned else {
+            let store = &spec.source.store;
+            return Err(no(format!(
+                "store {store} keeps no older versions of secret {name}: `rollback` without a name \
+                 hands the generation before over, where that is kept"
+            )));
+        };
+        let before = self.former_version(&name).unwrap_or(current - 1);
+        let version = to.unwrap_or(before);
+        if version == current || version == 0 {
+            let text = format!("secret {name} has version {current}, and there is none before it");
+            return Err(no(text));
+        }
+        let pin = Pin {
+            version,
+            from: None,
+        };
+        self.pins.insert(name, pin);
+        Ok(())
+    }
+
+    fn former_version(&self, name: &SecretName) -> Option<u64> {
+        let version = self.former.as_ref()?.marks.versions.get(name)?;
+        version.0.parse().ok()
+    }
+
+    fn revoke(&mut self, secret: SecretName, answer: Answer) {
+        let source = &self.plan.secrets[&secret].source;
+        let revoking = self.stores[&source.store].revoke(source);
+        self.revocations.push(Revocation {
+            secret,
+            revoking,
+            answer,
+        });
+    }
+
+    /// What was revoked is of no more use to the program.
+    pub(super) fn revoked(
+        &mut self,
+        index: usize,
+        result: Result<(), StoreError>,
+    ) -> Option<Input> {
+        let Revocation { secret, answer, .. } = self.revocations.swap_remove(index);
+        match result {
+            Ok(()) => {
+                let source = &self.plan.secrets[&secret].source;
+                self.stores[&source.store].expire(source);
+                self.pins.remove(&secret);
+                self.waiting.next.push(answer);
+                Some(Input::Rotate)
+            }
+            Err(fault) => {
+                answer.send(refused(fault.exit(), chain(&fault))).ok();
+                None
+            }
+        }
     }
 
     fn named(&self, secret: &str) -> Result<SecretName, Reply> {
@@ -88,16 +284,42 @@ impl Rotation<'_> {
 
     /// To all who wait for the rotation that has just ended.
     pub(super) fn answer_done(&mut self, message: &str) {
-        let reply = Reply::Done {
-            message: message.to_owned(),
-            generation: self.generation.0,
+        let reply = self.done(message.to_owned());
+        answer(&mut self.waiting.now, &reply);
+    }
+
+    /// As [`Rotation::answer_done`], where a store may have been missing.
+    pub(super) fn answer_in_place(&mut self, message: &str) {
+        let text = match self.outages.first() {
+            Some(outage) => format!("{message}, without what is missing: {outage}"),
+            None => message.to_owned(),
         };
-        self.waiting.answer(&reply);
+        self.answer_done(&text);
+        // Who asked for the generation before, which could not be put back, was told so.
+        self.waiting.back.clear();
     }
 
     /// To all who wait for the rotation that has just failed.
     pub(super) fn answer_refused(&mut self, exit: Exit, message: &str) {
-        self.waiting.answer(&refused(exit, message.to_owned()));
+        answer(&mut self.waiting.now, &refused(exit, message.to_owned()));
+    }
+
+    /// To all who wait for the generation before.
+    pub(super) fn answer_back_done(&mut self, message: &str) {
+        let reply = self.done(message.to_owned());
+        answer(&mut self.waiting.back, &reply);
+    }
+
+    /// To all who wait for the generation before in vain.
+    pub(super) fn answer_back_refused(&mut self, exit: Exit, message: &str) {
+        answer(&mut self.waiting.back, &refused(exit, message.to_owned()));
+    }
+
+    const fn done(&self, message: String) -> Reply {
+        Reply::Done {
+            message,
+            generation: self.generation.0,
+        }
     }
 }
 
@@ -110,19 +332,16 @@ fn refused(exit: Exit, message: String) -> Reply {
 
 /// As on the command line.
 fn words(request: &Request) -> String {
+    let optional = |text: &Option<String>| {
+        text.iter()
+            .fold(String::new(), |all, text| all + " " + text)
+    };
     match request {
         Request::Status => "status".to_owned(),
-        Request::Rotate { secret: None } => "rotate".to_owned(),
-        Request::Rotate {
-            secret: Some(secret),
-        } => format!("rotate {secret}"),
+        Request::Rotate { secret } => format!("rotate{}", optional(secret)),
         Request::Rollback { secret, to } => {
-            let secret = secret.iter().map(|secret| format!(" {secret}"));
-            let to = to.iter().map(|to| format!(" --to {to}"));
-            std::iter::once("rollback".to_owned())
-                .chain(secret)
-                .chain(to)
-                .collect()
+            let to = to.map(|to| format!("--to {to}"));
+            format!("rollback{}{}", optional(secret), optional(&to))
         }
         Request::Revoke { secret } => format!("revoke {secret}"),
     }
@@ -134,16 +353,14 @@ mod tests {
 
     #[test]
     fn a_request_is_told_as_it_was_typed() {
-        let all = Request::Rollback {
-            secret: Some("db".to_owned()),
-            to: Some(3),
+        let rollback = |secret: Option<&str>, to| {
+            words(&Request::Rollback {
+                secret: secret.map(str::to_owned),
+                to,
+            })
         };
-        assert_eq!(words(&all), "rollback db --to 3");
-        let none = Request::Rollback {
-            secret: None,
-            to: None,
-        };
-        assert_eq!(words(&none), "rollback");
+        assert_eq!(rollback(Some("db"), Some(3)), "rollback db --to 3");
+        assert_eq!(rollback(None, None), "rollback");
         assert_eq!(words(&Request::Rotate { secret: None }), "rotate");
     }
 }

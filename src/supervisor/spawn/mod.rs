@@ -44,6 +44,8 @@ pub struct Handover {
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// Directories where the program alone sees a fresh tmpfs.
     pub mounts: Vec<PrivateMount>,
+    /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` is empty.
+    pub beside: Option<OwnedFd>,
     /// The program's process group.
     pub group: Group,
     /// What it gets when hushpipe dies.
@@ -177,6 +179,7 @@ impl Launch {
             parent_death: handover.parent_death.map(Signal::number),
             group: handover.group,
             mounts: handover.mounts,
+            beside: handover.beside,
         }
     }
 }

@@ -235,6 +235,7 @@ fn handover() -> Handover {
     Handover {
         fds: Vec::new(),
         mounts: Vec::new(),
+        beside: None,
         group: Group::Own,
         parent_death: None,
     }

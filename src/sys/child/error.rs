@@ -38,6 +38,8 @@ pub enum Step {
     ForeignOwner(PathBuf),
     /// unshare(2)
     Unshare,
+    /// setns(2) to the namespaces of another process.
+    Beside,
     /// Writing the user namespace's maps.
     MapUsers,
     /// Keeping mounts from reaching the host: `mount --make-rslave /`.
@@ -100,6 +102,13 @@ impl ChildError {
         match (&self.step, self.errno) {
             (Step::Unshare | Step::MapUsers, _) => {
                 Some("user namespaces may be turned off here; `isolation: shared` does without")
+            }
+            (Step::Beside, Errno::PERM) => Some(
+                "it takes CAP_SYS_ADMIN, and CAP_SYS_PTRACE where the program runs as another user; \
+                 `isolation: shared` does without",
+            ),
+            (Step::Beside, Errno::INVAL | Errno::BADF | Errno::NOSYS) => {
+                Some("it takes Linux 5.8; `isolation: shared` does without")
             }
             (Step::Propagation, _) => Some("`isolation: shared` does without"),
             (Step::Fd(_), Errno::BADF | Errno::INVAL) => {
@@ -171,6 +180,7 @@ impl fmt::Display for Step {
                 path.display()
             ),
             Self::Unshare => f.write_str("cannot make a mount namespace for the program"),
+            Self::Beside => f.write_str("cannot enter the mount namespace of the program"),
             Self::MapUsers => f.write_str("cannot map the user into a user namespace"),
             Self::Propagation => f.write_str("cannot keep private mounts from the host"),
             Self::Mount(path) => write!(f, "cannot mount a private tmpfs on {}", path.display()),
@@ -201,6 +211,7 @@ pub(super) enum At {
     Group,
     Foreground,
     Unshare,
+    Beside,
     MapUsers,
     Propagation,
     /// By its index in the specification.
@@ -258,7 +269,7 @@ impl Fault {
 
 impl At {
     /// The steps without an index, by tag.
-    const PLAIN: [Self; 16] = [
+    const PLAIN: [Self; 17] = [
         Self::Channel,
         Self::Fork,
         Self::Pidfd,
@@ -266,6 +277,7 @@ impl At {
         Self::Group,
         Self::Foreground,
         Self::Unshare,
+        Self::Beside,
         Self::MapUsers,
         Self::Propagation,
         Self::CloseOthers,

@@ -1,12 +1,13 @@
 //! The private mount namespace, in the child or in hushpipe itself. No allocation.
 
 use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::DumpableBehavior;
-use rustix::thread::UnshareFlags;
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
 use super::error::{At, Fault};
 use super::prepare::Namespace;
@@ -21,6 +22,7 @@ pub(super) fn isolate(
     match namespace {
         Namespace::Own => return Ok(()),
         Namespace::Mounts => unshare(UnshareFlags::NEWNS)?,
+        Namespace::Of { pidfd, user } => return enter(pidfd, *user),
         Namespace::User { uid_map, gid_map } => {
             unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
             map_users(uid_map, gid_map).map_err(|errno| Fault::new(At::MapUsers, errno))?;
@@ -39,6 +41,18 @@ pub(super) fn isolate(
         pass_on(mounted).map_err(|errno| Fault::new(At::Channel, errno))?;
     }
     Ok(())
+}
+
+/// setns(2) with a pidfd (Linux 5.8). The working directory is then the root of what is seen there.
+fn enter(pidfd: &OwnedFd, user: bool) -> Result<(), Fault> {
+    let mounts = ThreadNameSpaceType::MOUNT;
+    let namespaces = if user {
+        mounts | ThreadNameSpaceType::USER
+    } else {
+        mounts
+    };
+    rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), namespaces)
+        .map_err(|errno| Fault::new(At::Beside, errno))
 }
 
 fn unshare(flags: UnshareFlags) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 //! Everything the child needs, laid out before fork: it cannot allocate.
 
 use std::ffi::{CString, OsString};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::ptr;
@@ -55,6 +55,8 @@ pub(super) enum Namespace {
     Mounts,
     /// A new one, in a new user namespace with these maps.
     User { uid_map: Vec<u8>, gid_map: Vec<u8> },
+    /// That of another process, and first its user namespace, where hushpipe may do nothing without.
+    Of { pidfd: OwnedFd, user: bool },
 }
 
 impl Namespace {
@@ -95,7 +97,13 @@ pub(super) fn capabilities() -> CapabilitySet {
 impl Prepared {
     pub fn new(mut spec: Spec) -> Result<Self, ChildError> {
         let identity = identity(&spec)?;
-        let namespace = namespace(&spec, identity.is_some())?;
+        let namespace = match spec.beside.take() {
+            Some(pidfd) => Namespace::Of {
+                pidfd,
+                user: !capabilities().contains(CapabilitySet::SYS_ADMIN),
+            },
+            None => namespace(&spec, identity.is_some())?,
+        };
         let mounts = spec.mounts.iter().map(Tmpfs::new).collect();
         let moves = spec
             .fds
@@ -134,6 +142,7 @@ impl Prepared {
             At::Group => Step::Group,
             At::Foreground => Step::Foreground,
             At::Unshare => Step::Unshare,
+            At::Beside => Step::Beside,
             At::MapUsers => Step::MapUsers,
             At::Propagation => Step::Propagation,
             At::Mount(index) => match self.spec.mounts.get(index) {

@@ -40,6 +40,8 @@ pub struct Spec {
     pub group: Group,
     /// Where it alone sees a fresh tmpfs. The directories exist.
     pub mounts: Vec<PrivateMount>,
+    /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` is empty.
+    pub beside: Option<OwnedFd>,
 }
 
 /// Whom a program runs as.

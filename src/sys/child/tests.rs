@@ -114,6 +114,7 @@ fn shell(script: &str) -> Spec {
         parent_death: None,
         group: Group::Own,
         mounts: Vec::new(),
+        beside: None,
     }
 }
 

@@ -1,0 +1,105 @@
+//! Programs that are run beside the program: to tell it of a new generation, and to ask whether it is
+//! well.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use crate::model::{Plan, RunSpec, Signal, format_duration};
+use crate::supervisor::Handle;
+use crate::supervisor::spawn::{Handover, Launch};
+use crate::sys::child::{self, Child, Group};
+use crate::sys::command::Running;
+use crate::sys::reaper::{Reaper, Status};
+
+/// How long a command that takes too long has to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Where such commands run: as the program does (its user, groups, directory, limits and
+/// environment), with its private files in sight, and `PROGRAM_PID` set. Their input is empty, and
+/// what they write goes to hushpipe's standard error.
+pub struct Beside<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The program.
+    pub handle: Handle,
+    /// Who waits.
+    pub reaper: Reaper,
+    /// The program has a mount namespace of its own.
+    pub private: bool,
+}
+
+impl Beside<'_> {
+    /// Runs a command to its end; says what went wrong. It is killed, with its process group, when it
+    /// takes longer, and when this future is dropped.
+    pub async fn run(&self, argv: &[String], timeout: Duration) -> Result<(), String> {
+        let name = argv.first().map_or("", String::as_str);
+        let child = self
+            .start(argv)
+            .map_err(|why| format!("{name} cannot be started: {why}"))?;
+        let running = Running::adopt(child, &self.reaper);
+        let mut running =
+            running.map_err(|error| format!("{name} cannot be waited for: {error}"))?;
+        let ended = tokio::time::timeout(timeout, running.ended()).await;
+        match ended {
+            Ok(Ok(Status::Exited(0))) => Ok(()),
+            Ok(Ok(status)) => Err(format!("{name} ended with {}", told(status))),
+            Ok(Err(error)) => Err(format!("{name} cannot be waited for: {error}")),
+            Err(_) => {
+                let stopped = running.stop(GRACE).await;
+                let late = format!("{name} did not end within {}", format_duration(timeout));
+                match stopped {
+                    Ok(()) => Err(late),
+                    Err(error) => Err(format!("{late}, and cannot be ended: {error}")),
+                }
+            }
+        }
+    }
+
+    fn start(&self, argv: &[String]) -> Result<Child, String> {
+        let text = |error: &dyn std::error::Error| crate::app::failure::chain(error);
+        let program = self.handle.pidfd().map_err(|error| text(&error))?;
+        let (Some(pidfd), Some(pid)) = (program, self.handle.pid()) else {
+            return Err("the program has ended".to_owned());
+        };
+        let run = RunSpec {
+            command: argv.to_vec(),
+            sha256: None,
+            // The directory that hushpipe is in is not kept across a change of the mounts.
+            cwd: self.plan.run.cwd.clone().or(std::env::current_dir().ok()),
+            ..self.plan.run.clone()
+        };
+        let mut launch = Launch::settle(&run, std::env::vars_os())
+            .map_err(|faults| faults.first().map_or(String::new(), |fault| text(fault)))?;
+        launch
+            .set_variable("PROGRAM_PID", OsStr::new(&pid.to_string()))
+            .map_err(|error| text(&error))?;
+        let handover = Handover {
+            fds: streams().map_err(|error| text(&error))?,
+            mounts: Vec::new(),
+            beside: self.private.then_some(pidfd),
+            group: Group::Own,
+            parent_death: Some(Signal::KILL),
+        };
+        let staged = child::stage(launch.spec(handover)).map_err(|error| text(&error))?;
+        staged.start().map_err(|error| text(&error))
+    }
+}
+
+/// Standard input and output; standard error is hushpipe's.
+fn streams() -> std::io::Result<Vec<(OwnedFd, i32)>> {
+    let input = OwnedFd::from(File::open("/dev/null")?);
+    let output = std::io::stderr().as_fd().try_clone_to_owned()?;
+    Ok(vec![(input, 0), (output, 1)])
+}
+
+fn told(status: Status) -> String {
+    match status {
+        Status::Killed { signal, .. } => match Signal::from_number(signal) {
+            Some(signal) => signal.to_string(),
+            None => status.to_string(),
+        },
+        status => status.to_string(),
+    }
+}

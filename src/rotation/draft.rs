@@ -1,0 +1,334 @@
+//! What a generation is made of: which of the values that the stores gave go to the program, and
+//! which wait.
+//!
+//! Values that belong together never come to the program one without the other. What a store gives
+//! as one consistent set (a directory, a sealed store, the output of a command; a single path of a
+//! vault) is one unit. A unit is held back as a whole when one of its secrets could not be had, or is
+//! quarantined, or needs a restart for which there is no room. A delivery that shows something of a
+//! unit that is held back stays as it is; so what is new in it waits as well, and all of its unit.
+//! The rest goes on: one store that is down does not keep the others from the program.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::state::{Found, Means};
+use crate::model::{
+    DeliveryKind, Plan, Refresh, RotateAction, SecretName, Source, StoreKind, StoreName,
+};
+
+/// What the program sees of a plan's secrets, and how it comes to new ones.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    secrets: BTreeMap<SecretName, Seen>,
+    deliveries: Vec<Carried>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Which unit it is of.
+    unit: usize,
+    /// Files or FIFOs show it: they change while the program runs.
+    live: bool,
+    /// A new value of it needs a restart.
+    restart: bool,
+    /// `refresh: never`
+    never: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Carried {
+    secrets: BTreeSet<SecretName>,
+    live: bool,
+}
+
+impl Reach {
+    /// `uses`: the secrets in each of the plan's deliveries. Secrets that no delivery shows are none
+    /// of the rotation's.
+    pub fn new(plan: &Plan, uses: Vec<BTreeSet<SecretName>>) -> Self {
+        let deliveries: Vec<Carried> = plan
+            .deliveries
+            .iter()
+            .zip(uses)
+            .map(|(delivery, secrets)| Carried {
+                secrets,
+                live: matches!(
+                    delivery.kind,
+                    DeliveryKind::File(_) | DeliveryKind::Fifo { .. }
+                ),
+            })
+            .collect();
+        let mut units = Vec::new();
+        let mut secrets = BTreeMap::new();
+        for (name, spec) in &plan.secrets {
+            let shown = || deliveries.iter().filter(|each| each.secrets.contains(name));
+            if shown().next().is_none() {
+                continue;
+            }
+            let action = spec.on_rotate.as_ref().unwrap_or(&plan.on_rotate.action);
+            let seen = Seen {
+                unit: unit(plan, &spec.source, &mut units),
+                live: shown().any(|each| each.live),
+                restart: *action == RotateAction::Restart,
+                never: spec.refresh == Refresh::Never,
+            };
+            secrets.insert(name.clone(), seen);
+        }
+        Self {
+            secrets,
+            deliveries,
+        }
+    }
+
+    /// Whether a change of this secret can reach the program.
+    pub fn reaches(&self, secret: &SecretName) -> bool {
+        let seen = self.secrets.get(secret);
+        seen.is_some_and(|seen| seen.live || seen.restart)
+    }
+
+    /// Whether a restart may come of a rotation.
+    pub fn restarts(&self) -> bool {
+        self.secrets.values().any(|seen| seen.restart)
+    }
+
+    /// Whether the stores are asked for this secret: others' changes may bring it to the program.
+    pub fn is_asked_for(&self, secret: &SecretName) -> bool {
+        let seen = self.secrets.get(secret);
+        seen.is_some_and(|seen| seen.live || self.restarts())
+    }
+
+    fn asked(&self) -> impl Iterator<Item = &SecretName> {
+        self.secrets.keys().filter(|name| self.is_asked_for(name))
+    }
+}
+
+/// What is given as one.
+#[derive(PartialEq, Eq)]
+enum Unit {
+    Store(StoreName),
+    Source(Source),
+}
+
+fn unit(plan: &Plan, source: &Source, units: &mut Vec<Unit>) -> usize {
+    let of_one = |store: &StoreName| matches!(plan.stores[store].kind, StoreKind::Vault(_));
+    let unit = if of_one(&source.store) {
+        Unit::Source(source.clone())
+    } else {
+        Unit::Store(source.store.clone())
+    };
+    let known = units.iter().position(|known| *known == unit);
+    known.unwrap_or_else(|| {
+        units.push(unit);
+        units.len() - 1
+    })
+}
+
+/// What the program has of each secret, and what it must not get; `D` tells one value from another.
+#[derive(Clone, Debug)]
+pub struct Ledger<D> {
+    known: BTreeMap<SecretName, D>,
+    bad: BTreeMap<SecretName, D>,
+}
+
+/// A generation, before it is made.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// The secrets whose new values it brings.
+    pub new: BTreeSet<SecretName>,
+    /// Those among them that it is made for.
+    pub cause: BTreeSet<SecretName>,
+    /// For each delivery, whether it stays as it is.
+    pub stays: Vec<bool>,
+    /// What there is, for the machine.
+    pub found: Found,
+    /// The stores still have what is quarantined.
+    pub bad: bool,
+}
+
+impl<D: Copy + PartialEq> Ledger<D> {
+    /// The program has these.
+    pub const fn new(known: BTreeMap<SecretName, D>) -> Self {
+        Self {
+            known,
+            bad: BTreeMap::new(),
+        }
+    }
+
+    /// Whether the program has this.
+    pub fn has(&self, secret: &SecretName, digest: D) -> bool {
+        self.known.get(secret) == Some(&digest)
+    }
+
+    /// Whether it must not get this.
+    pub fn is_bad(&self, secret: &SecretName) -> bool {
+        self.bad.contains_key(secret)
+    }
+
+    /// The program has what the draft brings.
+    pub fn adopt(&mut self, draft: &Draft, fetched: &BTreeMap<SecretName, D>) {
+        for name in &draft.new {
+            self.known.insert(name.clone(), fetched[name]);
+            self.bad.remove(name);
+        }
+    }
+
+    /// The program has other values of some secrets again.
+    pub fn put_back(&mut self, known: BTreeMap<SecretName, D>) {
+        self.known.extend(known);
+    }
+
+    /// These are not to be tried again until the stores have others.
+    pub fn quarantine(&mut self, values: impl IntoIterator<Item = (SecretName, D)>) {
+        self.bad.extend(values);
+    }
+
+    /// What to make of what the stores gave. `room`: a restart is possible.
+    pub fn draft(&mut self, reach: &Reach, fetched: &BTreeMap<SecretName, D>, room: bool) -> Draft {
+        self.bad
+            .retain(|name, bad| fetched.get(name).is_none_or(|digest| digest == bad));
+        let mut drafting = Drafting {
+            reach,
+            ledger: self,
+            fetched,
+            held: BTreeSet::new(),
+        };
+        drafting.draft(room)
+    }
+}
+
+struct Drafting<'a, D> {
+    reach: &'a Reach,
+    ledger: &'a Ledger<D>,
+    fetched: &'a BTreeMap<SecretName, D>,
+    /// The units that wait.
+    held: BTreeSet<usize>,
+}
+
+impl<D: Copy + PartialEq> Drafting<'_, D> {
+    fn draft(&mut self, room: bool) -> Draft {
+        let outage = self.hold_missing();
+        let bad = self.hold_bad();
+        let mut short = false;
+        loop {
+            let before = self.held.len();
+            self.hold_entangled();
+            if self.means() == Some(Means::Restart) && !room {
+                short = true;
+                self.hold_restarts();
+            }
+            if self.held.len() == before {
+                break;
+            }
+        }
+        let new = self.means();
+        let deliveries = self.reach.deliveries.iter();
+        Draft {
+            new: self.coming(),
+            cause: self.cause().cloned().collect(),
+            stays: deliveries.map(|each| self.stays(each)).collect(),
+            found: Found { new, outage, short },
+            bad,
+        }
+    }
+
+    fn hold_missing(&mut self) -> bool {
+        let missing = self
+            .reach
+            .asked()
+            .filter(|name| !self.fetched.contains_key(name));
+        let units: Vec<usize> = missing.map(|name| self.reach.secrets[name].unit).collect();
+        self.held.extend(&units);
+        !units.is_empty()
+    }
+
+    fn hold_bad(&mut self) -> bool {
+        let bad = self.ledger.bad.iter();
+        let here = bad.filter(|(name, digest)| self.fetched.get(name) == Some(digest));
+        let units: Vec<usize> = here
+            .filter_map(|(name, _)| Some(self.reach.secrets.get(name)?.unit))
+            .collect();
+        self.held.extend(&units);
+        !units.is_empty()
+    }
+
+    /// What cannot be shown without something that waits, waits.
+    fn hold_entangled(&mut self) {
+        loop {
+            let before = self.held.len();
+            let waiting = self.changeable().filter(|each| self.stays(each));
+            let new = waiting
+                .flat_map(|each| &each.secrets)
+                .filter(|name| self.is_new(name));
+            let units: Vec<usize> = new.map(|name| self.reach.secrets[name].unit).collect();
+            self.held.extend(units);
+            if self.held.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn hold_restarts(&mut self) {
+        let secrets = &self.reach.secrets;
+        let restarts = self.cause().filter(|name| secrets[*name].restart);
+        let units: Vec<usize> = restarts.map(|name| secrets[name].unit).collect();
+        self.held.extend(units);
+    }
+
+    /// Those that a generation can be made for.
+    fn cause(&self) -> impl Iterator<Item = &SecretName> {
+        let can_be = |name: &&SecretName| {
+            let seen = &self.reach.secrets[*name];
+            !seen.never && (seen.live || seen.restart) && self.is_new(name)
+        };
+        self.reach.secrets.keys().filter(can_be)
+    }
+
+    fn means(&self) -> Option<Means> {
+        let restart = |name: &SecretName| self.reach.secrets[name].restart;
+        self.cause().fold(None, |means, name| match means {
+            Some(Means::Restart) => means,
+            _ if restart(name) => Some(Means::Restart),
+            _ => Some(Means::Told),
+        })
+    }
+
+    /// The secrets whose new values come along.
+    fn coming(&self) -> BTreeSet<SecretName> {
+        let means = self.means();
+        let comes = |name: &&SecretName| {
+            let live = self.reach.secrets[*name].live;
+            self.is_new(name) && (means == Some(Means::Restart) || live && means.is_some())
+        };
+        self.reach.secrets.keys().filter(comes).cloned().collect()
+    }
+
+    /// Those that the generation would write anew.
+    fn changeable(&self) -> impl Iterator<Item = &Carried> {
+        let all = self.means() == Some(Means::Restart);
+        let deliveries = self.reach.deliveries.iter();
+        deliveries.filter(move |each| each.live || all)
+    }
+
+    /// It has another value than the program, and does not wait.
+    fn is_new(&self, name: &SecretName) -> bool {
+        self.differs(name) == Some(true) && !self.held.contains(&self.reach.secrets[name].unit)
+    }
+
+    fn differs(&self, name: &SecretName) -> Option<bool> {
+        let digest = self.fetched.get(name)?;
+        Some(!self.ledger.has(name, *digest))
+    }
+
+    /// It shows something that waits.
+    fn stays(&self, delivery: &Carried) -> bool {
+        delivery
+            .secrets
+            .iter()
+            .any(|name| match self.differs(name) {
+                None => true,
+                Some(differs) => differs && self.held.contains(&self.reach.secrets[name].unit),
+            })
+    }
+}
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;
