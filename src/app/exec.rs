@@ -9,6 +9,7 @@ use super::place::{Placed, Placing};
 use super::values;
 use super::{close, open, supervise};
 use crate::model::{Observer, Plan};
+use crate::stores::http;
 use crate::supervisor::Supervisor;
 use crate::supervisor::spawn::SpawnError;
 use crate::sys::child::{Group, StagedHere};
@@ -49,6 +50,10 @@ async fn prepare(
         Err(interrupted) => return Err(supervise::ended(interrupted)),
     };
     close::close_before_exec(plan, stores, supervisor, observer.as_ref()).await;
+    // Private files need a user namespace, which no process of several threads may make.
+    if let Err(interrupted) = supervisor.during(http::lookups_ended()).await {
+        return Err(supervise::ended(interrupted));
+    }
     let placing = Placing {
         plan,
         payloads: &gathered.payloads,

@@ -31,6 +31,12 @@ pub fn is_init() -> bool {
     id() == 1
 }
 
+/// How many threads this process has, proc(5), `/proc/self/task`. One that has been joined may be
+/// counted for a moment longer.
+pub fn threads() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
 /// Whether hushpipe leads its session, as the first process of a container with a terminal does.
 pub fn is_session_leader() -> bool {
     session() == id()

@@ -31,7 +31,8 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
     let url = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
     let config = match url.scheme() {
         "https" => tls::config(&Tls::default()).await,
-        _ => tls::none().map_err(Failed::from),
+        "http" => tls::none().map_err(Failed::from),
+        _ => return Err("the URL is neither http:// nor https://".to_owned()),
     };
     let mut builder = Client::builder()
         .tls_backend_preconfigured(config.map_err(words)?)

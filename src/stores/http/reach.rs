@@ -102,15 +102,23 @@ impl Reach {
         at(&self.written, path)
     }
 
-    /// Time is over, and the address said nothing.
+    /// A try's time is over, and the address said nothing.
     pub(super) fn silent(&self) -> Trouble {
-        match self.lookup.pending() {
-            Some(name) => Trouble::new(
-                Weight::Unconnected,
-                format!("the name {name} is not resolved in time"),
-            ),
-            None => Trouble::new(Weight::Silent, "it takes connections and says nothing").done(),
-        }
+        self.unresolved().unwrap_or_else(|| {
+            Trouble::new(Weight::Silent, "it takes connections and says nothing").done()
+        })
+    }
+
+    /// The deadline is over, in the middle of a try.
+    pub(super) fn unfinished(&self) -> Trouble {
+        self.unresolved()
+            .unwrap_or_else(|| Trouble::new(Weight::Unfinished, "there was no time left").done())
+    }
+
+    fn unresolved(&self) -> Option<Trouble> {
+        let name = self.lookup.pending()?;
+        let words = format!("the name {name} is not resolved in time");
+        Some(Trouble::new(Weight::Unconnected, words))
     }
 
     /// Asks once. Only the first requests wait for one another, until it is known whether they can

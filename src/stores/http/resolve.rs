@@ -15,12 +15,17 @@ use std::time::{Duration, Instant};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::watch;
 
+use crate::sys::process;
+
 /// The system's resolver reads files and asks servers with buffers on the stack, modules of
 /// nsswitch.conf(5) too.
 const STACK: usize = 512 << 10;
 
 /// How long an answer that nobody took is good for.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// For how many milliseconds the kernel may count a thread that was joined.
+const SETTLING: usize = 100;
 
 type Found = Result<Vec<SocketAddr>, Unresolved>;
 
@@ -185,16 +190,24 @@ fn cause(error: &io::Error) -> String {
     own.unwrap_or(&words).to_owned()
 }
 
-/// Waits until no thread looks names up any more: before a step that needs a process of one thread.
-/// A look-up whose servers do not answer ends by itself after the time that resolv.conf(5) gives.
+/// Waits until no thread looks names up any more, and the kernel counts none of them: before a step
+/// that needs a process of one thread. A look-up whose servers do not answer ends by itself after
+/// the time that resolv.conf(5) gives.
 pub async fn lookups_ended() {
-    loop {
-        clear(Running::is_over);
-        let next = lock(&RUNNING).first().map(|running| running.answer.clone());
-        let Some(mut answer) = next else {
-            return;
-        };
+    while let Some(mut answer) = one_running() {
         // Told or closed: its thread is at its end in both cases.
         drop(answer.wait_for(Option::is_some).await);
     }
+    for _ in 0..SETTLING {
+        if process::threads().is_ok_and(|count| count == 1) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Joins what has ended.
+fn one_running() -> Option<Answer> {
+    clear(Running::is_over);
+    lock(&RUNNING).first().map(|running| running.answer.clone())
 }

@@ -51,6 +51,8 @@ impl Limits {
 /// How much a fault says, in rising order. Of several, the one that says most is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Weight {
+    /// The deadline passed before it could say anything.
+    Unfinished,
     /// No connection came about, or it was lost.
     Unconnected,
     /// A server took the connection, and said nothing.
@@ -160,15 +162,19 @@ pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 pub(super) struct Tries {
     once: bool,
     backoff: Backoff,
-    /// The address and the fault that says most, of this round, or else of the one before.
-    told: Option<(String, Trouble)>,
-    /// Of this round.
     round: Round,
+    /// What the last round told that came to its end.
+    before: Option<Told>,
 }
 
+/// An address, and what went wrong there.
+type Told = (String, Trouble);
+
+/// What is known of a round.
 #[derive(Default)]
 struct Round {
-    begun: bool,
+    told: Option<Told>,
+    unfinished: bool,
     passing: bool,
     done: bool,
     wait: Option<Duration>,
@@ -179,28 +185,23 @@ impl Tries {
         Self {
             once,
             backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
-            told: None,
             round: Round::default(),
+            before: None,
         }
     }
 
     /// A try failed. Whether another address may be asked at once.
     pub(super) fn failed(&mut self, address: &str, trouble: Trouble) -> bool {
         let in_vain = trouble.everywhere || (self.once && trouble.done);
-        self.round.passing |= !trouble.lasting;
-        self.round.done |= trouble.done;
-        self.round.wait = match (self.round.wait, trouble.wait) {
+        let round = &mut self.round;
+        round.unfinished |= trouble.weight == Weight::Unfinished;
+        round.passing |= !trouble.lasting;
+        round.done |= trouble.done;
+        round.wait = match (round.wait, trouble.wait) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        let says_more = match &self.told {
-            Some((_, told)) if self.round.begun => trouble.weight >= told.weight,
-            _ => true,
-        };
-        if says_more {
-            self.told = Some((address.to_owned(), trouble));
-        }
-        self.round.begun = true;
+        round.told = weightier(round.told.take(), Some((address.to_owned(), trouble)));
         !in_vain
     }
 
@@ -214,19 +215,36 @@ impl Tries {
         let again = round.passing && !(self.once && round.done);
         let drawn = self.backoff.next(random).min(left / 2);
         let wait = drawn + round.wait.unwrap_or_default();
+        self.before = if round.unfinished {
+            weightier(self.before.take(), round.told)
+        } else {
+            round.told
+        };
         (again && wait + LEAST <= left).then_some(wait)
     }
 
     /// What is said at the end.
     pub(super) fn fault(self, after: Duration) -> Fault {
-        match self.told {
-            Some((_, trouble)) if trouble.weight == Weight::Silent => Fault::Deadline { after },
-            Some((address, trouble)) => Fault::NoAnswer {
-                address,
-                after,
-                cause: trouble.words,
-            },
-            None => Fault::Deadline { after },
+        match self.before {
+            Some((address, trouble))
+                if !matches!(trouble.weight, Weight::Silent | Weight::Unfinished) =>
+            {
+                Fault::NoAnswer {
+                    address,
+                    after,
+                    cause: trouble.words,
+                }
+            }
+            _ => Fault::Deadline { after },
         }
+    }
+}
+
+/// The one that says more; of two that say as much, the later.
+fn weightier(one: Option<Told>, other: Option<Told>) -> Option<Told> {
+    match (&one, &other) {
+        (Some((_, first)), Some((_, second))) if first.weight > second.weight => one,
+        (Some(_), None) => one,
+        _ => other,
     }
 }

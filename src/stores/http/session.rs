@@ -138,7 +138,7 @@ impl Session {
             reach.ask(config, ask).await
         };
         let asked = timeout_at(ask.until, asked).await;
-        asked.unwrap_or_else(|_| Err(reach.silent().into()))
+        asked.unwrap_or_else(|_| Err(reach.unfinished().into()))
     }
 
     /// How TLS is spoken: read once a session, when an address needs it.

@@ -1,8 +1,17 @@
 //! Against servers of our own on loopback, which do what servers do on bad days.
 
+mod addresses;
 mod answers;
 mod certificates;
+mod clients;
 mod fake;
+mod known;
+mod multiplexed;
+mod names;
+mod probes;
+mod proxies;
+mod redirects;
+mod retry;
 mod sessions;
 mod tls;
 

@@ -62,7 +62,19 @@ impl Fake {
 
     /// Plain HTTP. `script` gets the number of requests before, and the request's head and body.
     pub(super) async fn start(script: impl Fn(usize, &str) -> Act + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::listening("127.0.0.1:0", script).await
+    }
+
+    /// At this address and port.
+    pub(super) async fn at(address: &str, act: Act) -> Self {
+        Self::listening(address, move |_, _| act.clone()).await
+    }
+
+    async fn listening(
+        address: &str,
+        script: impl Fn(usize, &str) -> Act + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
         let fake = Self::new(port, script);
         let server = fake.clone();

@@ -1,0 +1,67 @@
+//! Probes.
+
+use std::time::Duration;
+
+use super::fake::{Act, Fake, say, whole};
+use super::*;
+
+async fn status(fake: &Fake, path: &str) -> Result<u16, String> {
+    probe(&format!("{}{path}", fake.address), Method::GET, ENOUGH).await
+}
+
+#[tokio::test]
+async fn a_probe_gives_the_status_whatever_it_is() {
+    for expected in [200, 204, 404, 429, 500, 503] {
+        let fake = Fake::always(say(&format!("{expected} Said"), "")).await;
+        assert_eq!(status(&fake, "/health?x=1").await, Ok(expected));
+        assert_eq!(fake.requests().len(), 1, "nothing is tried again");
+        assert!(fake.requests()[0].starts_with("GET /health?x=1 HTTP/1.1"));
+    }
+}
+
+#[tokio::test]
+async fn a_probe_has_the_method_that_is_asked_for() {
+    let fake = Fake::always(say("200 OK", "")).await;
+    let probed = probe(&fake.address, Method::POST, ENOUGH).await;
+    assert_eq!(probed, Ok(200));
+    assert!(fake.requests()[0].starts_with("POST / HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn a_probe_follows_no_redirect() {
+    let act = Act::Say(whole("302 Found", "Location: /elsewhere\r\n", ""));
+    let fake = Fake::always(act).await;
+    assert_eq!(status(&fake, "/").await, Ok(302));
+    assert_eq!(fake.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_probe_reads_no_body() {
+    let endless = "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n";
+    let fake = Fake::always(Act::Say(endless.to_owned())).await;
+    assert_eq!(status(&fake, "/").await, Ok(200));
+}
+
+#[tokio::test]
+async fn a_probe_that_fails_says_why_without_its_url() {
+    let silent = Fake::always(Act::Hang).await;
+    let garbage = Fake::always(Act::Cut("garbage\r\n\r\n".to_owned())).await;
+    let short = Duration::from_millis(100);
+    for (url, limit, expected) in [
+        (silent.address.as_str(), short, "no answer within 100ms"),
+        (garbage.address.as_str(), ENOUGH, "not HTTP"),
+        ("http://127.0.0.1:1", ENOUGH, "connection refused"),
+        (
+            "http://no-such-name.invalid",
+            ENOUGH,
+            "cannot resolve no-such-name.invalid",
+        ),
+        ("not a url", ENOUGH, "not a URL"),
+        ("ftp://127.0.0.1", ENOUGH, "neither http:// nor https://"),
+    ] {
+        let said = probe(&format!("{url}/hidden"), Method::GET, limit).await;
+        let said = said.expect_err("it fails");
+        assert!(said.contains(expected), "{said}");
+        assert!(!said.contains("hidden"), "{said}");
+    }
+}
