@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 
 use super::collections::List;
-use super::decode::{Decode, Decoder, Field, or_variable};
+use super::decode::{Decode, Decoder, Field, NO_SECRET, or_variable};
+use super::fault::Fault;
 use super::tree::{Data, Node};
 use super::values::is_template;
 use crate::model::Address;
@@ -85,6 +86,25 @@ fn http(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
+/// `None`: `user:password@` stands in the address, and a fault was added that does not show it.
+fn names_nobody(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<()> {
+    let Data::Scalar { text, .. } = &node.data else {
+        return Some(());
+    };
+    let rest = text
+        .split_once("://")
+        .map_or(text.as_ref(), |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    if !authority.contains('@') {
+        return Some(());
+    }
+    let message = format!("a user name or password stands in the address: {NO_SECRET}");
+    let help = "remove what goes up to the `@`";
+    to.faults
+        .push(Fault::new(node.span, message, help).hiding());
+    None
+}
+
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -99,6 +119,7 @@ impl Decode for Server {
         "an address such as https://bao.internal:8200 or unix:///run/bao.sock";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        names_nobody(node, to)?;
         to.parsed(node, Self::WANTED, Self::parse)
     }
 
@@ -152,6 +173,7 @@ impl Decode for HookUrl {
             to.fault(node.span, message, help);
             return None;
         }
+        names_nobody(node, to)?;
         to.parsed(node, Self::WANTED, |text| {
             http(text).map(|_| Self(text.to_owned()))
         })

@@ -70,6 +70,9 @@ pub struct FieldShape {
     pub schema: fn() -> Value,
 }
 
+/// Why a key that would hold a secret cannot stand in a manifest. Its line is not shown.
+pub const NO_SECRET: &str = "a manifest holds no secret";
+
 /// The table of a record.
 pub struct Shape {
     /// What it means.
@@ -182,7 +185,11 @@ impl Decoder<'_> {
         let elsewhere = shape.elsewhere.iter().find(|(known, ..)| *known == key);
         if let Some((_, why, help)) = elsewhere {
             let message = format!("{} cannot stand here: {why}", quote(key));
-            return self.fault(entry.key_span, message, *help);
+            let fault = Fault::new(entry.key_span, message, *help);
+            let secret = *why == NO_SECRET;
+            return self
+                .faults
+                .push(if secret { fault.hiding() } else { fault });
         }
         let known = || shape.fields.iter().map(|field| field.key);
         let help = match nearest(key, known()) {
@@ -360,7 +367,7 @@ macro_rules! record {
                 $need:ident $field:ident $key:literal : $type:ty $(= $default:literal)?;
             )*
         }
-        elsewhere { $($elsewhere:literal : $why:literal => $help:literal),* $(,)? }
+        elsewhere { $($elsewhere:literal : $why:expr => $help:literal),* $(,)? }
     ) => {
         $(#[doc = $doc])+
         #[derive(Default)]

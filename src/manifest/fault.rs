@@ -45,6 +45,8 @@ pub struct Fault {
     pub help: String,
     /// Another place that has to do with it, and what stands there.
     pub related: Option<(Span, &'static str)>,
+    /// A secret stands in its line, by mistake: no fault shows the line.
+    pub hides: bool,
 }
 
 impl Fault {
@@ -55,7 +57,15 @@ impl Fault {
             message: message.into(),
             help: help.into(),
             related: None,
+            hides: false,
         }
+    }
+
+    /// The same, with its line kept from every message.
+    #[must_use]
+    pub const fn hiding(mut self) -> Self {
+        self.hides = true;
+        self
     }
 
     /// The same with another place.
@@ -208,10 +218,15 @@ impl ManifestError {
     }
 
     fn render_faults(&self, renderer: &Renderer, source: &str, faults: &[Fault]) -> String {
+        let hidden: Vec<usize> = faults
+            .iter()
+            .filter(|fault| fault.hides)
+            .map(|fault| fault.span.place(source).line)
+            .collect();
         let mut blocks: Vec<String> = faults
             .iter()
             .take(SHOWN)
-            .map(|fault| renderer.render(&[self.group(source, fault)]))
+            .map(|fault| renderer.render(&[self.group(source, fault, &hidden)]))
             .collect();
         if faults.len() > 1 {
             let more = match faults.len().saturating_sub(SHOWN) {
@@ -234,11 +249,12 @@ impl ManifestError {
         shown_name(&self.name)
     }
 
-    fn group<'a>(&self, source: &'a str, fault: &'a Fault) -> Group<'a> {
+    fn group<'a>(&self, source: &'a str, fault: &'a Fault, hidden: &[usize]) -> Group<'a> {
         let excerpt = Excerpt::around(source, fault);
         let path = self.shown_name();
         let group = title(&fault.message);
-        let group = if excerpt.text.is_empty() {
+        let hides = hidden.iter().any(|line| excerpt.lines().contains(line));
+        let group = if excerpt.text.is_empty() || hides {
             let place = fault.span.place(source);
             let origin = Origin::path(path)
                 .line(place.line)
@@ -293,6 +309,12 @@ impl<'a> Excerpt<'a> {
             start,
             line: memchr::memchr_iter(b'\n', &bytes[..start]).count() + 1,
         }
+    }
+
+    /// Their numbers.
+    fn lines(&self) -> Range<usize> {
+        let breaks = memchr::memchr_iter(b'\n', self.text.as_bytes()).count();
+        self.line..self.line + breaks + 1
     }
 
     fn annotations(&self, fault: &'a Fault) -> Vec<Annotation<'a>> {

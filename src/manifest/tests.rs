@@ -206,8 +206,9 @@ fn mutated() -> impl Strategy<Value = String> {
         "\\PC{0,3}",
     ];
     let edit = (any::<prop::sample::Index>(), 0..8_usize, bits);
-    prop::collection::vec(edit, 1..6).prop_map(|edits| {
-        let mut text: Vec<char> = FULL.chars().collect();
+    let from = prop::sample::select(vec![FULL, vault::VAULT, rotation::ROTATE]);
+    (from, prop::collection::vec(edit, 1..6)).prop_map(|(from, edits)| {
+        let mut text: Vec<char> = from.chars().collect();
         for (index, remove, insert) in edits {
             let at = index.index(text.len());
             let end = (at + remove).min(text.len() - 1);

@@ -113,8 +113,8 @@ pub struct VaultStore {
     pub auth: VaultAuth,
     /// How long a request may take, with all that is tried again within it (default 60s).
     pub deadline: Duration,
-    /// Whether leases and the login token are revoked at the end (default true). A token that was
-    /// given, not logged in for, is never revoked.
+    /// Whether leases and the login token are revoked at the end (default true; false in mode exec,
+    /// where nobody is left to). A token that was given, not logged in for, is never revoked.
     pub revoke_on_exit: bool,
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::rotation::SecretRotation;
 use crate::manifest::collections::Table;
-use crate::manifest::decode::{Decode, Decoder, record};
+use crate::manifest::decode::{Decode, Decoder, NO_SECRET, record};
 use crate::manifest::parameters::Parameters;
 use crate::manifest::paths::{ApiPath, HostPath, Mount, StoreKey};
 use crate::manifest::tree::Node;
@@ -48,7 +48,9 @@ record! {
         optional classification "classification": Word;
         /// Who answers for it.
         optional owner "owner": Word;
-    } elsewhere {}
+    } elsewhere {
+        "value": NO_SECRET => "put it into a store: `hushpipe secret set KEY`",
+    }
 }
 
 /// `refresh:`

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::manifest::addresses::{Namespace, ServerName, Servers};
-use crate::manifest::decode::{Decode, Decoder, Tag, record, tagged};
+use crate::manifest::decode::{Decode, Decoder, NO_SECRET, Tag, record, tagged};
 use crate::manifest::paths::{HostPath, LoginMount};
 use crate::manifest::tree::Node;
 use crate::manifest::values::Word;
@@ -42,7 +42,7 @@ record! {
         /// Default: true; in mode exec nothing is left that could.
         optional revoke_on_exit "revoke_on_exit": bool;
     } elsewhere {
-        "token": "a manifest holds no secret" => "set VAULT_TOKEN for hushpipe, or name the token's file: auth: { method: token, file: PATH }",
+        "token": NO_SECRET => "set VAULT_TOKEN for hushpipe, or name the token's file: auth: { method: token, file: PATH }",
         "skip_verify": "the server's certificate is always checked" => "name the authority that signed it: ca_file: PATH",
         "tls_skip_verify": "the server's certificate is always checked" => "name the authority that signed it: ca_file: PATH",
         "insecure": "the server's certificate is always checked" => "name the authority that signed it: ca_file: PATH",
@@ -69,7 +69,7 @@ record! {
         /// The file, read again when it changes.
         optional file "file": HostPath = "~/.vault-token";
     } elsewhere {
-        "token": "a manifest holds no secret" => "name the token's file: `file: PATH`",
+        "token": NO_SECRET => "name the token's file: `file: PATH`",
     }
 }
 
@@ -90,7 +90,7 @@ record! {
         optional mount "mount": LoginMount = "approle";
     } elsewhere {
         "role_id": "it is read from a file" => "name the file: `role_id_file: PATH`",
-        "secret_id": "a manifest holds no secret" => "name the file that holds it: `secret_id_file: PATH`",
+        "secret_id": NO_SECRET => "name the file that holds it: `secret_id_file: PATH`",
     }
 }
 
@@ -106,7 +106,7 @@ record! {
         /// Where the method is mounted.
         optional mount "mount": LoginMount = "jwt";
     } elsewhere {
-        "jwt": "a manifest holds no secret" => "name the file that holds it: `jwt_file: PATH`",
+        "jwt": NO_SECRET => "name the file that holds it: `jwt_file: PATH`",
     }
 }
 
@@ -122,7 +122,7 @@ record! {
         /// Where the method is mounted.
         optional mount "mount": LoginMount = "kubernetes";
     } elsewhere {
-        "jwt": "a manifest holds no secret" => "name the file that holds it: `jwt_file: PATH`",
+        "jwt": NO_SECRET => "name the file that holds it: `jwt_file: PATH`",
     }
 }
 
@@ -153,7 +153,7 @@ record! {
         /// Where the method is mounted.
         optional mount "mount": LoginMount = "userpass";
     } elsewhere {
-        "password": "a manifest holds no secret" => "name the file that holds it: `password_file: PATH`",
+        "password": NO_SECRET => "name the file that holds it: `password_file: PATH`",
     }
 }
 

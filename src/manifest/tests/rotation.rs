@@ -8,7 +8,7 @@ use crate::model::{
     HttpMethod, OnRotate, RestartBudget, Rewrite, RotateAction, Signal, Verify, VerifyHow,
 };
 
-const ROTATE: &str = include_str!("../../../tests/vectors/manifests/good/rotate.yaml");
+pub const ROTATE: &str = include_str!("../../../tests/vectors/manifests/good/rotate.yaml");
 
 fn plan(text: &str) -> Plan {
     let plan = parse(Path::new("x"), text, &Overrides::default(), &|_| None);

@@ -8,7 +8,7 @@ use crate::model::{
     Address, ClientCertificate, Plan, Source, StoreKind, Tls, VaultAuth, VaultStore,
 };
 
-const VAULT: &str = include_str!("../../../tests/vectors/manifests/good/vault.yaml");
+pub const VAULT: &str = include_str!("../../../tests/vectors/manifests/good/vault.yaml");
 
 fn parsed(text: &str, variables: &[(&str, &str)]) -> Result<Plan, ManifestError> {
     let environment = |name: &str| {
@@ -317,6 +317,24 @@ fn certificates_are_checked_whatever_the_environment_asks() {
     }
     for value in ["", "0", "false"] {
         vault(store, &[("BAO_SKIP_VERIFY", value)]);
+    }
+}
+
+#[test]
+fn a_secret_that_stands_in_the_manifest_is_never_shown() {
+    for store in [
+        ", address: \"https://me:canary@bao\", tokn: x",
+        ", address: \"canary:canary@bao/x\"",
+        ", address: [\"https://bao\", \"https://canary@bao\"]",
+        ", address: \"https://bao\", token: canary, adress: x",
+        ", address: \"https://bao\", auth: { method: userpass, password: canary }",
+        ", address: \"https://bao\", auth: { method: approle, secret_id: canary, wrapped: 1 }",
+    ] {
+        let error = parsed(&with(store), &[]).unwrap_err();
+        for shown in [error.render(false), error.render(true), error.text()] {
+            assert!(!shown.contains("canary"), "{shown}");
+            assert!(shown.contains("hushpipe.yaml:4:"), "{shown}");
+        }
     }
 }
 
