@@ -26,6 +26,9 @@ pub struct Place {
     name: OsString,
     /// Whose launchers are there.
     pub uid: u32,
+    /// The parent is part of every Linux system, whoever owns it: root may have another uid in this
+    /// user namespace, or none.
+    system: bool,
 }
 
 /// Why a place cannot be used.
@@ -53,6 +56,14 @@ impl Place {
             parent: parent.into(),
             name: name.into(),
             uid,
+            system: false,
+        }
+    }
+
+    fn of_system(parent: impl Into<PathBuf>, name: impl Into<OsString>, uid: u32) -> Self {
+        Self {
+            system: true,
+            ..Self::new(parent, name, uid)
         }
     }
 
@@ -88,7 +99,7 @@ impl Place {
         let system = |error| Unusable::System(path.clone(), error);
         let parent = beneath::open_directory(path).map_err(system)?;
         let status = filesystem::status(&parent).map_err(system)?;
-        if status.uid != self.uid && status.uid != 0 {
+        if !self.system && status.uid != self.uid && status.uid != 0 {
             return Err(Unusable::Foreign(
                 path.clone(),
                 "it belongs to someone else",
@@ -115,13 +126,12 @@ impl Place {
 pub fn of_launcher(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
     let given = runtime.filter(|path| path.is_absolute());
     let given = given.map(|path| Place::new(path, "hushpipe", uid));
-    let root = (uid == 0).then(|| Place::new("/run", "hushpipe", 0));
-    let usual = Place::new(format!("/run/user/{uid}"), "hushpipe", uid);
-    let memory = Place::new(SHARED_MEMORY, format!("hushpipe-{uid}"), uid);
+    let root = (uid == 0).then(|| Place::of_system("/run", "hushpipe", 0));
+    let usual = Place::of_system(format!("/run/user/{uid}"), "hushpipe", uid);
+    let memory = Place::of_system(SHARED_MEMORY, format!("hushpipe-{uid}"), uid);
     let mut places: Vec<Place> = given.into_iter().chain(root).collect();
     places.extend([usual, memory]);
-    places.dedup();
-    places
+    without_doubles(places)
 }
 
 /// Where a client of this user looks: where its own launchers may be, and for root also where those
@@ -131,9 +141,20 @@ pub fn of_client(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
     if uid == 0 {
         places.extend(of_others());
     }
-    places.sort_by_key(|place| (place.uid, place.path()));
-    places.dedup();
-    places
+    without_doubles(places)
+}
+
+fn without_doubles(places: Vec<Place>) -> Vec<Place> {
+    let mut kept: Vec<Place> = Vec::new();
+    for place in places {
+        let known = kept
+            .iter()
+            .any(|known| (known.uid, known.path()) == (place.uid, place.path()));
+        if !known {
+            kept.push(place);
+        }
+    }
+    kept
 }
 
 fn of_others() -> Vec<Place> {
@@ -148,10 +169,10 @@ fn of_others() -> Vec<Place> {
     };
     let usual = numbered("/run/user", "")
         .into_iter()
-        .map(|uid| Place::new(format!("/run/user/{uid}"), "hushpipe", uid));
+        .map(|uid| Place::of_system(format!("/run/user/{uid}"), "hushpipe", uid));
     let memory = numbered(SHARED_MEMORY, "hushpipe-")
         .into_iter()
-        .map(|uid| Place::new(SHARED_MEMORY, format!("hushpipe-{uid}"), uid));
+        .map(|uid| Place::of_system(SHARED_MEMORY, format!("hushpipe-{uid}"), uid));
     usual.chain(memory).collect()
 }
 

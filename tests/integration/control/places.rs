@@ -93,6 +93,16 @@ fn memory_is_the_place_where_nothing_else_can_be_written() {
 }
 
 #[test]
+fn a_user_namespace_where_root_has_no_number_has_a_place() {
+    let hushpipe = Hushpipe::new().user(4716).manifest(MANIFEST);
+    let words = ["unshare", "--user", "--map-user=77", "--"];
+    let running = hushpipe.through(&words).args(["-v", "run"]).spawn();
+    running.wait_for_line("ready");
+    running.wait_for_stderr("the control socket is /dev/shm/hushpipe-77/");
+    running.stop().success();
+}
+
+#[test]
 fn a_launcher_without_a_place_for_its_socket_says_so_and_runs() {
     let script = "mount -t tmpfs -o ro tmpfs /dev/shm && mount -t tmpfs -o ro tmpfs /run \
                   && exec \"$@\"";
