@@ -1,10 +1,11 @@
 //! `hushpipe rotate`, `rollback`, `revoke`: what a running launcher is asked to do.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Reach, failure, odd, visible};
+use super::{failure, odd, patience, target, visible};
 use crate::app::control;
 use crate::cli::help::print;
 use crate::cli::{Globals, Outcome};
@@ -46,17 +47,18 @@ Examples:
 Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it has.
 To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
-/// How long to wait by default: stores may be slow, and the program is given time to prove itself.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 /// Which launcher.
 #[derive(Args)]
 struct Whom {
     /// The launcher, by its service or a process id [default: the only one that runs]
     #[arg(short, long, conflicts_with = "socket")]
     target: Option<String>,
-    #[command(flatten)]
-    reach: Reach,
+    /// Ask at this socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", value_parser = patience, default_value = "60s")]
+    timeout: Duration,
 }
 
 /// Arguments of `rotate`.
@@ -114,9 +116,8 @@ pub fn revoke(arguments: RevokeArgs, globals: Globals) -> Outcome {
 }
 
 fn put(whom: &Whom, request: &Request, globals: Globals) -> Outcome {
-    let target = whom.reach.target(whom.target.as_ref());
-    let patience = whom.reach.timeout.unwrap_or(PATIENCE);
-    match control::request(&target, request, patience) {
+    let target = target(whom.socket.as_ref(), whom.target.as_ref());
+    match control::request(&target, request, whom.timeout) {
         Ok(Reply::Done { .. }) if globals.quiet => Ok(Exit::Ok),
         Ok(Reply::Done { message, .. }) => print(&format!("{}\n", visible(&message))),
         Ok(_) => Err(odd()),

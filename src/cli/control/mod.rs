@@ -8,8 +8,6 @@ mod status;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-
 use super::Failure;
 use crate::app::control::{ControlError, Target};
 use crate::model::{Exit, parse_duration};
@@ -18,28 +16,16 @@ pub use ask::{RevokeArgs, RollbackArgs, RotateArgs, revoke, rollback, rotate};
 pub use ps::{PsArgs, run as ps};
 pub use status::{StatusArgs, run as status};
 
-/// `--socket` and `--timeout`, which every command of this kind has.
-#[derive(Args)]
-struct Reach {
-    /// Ask at this socket
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// How long to wait for the answer
-    #[arg(long, value_name = "DURATION", value_parser = patience)]
-    timeout: Option<Duration>,
-}
-
 fn patience(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
-impl Reach {
-    fn target(&self, name: Option<&String>) -> Target {
-        match (&self.socket, name) {
-            (Some(path), _) => Target::Socket(path.clone()),
-            (None, Some(name)) => Target::Named(name.clone()),
-            (None, None) => Target::Only,
-        }
+/// The launcher that is meant by the options: `--socket`, a name, or neither.
+fn target(socket: Option<&PathBuf>, name: Option<&String>) -> Target {
+    match (socket, name) {
+        (Some(path), _) => Target::Socket(path.clone()),
+        (None, Some(name)) => Target::Named(name.clone()),
+        (None, None) => Target::Only,
     }
 }
 

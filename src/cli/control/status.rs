@@ -1,12 +1,13 @@
 //! `hushpipe status`: one launcher in full, without values.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
 use super::age::{ago, length};
-use super::{Reach, failure, odd, visible};
+use super::{failure, odd, patience, target, visible};
 use crate::app::control;
 use crate::cli::help::print;
 use crate::cli::{Failure, Outcome, Palette, Stream};
@@ -23,9 +24,6 @@ Examples:
 Healthy means: the program runs, every store answers, and nothing has failed since the last rotation
 that worked.";
 
-/// How long an answer may take by default: there is nothing to wait for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Arguments of `status`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -39,8 +37,12 @@ pub struct StatusArgs {
     /// Write one line, and end with 0 when it is healthy and with 1 when it is not
     #[arg(long, conflicts_with = "json")]
     check: bool,
-    #[command(flatten)]
-    reach: Reach,
+    /// Ask at this socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", value_parser = patience, default_value = "5s")]
+    timeout: Duration,
 }
 
 /// Asks and shows.
@@ -59,9 +61,8 @@ pub fn run(arguments: &StatusArgs) -> Outcome {
 }
 
 fn ask(arguments: &StatusArgs) -> Result<Status, Failure> {
-    let target = arguments.reach.target(arguments.target.as_ref());
-    let patience = arguments.reach.timeout.unwrap_or(PATIENCE);
-    match control::request(&target, &Request::Status, patience) {
+    let target = target(arguments.socket.as_ref(), arguments.target.as_ref());
+    match control::request(&target, &Request::Status, arguments.timeout) {
         Ok(Reply::Status(status)) => Ok(*status),
         Ok(_) => Err(odd()),
         Err(error) => Err(failure(&error)),
