@@ -23,7 +23,7 @@ pub fn report_protection(observer: &dyn Observer) {
     let message = match Buffer::new(b"-").map(|buffer| buffer.protection()) {
         Ok(Protection::Secret | Protection::Locked) => return,
         Ok(Protection::Unlocked) => {
-            "values are kept for FIFOs and pipes in masked memory that may \
+            "what is kept (for FIFOs, pipes, leases and logins) lies in masked memory that may \
                                      be swapped out: RLIMIT_MEMLOCK is too low (ulimit -l)"
                 .to_owned()
         }

@@ -14,7 +14,7 @@ use super::values::{self, Gathered};
 use super::watch::Changes;
 use super::{close, control, memory, open, os};
 use crate::delivery::Feed;
-use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan};
+use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan, StoreKind, StoreSpec};
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
 use crate::supervisor::spawn::SpawnError;
@@ -196,7 +196,9 @@ pub fn start_with(
 /// Whether values stay in hushpipe after the hand-over.
 fn keeps_values(plan: &Plan, feeds: &[Feed]) -> bool {
     let is_fifo = |delivery: &Delivery| matches!(delivery.kind, DeliveryKind::Fifo { .. });
-    !feeds.is_empty() || plan.deliveries.iter().any(is_fifo)
+    // Logins, and what is leased.
+    let is_vault = |store: &StoreSpec| matches!(store.kind, StoreKind::Vault(_));
+    !feeds.is_empty() || plan.deliveries.iter().any(is_fifo) || plan.stores.values().any(is_vault)
 }
 
 /// A supervisor for the plan. From here on signals are hushpipe's to handle.

@@ -306,16 +306,18 @@ impl Builder<'_> {
         Some(deadline)
     }
 
-    /// In mode exec the program lives on what was fetched, and nobody is left to give it back.
+    /// In mode exec nobody is left to give back what the program uses. What it does not use is given
+    /// back before it starts.
     fn revoke_on_exit(&mut self, vault: &VaultRecord, mode: Mode) -> bool {
+        let wanted = vault.revoke_on_exit.get().copied().unwrap_or(true);
         if mode == Mode::Supervise {
-            return vault.revoke_on_exit.get().copied().unwrap_or(true);
+            return wanted;
         }
         if let (Some(true), Some(span)) = (vault.revoke_on_exit.get(), vault.revoke_on_exit.key) {
             let why = "no process stays behind that could revoke leases when the program ends";
             self.not_in_exec(span, "`revoke_on_exit: true`", why);
         }
-        false
+        wanted
     }
 }
 

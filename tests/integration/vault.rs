@@ -1,7 +1,14 @@
 //! Stores of type `vault`, against the real OpenBao.
 
+mod denied;
+mod engines;
+mod exit;
+mod given;
 mod kv;
 mod leases;
+mod logins;
+mod tokens;
+mod wrapped;
 
 use crate::harness::{Bao, Hushpipe, Running};
 
@@ -11,6 +18,12 @@ const AT_ONCE: &str = "on_rotate: { do: signal, signal: HUP, settle: 0s }\n";
 /// At SIGHUP the program writes the file that `token` is delivered in.
 const READS: [&str; 4] = ["on", "HUP", "cat:{place}/run/token", "serve"];
 
+/// `api` is the KV secret `app`.
+const API: &str = "  api: { store: bao, path: kv/data/app, refresh: 1s }\n";
+
+/// `db` is a login to the database.
+const DB: &str = "  db: { store: bao, path: database/creds/app }\n";
+
 /// A manifest of one store and its secrets, and what follows.
 fn manifest(store: &str, secrets: &str, rest: &str) -> String {
     format!("version: 1\nservice: t\nstores:\n  bao: {store}\nsecrets:\n{secrets}{rest}")
@@ -19,6 +32,11 @@ fn manifest(store: &str, secrets: &str, rest: &str) -> String {
 /// `content` as the file `run/token`, with a line end.
 fn file(content: &str) -> String {
     format!("deliver:\n  - {{ file: \"{{place}}/run/token\", content: \"{content}\\n\" }}\n")
+}
+
+/// As [`file`], and no waiting for more changes.
+fn file_at_once(content: &str) -> String {
+    file(content) + AT_ONCE
 }
 
 /// Starts it; the program is `{probe}` with these commands, and ready.
@@ -32,7 +50,16 @@ fn start(hushpipe: Hushpipe, manifest: &str, probe: &[&str]) -> Running {
     running
 }
 
-/// A store that logs in by AppRole without TLS.
-fn plain(bao: &Bao, hushpipe: &Hushpipe) -> String {
-    bao.store_by_approle_at(hushpipe.place(), &bao.plain(), "")
+/// A program that writes the delivered file and ends.
+fn once(hushpipe: Hushpipe, manifest: &str) -> Hushpipe {
+    hushpipe
+        .manifest(manifest)
+        .args(["-v", "run", "--", "cat", "{place}/run/token"])
+}
+
+/// hushpipe in a place that has the files of an AppRole login, and the store that uses them.
+fn by_approle(bao: &Bao) -> (Hushpipe, String) {
+    let hushpipe = Hushpipe::new();
+    let store = bao.store_by_approle(hushpipe.place());
+    (hushpipe, store)
 }

@@ -182,11 +182,11 @@ fn protection(run: &RunSpec) -> String {
 fn stores(plan: &Plan) -> Rows {
     plan.stores
         .iter()
-        .flat_map(|(name, spec)| store(name, spec))
+        .flat_map(|(name, spec)| store(name, spec, plan.mode))
         .collect()
 }
 
-fn store(name: &StoreName, spec: &StoreSpec) -> Rows {
+fn store(name: &StoreName, spec: &StoreSpec, mode: Mode) -> Rows {
     let name = name.as_str();
     let one = match &spec.kind {
         StoreKind::Sealed(sealed) => {
@@ -207,7 +207,7 @@ fn store(name: &StoreName, spec: &StoreSpec) -> Rows {
             row(&[name, "command", &words::argv(&command.run), &how])
         }
         StoreKind::Vault(vault) => {
-            let lines = vault::lines(vault);
+            let lines = vault::lines(vault, mode);
             let names = std::iter::once([name, "vault"]).chain(std::iter::repeat(["", ""]));
             let rows = names.zip(&lines);
             return rows

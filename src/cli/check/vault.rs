@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::model::{Address, Tls, VaultAuth, VaultRequest, VaultStore, format_duration};
+use crate::model::{Address, Mode, Tls, VaultAuth, VaultRequest, VaultStore, format_duration};
 
 /// One line a subject: addresses, namespace, TLS, login, limits.
-pub fn lines(vault: &VaultStore) -> Vec<String> {
+pub fn lines(vault: &VaultStore, mode: Mode) -> Vec<String> {
     let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
     let mut lines = vec![addresses.join(", else ")];
     lines.extend(
@@ -23,10 +23,11 @@ pub fn lines(vault: &VaultStore) -> Vec<String> {
         lines.extend(tls(&vault.tls));
     }
     let given = matches!(vault.auth, VaultAuth::Environment | VaultAuth::TokenFile(_));
-    let end = match (vault.revoke_on_exit, given) {
-        (true, true) => "leases are revoked at the end",
-        (true, false) => "leases and login are revoked at the end",
-        (false, _) => "nothing is revoked at the end",
+    let end = match (vault.revoke_on_exit, given, mode) {
+        (true, true, Mode::Supervise) => "leases are revoked at the end",
+        (true, false, Mode::Supervise) => "leases and login are revoked at the end",
+        (true, false, Mode::Exec) => "a login without leases is revoked before the program starts",
+        (true, true, Mode::Exec) | (false, ..) => "nothing is revoked at the end",
     };
     let within = format_duration(vault.deadline);
     lines.push(format!("requests within {within}; {end}"));

@@ -39,7 +39,7 @@ record! {
         /// What is tried again, and for how long.
         optional retry "retry": Retry;
         /// Whether leases, and the token that hushpipe logged in for, are revoked at the end.
-        /// Default: true; in mode exec nothing is left that could.
+        /// Default: true; in mode exec only what the program does not use is, before it starts.
         optional revoke_on_exit "revoke_on_exit": bool;
     } elsewhere {
         "token": NO_SECRET => "set VAULT_TOKEN for hushpipe, or name the token's file: auth: { method: token, file: PATH }",

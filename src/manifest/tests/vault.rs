@@ -373,7 +373,7 @@ fn plain_http_to_another_host_is_a_warning() {
 }
 
 #[test]
-fn a_program_that_hushpipe_became_keeps_its_leases() {
+fn in_mode_exec_too_what_is_not_used_is_given_back() {
     let overrides = Overrides {
         exec: true,
         ..Overrides::default()
@@ -381,5 +381,5 @@ fn a_program_that_hushpipe_became_keeps_its_leases() {
     let text = with(", address: \"https://bao\"");
     let environment = |name: &str| (name == "HOME").then(|| "/".to_owned());
     let plan = parse(Path::new("x"), &text, &overrides, &environment).unwrap();
-    assert!(!store_of(&plan, "bao").revoke_on_exit);
+    assert!(store_of(&plan, "bao").revoke_on_exit);
 }

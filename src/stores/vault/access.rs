@@ -37,6 +37,7 @@ pub(super) struct Call {
     pub path: String,
     query: Option<String>,
     body: Option<SecretBytes>,
+    once: bool,
 }
 
 impl Call {
@@ -46,6 +47,7 @@ impl Call {
             path: path.into(),
             query: None,
             body: None,
+            once: false,
         }
     }
 
@@ -60,6 +62,13 @@ impl Call {
     #[must_use]
     pub fn body(mut self, json: SecretBytes) -> Self {
         self.body = Some(json);
+        self
+    }
+
+    /// It uses something up: see [`Request::once`].
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.once = true;
         self
     }
 
@@ -92,10 +101,10 @@ impl Call {
         if let Some(token) = token {
             request = request.header(TOKEN, token);
         }
-        Ok(match &self.body {
-            Some(json) => request.json(SecretBytes::new(json.expose().to_vec())),
-            None => request,
-        })
+        if let Some(json) = &self.body {
+            request = request.json(SecretBytes::new(json.expose().to_vec()));
+        }
+        Ok(if self.once { request.once() } else { request })
     }
 }
 

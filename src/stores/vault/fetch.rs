@@ -1,7 +1,7 @@
 //! Secrets from the server, or once more from what is kept.
 
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
@@ -125,10 +125,7 @@ impl Core {
         if kind == Kind::Made {
             self.keep(ask, &value, &version, lease, term, stamp)?;
         }
-        self.looked.borrow_mut().insert(
-            ask.clone(),
-            Look::new(kind, State::At(version.clone()), hint),
-        );
+        self.found(ask, kind, State::At(version.clone()), hint);
         self.wake.notify_one();
         Ok(Fetched { value, version })
     }
@@ -155,6 +152,16 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    fn found(&self, ask: &Ask, kind: Kind, state: State, hint: Option<Duration>) {
+        let mut looked = self.looked.borrow_mut();
+        match looked.get_mut(ask) {
+            Some(look) => look.found(kind, state, hint),
+            None => {
+                looked.insert(ask.clone(), Look::new(kind, state, hint));
+            }
+        }
     }
 
     fn note(&self, ask: &Ask, state: State) {

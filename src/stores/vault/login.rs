@@ -22,7 +22,7 @@ use crate::sys::clock::Boottime;
 const MAX_FILE: u64 = 64 << 10;
 
 /// Where a given token may stand, in the order of who is believed.
-const VARIABLES: [&str; 2] = ["VAULT_TOKEN", "BAO_TOKEN"];
+const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
 
 /// How hushpipe logs in, and what it keeps for the next time.
 pub(super) struct Method {
@@ -378,7 +378,7 @@ pub(super) async fn open(
     path: &Path,
 ) -> Result<SecretBytes, Trouble> {
     let token: HeaderValue = header(&kept(wrapping)?).map_err(Trouble::Store)?;
-    let call = Call::post("sys/wrapping/unwrap");
+    let call = Call::post("sys/wrapping/unwrap").once();
     let answer = access.send_as(&call, Some(token)).await?;
     match answer.status {
         200 => Ok(answer.body),

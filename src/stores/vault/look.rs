@@ -63,6 +63,14 @@ impl Look {
             no_metadata: false,
         }
     }
+
+    /// It was fetched again.
+    pub fn found(&mut self, kind: Kind, state: State, hint: Option<Duration>) {
+        *self = Self {
+            no_metadata: self.no_metadata,
+            ..Self::new(kind, state, hint)
+        };
+    }
 }
 
 impl Core {

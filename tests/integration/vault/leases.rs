@@ -1,23 +1,21 @@
 //! Secrets that are made on demand: their leases, and what becomes of them.
 
-use super::{AT_ONCE, READS, file, manifest, plain, start};
-use crate::harness::{Bao, Hushpipe, Postgres, wait_until};
+use super::{DB, READS, by_approle, file_at_once, manifest, start};
+use crate::harness::{Bao, Hushpipe, Postgres, Running};
 
-/// OpenBao takes leases back one after the other.
-fn until_no_lease(bao: &Bao) {
-    let gone = wait_until(|| bao.leases("database/creds/app").is_empty().then_some(()));
-    assert!(gone.is_some(), "{:?}", bao.leases("database/creds/app"));
+/// A server with a database engine whose leases live so long, and hushpipe that has one.
+fn with_lease(secret: &str, ttl: &str, max_ttl: &str) -> (Bao, Postgres, Running) {
+    let (bao, postgres) = (Bao::start(), Postgres::start());
+    bao.database(&postgres, ttl, max_ttl);
+    let (hushpipe, store): (Hushpipe, String) = by_approle(&bao);
+    let rest = file_at_once("{{ db.username }}");
+    let running = start(hushpipe, &manifest(&store, secret, &rest), &READS);
+    (bao, postgres, running)
 }
 
 #[test]
 fn a_lease_is_kept_alive() {
-    let (bao, postgres) = (Bao::start(), Postgres::start());
-    bao.database(&postgres, "3s", "1h");
-    let hushpipe = Hushpipe::new();
-    let store = plain(&bao, &hushpipe);
-    let secrets = "  db: { store: bao, path: database/creds/app }\n";
-    let rest = file("{{ db.username }}") + AT_ONCE;
-    let running = start(hushpipe, &manifest(&store, secrets, &rest), &READS);
+    let (bao, _postgres, running) = with_lease(DB, "3s", "1h");
     for _ in 0..3 {
         running.wait_for_stderr("database/creds/app: the lease is good for 3s");
     }
@@ -26,32 +24,48 @@ fn a_lease_is_kept_alive() {
 }
 
 #[test]
-fn leases_and_the_login_are_revoked_at_the_end() {
-    let (bao, postgres) = (Bao::start(), Postgres::start());
-    bao.database(&postgres, "1h", "2h");
-    let hushpipe = Hushpipe::new();
-    let store = plain(&bao, &hushpipe);
-    let secrets = "  db: { store: bao, path: database/creds/app }\n";
-    let rest = file("{{ db.username }}") + AT_ONCE;
-    let running = start(hushpipe, &manifest(&store, secrets, &rest), &READS);
-    assert_eq!(bao.leases("database/creds/app").len(), 1);
-    let said = "store bao: revoked 1 lease and the login";
-    running.stop().success().stderr_has(said);
-    assert!(bao.tokens().is_empty());
-    until_no_lease(&bao);
+fn a_lease_is_kept_alive_that_is_never_looked_at() {
+    let secret = "  db: { store: bao, path: database/creds/app, refresh: never }\n";
+    let (bao, _postgres, running) = with_lease(secret, "3s", "1h");
+    for _ in 0..2 {
+        running.wait_for_stderr("database/creds/app: the lease is good for 3s");
+    }
+    assert_eq!(bao.requests("database/creds/app"), 1);
+    running.stop().success();
 }
 
 #[test]
 fn a_lease_is_replaced_before_its_longest_time_is_over() {
-    let (bao, postgres) = (Bao::start(), Postgres::start());
-    bao.database(&postgres, "2s", "4s");
-    let hushpipe = Hushpipe::new();
-    let store = plain(&bao, &hushpipe);
-    let secrets = "  db: { store: bao, path: database/creds/app }\n";
-    let rest = file("{{ db.username }}") + AT_ONCE;
-    let running = start(hushpipe, &manifest(&store, secrets, &rest), &READS);
+    let (bao, postgres, running) = with_lease(DB, "3s", "6s");
     let first = running.wait_for_line("v-");
+    assert!(postgres.leased_roles().contains(&first.trim().to_owned()));
     let second = running.wait_for_line("v-");
     assert_ne!(first, second);
+    assert!(postgres.leased_roles().contains(&second.trim().to_owned()));
+    running.stop().success();
+    assert!(bao.requests("database/creds/app") >= 3);
+}
+
+#[test]
+fn a_lease_that_is_revoked_behind_our_back_is_replaced() {
+    let secret = "  db: { store: bao, path: database/creds/app, refresh: 1s }\n";
+    let (bao, postgres, running) = with_lease(secret, "1h", "2h");
+    for lease in bao.leases("database/creds/app") {
+        bao.revoke_lease(&lease);
+    }
+    let role = running.wait_for_line("v-");
+    assert!(postgres.leased_roles().contains(&role.trim().to_owned()));
+    running.stop().success();
+    assert_eq!(bao.requests("database/creds/app"), 2);
+}
+
+#[test]
+fn a_lease_that_cannot_be_renewed_is_replaced() {
+    let (bao, _postgres, running) = with_lease(DB, "4s", "1h");
+    for lease in bao.leases("database/creds/app") {
+        bao.revoke_lease(&lease);
+    }
+    // Nobody looks at it before it is renewed.
+    running.wait_for_line("v-");
     running.stop().success();
 }

@@ -1,0 +1,58 @@
+//! Secrets that are wrapped.
+
+use serde_json::json;
+
+use super::{API, READS, by_approle, file, file_at_once, manifest, once, start};
+use crate::harness::Bao;
+use crate::harness::bao::ROOT;
+
+const UNWRAP: &str = "  gift: { store: bao, path: sys/wrapping/unwrap, \
+                      token_file: \"{place}/wrapping\" }\n";
+
+/// A wrapping token of what is read at a path, or of a body.
+fn wrap(bao: &Bao, method: &str, path: &str, body: Option<&serde_json::Value>) -> String {
+    let header = format!("X-Vault-Token: {ROOT}");
+    let curl = ["--header", &header, "--header", "X-Vault-Wrap-TTL: 60s"];
+    let made = bao.request_with(&curl, method, path, body).unwrap().body;
+    let token = made["wrap_info"]["token"].as_str();
+    token.unwrap_or_else(|| panic!("{made}")).to_owned()
+}
+
+#[test]
+fn a_secret_is_unwrapped_once_and_kept() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "key": "one" }));
+    let body = json!({ "password": "wrapped up" });
+    let token = wrap(&bao, "POST", "sys/wrapping/wrap", Some(&body));
+    let (hushpipe, store) = by_approle(&bao);
+    hushpipe.place().write("wrapping", &token);
+    let rest = file_at_once("{{ api.key }} {{ gift.password }}");
+    let secrets = format!("{UNWRAP}{API}");
+    let running = start(hushpipe, &manifest(&store, &secrets, &rest), &READS);
+    for value in ["two", "three"] {
+        bao.kv_put("app", &json!({ "key": value }));
+        running.wait_for_line(&format!("{value} wrapped up"));
+    }
+    running.stop().success().says_nothing_of(&token);
+}
+
+#[test]
+fn a_wrapped_kv_secret_has_its_own_fields() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "key": "one" }));
+    let token = wrap(&bao, "GET", "kv/data/app", None);
+    let (hushpipe, store) = by_approle(&bao);
+    hushpipe.place().write("wrapping", token + "\n");
+    let output = once(hushpipe, &manifest(&store, UNWRAP, &file("{{ gift.key }}")))
+        .run()
+        .success()
+        .stdout_is("one\n");
+    // What needs no login makes none.
+    assert_eq!(bao.requests("auth/approle/login"), 0);
+    output
+        .again()
+        .args(["-v", "run", "--", "true"])
+        .run()
+        .code(77)
+        .stderr_has("the wrapping token in {place}/wrapping is not valid");
+}
