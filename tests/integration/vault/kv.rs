@@ -49,13 +49,13 @@ fn secrets_with_one_path_are_one_request() {
 #[test]
 fn many_secrets_share_one_login() {
     let bao = Bao::start();
-    let mut secrets = String::new();
-    let mut content = String::new();
     for number in 0..20 {
-        bao.kv_put(&format!("app{number}"), &json!({ "v": number.to_string() }));
-        secrets += &format!("  s{number}: {{ store: bao, path: kv/data/app{number} }}\n");
-        content += &format!("{{{{ s{number}.v }}}} ");
+        let name = format!("app{number}");
+        bao.kv_put(&name, &json!({ "v": number.to_string() }));
     }
+    let all = |one: &dyn Fn(i32) -> String| (0..20).map(one).collect::<String>();
+    let secrets = all(&|n| format!("  s{n}: {{ store: bao, path: kv/data/app{n} }}\n"));
+    let content = all(&|n| format!("{{{{ s{n}.v }}}} "));
     let (hushpipe, store) = by_approle(&bao);
     once(hushpipe, &manifest(&store, &secrets, &file(&content)))
         .run()
