@@ -26,7 +26,7 @@ pub(super) async fn read(mut answer: Response, pause: Duration) -> Result<Secret
             Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
             Ok(Ok(None)) => return Ok(SecretBytes::new(body)),
             Ok(Err(error)) => {
-                let trouble = fault::of(&error).unwrap_or_else(stuck);
+                let trouble = fault::of(&error, None).unwrap_or_else(stuck);
                 return Err(trouble.done().into());
             }
             Err(_) => return Err(stuck().done().into()),

@@ -6,15 +6,22 @@ use std::io;
 use super::retry::{Trouble, Weight};
 use super::{resolve, tls_fault};
 
-/// Why a request or its answer failed. `None`: no fault but a time that was over, while the server's
-/// kernel was there.
-pub(super) fn of(error: &reqwest::Error) -> Option<Trouble> {
-    let sent = !error.is_connect();
-    let trouble = causes(error).find_map(known).or_else(|| {
-        let unknown = || Trouble::new(Weight::Unconnected, "the connection failed");
-        (!error.is_timeout()).then(unknown)
-    })?;
-    Some(if sent { trouble.done() } else { trouble })
+/// Why a request or its answer failed, on its way through a proxy, if there is one. `None`: no fault
+/// but a time that was over, while the server's kernel was there.
+pub(super) fn of(error: &reqwest::Error, proxy: Option<&str>) -> Option<Trouble> {
+    let is_timeout = error.is_timeout();
+    let unknown = || Trouble::new(Weight::Unconnected, "the connection failed");
+    let mut trouble = causes(error)
+        .find_map(known)
+        .or_else(|| (!is_timeout).then(unknown))?;
+    if let Some(proxy) = proxy.filter(|_| trouble.weight == Weight::Unconnected) {
+        trouble.words = format!("{}, through the proxy {proxy}", trouble.words);
+    }
+    Some(if error.is_connect() {
+        trouble
+    } else {
+        trouble.done()
+    })
 }
 
 /// It speaks TLS, and was spoken to without.
@@ -41,6 +48,11 @@ fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
 }
 
 fn known(error: &(dyn Error + 'static)) -> Option<Trouble> {
+    // The library keeps the type to itself; the words are its own, not the proxy's.
+    if let Some(words) = error.to_string().strip_prefix("tunnel error: ") {
+        return (error.source().is_none())
+            .then(|| Trouble::new(Weight::Unconnected, format!("no tunnel: {words}")));
+    }
     if let Some(error) = error.downcast_ref::<resolve::Unresolved>() {
         return Some(Trouble::new(Weight::Unconnected, error.to_string()));
     }
@@ -50,7 +62,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Trouble> {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return of_http(error);
     }
-    of_system(error.downcast_ref::<io::Error>()?)
+    let error = error.downcast_ref::<io::Error>()?;
+    of_system(error).or_else(|| tls_fault::of_alert_in(&error.to_string()))
 }
 
 /// Only what the kernel said: what else is wrapped as an I/O error is looked into.

@@ -10,6 +10,7 @@ mod body;
 mod fault;
 mod pem;
 mod probe;
+mod proxy;
 mod reach;
 mod redirect;
 mod resolve;

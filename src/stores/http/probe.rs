@@ -7,7 +7,7 @@ use reqwest::{Client, Method, Url};
 use tokio::time::timeout;
 
 use super::fault;
-use super::reach::{host, is_loopback};
+use super::proxy;
 use super::resolve::Lookup;
 use super::retry::Failed;
 use super::tls;
@@ -39,7 +39,8 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
         .redirect(reqwest::redirect::Policy::none())
         .dns_resolver(Arc::new(Lookup::default()))
         .pool_idle_timeout(None);
-    if is_loopback(&host(&url)) {
+    let proxy = proxy::of(&url).map_err(|fault| words(fault.into()))?;
+    if proxy.is_none() {
         builder = builder.no_proxy();
     }
     let client = builder
@@ -49,7 +50,9 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
     let silent = || "it takes connections and says nothing".to_owned();
     answer
         .map(|answer| answer.status().as_u16())
-        .map_err(|error| fault::of(&error).map_or_else(silent, |trouble| trouble.words))
+        .map_err(|error| {
+            fault::of(&error, proxy.as_deref()).map_or_else(silent, |trouble| trouble.words)
+        })
 }
 
 fn words(failed: Failed) -> String {

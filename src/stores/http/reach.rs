@@ -17,7 +17,7 @@ use super::fault;
 use super::resolve::Lookup;
 use super::retry::{self, Failed, Limits, Trouble, Weight};
 use super::session::Ask;
-use super::{Answer, redirect, tls};
+use super::{Answer, proxy, redirect, tls};
 use crate::model::Address;
 use crate::stores::Fault;
 
@@ -51,6 +51,8 @@ pub(super) struct Reach {
     /// What requests are made to: `written`, with the name that the certificate must have as host.
     url: Url,
     lookup: Arc<Lookup>,
+    /// Through which the address is reached, if through any.
+    proxy: Option<String>,
     client: RefCell<Option<Client>>,
     /// Whether its connections carry many requests at once (HTTP/2). `None`: not known yet.
     shared: Cell<Option<bool>>,
@@ -59,7 +61,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// `server_name`: what the certificate must be for, if not the address's host.
+    /// `tls_server_name`: what the certificate must be for, if not the address's host.
     pub(super) fn new(address: &Address, server_name: Option<&str>) -> Result<Self, Fault> {
         let (name, way, written) = match address {
             Address::Url(written) => (written.clone(), Way::Tcp, parse(written)?),
@@ -68,6 +70,10 @@ impl Reach {
                 Way::Unix(path.clone()),
                 parse("http://localhost")?,
             ),
+        };
+        let proxy = match &way {
+            Way::Tcp => proxy::of(&written)?,
+            Way::Unix(_) => None,
         };
         let mut url = written.clone();
         let mut lookup = Lookup::default();
@@ -81,6 +87,7 @@ impl Reach {
             written,
             url,
             lookup: Arc::new(lookup),
+            proxy,
             client: RefCell::new(None),
             shared: Cell::new(None),
             first: Mutex::new(()),
@@ -172,9 +179,10 @@ impl Reach {
                 self.shared.set(Some(head.version() == Version::HTTP_2));
                 return Ok(head);
             }
-            Ok(Err(error)) => fault::of(&error).unwrap_or_else(|| self.silent()),
-            Err(_) => self.silent(),
+            Ok(Err(error)) => fault::of(&error, self.proxy.as_deref()),
+            Err(_) => None,
         };
+        let trouble = trouble.unwrap_or_else(|| self.silent());
         self.forget();
         Err(trouble.into())
     }
@@ -225,7 +233,7 @@ impl Reach {
         if let Way::Unix(path) = &self.way {
             builder = builder.unix_socket(path.as_path());
         }
-        if is_loopback(&host(&self.written)) {
+        if self.proxy.is_none() {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| Fault::Malformed {
@@ -258,7 +266,7 @@ fn rename(url: &mut Url, server_name: &str) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::Malformed {
-        reason: format!("`server_name` is not a DNS name: {server_name}"),
+        reason: format!("`tls_server_name` is not a DNS name: {server_name}"),
     })
 }
 
@@ -269,17 +277,9 @@ fn at(address: &Url, path: &str) -> Option<Url> {
 }
 
 /// Without the brackets of an IPv6 address.
-pub(super) fn host(url: &Url) -> String {
+fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned()
-}
-
-/// This machine itself is never asked through a proxy, as in Go's net/http.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let is_address = host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    is_address || host.eq_ignore_ascii_case("localhost")
+    host.trim_matches(['[', ']']).to_owned()
 }
 
 /// A header's value, if it is text.

@@ -30,6 +30,27 @@ pub(super) fn of(error: &Error) -> Trouble {
     }
 }
 
+/// HTTP/2 keeps of an error of TLS its text alone. A server of TLS 1.3 refuses a client certificate
+/// only after the handshake, so that its alert comes there.
+pub(super) fn of_alert_in(text: &str) -> Option<Trouble> {
+    const REFUSALS: [AlertDescription; 9] = [
+        AlertDescription::CertificateRequired,
+        AlertDescription::BadCertificate,
+        AlertDescription::UnknownCA,
+        AlertDescription::CertificateExpired,
+        AlertDescription::CertificateRevoked,
+        AlertDescription::CertificateUnknown,
+        AlertDescription::UnsupportedCertificate,
+        AlertDescription::AccessDenied,
+        AlertDescription::DecryptError,
+    ];
+    REFUSALS
+        .into_iter()
+        .map(Error::AlertReceived)
+        .find(|alert| text.contains(&alert.to_string()))
+        .map(|alert| of(&alert))
+}
+
 fn certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::NotValidForNameContext {
@@ -37,7 +58,7 @@ fn certificate(error: &CertificateError) -> String {
             presented,
         } => wrong_name(&expected.to_str(), presented),
         CertificateError::NotValidForName => {
-            "its certificate is for another name: see `server_name`".to_owned()
+            "its certificate is for another name: see `tls_server_name`".to_owned()
         }
         CertificateError::ExpiredContext { not_after, .. } => format!(
             "its certificate, or its authority's, expired at {}",
@@ -74,7 +95,7 @@ fn wrong_name(expected: &str, presented: &[String]) -> String {
         return format!("its certificate has no names at all, so it is not for {expected}");
     }
     format!(
-        "its certificate is for {}, not for {expected}: set `server_name` to the right one, if it \
+        "its certificate is for {}, not for {expected}: set `tls_server_name` to the right one, if it \
          is the right server",
         names.join(", ")
     )
@@ -102,7 +123,7 @@ fn alert_words(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired
         | AlertDescription::BadCertificate
         | AlertDescription::NoCertificate => {
-            "it asks for a client certificate that it trusts: name one in `tls`"
+            "it asks for a client certificate that it trusts: see `client_cert`"
         }
         AlertDescription::UnknownCA => {
             "it does not know the authority of the client certificate that was shown"
@@ -115,7 +136,9 @@ fn alert_words(alert: AlertDescription) -> String {
         | AlertDescription::AccessDenied => {
             "it does not accept the client certificate that was shown"
         }
-        AlertDescription::UnrecognisedName => "it knows no server of that name: see `server_name`",
+        AlertDescription::UnrecognisedName => {
+            "it knows no server of that name: see `tls_server_name`"
+        }
         AlertDescription::ProtocolVersion => "it speaks neither TLS 1.2 nor 1.3",
         AlertDescription::HandshakeFailure => {
             "it refuses the handshake: it may ask for a client certificate, or for ciphers that \

@@ -144,6 +144,11 @@ async fn a_server_that_wants_a_client_certificate_says_so() {
         .authority
         .leaf(&["localhost"])
         .server_for(&known.authority);
+    let mut multiplexed = server.clone();
+    multiplexed.alpn_protocols = vec![b"h2".to_vec()];
+    let fake = Fake::tls(multiplexed, fine()).await;
+    let said = cause(known.settings(&fake.address)).await;
+    assert!(said.contains("asks for a client certificate"), "{said}");
     let fake = Fake::tls(server, fine()).await;
     let said = cause(known.settings(&fake.address)).await;
     assert!(said.contains("asks for a client certificate"), "{said}");

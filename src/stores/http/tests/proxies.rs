@@ -80,6 +80,49 @@ async fn servers_elsewhere_are_asked_through_a_proxy_and_this_machine_is_not() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_at_fault_is_named() {
+    let test = "proxies::a_proxy_that_is_at_fault_is_named";
+    let port = 40_000 + std::process::id() % 10_000;
+    let refusing = std::env::var("HTTPS_PROXY").unwrap_or(format!("http://{PROXY}:{port}"));
+    let dead = format!("http://user:pass@{PROXY}:1");
+    let socks = "socks5://127.0.0.1:1";
+    if !alone(
+        test,
+        &[
+            ("HTTP_PROXY", &dead),
+            ("HTTPS_PROXY", &refusing),
+            ("NO_PROXY", ""),
+        ],
+    ) {
+        alone(test, &[("ALL_PROXY", socks)]);
+        return;
+    }
+    let deadline = Duration::from_millis(300);
+    if std::env::var("ALL_PROXY").is_ok() {
+        let end = send(within(deadline, &["http://bao.invalid"]), &get("/")).await;
+        assert!(matches!(end, Err(Fault::Malformed { reason }) if reason.contains("socks5")));
+        return;
+    }
+    let said = cause(within(deadline, &["http://bao.invalid"])).await;
+    assert_eq!(
+        said,
+        format!("connection refused, through the proxy {PROXY}:1")
+    );
+    let address = refusing.strip_prefix("http://").unwrap();
+    let _proxy = Fake::at(address, say("407 Proxy Authentication Required", "")).await;
+    let mut settings = within(deadline, &["https://bao.invalid"]);
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca.path(), Authority::new().pem()).unwrap();
+    settings.tls.ca_file = Some(ca.path().to_owned());
+    let said = cause(settings).await;
+    assert!(said.contains("proxy authorization required"), "{said}");
+    assert!(
+        said.contains(&format!("through the proxy {address}")),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn tls_goes_through_a_proxy_from_end_to_end() {
     let test = "proxies::tls_goes_through_a_proxy_from_end_to_end";
     let port = 30_000 + std::process::id() % 10_000;

@@ -44,7 +44,7 @@ async fn a_wrong_name_is_said_with_the_right_ones() {
     assert!(
         cause.starts_with(
             "its certificate is for bao.internal, *.bao.internal, 10.0.0.7, not for localhost: set \
-             `server_name`"
+             `tls_server_name`"
         ),
         "{cause}"
     );
