@@ -12,6 +12,7 @@ mod probes;
 mod proxies;
 mod redirects;
 mod retry;
+mod round_trips;
 mod sessions;
 mod tls;
 

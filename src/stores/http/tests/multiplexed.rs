@@ -14,16 +14,17 @@ use super::*;
 use crate::stores::join;
 
 /// Counts connections, and answers no request before so many are there at once.
-struct Multiplexed {
+pub(super) struct Multiplexed {
     address: String,
-    ca: tempfile::NamedTempFile,
+    pub port: u16,
+    pub ca: tempfile::NamedTempFile,
     connections: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
 }
 
 impl Multiplexed {
     /// The first request is answered at once, as a login.
-    async fn after_a_login(at_once: usize) -> Self {
+    pub(super) async fn after_a_login(at_once: usize) -> Self {
         Self::start(at_once, true).await
     }
 
@@ -34,11 +35,10 @@ impl Multiplexed {
         let ca = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(ca.path(), authority.pem()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
         let server = Self {
-            address: format!(
-                "https://localhost:{}",
-                listener.local_addr().unwrap().port()
-            ),
+            address: format!("https://localhost:{port}"),
+            port,
             ca,
             connections: Arc::default(),
             open: Arc::default(),
