@@ -1,5 +1,6 @@
 //! `mode: supervise`: hushpipe stays as the parent.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -98,17 +99,21 @@ async fn attend(
     let observer = rotation.observer();
     let mut serving = pin!(async {
         control::serve(board, asking, observer.as_ref()).await;
-        std::future::pending::<()>().await;
+        std::future::pending::<Infallible>().await
     });
     loop {
         let beside = async {
             tokio::join!(
                 rotation.run(changes, &mut commands),
-                feed(feeds, observer.as_ref()),
-                serving.as_mut()
+                feed(feeds, observer.as_ref())
             );
         };
-        let ended = supervisor.run(beside).await.map_err(of_supervisor)?;
+        // Who asks is answered to the end of the last leftover.
+        let ended = tokio::select! {
+            biased;
+            ended = supervisor.run(beside) => ended.map_err(of_supervisor)?,
+            never = serving.as_mut() => match never {},
+        };
         if !rotation.ended(&ended) {
             return Ok(ended.exited);
         }

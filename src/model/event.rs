@@ -111,8 +111,8 @@ pub enum Event {
     RolledBack {
         /// The generation's number: every hand-over has a new one.
         generation: Generation,
-        /// Why.
-        reason: String,
+        /// What was wrong; `None`: nothing, somebody asked for it.
+        reason: Option<String>,
     },
     /// The program is being stopped, to be started with the new generation.
     Restarting,

@@ -308,8 +308,11 @@ fn describe_telling(event: &Event) -> Option<Line> {
         ),
         Event::RolledBack { generation, reason } => line(
             "rolled_back",
-            WARNING,
-            format!("rolled back, which is generation {generation}: {reason}"),
+            if reason.is_some() { WARNING } else { NOTICE },
+            format!(
+                "rolled back, which is generation {generation}: {}",
+                reason.as_deref().unwrap_or("it was asked for")
+            ),
             json!({ "generation": generation.0, "reason": reason }),
         ),
         Event::Restarting => line(

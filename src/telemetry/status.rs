@@ -13,6 +13,8 @@ use crate::model::{Event, Observer, SecretName, Version};
 /// then.
 pub const RUNNING: &str = "steady";
 
+const RESTARTING: &str = "restarting";
+
 /// Keeps what events tell.
 pub struct Board {
     facts: RefCell<Facts>,
@@ -85,10 +87,15 @@ impl Facts {
             }
             Event::Restarting => {
                 status.restarts += 1;
-                "restarting".clone_into(&mut status.state);
+                RESTARTING.clone_into(&mut status.state);
             }
-            Event::Stopping { .. } | Event::Killed => "stopping".clone_into(&mut status.state),
+            Event::Stopping { .. } if status.state == RUNNING => {
+                "stopping".clone_into(&mut status.state);
+            }
             Event::Exited { .. } => {
+                if status.state != RESTARTING {
+                    "ending".clone_into(&mut status.state);
+                }
                 status.program_pid = None;
                 self.alive = false;
             }
@@ -112,7 +119,13 @@ impl Facts {
             Event::RolledBack { generation, reason } => {
                 self.status.generation = generation.0;
                 self.coming.clear();
-                self.fault(format!("rolled back: {reason}"));
+                if let Some(reason) = reason {
+                    self.fault(format!("rolled back: {reason}"));
+                } else {
+                    let message = format!("rolled back by request: generation {generation}");
+                    self.status.last_rotation = Some(moment(message));
+                    self.faulty = false;
+                }
             }
             Event::RotationFailed { message } => {
                 self.coming.clear();
@@ -315,10 +328,16 @@ mod tests {
         assert!(board.status().healthy);
         board.observe(&Event::RolledBack {
             generation: Generation(4),
-            reason: "no answer".to_owned(),
+            reason: Some("no answer".to_owned()),
         });
         let status = board.status();
         assert_eq!((status.generation, status.healthy), (4, false));
+        board.observe(&Event::RolledBack {
+            generation: Generation(5),
+            reason: None,
+        });
+        let status = board.status();
+        assert_eq!((status.generation, status.healthy), (5, true));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod asking;
 mod doing;
 mod places;
+mod rolling;
 
 use std::path::PathBuf;
 
@@ -66,4 +67,31 @@ fn row(place: &Place, pid: i32) -> Option<Value> {
     let listed = json(&beside(place, &["ps", "--json"]).success());
     let mut rows = listed.as_array().expect("it is a list").iter();
     rows.find(|row| row["pid"] == pid).cloned()
+}
+
+/// Runs a command on the launcher.
+fn ask(running: &Running, command: &str, words: &[&str]) -> Output {
+    let pid = running.pid().to_string();
+    let mut all = vec![command];
+    all.extend(words);
+    all.extend(if command == "status" {
+        &[][..]
+    } else {
+        &["-t"]
+    });
+    all.push(&pid);
+    beside(running.place(), &all)
+}
+
+fn status(running: &Running) -> Value {
+    json(&ask(running, "status", &["--json"]).success())
+}
+
+/// The sockets that a process has open.
+fn sockets_of(pid: i32) -> Vec<PathBuf> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .collect()
 }

@@ -17,9 +17,6 @@ use crate::model::{Event, Exit, RotateAction, SecretName, StoreKind};
 use crate::rotation::{Draft, Found, Input, Means, State};
 use crate::stores::{Local, StoreError};
 
-/// Why there is a rollback by hand.
-const ASKED: &str = "it was asked for";
-
 type Answer = oneshot::Sender<Reply>;
 
 /// Those who wait for the end of a rotation.
@@ -126,7 +123,7 @@ impl Rotation<'_> {
                 "a version is one of a secret: name it, as in `rollback db --to 3`".to_owned(),
             )),
             (None, State::Notifying | State::Verifying | State::Stopping) => {
-                ASKED.clone_into(&mut self.reason);
+                self.reason = None;
                 Ok(Some(Means::Told))
             }
             (
@@ -171,7 +168,7 @@ impl Rotation<'_> {
             },
             ..Draft::default()
         };
-        ASKED.clone_into(&mut self.reason);
+        self.reason = None;
         self.candidate = Some(Candidate {
             draft,
             marks,

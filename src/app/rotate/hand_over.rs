@@ -144,7 +144,7 @@ impl Rotation<'_> {
         if self.machine.state() == State::NotifyingBack {
             self.failed(format!("the generation before is back, but {why}"));
         } else if self.plan.on_rotate.rollback {
-            self.reason = why;
+            self.reason = Some(why);
         } else {
             self.failed(format!(
                 "{why}; it keeps the new generation: there is no `rollback`"
@@ -273,11 +273,12 @@ impl Rotation<'_> {
 
     /// Says that the program has the generation before.
     fn went_back(&mut self) {
-        let reason = std::mem::take(&mut self.reason);
+        let reason = self.reason.take();
         let generation = self.generation;
         self.since = None;
         let text = format!("rolled back, which is generation {generation}");
-        self.answer_refused(Exit::Value, &format!("{text}: {reason}"));
+        let why = reason.as_deref().unwrap_or("it was asked for");
+        self.answer_refused(Exit::Value, &format!("{text}: {why}"));
         self.answer_back_done(&text);
         self.observer
             .observe(&Event::RolledBack { generation, reason });

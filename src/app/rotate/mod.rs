@@ -130,8 +130,8 @@ pub struct Rotation<'a> {
     /// When it began.
     took_off: Instant,
     candidate: Option<Candidate>,
-    /// Why the generation in flight is rolled back.
-    reason: String,
+    /// Why the generation in flight is rolled back; `None`: it was asked for.
+    reason: Option<String>,
     pins: Pins,
     outages: Outages,
     /// A fault of this system that keeps a generation from its place was said.
@@ -185,7 +185,7 @@ impl<'a> Rotation<'a> {
             flight: None,
             took_off: now,
             candidate: None,
-            reason: String::new(),
+            reason: None,
             pins: Pins::new(),
             stuck: false,
             to_start: None,

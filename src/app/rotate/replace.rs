@@ -87,13 +87,14 @@ impl Rotation<'_> {
     /// Gives the failures back when there is no other way.
     fn not_started(&mut self, failures: Failures) -> Result<(), Failures> {
         let why: Vec<String> = failures.iter().map(|each| chain(&*each.error)).collect();
-        self.reason = format!("the program cannot be started with it: {}", why.join("; "));
+        let why = format!("the program cannot be started with it: {}", why.join("; "));
+        let message = format!("the new generation: {why}");
+        self.reason = Some(why);
         self.to_start = None;
         self.drive(Input::Failed);
         if self.to_start.is_none() {
             return Err(failures);
         }
-        let message = format!("the new generation: {}", self.reason);
         self.failed(message);
         Ok(())
     }

@@ -17,8 +17,8 @@ Examples:
   hushpipe ps                             your launchers; as root, everybody's
   hushpipe ps --json | jq '.[] | select(.healthy | not)'
 
-A launcher is there from the start of its program to the program's end. `hushpipe run --exec` leaves
-none behind.";
+A launcher is there from the start of its program until that and what it left running are gone.
+`hushpipe run --exec` leaves none behind.";
 
 /// Arguments of `ps`.
 #[derive(Args)]

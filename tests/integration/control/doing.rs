@@ -26,24 +26,6 @@ fn untold() -> Running {
     start_with(hushpipe.mode("tool", 0o755), UNTOLD)
 }
 
-/// Runs a command on the launcher.
-fn ask(running: &Running, command: &str, words: &[&str]) -> Output {
-    let pid = running.pid().to_string();
-    let mut all = vec![command];
-    all.extend(words);
-    all.extend(if command == "status" {
-        &[][..]
-    } else {
-        &["-t"]
-    });
-    all.push(&pid);
-    beside(running.place(), &all)
-}
-
-fn status(running: &Running) -> Value {
-    json(&ask(running, "status", &["--json"]).success())
-}
-
 #[test]
 fn a_launcher_rotates_when_it_is_asked() {
     let running = untold();

@@ -120,12 +120,7 @@ fn a_launcher_without_a_place_for_its_socket_says_so_and_runs() {
 #[test]
 fn a_program_has_nothing_of_the_socket() {
     let running = start(Hushpipe::new());
-    let open = std::fs::read_dir(format!("/proc/{}/fd", running.program())).unwrap();
-    let targets = open.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
-    let sockets: Vec<PathBuf> = targets
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
-        .collect();
-    assert_eq!(sockets, [""; 0].map(PathBuf::from));
+    assert_eq!(sockets_of(running.program()), [""; 0].map(PathBuf::from));
 }
 
 #[test]
