@@ -58,6 +58,7 @@ async fn prepare(
         plan,
         payloads: &gathered.payloads,
         group: Group::Shared,
+        mask: supervisor.callers_mask(),
         observer: observer.as_ref(),
     };
     placing.place::<StagedHere>(host).map_err(Err)

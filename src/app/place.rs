@@ -15,6 +15,7 @@ use crate::supervisor::spawn::{Handover, SpawnError};
 use crate::sys::child::{
     ChildError, Group, PrivateMount, Spec, Staged, StagedHere, stage, stage_here,
 };
+use crate::sys::signals::Mask;
 
 /// A launch that waits for its last step: a child ([`Staged`]), or this process ([`StagedHere`]).
 pub trait Staging: Sized {
@@ -72,6 +73,8 @@ pub struct Placing<'a> {
     pub payloads: &'a [SecretBytes],
     /// The program's process group.
     pub group: Group,
+    /// What is blocked in it.
+    pub mask: Mask,
     /// Where events go.
     pub observer: &'a dyn Observer,
 }
@@ -173,6 +176,7 @@ impl Placing<'_> {
             mounts,
             beside: None,
             group: self.group,
+            mask: self.mask,
             parent_death: (!exec).then_some(Signal::KILL),
         };
         Ok((launch.spec(handover), fds.feeds))

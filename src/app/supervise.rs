@@ -180,6 +180,7 @@ pub fn start_with(
         plan,
         payloads,
         group: supervisor.group(),
+        mask: supervisor.callers_mask(),
         observer: observer.as_ref(),
     };
     let placed = placing.place::<Staged>(host)?;

@@ -51,7 +51,8 @@ const REMEMBERED: usize = 64;
 
 impl Supervisor {
     /// Does work before the program runs, with children reaped beside it. SIGTERM, SIGINT, SIGHUP or
-    /// SIGQUIT end it at once: the work is dropped where it waits.
+    /// SIGQUIT end it at once, unless hushpipe's caller ignored them: the work is dropped where it
+    /// waits.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut work = pin!(work);
         loop {
@@ -83,8 +84,9 @@ impl Supervisor {
         let ignored = Signals::ignored_by_caller(received.signal);
         match signal {
             Signal::CHLD => self.reap_early()?,
-            Signal::TERM => return Ok(Some(signal)),
-            Signal::INT | Signal::HUP | Signal::QUIT if !ignored => return Ok(Some(signal)),
+            Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT if !ignored => {
+                return Ok(Some(signal));
+            }
             Signal::TSTP | Signal::TTIN | Signal::TTOU if !ignored => {
                 signals::suspend(received.signal)
                     .map_err(|error| Error::new("cannot suspend hushpipe", error))?;

@@ -26,7 +26,7 @@ use crate::model::{Exit, Forward, Observer, Stop};
 use crate::sys::child::{Child, Group};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Reaper};
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Mask, Signals};
 
 pub use during::Interrupted;
 pub use exit::{Ended, Exited, code_of};
@@ -126,6 +126,11 @@ impl Supervisor {
     /// The process group that the program is to be started in: to be asked right before.
     pub fn group(&self) -> Group {
         self.job.group()
+    }
+
+    /// What was blocked when hushpipe was started, and is to be in the program.
+    pub const fn callers_mask(&self) -> Mask {
+        self.signals.callers_mask()
     }
 
     /// The program runs now, in [`Supervisor::group`].

@@ -15,7 +15,7 @@ use super::{Error, Supervisor};
 use crate::model::{Event, Signal};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Status};
-use crate::sys::signals::{self, Received};
+use crate::sys::signals::{self, Received, Signals};
 
 /// How long after a sweep leftovers are looked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -172,6 +172,10 @@ impl Supervisor {
             return Ok(());
         }
         let sender = running.sender(&received);
+        // SIGCONT goes on for one who ignores it all the same.
+        if signal != Signal::CONT && Signals::ignored_by_caller(received.signal) {
+            return self.feed(running, Input::Ignored(signal, sender));
+        }
         let at = self.began.elapsed();
         self.feed(running, Input::Signal { signal, sender, at })
     }

@@ -74,6 +74,9 @@ pub enum Input {
         /// When, on the clock of the signals.
         at: Duration,
     },
+    /// A signal came that whoever started hushpipe had ignored, as nohup(1) does with SIGHUP. It asks
+    /// hushpipe for nothing; the program ignores it too, unless it chose otherwise.
+    Ignored(Signal, Sender),
     /// The program was stopped by a signal.
     Stopped(Signal, Foreground),
     /// hushpipe was suspended and goes on; `slept` is false when the kernel would not stop it.
@@ -223,6 +226,7 @@ impl State {
             (Phase::Sweeping { end, hard }, input) => self.sweep(end, hard, input),
             (_, Input::Signal { signal, sender, at }) => self.signal(signal, sender, at),
             (Phase::Running, Input::Replace { at }) => self.replace(at),
+            (_, Input::Ignored(signal, sender)) => self.ignored(signal, sender),
             (_, Input::Stopped(signal, foreground)) => self.stopped(signal, foreground),
             (
                 _,
@@ -255,9 +259,6 @@ impl State {
             // Who interrupts a program does not want the next one.
             self.after = After::Nothing;
         }
-        if self.is_not_to_be_passed_on(signal, sender) {
-            return Vec::new();
-        }
         let sent = match rewrite {
             Some(Rewrite::Drop | Rewrite::Rotate) => None,
             Some(Rewrite::To(other)) => Some(other),
@@ -265,6 +266,7 @@ impl State {
             None => Some(signal),
         };
         match (signal, sent) {
+            _ if self.is_not_to_be_passed_on(signal, sender) => Vec::new(),
             (Signal::TERM, Some(sent)) => self.stop(sent, sender, at),
             (Signal::CONT, sent) => {
                 let mut actions = self.terminal(Action::GiveTerminal);
@@ -275,21 +277,30 @@ impl State {
                 }));
                 actions
             }
-            (_, Some(sent)) => {
-                let of_terminal = sender == Sender::Kernel && is_of_terminals(signal);
-                let to = if of_terminal {
-                    self.job()
-                } else {
-                    self.target(sender)
-                };
-                vec![Action::Forward {
-                    received: signal,
-                    sent,
-                    to,
-                }]
-            }
+            (_, Some(sent)) => self.pass_on(signal, sent, sender),
             (_, None) => Vec::new(),
         }
+    }
+
+    /// As it is. Only to rotate is hushpipe's own answer, as a program may have one.
+    fn ignored(&self, signal: Signal, sender: Sender) -> Vec<Action> {
+        match self.setting.forward.rewrite.get(&signal) {
+            Some(Rewrite::Rotate) => vec![Action::Rotate],
+            _ => self.pass_on(signal, signal, sender),
+        }
+    }
+
+    fn pass_on(&self, received: Signal, sent: Signal, sender: Sender) -> Vec<Action> {
+        if self.is_not_to_be_passed_on(received, sender) {
+            return Vec::new();
+        }
+        let of_terminal = sender == Sender::Kernel && is_of_terminals(received);
+        let to = if of_terminal {
+            self.job()
+        } else {
+            self.target(sender)
+        };
+        vec![Action::Forward { received, sent, to }]
     }
 
     /// Our own, the sender's own, and what a terminal has already sent to the whole group.

@@ -512,3 +512,34 @@ fn what_belongs_to_later_does_nothing_while_the_program_runs() {
         play(setting(Control::Job), &[(input, vec![])]);
     }
 }
+
+#[test]
+fn what_the_caller_ignored_asks_hushpipe_for_nothing() {
+    let mut rewriting = setting(Control::None);
+    let rewrites = [
+        (Signal::HUP, Rewrite::To(Signal::TERM)),
+        (Signal::INT, Rewrite::Drop),
+        (Signal::USR1, Rewrite::Rotate),
+    ];
+    rewriting.forward.rewrite = BTreeMap::from(rewrites);
+    let ignored = |signal| Input::Ignored(signal, OTHER);
+    let passed = |signal| (ignored(signal), vec![forward(signal, To::Program)]);
+    play(
+        rewriting,
+        &[
+            passed(Signal::HUP),
+            passed(Signal::INT),
+            (ignored(Signal::USR1), vec![Action::Rotate]),
+            // No request to stop.
+            passed(Signal::TERM),
+            passed(Signal::TERM),
+            (Input::Ignored(Signal::HUP, Sender::Program), vec![]),
+            (Input::Ended(CODE), vec![SWEEP, Action::Timer(TIMEOUT)]),
+            (ignored(Signal::INT), vec![]),
+            (Input::Childless, vec![Action::End(CODE, false)]),
+            (ignored(Signal::INT), vec![]),
+        ],
+    );
+    let shared = Input::Ignored(Signal::INT, Sender::Kernel);
+    play(setting(Control::Shared), &[(shared, vec![])]);
+}

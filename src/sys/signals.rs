@@ -1,11 +1,16 @@
 //! Signals as file events: all of them blocked, and received through one signalfd(2) that says who
 //! sent them.
+//!
+//! What was ignored or blocked when hushpipe was started was meant for the program, as with nohup(1)
+//! and with `&` in a script: execve(2) hands both on, and [`hand_on`] sees to it that nothing of
+//! hushpipe's own goes with them.
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -36,11 +41,73 @@ impl Received {
     }
 }
 
+/// Which signals are blocked: sigprocmask(2).
+#[derive(Clone, Copy)]
+pub struct Mask(libc::sigset_t);
+
+impl Mask {
+    /// None of them.
+    pub fn empty() -> Self {
+        Self(empty_set())
+    }
+
+    /// These.
+    #[cfg(test)]
+    pub fn of(signals: &[i32]) -> Self {
+        let mut mask = Self::empty();
+        for signal in signals {
+            // SAFETY: the set is initialised.
+            check(unsafe { libc::sigaddset(&raw mut mask.0, *signal) }).unwrap();
+        }
+        mask
+    }
+
+    fn set(&self) -> io::Result<()> {
+        // SAFETY: the set is initialised; no old set is asked for.
+        check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) })
+    }
+}
+
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // SAFETY: the set is initialised.
+        let is_in = |signal: &i32| unsafe { libc::sigismember(&raw const self.0, *signal) == 1 };
+        f.debug_set().entries((1..=64).filter(is_in)).finish()
+    }
+}
+
+/// Whether SIGPIPE was ignored when hushpipe was started, as systemd starts services.
+static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Rust's start-up ignores SIGPIPE before main. So it is looked at before: System V ABI,
+/// "Initialization and Termination Functions".
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = look_at_pipe;
+
+extern "C" fn look_at_pipe() {
+    PIPE_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// For right before execve(2): leaves to the program what hushpipe's caller ignored, and nothing
+/// that hushpipe or Rust ignores; then sets the mask. A signal that came meanwhile and is not
+/// blocked takes effect now. Makes system calls alone.
+///
+/// Handlers become defaults by themselves. SIGCHLD is never handed on as ignored: POSIX leaves it
+/// open, and a program could not wait for its children.
+pub fn hand_on(mask: &Mask) -> io::Result<()> {
+    if !PIPE_IGNORED.load(Ordering::Relaxed) {
+        set_default(libc::SIGPIPE)?;
+    }
+    set_default(libc::SIGCHLD)?;
+    mask.set()
+}
+
 /// The receiving end of all signals. There is to be one, made before any thread.
 pub struct Signals {
     fd: Source,
     pending: VecDeque<Received>,
-    original: libc::sigset_t,
+    original: Mask,
 }
 
 /// The descriptor, before and after a runtime knows of it.
@@ -76,23 +143,23 @@ impl Signals {
         Ok(Self {
             fd: Source::Plain(fd),
             pending: VecDeque::new(),
-            original,
+            original: Mask(original),
         })
     }
 
     /// Whether whoever started hushpipe had this signal ignored, as nohup(1) does with SIGHUP. The
-    /// dispositions still are the caller's, but for SIGCHLD and what [`suspend`] was called with: so
-    /// they are asked when a signal comes, not all of them at every start.
+    /// dispositions still are the caller's, but for SIGCHLD and Rust's SIGPIPE: so they are asked
+    /// when a signal comes, not all of them at every start.
     pub fn ignored_by_caller(signal: i32) -> bool {
-        is_ignored(signal)
+        match signal {
+            libc::SIGPIPE => PIPE_IGNORED.load(Ordering::Relaxed),
+            signal => is_ignored(signal),
+        }
     }
 
-    /// Gives the mask back that hushpipe was started with, for an execve in place.
-    pub fn restore(self) -> io::Result<()> {
-        // SAFETY: `original` was filled by sigprocmask; no old set is asked for.
-        check(unsafe {
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const self.original, ptr::null_mut())
-        })
+    /// What was blocked when hushpipe was started.
+    pub const fn callers_mask(&self) -> Mask {
+        self.original
     }
 
     /// Whether a SIGCONT has come that [`Signals::next`] did not give yet. To stop now would take it
@@ -147,9 +214,16 @@ impl Source {
 /// returns when it was continued: `true`. `false`: the kernel did not stop it, for it is PID 1, or in
 /// an orphaned process group that no shell would continue.
 pub fn suspend(signal: i32) -> io::Result<bool> {
-    if signal != libc::SIGSTOP {
-        set_default(signal)?;
+    if signal == libc::SIGSTOP || !is_ignored(signal) {
+        return stop(signal);
     }
+    set_default(signal)?;
+    let stopped = stop(signal);
+    set(signal, libc::SIG_IGN)?;
+    stopped
+}
+
+fn stop(signal: i32) -> io::Result<bool> {
     // SAFETY: raise takes any number; a wrong one is an error.
     check(unsafe { libc::raise(signal) })?;
     let mut set = empty_set();
@@ -191,10 +265,15 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 fn set_default(signal: i32) -> io::Result<()> {
+    set(signal, libc::SIG_DFL)
+}
+
+/// SIG_DFL or SIG_IGN.
+fn set(signal: i32, disposition: libc::sighandler_t) -> io::Result<()> {
     // SAFETY: zero is a valid sigaction: no flags, an empty mask, SIG_DFL. No handler is installed.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = libc::SIG_DFL;
+        action.sa_sigaction = disposition;
         check(libc::sigaction(signal, &raw const action, ptr::null_mut()))
     }
 }
@@ -243,6 +322,7 @@ fn check(result: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::child::tests::in_a_process_of_its_own;
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -278,7 +358,7 @@ mod tests {
             let rt = libc::SIGRTMAX();
             assert_eq!(seen, [libc::SIGSEGV, libc::SIGUSR2, rt, rt]);
         });
-        signals.restore().unwrap();
+        signals.callers_mask().set().unwrap();
     }
 
     #[test]
@@ -297,15 +377,12 @@ mod tests {
 
     #[test]
     fn the_callers_mask_comes_back() {
-        let mut before = empty_set();
+        Mask::of(&[libc::SIGURG]).set().unwrap();
         let mut after = empty_set();
-        // SAFETY: sets of this frame; the mask itself is not changed.
-        unsafe {
-            libc::sigaddset(&raw mut before, libc::SIGURG);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut());
-        }
-        Signals::block_all().unwrap().restore().unwrap();
-        // SAFETY: as above.
+        let mask = Signals::block_all().unwrap().callers_mask();
+        assert_eq!(format!("{mask:?}"), format!("{{{}}}", libc::SIGURG));
+        mask.set().unwrap();
+        // SAFETY: a set of this frame; the mask itself is not changed.
         let blocked = unsafe {
             libc::sigprocmask(libc::SIG_BLOCK, ptr::null(), &raw mut after);
             (1..=31)
@@ -313,5 +390,17 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(blocked, [libc::SIGURG]);
+    }
+
+    #[test]
+    fn a_stop_signal_that_the_caller_ignored_is_ignored_again_after_the_suspension() {
+        let code = in_a_process_of_its_own(|| {
+            // In a session of its own nobody would continue it, so the kernel does not stop it.
+            rustix::process::setsid().unwrap();
+            set(libc::SIGTSTP, libc::SIG_IGN).unwrap();
+            let slept = suspend(libc::SIGTSTP).unwrap();
+            i32::from(slept) + 2 * i32::from(!is_ignored(libc::SIGTSTP))
+        });
+        assert_eq!(code, 0);
     }
 }

@@ -1,5 +1,6 @@
 //! The supervisor, as the program, the shell and the container around it see it.
 
+mod inherited;
 mod leftovers;
 mod signals;
 mod terminal;
@@ -56,26 +57,6 @@ fn a_death_by_a_signal_is_told_as_shells_do() {
         let kill = format!("kill -{number} $$");
         supervise("", &["sh", "-c", &kill]).run().code(128 + number);
     }
-}
-
-#[test]
-fn what_the_caller_blocked_or_ignored_is_not_the_programs() {
-    let python = "import signal, os, sys\n\
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})\n\
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n\
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n\
-        os.execv(sys.argv[1], sys.argv[1:])";
-    let output = supervise(
-        "",
-        &[
-            "{probe}", "status", "SigBlk", "status", "SigIgn", "exit", "5",
-        ],
-    )
-    .through(&["python3", "-c", python])
-    .run();
-    output
-        .code(5)
-        .stdout_is("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::supervisor::spawn::{Handover, Launch};
 use crate::sys::child::{self, Child, Group};
 use crate::sys::command::Running;
 use crate::sys::reaper::{Reaper, Status};
+use crate::sys::signals::Mask;
 
 /// How long a command that takes too long has to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(1);
@@ -80,6 +81,7 @@ impl Beside<'_> {
             mounts: Vec::new(),
             beside: self.private.then_some(pidfd),
             group: Group::Own,
+            mask: Mask::empty(),
             parent_death: Some(Signal::KILL),
         };
         let staged = child::stage(launch.spec(handover)).map_err(|error| text(&error))?;

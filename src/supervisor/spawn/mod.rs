@@ -16,6 +16,7 @@ use std::path::Path;
 use crate::model::{RunSpec, Signal};
 use crate::sys::child::{Group, Identity, PrivateMount, Spec};
 use crate::sys::limits::Limit;
+use crate::sys::signals::Mask;
 use crate::sys::users::{Database, User};
 
 pub use environment::is_bootstrap_credential;
@@ -48,6 +49,8 @@ pub struct Handover {
     pub beside: Option<OwnedFd>,
     /// The program's process group.
     pub group: Group,
+    /// What is blocked in it: what was blocked when hushpipe was started.
+    pub mask: Mask,
     /// What it gets when hushpipe dies.
     pub parent_death: Option<Signal>,
 }
@@ -176,6 +179,7 @@ impl Launch {
             limits: self.limits,
             core_dumps: self.core_dumps,
             no_new_privs: self.no_new_privs,
+            mask: handover.mask,
             parent_death: handover.parent_death.map(Signal::number),
             group: handover.group,
             mounts: handover.mounts,

@@ -237,6 +237,7 @@ fn handover() -> Handover {
         mounts: Vec::new(),
         beside: None,
         group: Group::Own,
+        mask: Mask::empty(),
         parent_death: None,
     }
 }

@@ -65,6 +65,8 @@ pub enum Step {
     NoNewPrivs,
     /// prctl(PR_SET_PDEATHSIG)
     ParentDeath,
+    /// Setting the signal mask and the dispositions.
+    Signals,
     /// The pinned program is not what it was when its digest was taken.
     Changed(PathBuf),
     /// execve(2) of this program.
@@ -190,6 +192,7 @@ impl fmt::Display for Step {
             Self::Identity { uid, gid } => write!(f, "cannot become user {uid}, group {gid}"),
             Self::Cwd(path) => write!(f, "cannot change to the directory {}", path.display()),
             Self::NoNewPrivs => f.write_str("cannot set no_new_privs"),
+            Self::Signals => f.write_str("cannot set the program's signal mask"),
             Self::ParentDeath => f.write_str("cannot ask for a signal at hushpipe's death"),
             Self::Changed(path) => write!(
                 f,
@@ -225,6 +228,7 @@ pub(super) enum At {
     Cwd,
     NoNewPrivs,
     ParentDeath,
+    Signals,
     Changed,
     Exec,
 }
@@ -269,7 +273,7 @@ impl Fault {
 
 impl At {
     /// The steps without an index, by tag.
-    const PLAIN: [Self; 17] = [
+    const PLAIN: [Self; 18] = [
         Self::Channel,
         Self::Fork,
         Self::Pidfd,
@@ -285,6 +289,7 @@ impl At {
         Self::Cwd,
         Self::NoNewPrivs,
         Self::ParentDeath,
+        Self::Signals,
         Self::Changed,
         Self::Exec,
     ];

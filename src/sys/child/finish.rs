@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::error::{At, Fault};
 use super::prepare::{Become, Prepared};
 use super::{Group, Pinned, Stamp, exit_now, last_errno};
-use crate::sys::fd;
+use crate::sys::{fd, signals};
 
 /// Goes through all steps; returns only what failed.
 ///
@@ -23,12 +23,12 @@ pub(super) fn finish(prepared: &mut Prepared, channel: Option<&mut Channel>) -> 
         .and_then(|()| set_limits(prepared))
         .and_then(|()| become_user(prepared))
         .and_then(|()| surroundings(prepared))
-        .and_then(|()| watch_parent(prepared));
-    if let Err(fault) = done {
-        return fault;
+        .and_then(|()| watch_parent(prepared))
+        .and_then(|()| hand_signals_on(prepared));
+    match done {
+        Ok(()) => execute(prepared),
+        Err(fault) => fault,
     }
-    default_signals();
-    execute(prepared)
 }
 
 /// Makes this process's group the foreground group of the controlling terminal: tcsetpgrp(3).
@@ -164,34 +164,11 @@ fn watch_parent(prepared: &Prepared) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Every disposition to its default, also what is ignored (Rust's SIGPIPE, and what hushpipe's own
-/// caller ignored); then no signal blocked. One that came meanwhile takes effect now.
-///
-/// The system call is made directly: the C library's own refuses the two real-time signals that it
-/// keeps for itself, and those are inherited as well.
-fn default_signals() {
-    const LAST: libc::c_int = 64;
-    // The kernel's struct sigaction, all zero: SIG_DFL, no flags, an empty mask of 8 bytes.
-    let default = [0_u64; 8];
-    for signal in 1..=LAST {
-        // SAFETY: the kernel reads fewer bytes than `default` has; no old action is asked for. KILL
-        // and STOP are refused and cannot be anything but the default.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                std::ptr::null::<u64>(),
-                size_of::<u64>(),
-            );
-        }
-    }
-    // SAFETY: the set is memory of ours, filled before it is used; the call cannot fail.
-    unsafe {
-        let mut none = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-    }
+fn hand_signals_on(prepared: &Prepared) -> Result<(), Fault> {
+    signals::hand_on(&prepared.spec.mask).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
+        Fault::new(At::Signals, errno)
+    })
 }
 
 fn execute(prepared: &Prepared) -> Fault {

@@ -162,6 +162,7 @@ impl Prepared {
             At::Cwd => Step::Cwd(self.spec.cwd.as_ref().map(path).unwrap_or_default()),
             At::NoNewPrivs => Step::NoNewPrivs,
             At::ParentDeath => Step::ParentDeath,
+            At::Signals => Step::Signals,
             At::Changed => Step::Changed(path(&self.spec.program)),
             At::Exec => Step::Exec(path(&self.spec.program)),
         };

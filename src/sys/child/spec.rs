@@ -7,6 +7,7 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use crate::sys::limits::Limit;
+use crate::sys::signals::Mask;
 
 /// Everything about the program that is to run.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Spec {
     pub core_dumps: bool,
     /// Whether it, and what it starts, can never gain privileges.
     pub no_new_privs: bool,
+    /// The signals that are blocked in it.
+    pub mask: Mask,
     /// The signal it gets when hushpipe dies.
     pub parent_death: Option<i32>,
     /// Its process group.

@@ -11,6 +11,7 @@ use rustix::thread::{Gid, Uid};
 
 use super::*;
 use crate::sys::limits::Limit;
+use crate::sys::signals::Mask;
 
 mod handing_over;
 mod identity;
@@ -70,7 +71,7 @@ fn refuse(number: libc::c_long, errno: i32) {
 
 /// Does it in a forked process, for what belongs to a whole process. It ends with the number given,
 /// or with 101 at a panic.
-fn in_a_process_of_its_own(work: impl FnOnce() -> i32) -> i32 {
+pub fn in_a_process_of_its_own(work: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the child ends by _exit, and the C library's allocator can be used after fork.
     match unsafe { libc::fork() } {
         -1 => panic!("{}", last_errno()),
@@ -111,6 +112,7 @@ fn shell(script: &str) -> Spec {
         limits: Vec::new(),
         core_dumps: false,
         no_new_privs: true,
+        mask: Mask::empty(),
         parent_death: None,
         group: Group::Own,
         mounts: Vec::new(),
