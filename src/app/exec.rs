@@ -6,11 +6,13 @@ use super::failure::Failures;
 use super::fetch::Stores;
 use super::host::{self, of_spawn};
 use super::place::{Placed, Placing};
+use super::unit::Unit;
 use super::values;
 use super::{close, open, supervise};
 use crate::model::{Observer, Plan};
 use crate::stores::http;
 use crate::supervisor::Supervisor;
+use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::SpawnError;
 use crate::sys::child::{Group, StagedHere};
 use crate::sys::reaper::Reaper;
@@ -21,12 +23,13 @@ use crate::sys::signals::Signals;
 pub async fn run(
     plan: &Plan,
     signals: Signals,
+    activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
 ) -> Result<u8, Failures> {
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
-    let placed = match prepare(plan, &stores, &mut supervisor, observer).await {
+    let placed = match prepare(plan, &stores, &mut supervisor, activation, observer).await {
         Ok(placed) => placed,
         Err(ended) => {
             close::close(&stores, &mut supervisor, observer.as_ref()).await;
@@ -41,9 +44,11 @@ async fn prepare(
     plan: &Plan,
     stores: &Stores,
     supervisor: &mut Supervisor,
+    activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
 ) -> Result<Placed<StagedHere>, Result<u8, Failures>> {
-    let host = host::settle(plan).map_err(Err)?;
+    let host = host::settle(plan, activation.as_ref()).map_err(Err)?;
+    let unit = Unit::exec(&host.launch, activation);
     let gathering = values::gather(plan, stores, &host, observer);
     let gathered = match supervisor.during(gathering).await {
         Ok(gathered) => gathered.map_err(Err)?,
@@ -59,6 +64,7 @@ async fn prepare(
         payloads: &gathered.payloads,
         group: Group::Shared,
         mask: supervisor.callers_mask(),
+        unit: &unit,
         observer: observer.as_ref(),
     };
     placing.place::<StagedHere>(host).map_err(Err)

@@ -2,8 +2,9 @@
 //! the deliveries. Every fault is found, and nothing is changed.
 
 use super::failure::{Failure, Failures};
-use crate::delivery::{self, DeliveryError, Layout, Owner};
+use crate::delivery::{self, DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Delivery, DeliveryKind, Isolation, IsolationUsed, Mode, Plan};
+use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Launch, SpawnError};
 use crate::sys::users::Database;
 
@@ -25,8 +26,8 @@ pub struct Host {
     pub not_shared: Option<String>,
 }
 
-/// Checks everything about this host.
-pub fn settle(plan: &Plan) -> Result<Host, Failures> {
+/// Checks everything about this host. `activation`: the sockets that systemd opened for hushpipe.
+pub fn settle(plan: &Plan, activation: Option<&Activation>) -> Result<Host, Failures> {
     let mut failures = Failures::new();
     let layout = Layout::of(plan);
     if plan.mode == Mode::Exec {
@@ -35,6 +36,11 @@ pub fn settle(plan: &Plan) -> Result<Host, Failures> {
     let launch = Launch::settle(&plan.run, std::env::vars_os())
         .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
         .ok();
+    // Where run.env keeps their number from the program, it gets none of them.
+    let wanted = |launch: &&Launch| launch.of_systemd("LISTEN_FDS").is_some();
+    if let (Some(activation), Some(_)) = (activation, launch.as_ref().filter(wanted)) {
+        failures.extend(taken(plan, activation).into_iter().map(of_delivery));
+    }
     let isolation = isolations(plan.isolation, &layout)
         .map_err(|faults| failures.extend(faults.into_iter().map(of_delivery)))
         .ok();
@@ -145,6 +151,25 @@ fn owner(
         uid: Some(uid),
         gid: Some(group.unwrap_or(gid)),
     })
+}
+
+/// Deliveries at numbers where the program looks for systemd's sockets.
+fn taken(plan: &Plan, activation: &Activation) -> Vec<DeliveryError> {
+    let numbers = activation.numbers();
+    let fault = |delivery: &Delivery| match delivery.kind {
+        DeliveryKind::Fd { number, .. } if numbers.contains(&number) => Some(DeliveryError {
+            at: Some(delivery.at),
+            what: delivery::describe(&delivery.kind),
+            fault: DeliveryFault::Plan(format!(
+                "systemd's socket activation takes {} (LISTEN_FDS={}): deliver at {} or above",
+                activation.shown(),
+                numbers.len(),
+                numbers.end
+            )),
+        }),
+        _ => None,
+    };
+    plan.deliveries.iter().filter_map(fault).collect()
 }
 
 /// A delivery's fault with its code.

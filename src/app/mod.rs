@@ -18,6 +18,7 @@ mod preflight;
 mod rotate;
 pub mod sealed;
 mod supervise;
+mod unit;
 mod values;
 mod watch;
 
@@ -53,11 +54,12 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<u8, Failures> {
             message: message.clone(),
         });
     }
+    let activation = unit::claim()?;
     let signals = take_signals()?;
     let runtime = runtime()?;
     match plan.mode {
-        Mode::Supervise => runtime.block_on(supervise::run(plan, signals, observer)),
-        Mode::Exec => runtime.block_on(exec::run(plan, signals, observer)),
+        Mode::Supervise => runtime.block_on(supervise::run(plan, signals, activation, observer)),
+        Mode::Exec => runtime.block_on(exec::run(plan, signals, activation, observer)),
     }
     .map_err(|failures| failure::in_manifest(failures, &plan.manifest))
 }

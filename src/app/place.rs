@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::failure::{Failure, Failures};
 use super::host::{self, Host, of_delivery, of_spawn};
 use super::live::{Held, Live};
+use super::unit::Unit;
 use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
 use crate::model::{Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
 use crate::secret::SecretBytes;
@@ -75,6 +76,8 @@ pub struct Placing<'a> {
     pub group: Group,
     /// What is blocked in it.
     pub mask: Mask,
+    /// What systemd gave for it.
+    pub unit: &'a Unit,
     /// Where events go.
     pub observer: &'a dyn Observer,
 }
@@ -96,7 +99,7 @@ impl Placing<'_> {
                 }
                 // The first attempt used the host up: the program is settled again, from the same plan.
                 Attempt::Refused(error) => {
-                    self.shared(host::settle(self.plan)?, Some(error.to_string()))
+                    self.shared(host::settle(self.plan, None)?, Some(error.to_string()))
                 }
             },
             [] => Err(vec![Failure::new(Exit::Internal, "no isolation to try")]),
@@ -171,15 +174,21 @@ impl Placing<'_> {
         let exec = self.plan.mode == Mode::Exec;
         let fds = prepare_fds(self.plan, self.payloads, exec)
             .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
-        let handover = Handover {
+        let mut handover = Handover {
             fds: fds.fds,
             mounts,
             beside: None,
             group: self.group,
             mask: self.mask,
             parent_death: (!exec).then_some(Signal::KILL),
+            variables: Vec::new(),
+            pid_variables: Vec::new(),
         };
-        Ok((launch.spec(handover), fds.feeds))
+        self.unit.complete(&mut handover)?;
+        let spec = launch
+            .spec(handover)
+            .map_err(|fault| vec![of_spawn(fault)])?;
+        Ok((spec, fds.feeds))
     }
 
     fn report(&self, used: IsolationUsed, reason: Option<String>) {

@@ -1,6 +1,5 @@
 //! `mode: supervise`: hushpipe stays as the parent.
 
-use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -11,6 +10,7 @@ use super::kept::Kept;
 use super::live::Live;
 use super::place::Placing;
 use super::rotate::{self, First, Known, Rotation, Setting};
+use super::unit::{self, Unit};
 use super::values::{self, Gathered};
 use super::watch::Changes;
 use super::{close, control, memory, open, os};
@@ -18,6 +18,7 @@ use crate::delivery::Feed;
 use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan, StoreKind, StoreSpec};
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
+use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::SpawnError;
 use crate::supervisor::{self, Exited, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
@@ -32,14 +33,15 @@ const WAITING: usize = 16;
 pub async fn run(
     plan: &Plan,
     signals: Signals,
+    activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
 ) -> Result<u8, Failures> {
     let board = Rc::new(Board::new(control::first_status(plan)));
     let observer: &Rc<dyn Observer> = &seen_by(observer, &board);
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
-    let mut supervisor = take_over(plan, signals, reaper.clone(), observer)?;
-    let ended = launch(plan, &stores, &mut supervisor, reaper, observer, board).await;
+    let mut supervisor = take_over(plan, signals, reaper, observer)?;
+    let ended = launch(plan, &stores, &mut supervisor, activation, observer, board).await;
     close::close(&stores, &mut supervisor, observer.as_ref()).await;
     ended
 }
@@ -48,36 +50,38 @@ async fn launch(
     plan: &Plan,
     stores: &Stores,
     supervisor: &mut Supervisor,
-    reaper: Reaper,
+    activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
     board: Rc<Board>,
 ) -> Result<u8, Failures> {
-    let host = host::settle(plan)?;
+    let host = host::settle(plan, activation.as_ref())?;
+    let unit = Unit::supervised(&host, activation, supervisor, observer);
     let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
     let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
-    let gathered = match supervisor
-        .during(values::gather(plan, stores, &host, observer))
-        .await
-    {
+    let gathering = values::gather(plan, stores, &host, observer);
+    let gathering = unit.announcer().patiently(unit::fetching(plan), gathering);
+    let gathered = match supervisor.during(gathering).await {
         Ok(gathered) => gathered?,
         Err(interrupted) => return ended(interrupted),
     };
     board.first(&gathered.round.versions);
     let keeps = rotate::keeps(plan, &reach);
-    let (first, feeds) = start(plan, host, gathered, keeps, supervisor, observer)?;
+    let (first, feeds) = start(plan, host, gathered, keeps, &unit, supervisor, observer)?;
     memory::settle_after_launch();
     let setting = Setting {
         plan,
-        reach,
         stores,
         observer: Rc::clone(observer),
+        unit: unit.after_start(reach.restarts()),
+        reach,
         handle: supervisor.handle(),
-        reaper,
+        reaper: supervisor.reaper(),
     };
     let mut rotation = Rotation::new(setting, first);
     let exited = attend(supervisor, &mut rotation, &mut changes, feeds, board).await;
+    rotation.announcer().flush().await;
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
         observer.observe(&Event::Fault {
@@ -96,10 +100,10 @@ async fn attend(
     board: Rc<Board>,
 ) -> Result<Exited, Failures> {
     let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
-    let observer = rotation.observer();
+    let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());
     let mut serving = pin!(async {
-        control::serve(board, asking, observer.as_ref()).await;
-        std::future::pending::<Infallible>().await
+        let serve = control::serve(board, asking, observer.as_ref());
+        tokio::join!(serve, announcer.stand_in()).1
     });
     loop {
         let beside = async {
@@ -148,6 +152,7 @@ fn start(
     host: Host,
     gathered: Gathered,
     keeps: bool,
+    unit: &Unit,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
 ) -> Result<(First, Vec<Feed>), Failures> {
@@ -155,7 +160,7 @@ fn start(
     let known = Known::new(key, &gathered.round);
     let kept = keeps.then(|| Kept::new(&gathered.payloads)).transpose();
     let kept = kept.map_err(os("no memory to keep the values in"))?;
-    let launched = start_with(plan, host, &gathered.payloads, supervisor, observer)?;
+    let launched = start_with(plan, host, &gathered.payloads, unit, supervisor, observer)?;
     drop(gathered);
     if keeps || keeps_values(plan, &launched.feeds) {
         memory::report_protection(observer.as_ref());
@@ -173,6 +178,7 @@ pub fn start_with(
     plan: &Plan,
     host: Host,
     payloads: &[SecretBytes],
+    unit: &Unit,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
 ) -> Result<Launched, Failures> {
@@ -181,6 +187,7 @@ pub fn start_with(
         payloads,
         group: supervisor.group(),
         mask: supervisor.callers_mask(),
+        unit,
         observer: observer.as_ref(),
     };
     let placed = placing.place::<Staged>(host)?;

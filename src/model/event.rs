@@ -52,6 +52,19 @@ pub enum Event {
         /// What was sent.
         sent: Signal,
     },
+    /// The program, or one of its descendants, said something to systemd.
+    Relayed {
+        /// Whose message it was.
+        pid: i32,
+        /// The names of its fields: `READY`, `STATUS`.
+        fields: Vec<String>,
+    },
+    /// Another process is the program from now on: it was named by `MAINPID=`, or is the daemon that
+    /// the program left.
+    Following {
+        /// Its process id.
+        pid: i32,
+    },
     /// The program is being stopped.
     Stopping {
         /// The signal that asks it to end.

@@ -77,6 +77,30 @@ pub struct Found {
     pub short: bool,
 }
 
+impl State {
+    /// Whether what the program has is being changed, or it is being told.
+    pub const fn is_changing(self) -> bool {
+        match self {
+            Self::Steady
+            | Self::Settling
+            | Self::Fetching
+            | Self::Retrying
+            | Self::Exhausted
+            | Self::Staging
+            | Self::Over => false,
+            Self::Swapping
+            | Self::Notifying
+            | Self::Stopping
+            | Self::Starting
+            | Self::Verifying
+            | Self::SwappingBack
+            | Self::NotifyingBack
+            | Self::StoppingBack
+            | Self::StartingBack => true,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {

@@ -75,12 +75,18 @@ impl Handle {
         self.0.child.borrow().as_ref().map(|child| child.pid)
     }
 
-    pub(super) fn adopt(&self, child: Child, own_group: bool) {
-        self.0.child.replace(Some(child));
-        self.0.own_group.set(own_group);
+    /// Gives the child that was the program before.
+    pub(super) fn adopt(&self, child: Child, own_group: bool) -> Option<Child> {
         self.0.alive.set(true);
         // What was asked for the program before it is not asked for this one.
         self.0.replace.set(false);
+        self.follow(child, own_group)
+    }
+
+    /// As [`Handle::adopt`], for another process of the same program.
+    pub(super) fn follow(&self, child: Child, own_group: bool) -> Option<Child> {
+        self.0.own_group.set(own_group);
+        self.0.child.replace(Some(child))
     }
 
     pub(super) async fn replacement_asked(&self) {

@@ -8,9 +8,12 @@
 //! A program can be replaced ([`Handle::replace`]): it is stopped in the same way, and hushpipe stays.
 //! A request to stop that comes meanwhile is the first one, and nothing is started after it.
 
+pub mod activation;
 mod during;
 mod exit;
+mod follow;
 mod handle;
+pub mod notify;
 mod run;
 pub mod spawn;
 mod state;
@@ -87,6 +90,8 @@ pub struct Supervisor {
     handle: Handle,
     job: Rc<Job>,
     running: Option<run::Running>,
+    /// Between the program and systemd.
+    relay: Option<notify::Relay>,
     /// Ends seen before a program was adopted.
     early: Vec<Change>,
     /// The reaper had not seen all children yet.
@@ -116,6 +121,7 @@ impl Supervisor {
             handle: Handle::default(),
             job: Rc::new(job),
             running: None,
+            relay: None,
             early: Vec::new(),
             // A child from before hushpipe was executed may have ended already.
             more: true,
@@ -141,10 +147,23 @@ impl Supervisor {
             control: self.job.control(),
             session_leader: self.job.session_leader(),
         };
+        if let Some(relay) = &self.relay {
+            relay.program_begins();
+        }
         let own_group = setting.control != Control::Shared;
         let job = Rc::clone(&self.job);
         self.running = Some(run::Running::new(setting, job, child.pid));
         self.handle.adopt(child, own_group);
+    }
+
+    /// What the program says there goes on to systemd from now on.
+    pub fn listen(&mut self, relay: notify::Relay) {
+        self.relay = Some(relay);
+    }
+
+    /// Who waits for children.
+    pub fn reaper(&self) -> Reaper {
+        self.reaper.clone()
     }
 
     /// What rotation may do with the program.

@@ -1,6 +1,7 @@
 //! The event loop: signals, children, the timer and the work beside, one at a time.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::exit::{Ended, Exited, end_of};
+use super::follow::{Followed, gone};
+use super::notify::Relay;
 use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
 use super::stop::{Sweeper, Swept};
 use super::terminal::Job;
@@ -28,19 +31,25 @@ enum Woken {
     TimeUp,
     Look,
     OtherEnded,
+    /// The program named another main process.
+    Named(io::Result<i32>),
+    /// The process that is followed ended, and whoever has it as a child reaps it.
+    Gone(io::Result<()>),
 }
 
 /// A program that is supervised, from its start to the end of its leftovers.
 pub(super) struct Running {
-    job: Rc<Job>,
-    pid: i32,
-    state: State,
+    pub(super) job: Rc<Job>,
+    pub(super) pid: i32,
+    pub(super) state: State,
     timer: Option<Instant>,
     look: Option<Instant>,
     sweeper: Sweeper,
     /// The SIGCONT that woke hushpipe from a suspension is already answered.
     answered: bool,
     over: Option<End>,
+    /// What was followed before, and the end of what is now.
+    pub(super) followed: Option<Followed>,
 }
 
 impl Running {
@@ -54,6 +63,7 @@ impl Running {
             sweeper: Sweeper::default(),
             answered: false,
             over: None,
+            followed: None,
         }
     }
 
@@ -85,6 +95,13 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
+async fn named(relay: Option<&Relay>, program: i32) -> io::Result<i32> {
+    match relay {
+        Some(relay) => relay.next(program).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Supervisor {
     /// Supervises the program that was adopted until it and its leftovers are gone. `other` is done
     /// beside, and dropped when the program has ended; where another program is to take its place,
@@ -92,7 +109,7 @@ impl Supervisor {
     /// program is then killed when hushpipe ends.
     pub async fn run(&mut self, other: impl Future<Output = ()>) -> Result<Ended, Error> {
         let mut running = self.running.take().ok_or_else(|| {
-            let error = std::io::Error::other("no program was adopted");
+            let error = io::Error::other("no program was adopted");
             Error::new("cannot supervise", error)
         })?;
         self.recall(&mut running)?;
@@ -138,6 +155,8 @@ impl Supervisor {
                     None => std::future::pending().await,
                 }
             } => Woken::OtherEnded,
+            named = named(self.relay.as_ref(), running.pid) => Woken::Named(named),
+            gone = gone(running.followed.as_ref()) => Woken::Gone(gone),
         };
         match woken {
             Woken::Signal(received) => self.signal(running, received),
@@ -158,6 +177,11 @@ impl Supervisor {
                 *other = None;
                 Ok(())
             }
+            Woken::Named(named) => {
+                self.named(running, named.map(Some));
+                Ok(())
+            }
+            Woken::Gone(gone) => self.gone(running, gone),
         }
     }
 
@@ -180,7 +204,11 @@ impl Supervisor {
         self.feed(running, Input::Signal { signal, sender, at })
     }
 
-    fn reap_beside(&mut self, running: &mut Running) -> Result<(), Error> {
+    pub(super) fn reap_beside(&mut self, running: &mut Running) -> Result<(), Error> {
+        if let Some(relay) = &self.relay {
+            let drained = relay.drain(running.pid);
+            self.named(running, drained);
+        }
         for change in self.reap()? {
             if change.pid == running.pid && self.handle.is_alive() {
                 self.changed(running, change)?;
@@ -189,7 +217,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn changed(&mut self, running: &mut Running, change: Change) -> Result<(), Error> {
+    pub(super) fn changed(&mut self, running: &mut Running, change: Change) -> Result<(), Error> {
         let input = match change.status {
             Status::Stopped(signal) => Signal::from_number(signal)
                 .map(|signal| Ok::<_, Error>(Input::Stopped(signal, running.foreground()?)))
@@ -262,7 +290,7 @@ impl Supervisor {
     }
 
     /// Sends to the program; a refusal is told, and does not end supervision.
-    fn send(&self, signal: Signal, to: To) -> bool {
+    pub(super) fn send(&self, signal: Signal, to: To) -> bool {
         self.handle.send_to(signal, to).unwrap_or_else(|error| {
             self.fault(format!("cannot send {signal} to the program: {error}"));
             false
@@ -314,13 +342,13 @@ impl Supervisor {
             .map_err(|error| Error::new("cannot wait for children", error))
     }
 
-    fn say(&self, result: std::io::Result<()>, what: &str) {
+    fn say(&self, result: io::Result<()>, what: &str) {
         if let Err(error) = result {
             self.fault(format!("cannot {what}: {error}"));
         }
     }
 
-    fn fault(&self, message: String) {
+    pub(super) fn fault(&self, message: String) {
         self.observer.observe(&Event::Fault { message });
     }
 }

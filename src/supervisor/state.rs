@@ -318,14 +318,23 @@ impl State {
 
     /// As a request to stop does it, by the same signal; but hushpipe stays.
     fn replace(&mut self, at: Duration) -> Vec<Action> {
-        let sent = match self.setting.forward.rewrite.get(&Signal::TERM) {
-            Some(Rewrite::To(other)) => *other,
-            _ => self.setting.stop.signal,
-        };
         self.after = After::Another;
+        let sent = self.stop_signal();
         let mut actions = vec![Action::Send(sent, self.target(Sender::Itself))];
         actions.extend(self.stopping(Sender::Itself, at));
         actions
+    }
+
+    fn stop_signal(&self) -> Signal {
+        match self.setting.forward.rewrite.get(&Signal::TERM) {
+            Some(Rewrite::To(other)) => *other,
+            _ => self.setting.stop.signal,
+        }
+    }
+
+    /// The signal that has asked the program to end, if one has.
+    pub fn asked_by(&self) -> Option<Signal> {
+        matches!(self.phase, Phase::Stopping { .. }).then(|| self.stop_signal())
     }
 
     fn stop(&mut self, sent: Signal, sender: Sender, at: Duration) -> Vec<Action> {

@@ -1,7 +1,7 @@
 //! File descriptors on their way to the program.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd, retry_on_intr};
@@ -23,6 +23,20 @@ pub fn ensure_standard() -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes over `count` fds from 3 on, which whoever executed hushpipe opened for it (sd_listen_fds(3)).
+/// All are close-on-exec from now on. To be called once, before hushpipe opens any of its own. In an
+/// error: the number that is not open.
+pub fn take_inherited(count: usize) -> Result<Vec<OwnedFd>, (RawFd, std::io::Error)> {
+    for number in (3..).take(count) {
+        fcntl_setfd(borrow(number), FdFlags::CLOEXEC).map_err(|errno| (number, errno.into()))?;
+    }
+    let own = |number| {
+        // SAFETY: it is open, and nobody else in this process owns it: it came with execve(2).
+        unsafe { OwnedFd::from_raw_fd(number) }
+    };
+    Ok((3..).take(count).map(own).collect())
 }
 
 /// An fd that is handed over: where it is, and the number it is to have.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of linux/pidfd.h, since Linux 6.9.
 const PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -51,6 +53,24 @@ pub fn wait_for_end(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Tells when a process has ended, be it a child or not.
+#[derive(Debug)]
+pub struct Watch(AsyncFd<OwnedFd>);
+
+impl Watch {
+    /// Watches a process by its pidfd. Needs a tokio runtime with I/O.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: the registration owns the descriptor, and nothing closes it before.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+        Ok(Self(fd))
+    }
+
+    /// Waits for the end, whether anybody reaped it or not. Can be dropped while it waits.
+    pub async fn ended(&self) -> io::Result<()> {
+        self.0.readable().await.map(drop)
     }
 }
 

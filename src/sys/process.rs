@@ -107,12 +107,7 @@ pub struct Process {
 /// of another PID namespace.
 pub fn descendants() -> io::Result<Vec<Process>> {
     let me = id();
-    if fs::read_link("/proc/self")?.to_str() != Some(&me.to_string()) {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "/proc is that of another PID namespace",
-        ));
-    }
+    look_for_proc()?;
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -132,6 +127,34 @@ pub fn descendants() -> io::Result<Vec<Process>> {
     }
     found.retain(|process| !process.zombie);
     Ok(found)
+}
+
+/// Whether /proc is there, and that of hushpipe's own PID namespace.
+fn look_for_proc() -> io::Result<()> {
+    if fs::read_link("/proc/self")?.to_str() == Some(&id().to_string()) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        "/proc is that of another PID namespace",
+    ))
+}
+
+/// Whether a process descends from hushpipe; a zombie does as well, one that is gone does not. Fails
+/// as [`descendants`] does.
+pub fn is_descendant(pid: i32) -> io::Result<bool> {
+    look_for_proc()?;
+    let me = id();
+    let mut next = pid;
+    // Parents come and go while we look: a chain longer than any can be is no chain.
+    for _ in 0..1 << 16 {
+        match look_up(next) {
+            Some(process) if process.parent == me => return Ok(true),
+            Some(process) if process.parent > 1 => next = process.parent,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 /// One process; `None` when it is gone.
@@ -169,6 +192,32 @@ mod tests {
         assert!(process.stopped && !process.zombie);
         assert_eq!(parse_stat(7, b"7 (cut) R 1"), None);
         assert_eq!(parse_stat(7, b""), None);
+    }
+
+    #[test]
+    fn descendants_are_told_from_others() {
+        // SAFETY: the child makes system calls only and is killed.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            loop {
+                // SAFETY: pause takes nothing.
+                unsafe { libc::pause() };
+            }
+        }
+        assert!(is_descendant(child).unwrap());
+        // SAFETY: plain numbers of a child of ours.
+        unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+        }
+        assert!(!is_descendant(child).unwrap());
+        for other in [
+            1,
+            id(),
+            rustix::process::getppid().unwrap().as_raw_nonzero().get(),
+        ] {
+            assert!(!is_descendant(other).unwrap(), "{other}");
+        }
     }
 
     #[test]

@@ -208,6 +208,18 @@ fn describe_supervision(event: &Event) -> Option<Line> {
             format!("received {received}, sent {sent}"),
             json!({ "received": received.number(), "sent": sent.number() }),
         ),
+        Event::Relayed { pid, fields } => line(
+            "relayed",
+            DEBUG,
+            format!("process {pid} told systemd: {}", fields.join(", ")),
+            json!({ "pid": pid, "fields": fields }),
+        ),
+        Event::Following { pid } => line(
+            "following",
+            INFO,
+            format!("the program is process {pid} from now on"),
+            json!({ "pid": pid }),
+        ),
         Event::Stopping { signal, timeout } => line(
             "stopping",
             INFO,

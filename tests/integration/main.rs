@@ -17,4 +17,5 @@ mod rotation;
 mod sealed;
 mod stores;
 mod supervise;
+mod systemd;
 mod vault;

@@ -1,7 +1,6 @@
 //! Programs that are run beside the program: to tell it of a new generation, and to ask whether it is
 //! well.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -71,11 +70,8 @@ impl Beside<'_> {
             cwd: self.plan.run.cwd.clone().or(std::env::current_dir().ok()),
             ..self.plan.run.clone()
         };
-        let mut launch = Launch::settle(&run, std::env::vars_os())
+        let launch = Launch::settle(&run, std::env::vars_os())
             .map_err(|faults| faults.first().map_or(String::new(), |fault| text(fault)))?;
-        launch
-            .set_variable("PROGRAM_PID", OsStr::new(&pid.to_string()))
-            .map_err(|error| text(&error))?;
         let handover = Handover {
             fds: streams().map_err(|error| text(&error))?,
             mounts: Vec::new(),
@@ -83,8 +79,11 @@ impl Beside<'_> {
             group: Group::Own,
             mask: Mask::empty(),
             parent_death: Some(Signal::KILL),
+            variables: vec![("PROGRAM_PID", pid.to_string().into())],
+            pid_variables: Vec::new(),
         };
-        let staged = child::stage(launch.spec(handover)).map_err(|error| text(&error))?;
+        let spec = launch.spec(handover).map_err(|error| text(&error))?;
+        let staged = child::stage(spec).map_err(|error| text(&error))?;
         staged.start().map_err(|error| text(&error))
     }
 }

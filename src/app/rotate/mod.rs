@@ -34,12 +34,14 @@ use super::failure::{Failures, chain};
 use super::fetch::Stores;
 use super::kept::Kept;
 use super::live::Live;
+use super::unit::Unit;
 use super::watch::{Changes, Noticed};
 use crate::delivery::{self, DeliveryError};
 use crate::model::{Backoff, Event, Generation, Observer, Plan, Refresh, SecretName};
 use crate::rotation::{Action, Input, Machine, Reach, Rules};
 use crate::stores::Local;
 use crate::supervisor::Handle;
+use crate::supervisor::notify::Announcer;
 use crate::sys::reaper::Reaper;
 
 /// Waits between tries while a store fails: full jitter under a ceiling that doubles.
@@ -77,6 +79,8 @@ pub struct Setting<'a> {
     pub stores: &'a Stores,
     /// Where events go.
     pub observer: Rc<dyn Observer>,
+    /// What systemd gave for the program.
+    pub unit: Unit,
     /// The program.
     pub handle: Handle,
     /// Who waits for processes.
@@ -109,6 +113,7 @@ pub struct Rotation<'a> {
     reach: Reach,
     stores: &'a Stores,
     observer: Rc<dyn Observer>,
+    unit: Unit,
     handle: Handle,
     reaper: Reaper,
     live: Live,
@@ -169,6 +174,7 @@ impl<'a> Rotation<'a> {
             stores: setting.stores,
             outages: Outages::new(Rc::clone(&setting.observer)),
             observer: setting.observer,
+            unit: setting.unit,
             handle: setting.handle,
             reaper: setting.reaper,
             live: first.live,
@@ -204,6 +210,11 @@ impl<'a> Rotation<'a> {
     /// Where events go.
     pub fn observer(&self) -> Rc<dyn Observer> {
         Rc::clone(&self.observer)
+    }
+
+    /// hushpipe's voice to systemd.
+    pub const fn announcer(&self) -> &Announcer {
+        self.unit.announcer()
     }
 
     /// The stores need not keep anything alive but what the program has.
@@ -306,7 +317,11 @@ impl<'a> Rotation<'a> {
     }
 
     fn step(&mut self, input: Input) -> Vec<Action> {
-        self.machine.step(input, self.began.elapsed())
+        let actions = self.machine.step(input, self.began.elapsed());
+        // systemd is told while what the program has changes.
+        let announcer = self.unit.announcer();
+        announcer.rotates(self.machine.state().is_changing());
+        actions
     }
 
     /// Does it, or begins it; gives what came of it, where that is known at once.

@@ -47,8 +47,10 @@ impl Rotation<'_> {
             let payloads = kept.payloads();
             let removed = std::mem::replace(&mut self.live, Live::empty()).remove();
             self.report(removed);
-            let launched = host::settle(self.plan).and_then(|host| {
-                supervise::start_with(self.plan, host, &payloads, supervisor, &self.observer)
+            let host = host::settle(self.plan, self.unit.activation());
+            let launched = host.and_then(|host| {
+                let (unit, observer) = (&self.unit, &self.observer);
+                supervise::start_with(self.plan, host, &payloads, unit, supervisor, observer)
             });
             drop(payloads);
             memory::settle();

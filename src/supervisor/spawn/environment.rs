@@ -81,13 +81,23 @@ const BOOTSTRAP_CREDENTIALS: &[&str] = &[
     "AKEYLESS_ACCESS_KEY",
 ];
 
-/// systemd's socket activation: the fds they tell of are hushpipe's, and closed for the program.
-const CLOSED_WITH_FDS: [&str; 4] = [
+/// What systemd says to the process that it started: true of hushpipe, not of the program. Who makes
+/// it true of the program sets it by `Handover::variables`.
+const OF_SYSTEMD: [&str; 6] = [
     "LISTEN_PID",
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PIDFDID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
 ];
+
+/// An environment, and what is held back of it.
+pub(super) struct Environment {
+    pub variables: BTreeMap<OsString, OsString>,
+    /// What systemd said to hushpipe, as far as the program may know of it.
+    pub of_systemd: BTreeMap<OsString, OsString>,
+}
 
 /// Whether a variable of this name is never inherited, as it may hold what hushpipe logs in with, or
 /// where.
@@ -107,28 +117,38 @@ pub(super) fn build(
     spec: &EnvSpec,
     inherited: impl IntoIterator<Item = (OsString, OsString)>,
     user: Option<&User>,
-) -> BTreeMap<OsString, OsString> {
+) -> Environment {
     let wanted = |name: &OsStr| match &spec.inherit {
         EnvInherit::All => true,
         EnvInherit::None => false,
         EnvInherit::Only(names) => names.iter().any(|wanted| name == wanted.as_str()),
     };
     let mut env = BTreeMap::new();
+    let mut of_systemd = BTreeMap::new();
     for (name, value) in inherited
         .into_iter()
         .chain(user.into_iter().flat_map(of_user))
     {
-        let foreign = CLOSED_WITH_FDS.iter().any(|closed| name == *closed);
-        if wanted(&name) && !foreign && !is_bootstrap_credential(&name) {
+        if !wanted(&name) || is_bootstrap_credential(&name) {
+            continue;
+        }
+        if OF_SYSTEMD.iter().any(|known| name == *known) {
+            of_systemd.insert(name, value);
+        } else {
             env.insert(name, value);
         }
     }
     for name in &spec.unset {
         env.remove(OsStr::new(name));
+        of_systemd.remove(OsStr::new(name));
     }
+    of_systemd.retain(|name, _| !spec.set.keys().any(|set| name == set.as_str()));
     let set = spec.set.iter();
     env.extend(set.map(|(name, value)| (OsString::from(name), OsString::from(value))));
-    env
+    Environment {
+        variables: env,
+        of_systemd,
+    }
 }
 
 fn of_user(user: &User) -> impl Iterator<Item = (OsString, OsString)> {

@@ -8,6 +8,7 @@ mod program;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -30,6 +31,7 @@ pub struct Launch {
     program: Program,
     argv: Vec<CString>,
     env: Vec<CString>,
+    of_systemd: BTreeMap<OsString, OsString>,
     cwd: Option<CString>,
     umask: Option<u32>,
     identity: Option<Identity>,
@@ -53,6 +55,10 @@ pub struct Handover {
     pub mask: Mask,
     /// What it gets when hushpipe dies.
     pub parent_death: Option<Signal>,
+    /// Variables over those of `run.env`.
+    pub variables: Vec<(&'static str, OsString)>,
+    /// Variables whose value is the program's own process id.
+    pub pid_variables: Vec<&'static str>,
 }
 
 /// Where a value stands that would be seen by everyone: never the value itself.
@@ -78,8 +84,9 @@ impl Launch {
         let users = Users::look_up(run).or_fault(&mut faults);
         let user = users.as_ref().and_then(|users| users.user.as_ref());
         let env = environment::build(&run.env, inherited, user);
-        let path = environment::value(&env, "PATH").map(OsStr::to_owned);
-        let env = environment::to_strings(env, &mut faults);
+        let path = environment::value(&env.variables, "PATH").map(OsStr::to_owned);
+        let of_systemd = env.of_systemd;
+        let env = environment::to_strings(env.variables, &mut faults);
         let argv = arguments(&run.command, &mut faults);
         let program = find(run, path.as_deref()).or_fault(&mut faults);
         let cwd = directory(run.cwd.as_deref()).or_fault(&mut faults);
@@ -89,6 +96,7 @@ impl Launch {
                 program,
                 argv,
                 env,
+                of_systemd,
                 cwd,
                 umask: run.umask,
                 identity: users.identity,
@@ -113,6 +121,12 @@ impl Launch {
     /// Its environment, as `NAME=value`.
     pub fn env(&self) -> &[CString] {
         &self.env
+    }
+
+    /// What systemd said to hushpipe by this variable, if the program may know of it: `run.env` keeps
+    /// these from the program as it does others. They are not in its environment yet.
+    pub fn of_systemd(&self, name: &str) -> Option<&OsStr> {
+        environment::value(&self.of_systemd, name)
     }
 
     /// Whom it runs as; `None`: as hushpipe.
@@ -164,14 +178,18 @@ impl Launch {
         })
     }
 
-    /// Everything that the child needs.
-    pub fn spec(self, handover: Handover) -> Spec {
+    /// Everything that the child needs. Fails when a variable cannot be set.
+    pub fn spec(mut self, handover: Handover) -> Result<Spec, SpawnError> {
+        for (name, value) in &handover.variables {
+            self.set_variable(name, value)?;
+        }
         let (program, pinned) = self.program.into_parts();
-        Spec {
+        Ok(Spec {
             program,
             pinned,
             argv: self.argv,
             env: self.env,
+            pid_variables: handover.pid_variables,
             cwd: self.cwd,
             umask: self.umask,
             identity: self.identity,
@@ -184,7 +202,7 @@ impl Launch {
             group: handover.group,
             mounts: handover.mounts,
             beside: handover.beside,
-        }
+        })
     }
 }
 

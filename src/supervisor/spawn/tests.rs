@@ -239,6 +239,8 @@ fn handover() -> Handover {
         group: Group::Own,
         mask: Mask::empty(),
         parent_death: None,
+        variables: Vec::new(),
+        pid_variables: Vec::new(),
     }
 }
 
@@ -247,7 +249,7 @@ fn executing(content: &str) -> SpawnError {
     let directory = tempfile::tempdir().unwrap();
     let program = file(&directory, "program", content, 0o755);
     let launch = settle(&run_spec(&[program.to_str().unwrap()])).unwrap();
-    let staged = stage(launch.spec(handover())).unwrap();
+    let staged = stage(launch.spec(handover()).unwrap()).unwrap();
     let pid = staged.pid();
     let fault = SpawnError::from(staged.start().unwrap_err());
     let pid = nix::unistd::Pid::from_raw(pid);
@@ -284,7 +286,14 @@ fn a_digest_pins_the_program() {
     let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let mut run = run_spec(&[program.to_str().unwrap()]);
     run.sha256 = Some(crate::model::Sha256::parse(digest).unwrap());
-    assert!(settle(&run).unwrap().spec(handover()).pinned.is_some());
+    assert!(
+        settle(&run)
+            .unwrap()
+            .spec(handover())
+            .unwrap()
+            .pinned
+            .is_some()
+    );
     file(&directory, "program", "abd", 0o755);
     let fault = only_fault(&run);
     assert_eq!(fault.exit(), Exit::Denied);
@@ -332,7 +341,10 @@ fn a_delivery_can_set_a_variable() {
 
 #[test]
 fn exec_mode_refuses_what_supervise_mode_refuses() {
-    let mut spec = settle(&run_spec(&["true"])).unwrap().spec(handover());
+    let mut spec = settle(&run_spec(&["true"]))
+        .unwrap()
+        .spec(handover())
+        .unwrap();
     spec.fds = vec![(fs::File::open("/dev/null").unwrap().into(), i32::MAX)];
     assert!(stage_here(spec).is_err());
 }

@@ -26,7 +26,13 @@ pub(super) fn finish(prepared: &mut Prepared, channel: Option<&mut Channel>) -> 
         .and_then(|()| watch_parent(prepared))
         .and_then(|()| hand_signals_on(prepared));
     match done {
-        Ok(()) => execute(prepared),
+        Ok(()) => {
+            let own = rustix::process::getpid().as_raw_nonzero().get();
+            for variable in &prepared.pid_variables {
+                variable.set(own);
+            }
+            execute(prepared)
+        }
         Err(fault) => fault,
     }
 }

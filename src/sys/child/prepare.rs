@@ -1,5 +1,6 @@
 //! Everything the child needs, laid out before fork: it cannot allocate.
 
+use std::cell::Cell;
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -21,6 +22,8 @@ pub(super) struct Prepared {
     pub spec: Spec,
     pub argv: Pointers,
     pub env: Pointers,
+    /// What `env` points to beside the specification's own.
+    pub pid_variables: Vec<PidVariable>,
     pub namespace: Namespace,
     pub mounts: Vec<Tmpfs>,
     pub moves: Vec<Move>,
@@ -37,13 +40,50 @@ pub(super) struct Prepared {
 pub(super) struct Pointers(Vec<*const libc::c_char>);
 
 impl Pointers {
-    fn to(strings: &[CString]) -> Self {
+    fn to(strings: &[CString], more: &[PidVariable]) -> Self {
         let pointers = strings.iter().map(|string| string.as_ptr());
-        Self(pointers.chain([ptr::null()]).collect())
+        let more = more.iter().map(|variable| variable.text.as_ptr().cast());
+        Self(pointers.chain(more).chain([ptr::null()]).collect())
     }
 
     pub const fn as_ptr(&self) -> *const *const libc::c_char {
         self.0.as_ptr()
+    }
+}
+
+/// `NAME=PID`, written when the process that it names is there.
+pub(super) struct PidVariable {
+    /// The name, `=`, and zeros with room for a number and the end of the string.
+    text: Vec<Cell<u8>>,
+    digits: usize,
+}
+
+impl PidVariable {
+    /// As many as an i32 has, and a zero.
+    const ROOM: usize = 11;
+
+    fn new(name: &str) -> Self {
+        let name = format!("{name}=").into_bytes();
+        let digits = name.len();
+        let room = std::iter::repeat_n(0, Self::ROOM);
+        let text = name.into_iter().chain(room).map(Cell::new).collect();
+        Self { text, digits }
+    }
+
+    /// Writes the number. No allocation.
+    pub fn set(&self, pid: i32) {
+        let room = &self.text[self.digits..];
+        let mut divisor = 1_000_000_000;
+        let mut at = 0;
+        while divisor > 0 {
+            let digit = pid / divisor % 10;
+            if digit > 0 || at > 0 {
+                room[at].set(b'0' + digit as u8);
+                at += 1;
+            }
+            divisor /= 10;
+        }
+        room[at].set(0);
     }
 }
 
@@ -113,9 +153,15 @@ impl Prepared {
         let limits = limits(&mut spec);
         let room_for_fds = limits.iter().position(Limit::raises_open_files);
         check_numbers(&spec, room_for_fds.map(|index| &limits[index]))?;
+        let pid_variables: Vec<PidVariable> = spec
+            .pid_variables
+            .iter()
+            .map(|name| PidVariable::new(name))
+            .collect();
         Ok(Self {
-            argv: Pointers::to(&spec.argv),
-            env: Pointers::to(&spec.env),
+            argv: Pointers::to(&spec.argv, &[]),
+            env: Pointers::to(&spec.env, &pid_variables),
+            pid_variables,
             namespace,
             mounts,
             moves,
@@ -259,5 +305,21 @@ fn check_numbers(spec: &Spec, raised: Option<&Limit>) -> Result<(), ChildError> 
             errno: Errno::BADF,
         }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_id_is_written_as_it_is_read() {
+        let variable = PidVariable::new("LISTEN_PID");
+        for pid in [1, 10, 4_194_304, i32::MAX, 907, 7] {
+            variable.set(pid);
+            let text: Vec<u8> = variable.text.iter().map(Cell::get).collect();
+            let text = std::ffi::CStr::from_bytes_until_nul(&text).unwrap();
+            assert_eq!(text.to_str().unwrap(), format!("LISTEN_PID={pid}"));
+        }
     }
 }

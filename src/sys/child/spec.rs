@@ -20,6 +20,8 @@ pub struct Spec {
     pub argv: Vec<CString>,
     /// Its environment, as `NAME=value`.
     pub env: Vec<CString>,
+    /// More of it: variables whose value is its own process id.
+    pub pid_variables: Vec<&'static str>,
     /// Its working directory; `None`: hushpipe's.
     pub cwd: Option<CString>,
     /// Its file mode creation mask; `None`: hushpipe's.

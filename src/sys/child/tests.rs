@@ -110,6 +110,7 @@ fn shell(script: &str) -> Spec {
         identity: None,
         fds: Vec::new(),
         limits: Vec::new(),
+        pid_variables: Vec::new(),
         core_dumps: false,
         no_new_privs: true,
         mask: Mask::empty(),

@@ -1,0 +1,157 @@
+//! What systemd gave hushpipe, on its way to the program: sockets, and whom to tell.
+
+use std::ffi::OsString;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::failure::{Failure, Failures};
+use super::host::Host;
+use super::os;
+use crate::model::{Event, Observer, Plan, StoreName};
+use crate::supervisor::Supervisor;
+use crate::supervisor::activation::Activation;
+use crate::supervisor::notify::{Announcer, Relay, Surroundings};
+use crate::supervisor::spawn::{Handover, Launch};
+use crate::sys::process;
+
+/// The sockets that systemd opened for hushpipe, if it did. To be called before anything is opened.
+pub fn claim() -> Result<Option<Activation>, Failures> {
+    Activation::claim(|name| std::env::var_os(name), process::id())
+        .map_err(|fault| vec![Failure::new(fault.exit(), fault)])
+}
+
+/// What the program gets of it.
+pub struct Unit {
+    activation: Option<Activation>,
+    announcer: Announcer,
+    variables: Vec<(&'static str, OsString)>,
+    pid_variables: Vec<&'static str>,
+}
+
+impl Unit {
+    /// For a program that becomes hushpipe's child: all that is said to hushpipe is said to it anew.
+    pub fn supervised(
+        host: &Host,
+        activation: Option<Activation>,
+        supervisor: &mut Supervisor,
+        observer: &Rc<dyn Observer>,
+    ) -> Self {
+        let announcer = Announcer::new(&surroundings(), observer);
+        let mut unit = Self::of(&host.launch, activation, announcer);
+        if host.launch.of_systemd("NOTIFY_SOCKET").is_some() {
+            unit.listen(host, supervisor, observer);
+        }
+        if unit.activation.is_some() {
+            unit.pid_variables.push("LISTEN_PID");
+        }
+        match host.launch.of_systemd("WATCHDOG_PID") {
+            Some(pid) if pid == process::id().to_string().as_str() => {
+                unit.pid_variables.push("WATCHDOG_PID");
+            }
+            // Another's watchdog is none of the program's either.
+            Some(pid) => unit.variables.push(("WATCHDOG_PID", pid.to_owned())),
+            None => {}
+        }
+        unit
+    }
+
+    /// For a program that hushpipe becomes: its process is the one that systemd knows.
+    pub fn exec(launch: &Launch, activation: Option<Activation>) -> Self {
+        let mut unit = Self::of(launch, activation, Announcer::silent());
+        let mut of_process = vec!["NOTIFY_SOCKET", "WATCHDOG_PID"];
+        if unit.activation.is_some() {
+            of_process.extend(["LISTEN_PID", "LISTEN_PIDFDID"]);
+        }
+        for name in of_process {
+            let value = launch.of_systemd(name);
+            unit.variables
+                .extend(value.map(|value| (name, value.to_owned())));
+        }
+        unit
+    }
+
+    fn of(launch: &Launch, activation: Option<Activation>, announcer: Announcer) -> Self {
+        // Closed, where run.env keeps their number from the program.
+        let activation = activation.filter(|_| launch.of_systemd("LISTEN_FDS").is_some());
+        let variables = activation.as_ref().map(Activation::variables);
+        Self {
+            activation,
+            announcer,
+            variables: variables.unwrap_or_default(),
+            pid_variables: Vec::new(),
+        }
+    }
+
+    fn listen(&mut self, host: &Host, supervisor: &mut Supervisor, observer: &Rc<dyn Observer>) {
+        let (uid, _) = host.launch.owner();
+        match Relay::new(&self.announcer, uid, &host.layout.directories()) {
+            Ok(Some(relay)) => {
+                self.variables
+                    .push(("NOTIFY_SOCKET", relay.name().to_owned()));
+                supervisor.listen(relay);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let message = format!(
+                    "no notify socket can be made for the program: {error}; systemd hears nothing \
+                     from it"
+                );
+                observer.observe(&Event::Weaker { message });
+            }
+        }
+    }
+
+    /// What hushpipe itself tells systemd.
+    pub const fn announcer(&self) -> &Announcer {
+        &self.announcer
+    }
+
+    /// Adds what the program gets to a hand-over.
+    pub fn complete(&self, handover: &mut Handover) -> Result<(), Failures> {
+        if let Some(activation) = &self.activation {
+            let fds = activation.fds();
+            handover
+                .fds
+                .extend(fds.map_err(os("cannot duplicate the unit's sockets"))?);
+        }
+        handover.variables.extend(self.variables.iter().cloned());
+        handover.pid_variables.extend(&self.pid_variables);
+        Ok(())
+    }
+
+    /// The sockets, for another start.
+    pub const fn activation(&self) -> Option<&Activation> {
+        self.activation.as_ref()
+    }
+
+    /// The program runs. Sockets stay open in hushpipe only for another start: what the program closes
+    /// is to be closed.
+    pub fn after_start(self, restarts: bool) -> Self {
+        Self {
+            activation: self.activation.filter(|_| restarts),
+            ..self
+        }
+    }
+}
+
+fn surroundings() -> Surroundings {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let own = process::id() as u64;
+    Surroundings {
+        socket: std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()),
+        watchdog: number("WATCHDOG_USEC")
+            .filter(|_| number("WATCHDOG_PID").is_none_or(|pid| pid == own))
+            .filter(|micros| *micros > 0)
+            .map(Duration::from_micros),
+    }
+}
+
+/// What `systemctl status` shows while the stores are asked.
+pub fn fetching(plan: &Plan) -> String {
+    let stores: Vec<&str> = plan.stores.keys().map(StoreName::as_str).collect();
+    let secrets = match plan.secrets.len() {
+        1 => "1 secret".to_owned(),
+        count => format!("{count} secrets"),
+    };
+    format!("fetching {secrets} from {}", stores.join(", "))
+}

@@ -1,0 +1,308 @@
+//! Between the program and systemd: sd_notify(3).
+//!
+//! To systemd, hushpipe is the service's main process, and messages of others are refused
+//! (`NotifyAccess=main`). So the program gets a socket of hushpipe's, and what it says there goes on
+//! as hushpipe's own. Only the program and its descendants are listened to.
+
+mod conversation;
+mod outbox;
+mod place;
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::model::{Event, Observer};
+use crate::sys::datagram::{Datagram, Receiver};
+use crate::sys::process;
+
+use conversation::Conversation;
+use outbox::Outbox;
+use place::Place;
+
+/// The longest message that systemd takes, `NOTIFY_BUFFER_MAX`.
+const LONGEST: usize = 4096;
+
+/// How many messages one [`Relay::drain`] takes.
+const BATCH: usize = 64;
+
+/// Work before the start that takes longer than this is told of.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How often systemd is told that it still goes on, and how much longer it may take then.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+
+/// What systemd says about itself, by the variables of sd_notify(3) and sd_watchdog_enabled(3).
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// `NOTIFY_SOCKET`
+    pub socket: Option<OsString>,
+    /// `WATCHDOG_USEC`, where it is meant for hushpipe: it must be heard of so often.
+    pub watchdog: Option<Duration>,
+}
+
+/// hushpipe's own voice. Clones are the same one. Without a socket to speak to, nothing is said.
+#[derive(Clone)]
+pub struct Announcer(Option<Rc<Inner>>);
+
+struct Inner {
+    outbox: Outbox,
+    conversation: RefCell<Conversation>,
+    observer: Rc<dyn Observer>,
+    watchdog: Option<Duration>,
+    /// A rotation changes what the program has.
+    busy: Cell<bool>,
+}
+
+impl Announcer {
+    /// Speaks to the socket that systemd gave. One that cannot be spoken to is told once, and is no
+    /// reason not to go on. Needs a tokio runtime with I/O.
+    pub fn new(surroundings: &Surroundings, observer: &Rc<dyn Observer>) -> Self {
+        let Some(socket) = &surroundings.socket else {
+            return Self(None);
+        };
+        let outbox = match Outbox::new(socket.clone(), Rc::clone(observer)) {
+            Ok(outbox) => outbox,
+            Err(reason) => {
+                let message = format!(
+                    "NOTIFY_SOCKET={}: {reason}; systemd hears nothing from hushpipe and from the \
+                     program",
+                    socket.display()
+                );
+                observer.observe(&Event::Weaker { message });
+                return Self(None);
+            }
+        };
+        Self(Some(Rc::new(Inner {
+            outbox,
+            conversation: RefCell::default(),
+            observer: Rc::clone(observer),
+            watchdog: surroundings.watchdog,
+            busy: Cell::new(false),
+        })))
+    }
+
+    /// Says nothing.
+    pub const fn silent() -> Self {
+        Self(None)
+    }
+
+    /// Does work that comes before the program, and tells of it when it takes long, so that neither
+    /// the start's timeout nor the watchdog ends it: the work has deadlines of its own.
+    pub async fn patiently<T>(&self, status: String, work: impl Future<Output = T>) -> T {
+        let Some(inner) = &self.0 else {
+            return work.await;
+        };
+        let mut work = pin!(work);
+        let mut told = pin!(inner.keep_telling(&status));
+        let mut watched = pin!(inner.keep_watchdog(|| true));
+        let done = tokio::select! {
+            biased;
+            done = &mut work => done,
+            never = &mut told => match never {},
+            never = &mut watched => match never {},
+        };
+        inner.outbox.clear_status();
+        done
+    }
+
+    /// For a program that says nothing itself: it is ready.
+    pub fn declare_ready(&self) {
+        self.tell(Conversation::declare_ready);
+    }
+
+    /// Whether what the program has is being changed: a new generation is put in place, or the one
+    /// before.
+    pub fn rotates(&self, rotates: bool) {
+        let Some(inner) = &self.0 else {
+            return;
+        };
+        inner.busy.set(rotates);
+        self.tell(|conversation| {
+            if rotates {
+                conversation.rotation_begins(now())
+            } else {
+                conversation.rotation_ends()
+            }
+        });
+    }
+
+    /// Answers systemd's watchdog in the program's place while a rotation may have stopped it. Never
+    /// ends.
+    pub async fn stand_in(&self) -> Infallible {
+        match &self.0 {
+            Some(inner) => inner.keep_watchdog(|| inner.busy.get()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut Conversation) -> Option<Vec<u8>>) {
+        let Some(inner) = &self.0 else {
+            return;
+        };
+        let message = what(&mut inner.conversation.borrow_mut());
+        if let Some(message) = message {
+            inner.outbox.send(message, Vec::new());
+        }
+    }
+
+    /// Waits a moment for what could not be sent yet: for the end.
+    pub async fn flush(&self) {
+        if let Some(inner) = &self.0 {
+            let sent = tokio::time::timeout(SLOW, inner.outbox.drained());
+            // systemd does not read: it is told nothing more then.
+            sent.await.ok();
+        }
+    }
+}
+
+impl Inner {
+    async fn keep_telling(&self, status: &str) -> Infallible {
+        tokio::time::sleep(SLOW).await;
+        self.outbox.status(status);
+        let (every, longer) = PATIENCE;
+        loop {
+            let longer = longer.as_micros();
+            let message = format!("EXTEND_TIMEOUT_USEC={longer}");
+            self.outbox.send(message.into_bytes(), Vec::new());
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// At half of the time that systemd gives, as sd_watchdog_enabled(3) recommends.
+    async fn keep_watchdog(&self, needed: impl Fn() -> bool) -> Infallible {
+        loop {
+            match self.watchdog {
+                Some(limit) => tokio::time::sleep(limit / 2).await,
+                None => std::future::pending().await,
+            }
+            if needed() {
+                self.outbox.send(b"WATCHDOG=1".to_vec(), Vec::new());
+            }
+        }
+    }
+}
+
+/// CLOCK_MONOTONIC in microseconds.
+fn now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+}
+
+/// The program's socket, and what is done with what comes in.
+pub struct Relay {
+    inner: Rc<Inner>,
+    receiver: Receiver,
+    place: Place,
+    /// What was said about the program's messages, once.
+    complained: RefCell<Vec<&'static str>>,
+}
+
+impl Relay {
+    /// Makes a socket that the program can reach: as `uid`, and where private files cover `covered`.
+    /// `None`: there is nobody to relay to.
+    pub fn new(announcer: &Announcer, uid: u32, covered: &[PathBuf]) -> io::Result<Option<Self>> {
+        let Some(inner) = &announcer.0 else {
+            return Ok(None);
+        };
+        let (place, receiver) = Place::find(uid, covered, |name| Receiver::bind(name, LONGEST))?;
+        Ok(Some(Self {
+            inner: Rc::clone(inner),
+            receiver,
+            place,
+            complained: RefCell::default(),
+        }))
+    }
+
+    /// The program's `NOTIFY_SOCKET`.
+    pub fn name(&self) -> &OsStr {
+        self.place.name()
+    }
+
+    /// Relays until the program names another main process. Can be dropped while it waits.
+    pub(super) async fn next(&self, program: i32) -> io::Result<i32> {
+        loop {
+            // A systemd that does not read holds up who speaks to it, as it would without us.
+            self.inner.outbox.drained().await;
+            let datagram = self.receiver.receive().await?;
+            if let Some(main) = self.hear(datagram, program) {
+                return Ok(main);
+            }
+        }
+    }
+
+    /// Takes what is there already. To be called before children are reaped: who a sender was can be
+    /// told only while it is not. Gives the main process that was named last.
+    pub(super) fn drain(&self, program: i32) -> io::Result<Option<i32>> {
+        let mut main = None;
+        for _ in 0..BATCH {
+            match self.receiver.try_receive()? {
+                Some(datagram) => main = self.hear(datagram, program).or(main),
+                None => break,
+            }
+        }
+        Ok(main)
+    }
+
+    /// A program starts, perhaps anew.
+    pub(super) fn program_begins(&self) {
+        self.inner.conversation.borrow_mut().begins_anew();
+    }
+
+    fn hear(&self, datagram: Datagram, program: i32) -> Option<i32> {
+        if datagram.cut {
+            self.complain(
+                "the program sent systemd a message longer than 4096 bytes, or with more \
+                 descriptors than hushpipe may have open: it is not passed on",
+            );
+            return None;
+        }
+        if !is_of_program(datagram.sender, program) {
+            return None;
+        }
+        let mut conversation = self.inner.conversation.borrow_mut();
+        let heard = conversation.hear(&datagram.bytes, datagram.sender == program, now());
+        drop(conversation);
+        if !heard.with_fds && !datagram.fds.is_empty() {
+            self.complain(
+                "the program sent systemd descriptors without FDSTORE=1: they are closed",
+            );
+        }
+        if !heard.names.is_empty() {
+            self.inner.observer.observe(&Event::Relayed {
+                pid: datagram.sender,
+                fields: heard.names,
+            });
+        }
+        if let Some(message) = heard.relay {
+            let fds = if heard.with_fds {
+                datagram.fds
+            } else {
+                Vec::new()
+            };
+            self.inner.outbox.send(message, fds);
+        }
+        heard.main
+    }
+
+    fn complain(&self, what: &'static str) {
+        let mut complained = self.complained.borrow_mut();
+        if !complained.contains(&what) {
+            complained.push(what);
+            self.inner.observer.observe(&Event::Fault {
+                message: what.to_owned(),
+            });
+        }
+    }
+}
+
+/// Without /proc only the program itself is known.
+fn is_of_program(sender: i32, program: i32) -> bool {
+    sender > 0 && (sender == program || process::is_descendant(sender).unwrap_or(false))
+}
