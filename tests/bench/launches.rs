@@ -29,7 +29,7 @@ pub fn measure(bench: &Bench) -> Vec<Row> {
         hushpipe(plain),
         hushpipe(sealed_files),
     ];
-    let medians = medians(&mut commands);
+    let medians = medians(&mut commands, ROUNDS);
     let (bare, tini) = (medians[0], medians[1]);
     let ratio = |at: usize| medians[at] / tini;
     vec![
@@ -57,15 +57,15 @@ pub fn measure(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// The median time of each in milliseconds.
-fn medians(commands: &mut [Command]) -> Vec<f64> {
+/// The median time of each in milliseconds, in interleaved rounds.
+pub fn medians(commands: &mut [Command], rounds: usize) -> Vec<f64> {
     for command in commands.iter_mut() {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         // Once for the caches.
         launch(command);
     }
-    let mut times = vec![Vec::with_capacity(ROUNDS); commands.len()];
-    for _ in 0..ROUNDS {
+    let mut times = vec![Vec::with_capacity(rounds); commands.len()];
+    for _ in 0..rounds {
         for (command, times) in commands.iter_mut().zip(&mut times) {
             times.push(launch(command));
         }
@@ -76,7 +76,8 @@ fn medians(commands: &mut [Command]) -> Vec<f64> {
         .collect()
 }
 
-fn launch(command: &mut Command) -> f64 {
+/// Milliseconds from the start of a command to its end.
+pub fn launch(command: &mut Command) -> f64 {
     let since = Instant::now();
     let status = command
         .status()

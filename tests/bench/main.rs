@@ -1,11 +1,14 @@
-//! Measures hushpipe against tini: see `tests/bench/run`. Called as `handler` it is the program that
+//! Measures hushpipe against tini, curl and `bao agent`: see `tests/bench/run`. Called as `handler` it is the program that
 //! hushpipe supervises: it says when a signal came.
 
 #![allow(clippy::disallowed_methods, clippy::cast_precision_loss)]
 
+#[path = "../integration/harness/mod.rs"]
+mod harness;
 mod launches;
 mod supervised;
 mod table;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -142,6 +145,7 @@ fn main() -> ExitCode {
     let bench = Bench::new(hushpipe);
     let mut rows = launches::measure(&bench);
     rows.extend(supervised::measure(&bench));
+    rows.extend(vault::measure(&bench.hushpipe));
     rows.push(size(&bench.hushpipe));
     print(&rows);
     let missed = rows.iter().any(Row::is_missed_clearly);

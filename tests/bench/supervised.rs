@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
@@ -28,83 +29,97 @@ pub fn handler() -> ! {
 }
 
 /// Nanoseconds, on a clock that all processes share.
-fn now() -> u128 {
+pub fn now() -> u128 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.expect("it is after 1970").as_nanos()
 }
 
-/// A hushpipe with the handler.
-struct Supervised {
+/// The end of a manifest that supervises the handler.
+pub fn run_handler() -> String {
+    format!(
+        "  command: [\"{}\", handler]\non_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n",
+        own_program()
+    )
+}
+
+/// The path of the bench itself, which is the handler as well.
+pub fn own_program() -> String {
+    let own = std::env::current_exe().expect("the bench knows its program");
+    own.display().to_string()
+}
+
+/// A supervisor with the handler.
+pub struct Supervised {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Supervised {
-    fn start(bench: &Bench, store: &str) -> Self {
-        let own = std::env::current_exe().expect("the bench knows its program");
-        let command = format!(
-            "  command: [\"{}\", handler]\non_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n",
-            own.display()
-        );
-        let files = by_file(bench.directory.path());
-        let manifest = bench.manifest(store, &files, &command);
-        let mut child = Command::new(&bench.hushpipe)
-            .args(["-q", "run", "-m"])
-            .arg(manifest)
+    /// hushpipe, with a manifest that ends with [`run_handler`].
+    pub fn start(hushpipe: &Path, manifest: &Path) -> Self {
+        let mut command = Command::new(hushpipe);
+        command.args(["-q", "run", "-m"]).arg(manifest);
+        Self::of(&mut command)
+    }
+
+    /// Any supervisor that starts the handler; comes back when the handler is ready.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("hushpipe can be started");
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let lines = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let mut supervised = Self { child, lines };
-        assert_eq!(supervised.line(), "ready");
+        // Others write of themselves first.
+        while supervised.line() != "ready" {}
         supervised
     }
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.lines
-            .read_line(&mut line)
-            .expect("the handler writes text");
+        let read = self.lines.read_line(&mut line);
+        assert!(read.expect("the handler writes text") > 0, "it has ended");
         line.trim_end().to_owned()
     }
 
-    /// VmRSS in MiB, once hushpipe has come to rest.
-    fn resident(&self) -> f64 {
+    /// VmRSS in MiB, once it has come to rest.
+    pub fn resident(&self) -> f64 {
         sleep(Duration::from_millis(500));
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("hushpipe runs");
+        let status = status.expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
         kib.expect("proc_pid_status(5) has VmRSS") / 1024.0
     }
 
-    /// Changes one secret again and again; milliseconds until the handler's signal.
-    fn changes(&mut self, bench: &Bench, store: &str) -> Vec<f64> {
+    /// Changes something again and again; `change` gives the time of the change. Milliseconds from
+    /// there until the handler's signal.
+    pub fn changes(&mut self, count: usize, change: impl Fn(usize) -> u128) -> Vec<f64> {
         let changed = |number: usize| {
-            // As a person's changes are: the last one is over.
-            sleep(Duration::from_millis(20));
-            let since = now();
-            change(bench, store, number);
+            let since = change(number);
             let line = self.line();
             let at: u128 = line
                 .parse()
                 .unwrap_or_else(|_| panic!("no signal: {line:?}"));
             at.saturating_sub(since) as f64 / 1e6
         };
-        (0..CHANGES).map(changed).collect()
+        (0..count).map(changed).collect()
     }
 
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let pid = Pid::from_raw(self.child.id() as i32);
-        signal::kill(pid, Signal::SIGTERM).expect("hushpipe runs");
+        signal::kill(pid, Signal::SIGTERM).expect("it runs");
         let status = self.child.wait().expect("it is a child");
-        assert!(status.success(), "hushpipe ended: {status}");
+        assert!(status.success(), "it ended: {status}");
     }
 }
 
 /// One rename, as `hushpipe secret set` and careful writers of a directory end.
-fn change(bench: &Bench, store: &str, number: usize) {
+fn change(bench: &Bench, store: &str, number: usize) -> u128 {
+    // As a person's changes are: the last one is over.
+    sleep(Duration::from_millis(20));
+    let since = now();
     if store == "sealed" {
         let versions = bench.path("sealed/secrets/s0");
         let new = versions.join(".bench");
@@ -120,15 +135,18 @@ fn change(bench: &Bench, store: &str, number: usize) {
         fs::write(&new, format!("value {number}")).expect("it is writable");
         fs::rename(new, bench.path("plain/s0")).expect("both are in one directory");
     }
+    since
 }
 
 /// Both stores, one after the other.
 pub fn measure(bench: &Bench) -> Vec<Row> {
     let mut rows = Vec::new();
     for (store, name) in [("sealed", "sealed store"), ("plain", "directory store")] {
-        let mut supervised = Supervised::start(bench, store);
+        let files = by_file(bench.directory.path());
+        let manifest = bench.manifest(store, &files, &run_handler());
+        let mut supervised = Supervised::start(&bench.hushpipe, &manifest);
         let before = supervised.resident();
-        let mut times = supervised.changes(bench, store);
+        let mut times = supervised.changes(CHANGES, |number| change(bench, store, number));
         let after = supervised.resident();
         supervised.stop();
         let row =

@@ -31,7 +31,7 @@ use super::certificates::Authority;
 use super::server::Server;
 
 pub use auth::AppRole;
-pub use start::Settings;
+pub use start::{Settings, program};
 
 /// The token that may do everything.
 pub const ROOT: &str = "the-root-token-of-the-test";
