@@ -43,6 +43,14 @@ enum Way {
     Unix(PathBuf),
 }
 
+/// The connections of an address.
+#[derive(Default)]
+struct Pool {
+    client: Option<Client>,
+    /// How many pools there were before.
+    number: u64,
+}
+
 pub(super) struct Reach {
     /// As it was written.
     name: String,
@@ -53,7 +61,7 @@ pub(super) struct Reach {
     lookup: Arc<Lookup>,
     /// Through which the address is reached, if through any.
     proxy: Option<String>,
-    client: RefCell<Option<Client>>,
+    pool: RefCell<Pool>,
     /// Whether its connections carry many requests at once (HTTP/2). `None`: not known yet.
     shared: Cell<Option<bool>>,
     first: Mutex<()>,
@@ -88,7 +96,7 @@ impl Reach {
             url,
             lookup: Arc::new(lookup),
             proxy,
-            client: RefCell::new(None),
+            pool: RefCell::default(),
             shared: Cell::new(None),
             first: Mutex::new(()),
             connections: Semaphore::new(MAX_CONNECTIONS),
@@ -118,6 +126,8 @@ impl Reach {
 
     /// The deadline is over, in the middle of a try.
     pub(super) fn unfinished(&self) -> Trouble {
+        let number = self.pool.borrow().number;
+        self.forget(number);
         self.unresolved()
             .unwrap_or_else(|| Trouble::new(Weight::Unfinished, "there was no time left").done())
     }
@@ -162,6 +172,7 @@ impl Reach {
     /// Sends the request and awaits the answer's head.
     async fn head(&self, config: Option<&ClientConfig>, ask: &Ask<'_>) -> Result<Response, Failed> {
         let client = self.client(config, ask.limits)?;
+        let number = self.pool.borrow().number;
         let url = at(&self.url, &ask.path).ok_or_else(|| Fault::Malformed {
             reason: "the path is no path of a URL".to_owned(),
         })?;
@@ -183,7 +194,7 @@ impl Reach {
             Err(_) => None,
         };
         let trouble = trouble.unwrap_or_else(|| self.silent());
-        self.forget();
+        self.forget(number);
         Err(trouble.into())
     }
 
@@ -207,15 +218,20 @@ impl Reach {
         Ok(Reply::Answer(Answer { status, body }))
     }
 
-    /// A connection failed: the next request makes a new one, whatever the pool thinks of the old.
-    fn forget(&self) {
-        self.client.borrow_mut().take();
-        self.shared.set(None);
+    /// A connection of this pool failed: the next request makes a new one, whatever the pool thinks
+    /// of the old. Requests that fail with it later do not take the new one away.
+    fn forget(&self, number: u64) {
+        let mut pool = self.pool.borrow_mut();
+        if pool.number == number {
+            pool.client = None;
+            pool.number += 1;
+            self.shared.set(None);
+        }
     }
 
     /// The connections that there are, or none yet.
     fn client(&self, config: Option<&ClientConfig>, limits: Limits) -> Result<Client, Fault> {
-        if let Some(client) = &*self.client.borrow() {
+        if let Some(client) = &self.pool.borrow().client {
             return Ok(client.clone());
         }
         let config = config.cloned().map_or_else(tls::none, Ok)?;
@@ -239,7 +255,7 @@ impl Reach {
         let client = builder.build().map_err(|error| Fault::Malformed {
             reason: format!("cannot set up HTTP: {}", error.without_url()),
         })?;
-        *self.client.borrow_mut() = Some(client.clone());
+        self.pool.borrow_mut().client = Some(client.clone());
         Ok(client)
     }
 }

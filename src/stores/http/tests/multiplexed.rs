@@ -13,7 +13,7 @@ use super::certificates::Authority;
 use super::*;
 use crate::stores::join;
 
-/// Counts connections, and answers no request before so many are there at once.
+/// Counts connections, and on the first answers no request before so many are there at once.
 pub(super) struct Multiplexed {
     address: String,
     pub port: u16,
@@ -48,12 +48,12 @@ impl Multiplexed {
         let (connections, open) = (Arc::clone(&server.connections), Arc::clone(&server.open));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                connections.fetch_add(1, Ordering::Relaxed);
+                let is_first = connections.fetch_add(1, Ordering::Relaxed) == 0;
                 let (acceptor, barrier, open) =
                     (acceptor.clone(), Arc::clone(&barrier), Arc::clone(&open));
                 tokio::spawn(async move {
                     open.fetch_add(1, Ordering::Relaxed);
-                    serve(acceptor, stream, barrier, login).await;
+                    serve(acceptor, stream, barrier, login, is_first).await;
                     open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
@@ -72,7 +72,13 @@ impl Multiplexed {
     }
 }
 
-async fn serve(acceptor: TlsAcceptor, stream: TcpStream, barrier: Arc<Barrier>, login: bool) {
+async fn serve(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    barrier: Arc<Barrier>,
+    login: bool,
+    is_first: bool,
+) {
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
@@ -81,7 +87,11 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, barrier: Arc<Barrier>, 
     let mut connection = builder.handshake::<_, Bytes>(stream).await.expect("HTTP/2");
     let mut is_login = login;
     while let Some(Ok((request, answer))) = connection.accept().await {
-        let barrier = (!std::mem::take(&mut is_login)).then(|| Arc::clone(&barrier));
+        if is_first && request.uri().path() == "/break" {
+            return;
+        }
+        let waits = is_first && !std::mem::take(&mut is_login);
+        let barrier = waits.then(|| Arc::clone(&barrier));
         let is_large = request.uri().path() == "/large";
         tokio::spawn(async move {
             if let Some(barrier) = barrier {
@@ -133,6 +143,19 @@ async fn a_first_answer_that_is_slow_does_not_hold_the_others_up_for_long() {
     let answers = join::all(requests.iter().map(|request| session.send(request))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_replaced_by_one() {
+    let server = Multiplexed::after_a_login(100).await;
+    let session = server.http().session().unwrap();
+    session.send(&get("/login")).await.unwrap();
+    // The last of them breaks it, before any is answered.
+    let mut requests: Vec<_> = (0..99).map(|count| get(&format!("/v1/{count}"))).collect();
+    requests.push(get("/break"));
+    let answers = join::all(requests.iter().map(|request| session.send(request))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]
