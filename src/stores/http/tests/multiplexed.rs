@@ -159,6 +159,25 @@ async fn a_connection_that_breaks_is_replaced_by_one() {
 }
 
 #[tokio::test]
+async fn who_fails_late_does_not_take_the_new_connection_away() {
+    // The first connection answers nothing but the login.
+    let server = Multiplexed::after_a_login(1000).await;
+    let deadline = Duration::from_millis(1600);
+    let mut settings = within(deadline, &[&server.address]);
+    settings.tls.ca_file = Some(server.ca.path().to_owned());
+    let session = Http::new(settings).session().unwrap();
+    session.send(&get("/login")).await.unwrap();
+    let (early, late) = (get("/v1/early"), get("/v1/late"));
+    let later = async {
+        tokio::time::sleep(deadline / 4).await;
+        session.send(&late).await
+    };
+    let (early, late) = tokio::join!(session.send(&early), later);
+    assert!(early.is_ok() && late.is_ok());
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn the_largest_answer_comes_through_the_windows() {
     let server = Multiplexed::start(1, false).await;
     let session = server.http().session().unwrap();
