@@ -19,12 +19,6 @@ impl Boottime {
         Self(Duration::new(seconds, nanoseconds))
     }
 
-    /// The moment so long before this, or that of the start of the machine.
-    #[must_use]
-    pub fn before(self, time: Duration) -> Self {
-        Self(self.0.saturating_sub(time))
-    }
-
     /// How long it is from `earlier` to this; zero if it is not later.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

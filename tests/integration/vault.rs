@@ -7,6 +7,7 @@ mod given;
 mod kv;
 mod leases;
 mod logins;
+mod rotated;
 mod tokens;
 mod wrapped;
 

@@ -30,6 +30,9 @@ const AGENT: &str = concat!("hushpipe/", env!("CARGO_PKG_VERSION"));
 /// that is gone. It logs in again at most this often.
 const AGAIN: Duration = Duration::from_mins(1);
 
+/// How long a look at a version is tried, at most.
+const BRIEF: Duration = Duration::from_secs(10);
+
 /// A request, before it is known who asks.
 pub(super) struct Call {
     pub method: Method,
@@ -38,6 +41,7 @@ pub(super) struct Call {
     query: Option<String>,
     body: Option<SecretBytes>,
     once: bool,
+    brief: bool,
 }
 
 impl Call {
@@ -48,6 +52,7 @@ impl Call {
             query: None,
             body: None,
             once: false,
+            brief: false,
         }
     }
 
@@ -69,6 +74,13 @@ impl Call {
     #[must_use]
     pub const fn once(mut self) -> Self {
         self.once = true;
+        self
+    }
+
+    /// It is asked again soon anyway: an outage is to be known before the store's deadline is over.
+    #[must_use]
+    pub const fn brief(mut self) -> Self {
+        self.brief = true;
         self
     }
 
@@ -114,6 +126,8 @@ pub(super) struct Access {
     pub spec: VaultStore,
     pub observer: Rc<dyn Observer>,
     http: Http,
+    /// For what is asked again soon.
+    brief: Http,
     login: Login,
     token: RefCell<Option<Rc<Token>>>,
     /// Own tokens before this one: what the program still uses may be tied to them.
@@ -141,6 +155,10 @@ impl Access {
             store,
             spec: spec.clone(),
             observer,
+            brief: Http::new(Settings {
+                deadline: settings.deadline.min(BRIEF),
+                ..settings.clone()
+            }),
             http: Http::new(settings),
             login: Login::new(&spec.auth)?,
             token: RefCell::new(None),
@@ -156,6 +174,11 @@ impl Access {
         self.http.session().map_err(Trouble::Store)
     }
 
+    fn session_for(&self, call: &Call) -> Result<Rc<Session>, Trouble> {
+        let http = if call.brief { &self.brief } else { &self.http };
+        http.session().map_err(Trouble::Store)
+    }
+
     /// Sends a request with nobody's or somebody else's token.
     pub async fn send_as(
         &self,
@@ -165,7 +188,7 @@ impl Access {
         let request = call
             .request(self.spec.namespace.as_deref(), token)
             .map_err(Trouble::Asked)?;
-        let session = self.session()?;
+        let session = self.session_for(call)?;
         session.send(&request).await.map_err(Trouble::Asked)
     }
 
@@ -183,7 +206,7 @@ impl Access {
     /// As [`Access::call`], and tells with which token.
     pub async fn call_with(&self, call: &Call) -> Result<(Answer, Rc<Token>), Trouble> {
         // Held over both requests, so that a login and what follows it share a connection.
-        let _session = self.session()?;
+        let _session = self.session_for(call)?;
         let token = self.token().await?;
         let answer = self.send(call, &token).await?;
         if answer.status != 403 || self.is_alive(&token).await? {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::Core;
+use super::access::Call;
 use super::answer::{self, Secret};
 use super::ask::Ask;
 use super::error::{Trouble, no_room, refused};
@@ -15,6 +16,7 @@ use super::login::{self, Stamp};
 use super::look::{Kind, Look, State};
 use super::term::Term;
 use super::token::Token;
+use super::wrapping;
 use crate::model::{Event, Version};
 use crate::secret::Value;
 use crate::stores::{Fault, Fetched};
@@ -63,18 +65,22 @@ impl Core {
     }
 
     /// Asks the server.
-    pub(super) async fn read(&self, ask: &Ask) -> Result<Read, Trouble> {
+    async fn read(&self, ask: &Ask) -> Result<Read, Trouble> {
+        self.read_by(ask, ask.call()).await
+    }
+
+    /// Asks the server by this request.
+    pub(super) async fn read_by(&self, ask: &Ask, call: Call) -> Result<Read, Trouble> {
         let since = Boottime::now();
         if let Some(path) = &ask.token_file {
             let wrapping = login::read(path)?;
-            let body = login::open(&self.access, &wrapping, path).await?;
+            let body = wrapping::open(&self.access, &wrapping, path).await?;
             return Ok(Read {
                 secret: Secret::read(&body).map_err(Trouble::Asked)?,
                 since,
                 token: None,
             });
         }
-        let call = ask.call();
         let (answer, token) = self.access.call_with(&call).await?;
         let fault = match answer.status {
             200..=299 => {
@@ -195,7 +201,7 @@ impl Core {
         if ask.has_effects() || !self.is_kv(ask).await? {
             return self.on_demand(ask).await;
         }
-        match self.standing(ask).await? {
+        match self.standing(ask, |call| call).await? {
             Some(answer::Standing::There(number)) => Ok(numbered(number)),
             // Why it is not there, the data tells; and what has no metadata is known by it.
             Some(answer::Standing::Gone) | None => {

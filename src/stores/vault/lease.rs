@@ -110,7 +110,8 @@ impl Lease {
 
     /// Asks whether it is still there.
     pub async fn look_up(&self, access: &Access) -> Result<Standing, Trouble> {
-        let answer = access.call(&self.call("sys/leases/lookup")?).await?;
+        let call = self.call("sys/leases/lookup")?.brief();
+        let answer = access.call(&call).await?;
         match answer.status {
             403 => self.hidden.set(true),
             400 | 404 => {

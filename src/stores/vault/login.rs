@@ -6,13 +6,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use reqwest::header::HeaderValue;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::access::{Access, Call};
-use super::answer;
 use super::error::{Trouble, denied, no_room, unreadable};
-use super::token::{Token, header};
+use super::token::Token;
+use super::wrapping;
 use crate::model::VaultAuth;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
@@ -79,11 +78,6 @@ struct Certificate<'a> {
 #[derive(Serialize)]
 struct UserPass<'a> {
     password: &'a str,
-}
-
-#[derive(Serialize)]
-struct Wrapped<'a> {
-    token: &'a str,
 }
 
 impl Method {
@@ -289,7 +283,7 @@ impl Method {
         let stamp = found.map_err(|error| unreadable(path, error))?;
         let content = read(path)?;
         let id = if *wrapped {
-            unwrap(access, mount, path, &content).await?
+            wrapping::unwrap_secret_id(access, mount, path, &content).await?
         } else {
             content
         };
@@ -321,92 +315,6 @@ impl Method {
             _ => Ok(()),
         }
     }
-}
-
-/// Unwraps a secret id, when the wrapping token is what it should be. One that somebody has put in
-/// its place was made for another path.
-async fn unwrap(
-    access: &Access,
-    mount: &str,
-    path: &Path,
-    wrapping: &SecretBytes,
-) -> Result<SecretBytes, Trouble> {
-    #[derive(Deserialize)]
-    struct SecretId<'a> {
-        #[serde(borrow)]
-        secret_id: std::borrow::Cow<'a, str>,
-    }
-    let creation_path = look_up_wrapping(access, wrapping, path).await?;
-    if !is_secret_id(&creation_path, mount) {
-        return Err(Trouble::Store(denied(format!(
-            "the wrapping token in {} was not made by auth/{mount}/role/…/secret-id: somebody \
-             may have taken the true one and put this in its place",
-            path.display()
-        ))));
-    }
-    let answer = open(access, wrapping, path).await?;
-    let opened: SecretId = answer::data(&answer).map_err(Trouble::Store)?;
-    Ok(SecretBytes::new(opened.secret_id.into_owned().into_bytes()))
-}
-
-/// The path that a wrapping token was made by; a fault when it cannot be opened (any more).
-pub(super) async fn look_up_wrapping(
-    access: &Access,
-    wrapping: &SecretBytes,
-    path: &Path,
-) -> Result<String, Trouble> {
-    #[derive(Deserialize)]
-    struct Wrapping {
-        creation_path: String,
-    }
-    let body = Wrapped {
-        token: text(wrapping, path)?,
-    };
-    let call = Call::post("sys/wrapping/lookup").body(json(&body)?);
-    let answer = access.send_as(&call, None).await?;
-    if answer.status != 200 {
-        return Err(Trouble::Store(spent(path)));
-    }
-    let looked: Wrapping = answer::data(&answer.body).map_err(Trouble::Store)?;
-    Ok(looked.creation_path)
-}
-
-/// What is wrapped; a wrapping token opens once.
-pub(super) async fn open(
-    access: &Access,
-    wrapping: &SecretBytes,
-    path: &Path,
-) -> Result<SecretBytes, Trouble> {
-    let token: HeaderValue = header(&kept(wrapping)?).map_err(Trouble::Store)?;
-    let call = Call::post("sys/wrapping/unwrap").once();
-    let answer = access.send_as(&call, Some(token)).await?;
-    match answer.status {
-        200 => Ok(answer.body),
-        _ => Err(Trouble::Store(spent(path))),
-    }
-}
-
-fn spent(path: &Path) -> Fault {
-    denied(format!(
-        "the wrapping token in {} is not valid: it has expired, or it was used before. If that was \
-         not hushpipe, somebody else has the secret",
-        path.display()
-    ))
-}
-
-/// Whether a wrapping token was made for a secret id of this mount; a namespace may stand before.
-fn is_secret_id(creation_path: &str, mount: &str) -> bool {
-    let mount = mount.trim_matches('/');
-    let start = format!("auth/{mount}/role/");
-    let Some(at) = creation_path.find(&start) else {
-        return false;
-    };
-    let in_namespace = at == 0 || creation_path[..at].ends_with('/');
-    let rest = &creation_path[at + start.len()..];
-    let made = |(role, verb): (&str, &str)| {
-        !role.is_empty() && matches!(verb, "secret-id" | "custom-secret-id")
-    };
-    in_namespace && rest.split_once('/').is_some_and(made)
 }
 
 /// A credential's file without the white space around its content.
@@ -449,7 +357,7 @@ fn read_all(path: &Path) -> Result<SecretBytes, Trouble> {
         .map_err(|error| unreadable(path, error))
 }
 
-fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {
+pub(super) fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {
     std::str::from_utf8(bytes.expose()).map_err(|_| {
         Trouble::Store(Fault::Malformed {
             reason: format!("{} is not UTF-8", path.display()),
@@ -457,7 +365,7 @@ fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {
     })
 }
 
-fn kept(bytes: &SecretBytes) -> Result<Buffer, Trouble> {
+pub(super) fn kept(bytes: &SecretBytes) -> Result<Buffer, Trouble> {
     Buffer::new(bytes.expose()).map_err(|error| Trouble::Store(no_room(error)))
 }
 

@@ -14,6 +14,7 @@ use super::error::{Trouble, refused};
 use super::fetch::{made_on_demand, numbered, wrapped_version};
 use super::login::{self, Stamp, json};
 use super::path;
+use super::wrapping;
 use crate::model::Version;
 use crate::sys::clock::Boottime;
 
@@ -85,7 +86,7 @@ impl Core {
         };
         let state = match kind {
             Kind::Made => return self.look_at_made(ask).await,
-            Kind::Versioned => match self.standing(ask).await? {
+            Kind::Versioned => match self.standing(ask, Call::brief).await? {
                 Some(Standing::There(number)) => State::At(numbered(number)),
                 Some(Standing::Gone) => State::Faulty,
                 None => self.look_at_data(ask).await?,
@@ -98,7 +99,7 @@ impl Core {
 
     /// By reading it; the value goes at once.
     async fn look_at_data(&self, ask: &Ask) -> Result<State, Trouble> {
-        match self.read(ask).await {
+        match self.read_by(ask, ask.call().brief()).await {
             Ok(read) => Ok(State::At(self.version_of(read.secret))),
             Err(trouble) if trouble.is_outage() => Err(trouble),
             Err(_) => Ok(State::Faulty),
@@ -138,7 +139,11 @@ impl Core {
     }
 
     /// What the metadata of KV v2 say; `None` where there are none, or where they may not be read.
-    pub(super) async fn standing(&self, ask: &Ask) -> Result<Option<Standing>, Trouble> {
+    pub(super) async fn standing(
+        &self,
+        ask: &Ask,
+        sent: impl FnOnce(Call) -> Call,
+    ) -> Result<Option<Standing>, Trouble> {
         let forbidden = |core: &Self| {
             let looked = core.looked.borrow();
             looked.get(ask).is_some_and(|look| look.no_metadata)
@@ -146,7 +151,7 @@ impl Core {
         let Some(path) = path::metadata(&ask.path).filter(|_| !forbidden(self)) else {
             return Ok(None);
         };
-        let answer = self.access.call(&Call::get(path)).await?;
+        let answer = self.access.call(&sent(Call::get(path))).await?;
         let standing = match answer.status {
             200 => answer::standing(&answer.body, ask.version, SystemTime::now()),
             404 => return Ok(Some(Standing::Gone)),
@@ -212,7 +217,7 @@ impl Core {
         let Some(path) = &ask.token_file else {
             return Ok(wrapped_version());
         };
-        login::look_up_wrapping(&self.access, &login::read(path)?, path).await?;
+        wrapping::look_up(&self.access, &login::read(path)?, path).await?;
         Ok(wrapped_version())
     }
 }

@@ -15,6 +15,7 @@ mod ask;
 mod close;
 mod error;
 mod fetch;
+mod interest;
 mod kept;
 mod lease;
 mod login;
@@ -22,7 +23,9 @@ mod look;
 mod path;
 mod term;
 mod token;
+mod upkeep;
 mod watch;
+mod wrapping;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -11,18 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use super::Core;
 use super::ask::Ask;
-use super::error::Trouble;
+use super::interest::Interest;
 use super::kept::Kept;
-use super::lease::Lease;
-use super::look::Kind;
-use super::term::{jittered, random};
-use crate::model::{Backoff, Event, Refresh};
+use super::term::random;
+use super::upkeep::Done;
+use crate::model::Backoff;
 use crate::stores::{Local, Seen, StoreError, Watch, Watched};
 use crate::sys::clock::Boottime;
 use crate::sys::memory;
-
-/// How often versions are looked at where the manifest does not say.
-const LOOK: Duration = Duration::from_mins(1);
 
 /// Never asleep for longer, as the clocks may jump.
 const NAP: Duration = Duration::from_mins(1);
@@ -30,12 +26,9 @@ const NAP: Duration = Duration::from_mins(1);
 /// A replacement that nobody came for is told again.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 
-/// After the end of a time that the server named, to find what comes after it.
-const AFTER: Duration = Duration::from_secs(1);
-
 /// Waits between tries while the server does not answer.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// One store's watch.
 pub(super) struct VaultWatch {
@@ -49,20 +42,6 @@ pub(super) struct VaultWatch {
     worked: bool,
 }
 
-/// What the manifest wants of a request.
-struct Interest {
-    /// Whether changes are told.
-    tells: bool,
-    /// How often it is looked at.
-    every: Option<Duration>,
-    /// Whether the manifest named that time.
-    named: bool,
-    /// When it is looked at next.
-    next: Boottime,
-    /// When it was told that it is to be replaced.
-    told: Option<Boottime>,
-}
-
 /// Something to do, one at a time of each.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
@@ -72,13 +51,6 @@ enum Task {
     /// By the lease's id.
     GiveBack(String),
     Look(Ask),
-}
-
-/// How it went.
-enum Done {
-    Well,
-    Changed,
-    Down(StoreError),
 }
 
 /// A task that waits after a failure.
@@ -213,19 +185,11 @@ impl VaultWatch {
             let Some(look) = looked.get(ask) else {
                 continue;
             };
-            if interest.every.is_none() {
+            let is_fixed = |kept: &Kept| !kept.can_be_looked_at();
+            if interest.every.is_none() || kept.get(ask).is_some_and(is_fixed) {
                 continue;
             }
-            let hint = look.hint.filter(|_| look.kind == Kind::Plain);
-            let due = hint.map_or(interest.next, |hint| {
-                let hinted = look.fetched + hint + AFTER;
-                // Looked at already, and there was nothing: as often as ever.
-                if hinted <= interest.looked() {
-                    interest.next
-                } else {
-                    interest.next.min(hinted)
-                }
-            });
+            let due = interest.due(look);
             tasks.push((due, Task::Look(ask.clone())));
         }
         tasks
@@ -284,13 +248,7 @@ impl VaultWatch {
                     interest.begins(now);
                 }
                 let ask = ask.clone();
-                Box::pin(async move {
-                    match core.look(&ask).await {
-                        Ok(true) => Done::Changed,
-                        Ok(false) => Done::Well,
-                        Err(trouble) => Done::Down(core.named(trouble, &ask)),
-                    }
-                })
+                Box::pin(async move { core.look_again(&ask).await })
             }
         }
     }
@@ -326,115 +284,6 @@ impl VaultWatch {
         if was_up {
             self.told.push_back(Seen::Down(fault));
         }
-    }
-}
-
-impl Interest {
-    fn new(refresh: Refresh, now: Boottime) -> Self {
-        let every = match refresh {
-            Refresh::Store => Some(LOOK),
-            Refresh::Every(period) => Some(period),
-            Refresh::Never => None,
-        };
-        Self {
-            tells: refresh != Refresh::Never,
-            every,
-            named: matches!(refresh, Refresh::Every(_)),
-            next: every.map_or(now, |every| now + jittered(every)),
-            told: None,
-        }
-    }
-
-    /// Another secret asks for the same: who is more impatient decides.
-    fn join(&mut self, refresh: Refresh, now: Boottime) {
-        let other = Self::new(refresh, now);
-        if other.named && (!self.named || other.every < self.every) || !self.tells {
-            *self = other;
-        }
-    }
-
-    fn begins(&mut self, now: Boottime) {
-        if let Some(every) = self.every {
-            self.next = now + jittered(every);
-        }
-    }
-
-    /// When it was looked at last, or a little before.
-    fn looked(&self) -> Boottime {
-        let every = self.every.unwrap_or_default();
-        self.next.before(every)
-    }
-
-    /// In what time what is kept is to be replaced. A value without a lease or a certificate says
-    /// nothing of its own end: `refresh: 24h` does.
-    fn replaced_in(
-        &self,
-        kept: &Kept,
-        fetched: Option<Boottime>,
-        now: Boottime,
-        wall: SystemTime,
-    ) -> Option<Duration> {
-        let by_itself = kept.replaced_in(now, wall);
-        let lasting = kept.current().lease.is_none() && kept.stamp.is_none();
-        let by_period = fetched
-            .zip(self.every.filter(|_| self.named && lasting))
-            .map(|(at, every)| (at + every).since(now));
-        by_itself.into_iter().chain(by_period).min()
-    }
-}
-
-impl Core {
-    fn lease(&self, id: &str) -> Option<Rc<Lease>> {
-        let kept = self.kept.borrow();
-        let all = kept
-            .values()
-            .flat_map(|kept| kept.alive().chain(kept.unused()));
-        all.into_iter().find(|lease| lease.id == id).cloned()
-    }
-
-    fn down(&self, trouble: Trouble, asked: &str) -> Done {
-        Done::Down(trouble.named(&self.access.store, asked))
-    }
-
-    async fn keep_login(&self) -> Done {
-        let Some(token) = self.access.known() else {
-            return Done::Well;
-        };
-        match self.access.keep_login(&token).await {
-            Ok(()) => Done::Well,
-            Err(trouble) => self.down(trouble, "auth/token/renew-self"),
-        }
-    }
-
-    async fn renew(&self, id: &str) -> Done {
-        let Some(lease) = self.lease(id) else {
-            return Done::Well;
-        };
-        match lease.renew(&self.access).await {
-            Ok(()) => Done::Well,
-            Err(trouble) => self.down(trouble, &lease.asked),
-        }
-    }
-
-    /// Best effort: what cannot be given back runs out.
-    async fn give_back_unused(&self, id: &str) -> Done {
-        let Some(lease) = self.lease(id) else {
-            return Done::Well;
-        };
-        match lease.revoke(&self.access).await {
-            Err(trouble) if trouble.is_outage() => return self.down(trouble, &lease.asked),
-            Err(trouble) => {
-                let fault = trouble.named(&self.access.store, &lease.asked);
-                self.access.observer.observe(&Event::Fault {
-                    message: format!("a lease that is not used is left to run out: {fault}"),
-                });
-            }
-            Ok(()) => {}
-        }
-        for kept in self.kept.borrow_mut().values_mut() {
-            kept.settle(id);
-        }
-        Done::Well
     }
 }
 

@@ -1,0 +1,147 @@
+//! What the manifest wants of a request: how often it is looked at, and when it is replaced.
+
+use std::time::{Duration, SystemTime};
+
+use super::kept::Kept;
+use super::look::{Kind, Look};
+use super::term::jittered;
+use crate::model::Refresh;
+use crate::sys::clock::Boottime;
+
+/// How often versions are looked at where the manifest does not say.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// After the end of a time that the server named, to find what comes after it.
+const AFTER: Duration = Duration::from_secs(1);
+
+/// What the manifest wants of a request.
+pub(super) struct Interest {
+    /// Whether changes are told.
+    pub tells: bool,
+    /// How often it is looked at.
+    pub every: Option<Duration>,
+    /// Whether the manifest named that time.
+    named: bool,
+    /// When it is looked at next.
+    pub next: Boottime,
+    /// When it was looked at last.
+    looked: Option<Boottime>,
+    /// When it was told that it is to be replaced.
+    pub told: Option<Boottime>,
+}
+
+impl Interest {
+    pub fn new(refresh: Refresh, now: Boottime) -> Self {
+        let every = match refresh {
+            Refresh::Store => Some(LOOK),
+            Refresh::Every(period) => Some(period),
+            Refresh::Never => None,
+        };
+        Self {
+            tells: refresh != Refresh::Never,
+            every,
+            named: matches!(refresh, Refresh::Every(_)),
+            next: every.map_or(now, |every| now + jittered(every)),
+            looked: None,
+            told: None,
+        }
+    }
+
+    /// Another secret asks for the same: who is more impatient decides.
+    pub fn join(&mut self, refresh: Refresh, now: Boottime) {
+        let other = Self::new(refresh, now);
+        if other.named && (!self.named || other.every < self.every) || !self.tells {
+            *self = other;
+        }
+    }
+
+    pub fn begins(&mut self, now: Boottime) {
+        self.looked = Some(now);
+        if let Some(every) = self.every {
+            self.next = now + jittered(every);
+        }
+    }
+
+    /// When it is looked at next: earlier where the server named a time of its own.
+    pub fn due(&self, look: &Look) -> Boottime {
+        let hint = look.hint.filter(|_| look.kind == Kind::Plain);
+        let hinted = hint.map(|hint| look.fetched + hint + AFTER);
+        // Looked at after that, and there was nothing: as often as ever.
+        hinted
+            .filter(|hinted| self.looked.is_none_or(|looked| *hinted > looked))
+            .map_or(self.next, |hinted| hinted.min(self.next))
+    }
+
+    /// In what time what is kept is to be replaced. A value without a lease or a certificate says
+    /// nothing of its own end: `refresh: 24h` does.
+    pub fn replaced_in(
+        &self,
+        kept: &Kept,
+        fetched: Option<Boottime>,
+        now: Boottime,
+        wall: SystemTime,
+    ) -> Option<Duration> {
+        let by_itself = kept.replaced_in(now, wall);
+        let lasting = kept.current().lease.is_none() && kept.stamp.is_none();
+        let by_period = fetched
+            .zip(self.every.filter(|_| self.named && lasting))
+            .map(|(at, every)| (at + every).since(now));
+        by_itself.into_iter().chain(by_period).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::vault::look::State;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn who_is_more_impatient_decides() {
+        let now = Boottime::now();
+        let every = |first: Refresh, second: Refresh| {
+            let mut interest = Interest::new(first, now);
+            interest.join(second, now);
+            (interest.tells, interest.every)
+        };
+        let period = |seconds| Refresh::Every(s(seconds));
+        for (first, second, tells, expected) in [
+            (Refresh::Never, Refresh::Never, false, None),
+            (Refresh::Never, Refresh::Store, true, Some(LOOK)),
+            (Refresh::Store, Refresh::Never, true, Some(LOOK)),
+            (Refresh::Store, period(300), true, Some(s(300))),
+            (period(300), Refresh::Store, true, Some(s(300))),
+            (period(10), period(300), true, Some(s(10))),
+            (period(300), period(10), true, Some(s(10))),
+        ] {
+            assert_eq!(
+                every(first, second),
+                (tells, expected),
+                "{first:?} {second:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_that_the_server_names_is_not_slept_through() {
+        let now = Boottime::now();
+        let mut interest = Interest::new(Refresh::Store, now);
+        let look = |kind, hint| {
+            let state = State::At(crate::model::Version("1".to_owned()));
+            Look::new(kind, state, hint)
+        };
+        let usual = interest.due(&look(Kind::Plain, None));
+        assert!(usual.since(now) >= s(54));
+        let due = interest.due(&look(Kind::Plain, Some(s(5))));
+        assert!(due.since(now) >= s(5) && due.since(now) <= s(7));
+        assert_eq!(interest.due(&look(Kind::Plain, Some(s(90)))), usual);
+        assert_eq!(interest.due(&look(Kind::Versioned, Some(s(5)))), usual);
+        // Looked at after it.
+        let look = look(Kind::Plain, Some(s(5)));
+        interest.begins(now + s(10));
+        assert!(interest.due(&look).since(now) >= s(64));
+    }
+}

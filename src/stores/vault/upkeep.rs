@@ -1,0 +1,80 @@
+//! The work that a watch does while the program runs.
+
+use std::rc::Rc;
+
+use super::Core;
+use super::ask::Ask;
+use super::error::Trouble;
+use super::lease::Lease;
+use crate::model::Event;
+use crate::stores::StoreError;
+
+/// How it went.
+pub(super) enum Done {
+    Well,
+    Changed,
+    Down(StoreError),
+}
+
+impl Core {
+    fn lease(&self, id: &str) -> Option<Rc<Lease>> {
+        let kept = self.kept.borrow();
+        let all = kept
+            .values()
+            .flat_map(|kept| kept.alive().chain(kept.unused()));
+        all.into_iter().find(|lease| lease.id == id).cloned()
+    }
+
+    fn down(&self, trouble: Trouble, asked: &str) -> Done {
+        Done::Down(trouble.named(&self.access.store, asked))
+    }
+
+    pub(super) async fn look_again(&self, ask: &Ask) -> Done {
+        match self.look(ask).await {
+            Ok(true) => Done::Changed,
+            Ok(false) => Done::Well,
+            Err(trouble) => Done::Down(self.named(trouble, ask)),
+        }
+    }
+
+    pub(super) async fn keep_login(&self) -> Done {
+        let Some(token) = self.access.known() else {
+            return Done::Well;
+        };
+        match self.access.keep_login(&token).await {
+            Ok(()) => Done::Well,
+            Err(trouble) => self.down(trouble, "auth/token/renew-self"),
+        }
+    }
+
+    pub(super) async fn renew(&self, id: &str) -> Done {
+        let Some(lease) = self.lease(id) else {
+            return Done::Well;
+        };
+        match lease.renew(&self.access).await {
+            Ok(()) => Done::Well,
+            Err(trouble) => self.down(trouble, &lease.asked),
+        }
+    }
+
+    /// Best effort: what cannot be given back runs out.
+    pub(super) async fn give_back_unused(&self, id: &str) -> Done {
+        let Some(lease) = self.lease(id) else {
+            return Done::Well;
+        };
+        match lease.revoke(&self.access).await {
+            Err(trouble) if trouble.is_outage() => return self.down(trouble, &lease.asked),
+            Err(trouble) => {
+                let fault = trouble.named(&self.access.store, &lease.asked);
+                self.access.observer.observe(&Event::Fault {
+                    message: format!("a lease that is not used is left to run out: {fault}"),
+                });
+            }
+            Ok(()) => {}
+        }
+        for kept in self.kept.borrow_mut().values_mut() {
+            kept.settle(id);
+        }
+        Done::Well
+    }
+}
