@@ -1,20 +1,16 @@
-//! What is left of values in memory after a hand-over, and what start-up needed and nothing else
-//! does: given back.
+//! What is left of values in memory after a hand-over, and what the hand-over needed and rest does
+//! not: given back.
 
 use crate::model::{Event, Observer};
 use crate::secret::{Buffer, Protection};
 use crate::sys::memory;
 
-/// Overwrites the dead part of the stack and gives freed heap back to the system.
+/// Overwrites the dead part of the stack, gives freed heap back to the system, and drops the pages of
+/// code that were needed for it.
 pub fn settle() {
     memory::scrub_stack();
     memory::trim();
-}
-
-/// [`settle`], and drops the pages of code that only start-up needed.
-pub fn settle_after_launch() {
-    settle();
-    memory::release_startup_pages();
+    memory::release_code();
 }
 
 /// Warns where the values that are kept may reach the swap. Locked, masked memory in the place of

@@ -69,7 +69,7 @@ async fn launch(
     board.first(&gathered.round.versions);
     let keeps = rotate::keeps(plan, &reach);
     let (first, feeds) = start(plan, host, gathered, keeps, &unit, supervisor, observer)?;
-    memory::settle_after_launch();
+    memory::settle();
     let setting = Setting {
         plan,
         stores,

@@ -230,9 +230,9 @@ pub fn trim() {
     }
 }
 
-/// Drops the resident pages of the program's read-only text and data, most of which only the start
-/// needed. They are the file's: the kernel brings back what is used again.
-pub fn release_startup_pages() {
+/// Drops the resident pages of the program's read-only text and data, most of which only the start,
+/// or a request by TLS, needed. They are the file's: the kernel brings back what is used again.
+pub fn release_code() {
     // SAFETY: the callback has the signature that dl_iterate_phdr(3) wants and needs no data.
     unsafe {
         libc::dl_iterate_phdr(Some(release_object), std::ptr::null_mut());
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_program_goes_on_after_its_pages_were_released() {
-        release_startup_pages();
+        release_code();
         trim();
         scrub_stack();
         assert_eq!(format!("{}", 6 * 7), "42");

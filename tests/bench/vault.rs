@@ -24,9 +24,6 @@ const FAR_LAUNCHES: usize = 10;
 /// What a round trip through the proxy takes more: each direction is delayed by half of it.
 const ROUND_TRIP: Duration = Duration::from_millis(20);
 
-/// How late the proxy's two timers, which count whole milliseconds, may be in a round trip.
-const TIMERS: f64 = 2.0;
-
 /// The agent takes seconds.
 const AGENT_LAUNCHES: usize = 5;
 
@@ -220,32 +217,44 @@ fn near(vault: &Vault<'_>) -> Vec<Row> {
     ]
 }
 
-/// Launches over a slow line. The proxy takes connections at once, which over a real line is one
-/// round trip more: it is counted as one.
+/// Launches over a slow line, the best of each: load only adds. What a round trip really takes tells
+/// curl, which needs two: one for TLS 1.3, and one for its request. The proxy takes connections at
+/// once, which over a real line is one round trip more: it is counted as one.
 fn far(vault: &Vault<'_>) -> Vec<Row> {
     let proxy = FaultProxy::start(vault.bao.port());
-    let mut command = vault.launch("far", &proxy.address(), PATHS);
-    launch(&mut command);
-    let before = proxy.connections();
-    let (mut slow, mut quick) = (Vec::new(), Vec::new());
+    let mut hushpipe = vault.launch("far", &proxy.address(), PATHS);
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--fail", "--output", "/dev/null", "--cacert"])
+        .arg(vault.bao.ca_file())
+        .arg(format!("{}/v1/sys/health", proxy.address()));
+    let mut connections = 0;
+    let mut best = [[f64::INFINITY; 2]; 2];
     for _ in 0..FAR_LAUNCHES {
-        proxy.set(Wire::Good);
-        quick.push(launch(&mut command));
-        proxy.set(Wire::Delay(ROUND_TRIP / 2));
-        slow.push(launch(&mut command));
+        let wires = [Wire::Good, Wire::Delay(ROUND_TRIP / 2)];
+        for (wire, [curls, launches]) in wires.into_iter().zip(&mut best) {
+            proxy.set(wire);
+            *curls = curls.min(launch(&mut curl));
+            let before = proxy.connections();
+            *launches = launches.min(launch(&mut hushpipe));
+            connections += proxy.connections() - before;
+        }
     }
-    let connections = (proxy.connections() - before) as f64 / (2 * FAR_LAUNCHES) as f64;
-    let (slow, quick) = (percentile(&mut slow, 0.5), percentile(&mut quick, 0.5));
-    let round_trip = ROUND_TRIP.as_secs_f64() * 1000.0 + TIMERS;
+    let [[curl, near], [slow_curl, far]] = best;
+    let round_trip = (slow_curl - curl) / 2.0;
     vec![
-        Row::info("OpenBao: run --exec, 200 paths, ms", quick),
-        Row::info("OpenBao: the same, 20 ms away, ms", slow),
+        Row::info("OpenBao: run --exec, 200 paths, ms", near),
+        Row::info("OpenBao: the same, 20 ms away, ms", far),
+        Row::info("OpenBao: a round trip 20 ms away, by curl, ms", round_trip),
         Row::at_most(
             "OpenBao: 200 paths, 20 ms away: round trips with TCP's",
-            1.0 + (slow - quick) / round_trip,
+            1.0 + (far - near) / round_trip,
             4.0,
         ),
-        Row::at_most("OpenBao: connections for 200 paths", connections, 1.0),
+        Row::at_most(
+            "OpenBao: connections for 200 paths",
+            connections as f64 / (2 * FAR_LAUNCHES) as f64,
+            1.0,
+        ),
     ]
 }
 

@@ -90,6 +90,7 @@ impl VaultWatch {
             if self.running.is_empty() && std::mem::take(&mut self.worked) {
                 memory::scrub_stack();
                 memory::trim();
+                memory::release_code();
             }
             let core = Rc::clone(&self.core);
             tokio::select! {
