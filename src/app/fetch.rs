@@ -57,7 +57,7 @@ fn told_once(faults: Vec<StoreError>) -> Vec<StoreError> {
     let mut told: Vec<Told> = Vec::new();
     for mut fault in faults {
         let asked = fault.asked.take();
-        let text = chain(&fault);
+        let text = chain(&fault.at_any_time());
         fault.asked = asked;
         // A fault that names no secret is the whole store's.
         let named = matches!(fault.fault, Fault::Missing { .. }) && fault.asked.is_some();
@@ -125,6 +125,8 @@ impl Round {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn fault(store: &str, asked: &str, reason: &str) -> StoreError {
@@ -154,6 +156,27 @@ mod tests {
                 "store b, x: locked",
                 "store a, z: other",
             ]
+        );
+    }
+
+    #[test]
+    fn it_does_not_matter_how_long_each_secret_was_tried() {
+        let fault = |asked: &str, millis| StoreError {
+            store: StoreName::new("a").unwrap(),
+            asked: Some(asked.to_owned()),
+            fault: Fault::NoAnswer {
+                address: "https://a".to_owned(),
+                after: Duration::from_millis(millis),
+                cause: "connection refused".to_owned(),
+            },
+        };
+        let told: Vec<String> = told_once(vec![fault("x", 60_012), fault("y", 59_987)])
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            told,
+            ["store a, x and 1 more: https://a gives no answer: connection refused (tried for 1m)"]
         );
     }
 }

@@ -167,7 +167,7 @@ pub enum VaultAuth {
         secret_id_file: Option<PathBuf>,
         /// The file holds a wrapping token of the secret id.
         wrapped: bool,
-        /// The secret id's file is removed once it was read; the id is then kept in protected
+        /// The secret id's file is removed once a login worked; the id is then kept in protected
         /// memory for the next login.
         remove: bool,
     },

@@ -256,6 +256,15 @@ impl StoreError {
         }
     }
 
+    /// The same, whenever it was met: for comparing.
+    pub(crate) fn at_any_time(&self) -> Self {
+        let mut same = self.again();
+        if let Fault::NoAnswer { after, .. } | Fault::Deadline { after } = &mut same.fault {
+            *after = Duration::ZERO;
+        }
+        same
+    }
+
     /// hushpipe's exit code for it.
     pub fn exit(&self) -> Exit {
         match &self.fault {
@@ -293,7 +302,7 @@ impl fmt::Display for StoreError {
                 after,
                 cause,
             } => {
-                let after = crate::model::format_duration(*after);
+                let after = rough(*after);
                 write!(f, "{address} gives no answer: {cause} (tried for {after})")
             }
             Fault::Unwritable { tried, .. } => write!(f, "cannot write {}", tried.display()),
@@ -310,14 +319,18 @@ impl fmt::Display for StoreError {
                     .map_or(Ok(()), |line| write!(f, "; it said: {line}"))
             }
             Fault::Deadline { after } => {
-                write!(
-                    f,
-                    "no answer within {}",
-                    crate::model::format_duration(*after)
-                )
+                write!(f, "no answer within {}", rough(*after))
             }
         }
     }
+}
+
+/// For people: whole seconds, where there are some.
+fn rough(time: Duration) -> String {
+    let millis = time.as_millis() as u64;
+    let whole = (millis + 500) / 1_000 * 1_000;
+    let shown = if millis < 1_000 { millis } else { whole };
+    crate::model::format_duration(Duration::from_millis(shown))
 }
 
 impl std::error::Error for StoreError {

@@ -389,9 +389,12 @@ fn describe_store(event: &Event) -> Option<Line> {
             "revoked",
             INFO,
             format!(
-                "store {store}: revoked {}{}",
-                counted(*leases, "lease"),
-                if *token { " and the login" } else { "" }
+                "store {store}: revoked {}",
+                match (leases, token) {
+                    (0, true) => "the login".to_owned(),
+                    (_, true) => format!("{} and the login", counted(*leases, "lease")),
+                    (_, false) => counted(*leases, "lease"),
+                }
             ),
             json!({ "store": store.as_str(), "leases": leases, "token": token }),
         ),

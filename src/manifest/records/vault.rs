@@ -84,7 +84,7 @@ record! {
         optional secret_id_file "secret_id_file": HostPath;
         /// The file holds a wrapping token of the secret id.
         optional wrapped "wrapped": bool = "false";
-        /// The secret id's file is removed once it was read.
+        /// The secret id's file is removed once a login with it has worked.
         optional remove_secret_id_file "remove_secret_id_file": bool = "false";
         /// Where the method is mounted.
         optional mount "mount": LoginMount = "approle";

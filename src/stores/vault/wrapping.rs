@@ -34,7 +34,8 @@ pub(super) async fn unwrap_secret_id(
         secret_id: Cow<'a, str>,
     }
     let creation_path = look_up(access, wrapping, path).await?;
-    if !is_secret_id(&creation_path, mount) {
+    let namespace = access.spec.namespace.as_deref();
+    if !is_secret_id(&creation_path, mount, namespace) {
         return Err(Trouble::Store(denied(format!(
             "the wrapping token in {} was not made by auth/{mount}/role/…/secret-id: somebody \
              may have taken the true one and put this in its place",
@@ -91,19 +92,21 @@ fn spent(path: &Path) -> Fault {
     ))
 }
 
-/// Whether a wrapping token was made for a secret id of this mount; a namespace may stand before.
-fn is_secret_id(creation_path: &str, mount: &str) -> bool {
+/// Whether a wrapping token was made for a secret id of this mount. The server names the path within
+/// the namespace, or with the namespace before it.
+fn is_secret_id(creation_path: &str, mount: &str, namespace: Option<&str>) -> bool {
     let mount = mount.trim_matches('/');
-    let start = format!("auth/{mount}/role/");
-    let Some(at) = creation_path.find(&start) else {
-        return false;
-    };
-    let in_namespace = at == 0 || creation_path[..at].ends_with('/');
-    let rest = &creation_path[at + start.len()..];
+    let within = namespace
+        .and_then(|namespace| creation_path.strip_prefix(namespace.trim_matches('/')))
+        .and_then(|path| path.strip_prefix('/'))
+        .unwrap_or(creation_path);
     let made = |(role, verb): (&str, &str)| {
         !role.is_empty() && matches!(verb, "secret-id" | "custom-secret-id")
     };
-    in_namespace && rest.split_once('/').is_some_and(made)
+    within
+        .strip_prefix(&format!("auth/{mount}/role/"))
+        .and_then(|rest| rest.split_once('/'))
+        .is_some_and(made)
 }
 
 #[cfg(test)]
@@ -112,23 +115,26 @@ mod tests {
 
     #[test]
     fn a_wrapping_token_is_of_a_secret_id_by_the_path_that_made_it() {
-        for good in [
-            "auth/approle/role/app/secret-id",
-            "auth/approle/role/app/custom-secret-id",
-            "team/a/auth/approle/role/app/secret-id",
+        let team = Some("team/a");
+        for (good, namespace) in [
+            ("auth/approle/role/app/secret-id", None),
+            ("auth/approle/role/app/secret-id", team),
+            ("auth/approle/role/app/custom-secret-id", None),
+            ("team/a/auth/approle/role/app/secret-id", team),
         ] {
-            assert!(is_secret_id(good, "approle"), "{good}");
-            assert!(!is_secret_id(good, "other"), "{good}");
+            assert!(is_secret_id(good, "approle", namespace), "{good}");
+            assert!(!is_secret_id(good, "other", namespace), "{good}");
         }
         for bad in [
             "sys/wrapping/wrap",
             "auth/approle/role/app/role-id",
             "auth/approle/role//secret-id",
             "auth/approle/role/app/secret-id/lookup",
-            "kv/data/xauth/approle/role/app/secret-id",
+            "kv/data/auth/approle/role/app/secret-id",
+            "team/b/auth/approle/role/app/secret-id",
         ] {
-            assert!(!is_secret_id(bad, "approle"), "{bad}");
+            assert!(!is_secret_id(bad, "approle", team), "{bad}");
         }
-        assert!(is_secret_id("auth/a/b/role/app/secret-id", "/a/b/"));
+        assert!(is_secret_id("auth/a/b/role/app/secret-id", "/a/b/", None));
     }
 }

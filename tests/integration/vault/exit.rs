@@ -182,6 +182,6 @@ fn in_exec_mode_a_login_that_nothing_hangs_on_is_revoked_before_the_program_star
         .run()
         .success()
         .stdout_is("one")
-        .stderr_has("revoked 0 leases and the login");
+        .stderr_has("store bao: revoked the login");
     assert!(bao.tokens().is_empty());
 }
