@@ -11,9 +11,9 @@ use super::values;
 use super::{close, open, supervise};
 use crate::model::{Observer, Plan};
 use crate::stores::http;
-use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::SpawnError;
+use crate::supervisor::{Exited, Supervisor};
 use crate::sys::child::{Group, StagedHere};
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
@@ -25,7 +25,7 @@ pub async fn run(
     signals: Signals,
     activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
-) -> Result<u8, Failures> {
+) -> Result<Exited, Failures> {
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
@@ -46,7 +46,7 @@ async fn prepare(
     supervisor: &mut Supervisor,
     activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
-) -> Result<Placed<StagedHere>, Result<u8, Failures>> {
+) -> Result<Placed<StagedHere>, Result<Exited, Failures>> {
     let host = host::settle(plan, activation.as_ref()).map_err(Err)?;
     let unit = Unit::exec(&host.launch, activation);
     let gathering = values::gather(plan, stores, &host, observer);

@@ -30,8 +30,9 @@ use failure::Refused;
 pub use failure::{Failure, Failures};
 pub use preflight::{Report, preflight};
 
-use crate::model::{Event, Exit, Mode, Observer, Plan};
-use crate::sys::signals::Signals;
+use crate::model::{Event, Exit, Mode, Observer, Plan, Signal};
+pub use crate::supervisor::Exited;
+use crate::sys::signals::{self, Signals};
 use crate::sys::{fd, process};
 
 /// To be called on the first line of main: no core dumps, no other process may look into this one,
@@ -44,11 +45,11 @@ pub fn protect() -> Result<(), Failures> {
         ))
 }
 
-/// Runs a plan and gives the program's exit code, as a shell would see it.
+/// Runs a plan and gives the program's end.
 ///
 /// Signals are taken over before anything else, so that one that comes during a slow fetch ends
 /// hushpipe at once and cleanly.
-pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<u8, Failures> {
+pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures> {
     for message in &plan.warnings {
         observer.observe(&Event::Weaker {
             message: message.clone(),
@@ -62,6 +63,12 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<u8, Failures> {
         Mode::Exec => runtime.block_on(exec::run(plan, signals, activation, observer)),
     }
     .map_err(|failures| failure::in_manifest(failures, &plan.manifest))
+}
+
+/// Ends hushpipe by a signal, so that its caller sees what ended the program. Comes back only where
+/// that is refused, as for the init of a container.
+pub fn end_by(signal: Signal) {
+    signals::end_by(signal.number());
 }
 
 /// One thread, one event loop.

@@ -35,7 +35,7 @@ pub async fn run(
     signals: Signals,
     activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
-) -> Result<u8, Failures> {
+) -> Result<Exited, Failures> {
     let board = Rc::new(Board::new(control::first_status(plan)));
     let observer: &Rc<dyn Observer> = &seen_by(observer, &board);
     let reaper = Reaper::new();
@@ -53,7 +53,7 @@ async fn launch(
     activation: Option<Activation>,
     observer: &Rc<dyn Observer>,
     board: Rc<Board>,
-) -> Result<u8, Failures> {
+) -> Result<Exited, Failures> {
     let host = host::settle(plan, activation.as_ref())?;
     let unit = Unit::supervised(&host, activation, supervisor, observer);
     let reach = rotate::reach(plan);
@@ -88,7 +88,7 @@ async fn launch(
             message: chain(&*failure.error),
         });
     }
-    exited.map(|exited| exited.code)
+    exited
 }
 
 /// Stays with the program, and with those that rotations start in its place.
@@ -224,6 +224,7 @@ pub fn take_over(
     let settings = Settings {
         stop: plan.run.stop,
         forward: plan.run.forward.clone(),
+        startup: plan.run.startup.clone(),
         stays: plan.mode == Mode::Supervise,
     };
     Supervisor::new(settings, signals, reaper, Rc::clone(observer)).map_err(of_supervisor)
@@ -234,9 +235,9 @@ fn of_supervisor(fault: supervisor::Error) -> Failures {
 }
 
 /// A signal before the launch ends hushpipe as it would have ended the program; nothing was started.
-pub fn ended(interrupted: Interrupted) -> Result<u8, Failures> {
+pub fn ended(interrupted: Interrupted) -> Result<Exited, Failures> {
     match interrupted {
-        Interrupted::Signal(_) => Ok(interrupted.code()),
+        Interrupted::Signal(_) => Ok(interrupted.exited()),
         Interrupted::Fault(fault) => Err(of_supervisor(fault)),
     }
 }

@@ -38,9 +38,8 @@ impl Unit {
     ) -> Self {
         let announcer = Announcer::new(&surroundings(), observer);
         let mut unit = Self::of(&host.launch, activation, announcer);
-        if host.launch.of_systemd("NOTIFY_SOCKET").is_some() {
-            unit.listen(host, supervisor, observer);
-        }
+        let relay = unit.listen(host, observer);
+        supervisor.speak(unit.announcer.clone(), relay);
         if unit.activation.is_some() {
             unit.pid_variables.push("LISTEN_PID");
         }
@@ -82,21 +81,24 @@ impl Unit {
         }
     }
 
-    fn listen(&mut self, host: &Host, supervisor: &mut Supervisor, observer: &Rc<dyn Observer>) {
+    /// A notify socket for the program, where it may have one.
+    fn listen(&mut self, host: &Host, observer: &Rc<dyn Observer>) -> Option<Relay> {
+        host.launch.of_systemd("NOTIFY_SOCKET")?;
         let (uid, _) = host.launch.owner();
         match Relay::new(&self.announcer, uid, &host.layout.directories()) {
-            Ok(Some(relay)) => {
+            Ok(relay) => {
+                let name = relay.as_ref().map(|relay| relay.name().to_owned());
                 self.variables
-                    .push(("NOTIFY_SOCKET", relay.name().to_owned()));
-                supervisor.listen(relay);
+                    .extend(name.map(|name| ("NOTIFY_SOCKET", name)));
+                relay
             }
-            Ok(None) => {}
             Err(error) => {
                 let message = format!(
                     "no notify socket can be made for the program: {error}; systemd hears nothing \
                      from it"
                 );
                 observer.observe(&Event::Weaker { message });
+                None
             }
         }
     }

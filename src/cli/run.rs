@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{Failure, Globals, LogFormat};
 use crate::app;
 use crate::manifest;
-use crate::model::Observer;
+use crate::model::{Forking, Observer, Ready};
 use crate::telemetry::{Format, Log, Verbosity};
 
 const EXAMPLES: &str = "\
@@ -32,20 +32,55 @@ pub struct RunArgs {
     /// Become the program (execve) instead of staying as its parent: no rotation
     #[arg(long)]
     exec: bool,
+    /// The program's argv[0], where that is to be another than its first word
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    argv0: Option<String>,
+    /// When systemd is told that the service is ready, where the manifest has no run.ready
+    #[arg(long, value_enum, value_name = "WHEN")]
+    ready: Option<ReadyWhen>,
+    /// The program goes into the background: stay with the daemon that it leaves
+    #[arg(long)]
+    forking: bool,
+    /// The file where the process id of that daemon is
+    #[arg(long, value_name = "FILE", requires = "forking")]
+    pid_file: Option<PathBuf>,
+    /// When a signal ends the program, end by it as well, in place of the exit code 128+N
+    #[arg(long)]
+    end_by_signal: bool,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
+/// `--ready`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReadyWhen {
+    /// When the program says so, by sd_notify
+    Program,
+    /// When the program was executed
+    Started,
+}
+
 /// Runs the program and gives its exit code.
 pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
+    let pid_file = arguments.pid_file;
     let overrides = manifest::Overrides {
         command: arguments.command,
         exec: arguments.exec,
+        argv0: arguments.argv0,
+        ready: arguments.ready.map(|when| match when {
+            ReadyWhen::Program => Ready::Program,
+            ReadyWhen::Started => Ready::Started,
+        }),
+        forking: arguments.forking.then_some(Forking { pid_file }),
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
     let observer: Rc<dyn Observer> = Rc::new(log(globals));
-    app::run(&plan, &observer).map_err(|failures| super::failures(&failures))
+    let exited = app::run(&plan, &observer).map_err(|failures| super::failures(&failures))?;
+    if let (true, Some(signal)) = (arguments.end_by_signal, exited.signal) {
+        app::end_by(signal);
+    }
+    Ok(exited.code)
 }
 
 /// The log as the options want it.

@@ -48,6 +48,7 @@ fn run() -> RunSpec {
         umask: None,
         env: EnvSpec::default(),
         sha256: None,
+        startup: crate::model::Startup::default(),
         stop: Stop {
             signal: Signal::TERM,
             timeout: std::time::Duration::from_secs(30),

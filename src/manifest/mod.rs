@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::model::Plan;
+use crate::model::{Forking, Plan, Ready};
 use build::Builder;
 use decode::{Decode, Decoder};
 use fault::{Fault, Span};
@@ -43,6 +43,12 @@ pub struct Overrides {
     pub command: Vec<String>,
     /// `--exec`: as `mode: exec`.
     pub exec: bool,
+    /// `--argv0`
+    pub argv0: Option<String>,
+    /// `--ready`: where the manifest has no `run.ready`.
+    pub ready: Option<Ready>,
+    /// `--forking` and `--pid-file`: in place of `run.forking`.
+    pub forking: Option<Forking>,
 }
 
 /// Reads and checks a manifest; `-` is standard input. Variables are those of this process.

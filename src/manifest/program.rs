@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::build::Builder;
 use super::collections::List;
 use super::fault::{Fault, Span, nearest, quote};
-use super::records::{Env, Inherit, Manifest, Rewritten, Run, Signals, StopRecord};
+use super::records::{Env, Forks, Inherit, Manifest, Rewritten, Run, Signals, StopRecord};
 use super::values::{EnvName, ForwardTo, Word, is_template};
-use crate::model::{EnvInherit, EnvSpec, Forward, Leftovers, Mode, Rewrite, RunSpec, Signal, Stop};
+use crate::model::{
+    EnvInherit, EnvSpec, Forward, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal, Startup, Stop,
+};
 
 /// The resources of setrlimit(2), as systemd and ulimit name them.
 const RLIMITS: [&str; 16] = [
@@ -63,12 +65,43 @@ impl Builder<'_> {
             umask: run.umask.get().map(|mask| mask.0),
             env,
             sha256: run.sha256.get().copied(),
+            startup: self.startup(run, mode),
             stop,
             forward,
             core_dumps: run.core_dumps.get().copied().unwrap_or(false),
             no_new_privs: run.no_new_privs.get().copied().unwrap_or(true),
             rlimits,
         })
+    }
+
+    fn startup(&mut self, run: &Run, mode: Mode) -> Startup {
+        let startup = Startup {
+            argv0: self.overrides.argv0.clone(),
+            ready: run
+                .ready
+                .get()
+                .copied()
+                .or(self.overrides.ready)
+                .unwrap_or_default(),
+            forking: match (&self.overrides.forking, run.forking.get()) {
+                (Some(forking), _) => Some(forking.clone()),
+                (None, Some(Forks(forking))) => forking.clone(),
+                (None, None) => None,
+            },
+        };
+        if mode == Mode::Exec {
+            let at = run.forking.key.unwrap_or(run.at);
+            if startup.forking.is_some() {
+                let why = "no process stays behind that could follow the daemon";
+                self.not_in_exec(at, "`forking`", why);
+            }
+            if startup.ready == Ready::Started {
+                let at = run.ready.key.unwrap_or(run.at);
+                let why = "no process stays behind that could tell systemd; Type=exec does without";
+                self.not_in_exec(at, "`ready: started`", why);
+            }
+        }
+        startup
     }
 
     /// The command line's goes before the manifest's, which is checked all the same.

@@ -98,6 +98,7 @@ fn the_command_line_goes_before_the_manifest() {
     let overrides = Overrides {
         command: vec!["other".to_owned()],
         exec: true,
+        ..Overrides::default()
     };
     let text = "version: 1\nservice: a\nrun: { command: [x] }\n";
     let plan = parse(Path::new("-"), text, &overrides, &environment).unwrap();

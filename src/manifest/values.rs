@@ -10,8 +10,8 @@ use super::interpolate::unescape;
 use super::locate::Written;
 use super::tree::{Data, Node};
 use crate::model::{
-    FdKind, FileMode, HttpMethod, Isolation, Leftovers, Mode, SecretRef, Sha256, Signal, StoreName,
-    ValueFormat, parse_duration,
+    FdKind, FileMode, HttpMethod, Isolation, Leftovers, Mode, Ready, SecretRef, Sha256, Signal,
+    StoreName, ValueFormat, parse_duration,
 };
 
 impl Decoder<'_> {
@@ -60,6 +60,10 @@ choice!(FdKind, "memfd or pipe", {
 choice!(Leftovers, "terminate or leave", {
     "terminate" => Leftovers::Terminate,
     "leave" => Leftovers::Leave,
+});
+choice!(Ready, "program or started", {
+    "program" => Ready::Program,
+    "started" => Ready::Started,
 });
 choice!(ForwardTo, "program or group", {
     "program" => ForwardTo::Program,

@@ -8,6 +8,7 @@ mod exit;
 mod names;
 mod plan;
 mod signal;
+mod startup;
 pub mod template;
 mod units;
 
@@ -23,6 +24,7 @@ pub use plan::{
     ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use signal::{Signal, SignalError};
+pub use startup::{Forking, Ready, Startup};
 pub use units::{
     FileMode, Generation, Sha256, UnitError, Version, format_duration, parse_duration,
 };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::startup::Startup;
 use super::{FileMode, Place, SecretName, SecretRef, Sha256, Signal, StoreName};
 
 /// Everything a launch needs to know, but for the values.
@@ -397,6 +398,8 @@ pub struct RunSpec {
     pub env: EnvSpec,
     /// The program's digest, checked before anything is fetched.
     pub sha256: Option<Sha256>,
+    /// How it comes up.
+    pub startup: Startup,
     /// How it is stopped.
     pub stop: Stop,
     /// How signals are forwarded.

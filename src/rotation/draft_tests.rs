@@ -103,6 +103,7 @@ fn plan() -> Plan {
             umask: None,
             env: crate::model::EnvSpec::default(),
             sha256: None,
+            startup: crate::model::Startup::default(),
             stop: Stop {
                 signal: Signal::TERM,
                 timeout: Duration::from_secs(30),

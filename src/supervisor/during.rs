@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 
-use super::{Error, Supervisor, exit};
+use super::{Error, Exited, Supervisor, exit};
 use crate::model::Signal;
 use crate::sys::reaper::Change;
 use crate::sys::signals::{self, Received, Signals};
@@ -19,11 +19,17 @@ pub enum Interrupted {
 }
 
 impl Interrupted {
-    /// hushpipe's exit code.
-    pub const fn code(&self) -> u8 {
+    /// How hushpipe ends: as the program would have.
+    pub const fn exited(&self) -> Exited {
         match self {
-            Self::Signal(signal) => exit::code_of(*signal),
-            Self::Fault(error) => error.exit().code(),
+            Self::Signal(signal) => Exited {
+                code: exit::code_of(*signal),
+                signal: Some(*signal),
+            },
+            Self::Fault(error) => Exited {
+                code: error.exit().code(),
+                signal: None,
+            },
         }
     }
 }

@@ -1,25 +1,107 @@
-//! Another process in the program's place: `MAINPID=` of sd_notify(3).
+//! Another process in the program's place: one that the program names by `MAINPID=` of sd_notify(3),
+//! or the daemon that it leaves when it goes into the background.
 //!
 //! What is followed gets the signals, and its end is the program's end. As hushpipe is the reaper of
 //! orphans, it sees the end of any descendant whose parent is gone. The end of one whose parent lives
 //! is that parent's to see: hushpipe goes back then to what it followed before.
 
 use std::io;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::exit::end_of;
 use super::run::Running;
-use super::state::{Control, To};
+use super::state::{Control, End, To};
 use super::{Error, Supervisor};
-use crate::model::Event;
+use crate::model::{Event, Exit, Forking, format_duration};
 use crate::sys::child::Child;
 use crate::sys::pidfd::{self, Watch};
 use crate::sys::process;
-use crate::sys::reaper::{Change, Status};
+use crate::sys::reaper::Change;
 
 /// A process that took the program's place.
 #[derive(Debug)]
 pub(super) struct Followed {
     watch: Watch,
     former: Child,
+}
+
+/// How often the daemon is looked for.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// How long it may take to name itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The daemon of a program that goes into the background, until it is found.
+#[derive(Debug)]
+pub(super) struct Search {
+    forking: Forking,
+    /// When the first process had ended, and when to look next.
+    began: Option<(Instant, Instant)>,
+    /// How a process ended that the program left; one that failed counts before one that did not.
+    last: Option<End>,
+}
+
+/// What was found.
+enum Found {
+    Daemon(i32),
+    /// Nobody is left.
+    Nobody,
+    /// It is not known yet, and why.
+    NotYet(String),
+}
+
+impl Search {
+    pub const fn new(forking: Forking) -> Self {
+        Self {
+            forking,
+            began: None,
+            last: None,
+        }
+    }
+
+    /// When to look next.
+    pub fn due(&self) -> Option<Instant> {
+        self.began.map(|(_, next)| next)
+    }
+
+    /// A process ended that is not the program.
+    pub fn ended(&mut self, change: Change) {
+        match end_of(change.status) {
+            Some(End::Code(0)) | None => {}
+            failed => self.last = failed,
+        }
+    }
+
+    fn look(&self, left: &[i32]) -> Found {
+        let Some(path) = &self.forking.pid_file else {
+            return match left {
+                [] => Found::Nobody,
+                [daemon] => Found::Daemon(*daemon),
+                [..] => Found::NotYet(format!(
+                    "it left {} processes, and run.forking.pid_file does not say which is the \
+                     daemon",
+                    left.len()
+                )),
+            };
+        };
+        if left.is_empty() {
+            return Found::Nobody;
+        }
+        let shown = path.display();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return Found::NotYet(format!("cannot read {shown}: {error}")),
+        };
+        match text.trim().parse() {
+            Ok(pid) if process::is_descendant(pid).unwrap_or(false) => Found::Daemon(pid),
+            Ok(pid) => Found::NotYet(format!(
+                "{shown} has process {pid}, which does not descend from the program"
+            )),
+            Err(_) => Found::NotYet(format!("{shown} has no process id")),
+        }
+    }
 }
 
 /// Ends when the process that is followed has ended; never, where the program is what was started.
@@ -30,7 +112,80 @@ pub(super) async fn gone(followed: Option<&Followed>) -> io::Result<()> {
     }
 }
 
+impl Running {
+    /// The first process has ended with 0: whether it may have left a daemon, which is looked for
+    /// then.
+    pub(super) fn begins_search(&mut self) -> bool {
+        let stopping = self.state.asked_by().is_some();
+        match &mut self.search {
+            Some(search) if search.began.is_none() && !stopping => {
+                let now = Instant::now();
+                search.began = Some((now, now));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Supervisor {
+    /// Looks for the daemon.
+    pub(super) fn search(&mut self, running: &mut Running) -> Result<(), Error> {
+        if running.state.asked_by().is_some() {
+            return self.search_ends(running, End::Code(0));
+        }
+        let left = self.left();
+        let Some(search) = &mut running.search else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        let (began, _) = search.began.unwrap_or((now, now));
+        match search.look(&left) {
+            Found::Daemon(pid) => self.found(running, pid),
+            Found::Nobody => {
+                let end = search.last.unwrap_or(End::Code(0));
+                self.fault("the program left no daemon (run.forking)".to_owned());
+                self.search_ends(running, end)
+            }
+            Found::NotYet(_) if began.elapsed() < PATIENCE => {
+                search.began = Some((began, now + EVERY));
+                Ok(())
+            }
+            Found::NotYet(why) => {
+                self.fault(format!(
+                    "the daemon that the program left was not found within {}: {why}",
+                    format_duration(PATIENCE)
+                ));
+                self.search_ends(running, End::Code(Exit::Deadline.code()))
+            }
+        }
+    }
+
+    fn found(&mut self, running: &mut Running, daemon: i32) -> Result<(), Error> {
+        if let Err(why) = self.follow(running, daemon) {
+            self.fault(format!(
+                "the daemon, process {daemon}, cannot be followed: {why}"
+            ));
+            return self.search_ends(running, End::Code(Exit::Os.code()));
+        }
+        running.search = None;
+        self.announcer.declare_ready();
+        Ok(())
+    }
+
+    fn search_ends(&mut self, running: &mut Running, end: End) -> Result<(), Error> {
+        running.search = None;
+        self.ended(running, end)
+    }
+
+    /// Whom the program left: hushpipe's children, but for those that it started for itself.
+    fn left(&self) -> Vec<i32> {
+        let me = process::id();
+        let mut found = process::descendants().unwrap_or_default();
+        found.retain(|each| each.parent == me && !self.reaper.expects(each.pid));
+        found.into_iter().map(|each| each.pid).collect()
+    }
+
     /// The program named its main process, or cannot be heard any more.
     pub(super) fn named(&mut self, running: &mut Running, named: io::Result<Option<i32>>) {
         match named {
@@ -103,7 +258,6 @@ impl Supervisor {
             return Ok(());
         }
         // Its parent lives, has its exit code, and is none that hushpipe follows.
-        let status = Status::Exited(0);
-        self.changed(running, Change { pid, status })
+        self.ended(running, End::Code(0))
     }
 }

@@ -25,7 +25,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::model::{Exit, Forward, Observer, Stop};
+use crate::model::{Exit, Forward, Observer, Ready, Startup, Stop};
 use crate::sys::child::{Child, Group};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Reaper};
@@ -35,6 +35,7 @@ pub use during::Interrupted;
 pub use exit::{Ended, Exited, code_of};
 pub use handle::Handle;
 
+use follow::Search;
 use state::Control;
 use terminal::Job;
 
@@ -75,6 +76,8 @@ pub struct Settings {
     pub stop: Stop,
     /// `run.signals:`
     pub forward: Forward,
+    /// How the program comes up.
+    pub startup: Startup,
     /// Whether hushpipe stays. If it becomes the program, orphans are not to come to it: the
     /// setting would outlive execve(2).
     pub stays: bool,
@@ -90,6 +93,8 @@ pub struct Supervisor {
     handle: Handle,
     job: Rc<Job>,
     running: Option<run::Running>,
+    /// hushpipe's voice to systemd.
+    announcer: notify::Announcer,
     /// Between the program and systemd.
     relay: Option<notify::Relay>,
     /// Ends seen before a program was adopted.
@@ -121,6 +126,7 @@ impl Supervisor {
             handle: Handle::default(),
             job: Rc::new(job),
             running: None,
+            announcer: notify::Announcer::silent(),
             relay: None,
             early: Vec::new(),
             // A child from before hushpipe was executed may have ended already.
@@ -147,18 +153,22 @@ impl Supervisor {
             control: self.job.control(),
             session_leader: self.job.session_leader(),
         };
-        if let Some(relay) = &self.relay {
-            relay.program_begins();
-        }
+        self.announcer.program_begins();
         let own_group = setting.control != Control::Shared;
         let job = Rc::clone(&self.job);
-        self.running = Some(run::Running::new(setting, job, child.pid));
+        let Startup { forking, ready, .. } = &self.settings.startup;
+        if *ready == Ready::Started && forking.is_none() {
+            self.announcer.declare_ready();
+        }
+        let search = forking.clone().map(Search::new);
+        self.running = Some(run::Running::new(setting, job, child.pid, search));
         self.handle.adopt(child, own_group);
     }
 
-    /// What the program says there goes on to systemd from now on.
-    pub fn listen(&mut self, relay: notify::Relay) {
-        self.relay = Some(relay);
+    /// What the program says at `relay` goes on to systemd from now on.
+    pub fn speak(&mut self, announcer: notify::Announcer, relay: Option<notify::Relay>) {
+        self.announcer = announcer;
+        self.relay = relay;
     }
 
     /// Who waits for children.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::exit::{Ended, Exited, end_of};
-use super::follow::{Followed, gone};
+use super::follow::{Followed, Search, gone};
 use super::notify::Relay;
 use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
 use super::stop::{Sweeper, Swept};
@@ -33,6 +33,8 @@ enum Woken {
     OtherEnded,
     /// The program named another main process.
     Named(io::Result<i32>),
+    /// It is time to look for the daemon.
+    Search,
     /// The process that is followed ended, and whoever has it as a child reaps it.
     Gone(io::Result<()>),
 }
@@ -48,12 +50,14 @@ pub(super) struct Running {
     /// The SIGCONT that woke hushpipe from a suspension is already answered.
     answered: bool,
     over: Option<End>,
+    /// The program's first process leaves a daemon, which is looked for.
+    pub(super) search: Option<Search>,
     /// What was followed before, and the end of what is now.
     pub(super) followed: Option<Followed>,
 }
 
 impl Running {
-    pub(super) fn new(setting: Setting, job: Rc<Job>, pid: i32) -> Self {
+    pub(super) fn new(setting: Setting, job: Rc<Job>, pid: i32, search: Option<Search>) -> Self {
         Self {
             job,
             pid,
@@ -63,6 +67,7 @@ impl Running {
             sweeper: Sweeper::default(),
             answered: false,
             over: None,
+            search,
             followed: None,
         }
     }
@@ -156,6 +161,7 @@ impl Supervisor {
                 }
             } => Woken::OtherEnded,
             named = named(self.relay.as_ref(), running.pid) => Woken::Named(named),
+            () = until(running.search.as_ref().and_then(Search::due)) => Woken::Search,
             gone = gone(running.followed.as_ref()) => Woken::Gone(gone),
         };
         match woken {
@@ -182,6 +188,7 @@ impl Supervisor {
                 Ok(())
             }
             Woken::Gone(gone) => self.gone(running, gone),
+            Woken::Search => self.search(running),
         }
     }
 
@@ -212,12 +219,14 @@ impl Supervisor {
         for change in self.reap()? {
             if change.pid == running.pid && self.handle.is_alive() {
                 self.changed(running, change)?;
+            } else if let Some(search) = &mut running.search {
+                search.ended(change);
             }
         }
         Ok(())
     }
 
-    pub(super) fn changed(&mut self, running: &mut Running, change: Change) -> Result<(), Error> {
+    fn changed(&mut self, running: &mut Running, change: Change) -> Result<(), Error> {
         let input = match change.status {
             Status::Stopped(signal) => Signal::from_number(signal)
                 .map(|signal| Ok::<_, Error>(Input::Stopped(signal, running.foreground()?)))
@@ -225,12 +234,19 @@ impl Supervisor {
             Status::Continued => Some(Input::Continued),
             status => end_of(status).map(Input::Ended),
         };
-        if let Some(Input::Ended(end)) = input {
-            self.handle.has_ended();
-            let Exited { code, signal } = end.into();
-            self.observer.observe(&Event::Exited { code, signal });
+        match input {
+            Some(Input::Ended(End::Code(0))) if running.begins_search() => Ok(()),
+            Some(Input::Ended(end)) => self.ended(running, end),
+            Some(input) => self.feed(running, input),
+            None => Ok(()),
         }
-        input.map_or(Ok(()), |input| self.feed(running, input))
+    }
+
+    pub(super) fn ended(&mut self, running: &mut Running, end: End) -> Result<(), Error> {
+        self.handle.has_ended();
+        let Exited { code, signal } = end.into();
+        self.observer.observe(&Event::Exited { code, signal });
+        self.feed(running, Input::Ended(end))
     }
 
     /// A program that ended before it was adopted.

@@ -133,6 +133,11 @@ impl Reaper {
         }
     }
 
+    /// Whether a child is expected: one that hushpipe started for itself.
+    pub fn expects(&self, pid: i32) -> bool {
+        self.0.borrow().contains_key(&pid)
+    }
+
     /// Whether hushpipe has no child at all, neither its own nor an orphan, alive or to be reaped.
     pub fn is_childless(&self) -> io::Result<bool> {
         match wait(

@@ -4,6 +4,7 @@
 mod activation;
 mod fake_systemd;
 mod follow;
+mod forking;
 mod relay;
 mod telling;
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use crate::model::{Plan, RunSpec, Signal, format_duration};
+use crate::model::{Plan, RunSpec, Signal, Startup, format_duration};
 use crate::supervisor::Handle;
 use crate::supervisor::spawn::{Handover, Launch};
 use crate::sys::child::{self, Child, Group};
@@ -66,6 +66,7 @@ impl Beside<'_> {
         let run = RunSpec {
             command: argv.to_vec(),
             sha256: None,
+            startup: Startup::default(),
             // The directory that hushpipe is in is not kept across a change of the mounts.
             cwd: self.plan.run.cwd.clone().or(std::env::current_dir().ok()),
             ..self.plan.run.clone()

@@ -187,6 +187,10 @@ fn run(run: &RunSpec) -> Value {
             "set": run.env.set.keys().collect::<Vec<_>>(),
         },
         "sha256": run.sha256.map(|digest| digest.to_string()),
+        "ready": words::ready(run.startup.ready),
+        "forking": run.startup.forking.as_ref().map(|forking| {
+            json!({ "pid_file": forking.pid_file.as_ref().map(|path| path.display().to_string()) })
+        }),
         "stop": {
             "signal": run.stop.signal.to_string(),
             "timeout": seconds(run.stop.timeout),

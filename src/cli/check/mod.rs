@@ -61,6 +61,7 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     let overrides = Overrides {
         command: arguments.command.clone(),
         exec: arguments.exec,
+        ..Overrides::default()
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
     warn(&plan, globals)?;

@@ -6,7 +6,7 @@ use super::{vault, words};
 use crate::app::Report;
 use crate::cli::Palette;
 use crate::model::{
-    Channel, Delivery, DeliveryKind, FileSpec, Mode, Plan, Rewrite, RotateAction, RunSpec,
+    Channel, Delivery, DeliveryKind, FileSpec, Mode, Plan, Ready, Rewrite, RotateAction, RunSpec,
     SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
 };
 
@@ -330,6 +330,16 @@ fn signals(plan: &Plan) -> Rows {
         row(&["stop", &stop]),
         row(&["leftovers", words::leftovers(run.stop.leftovers)]),
     ];
+    if let Some(forking) = &run.startup.forking {
+        let text = match &forking.pid_file {
+            Some(path) => format!("the daemon in {} is followed", path.display()),
+            None => "the daemon that it leaves is followed".to_owned(),
+        };
+        rows.push(row(&["forking", &text]));
+    }
+    if run.startup.ready == Ready::Started {
+        rows.push(row(&["ready", "when it was executed"]));
+    }
     for (signal, becomes) in &run.forward.rewrite {
         let text = match becomes {
             Rewrite::Rotate => format!("{signal} rotates"),

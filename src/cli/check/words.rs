@@ -2,8 +2,8 @@
 
 use crate::model::{
     Checks, EnvInherit, FdKind, FieldChecks, Forward, HttpMethod, Isolation, IsolationUsed,
-    Leftovers, Mode, Refresh, RestartBudget, Rewrite, RotateAction, Source, ValueFormat, Verify,
-    VerifyHow, format_duration,
+    Leftovers, Mode, Ready, Refresh, RestartBudget, Rewrite, RotateAction, Source, ValueFormat,
+    Verify, VerifyHow, format_duration,
 };
 
 /// `supervise` or `exec`.
@@ -53,6 +53,14 @@ pub const fn leftovers(leftovers: Leftovers) -> &'static str {
     match leftovers {
         Leftovers::Terminate => "terminate",
         Leftovers::Leave => "leave",
+    }
+}
+
+/// As the manifest writes it.
+pub const fn ready(ready: Ready) -> &'static str {
+    match ready {
+        Ready::Program => "program",
+        Ready::Started => "started",
     }
 }
 

@@ -86,7 +86,7 @@ impl PlaceArgs {
         // Which program will run does not matter here: it may come from `run`'s command line.
         let overrides = Overrides {
             command: vec!["true".to_owned()],
-            exec: false,
+            ..Overrides::default()
         };
         super::super::load(self.manifest.as_deref(), &overrides)
     }

@@ -9,7 +9,7 @@ use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Data, Node};
 use crate::manifest::values::{EnvName, ForwardTo, Text, Umask, Word, signal};
-use crate::model::{Leftovers, Sha256, Signal};
+use crate::model::{Forking, Leftovers, Ready, Sha256, Signal};
 
 record! {
     /// The program and how it runs.
@@ -30,6 +30,12 @@ record! {
         optional env "env": Env;
         /// The program's SHA-256, checked before anything is fetched.
         optional sha256 "sha256": Sha256;
+        /// When systemd is told that the service is ready. program: when the program says so, by
+        /// sd_notify. started: when it was executed. Default: what --ready says, else program.
+        optional ready "ready": Ready;
+        /// The program goes into the background: when its first process has ended with 0, hushpipe
+        /// stays with the daemon that it left.
+        optional forking "forking": Forks;
         /// How it is stopped.
         optional stop "stop": StopRecord;
         /// How signals reach it.
@@ -41,6 +47,37 @@ record! {
         /// Resource limits, as setrlimit(2) has them.
         optional rlimits "rlimits": Table<Text, Limit>;
     } elsewhere {}
+}
+
+record! {
+    /// How the daemon is found that the program leaves.
+    ForkingRecord("a mapping with pid_file") {
+        /// The file where the daemon's process id is. Without it, the daemon is the one process that
+        /// the program left.
+        optional pid_file "pid_file": ProgramPath;
+    } elsewhere {}
+}
+
+/// `run.forking:`
+#[derive(Clone, Debug)]
+pub struct Forks(pub Option<Forking>);
+
+impl Decode for Forks {
+    const WANTED: &'static str = "true, false, or { pid_file: PATH }";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        if matches!(node.data, Data::Mapping(_)) {
+            let record = ForkingRecord::decode(node, to)?;
+            let pid_file = record.pid_file.get().map(|path| path.0.clone());
+            return Some(Self(Some(Forking { pid_file })));
+        }
+        let forks = bool::decode(node, to)?;
+        Some(Self(forks.then(Forking::default)))
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [bool::schema(), ForkingRecord::schema()] })
+    }
 }
 
 record! {

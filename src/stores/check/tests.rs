@@ -69,6 +69,7 @@ fn run() -> RunSpec {
         umask: None,
         env: EnvSpec::default(),
         sha256: None,
+        startup: crate::model::Startup::default(),
         stop: Stop {
             signal: Signal::TERM,
             timeout: Duration::from_secs(30),

@@ -112,6 +112,13 @@ impl Announcer {
         done
     }
 
+    /// A program starts, perhaps anew.
+    pub(super) fn program_begins(&self) {
+        if let Some(inner) = &self.0 {
+            inner.conversation.borrow_mut().begins_anew();
+        }
+    }
+
     /// For a program that says nothing itself: it is ready.
     pub fn declare_ready(&self) {
         self.tell(Conversation::declare_ready);
@@ -248,11 +255,6 @@ impl Relay {
             }
         }
         Ok(main)
-    }
-
-    /// A program starts, perhaps anew.
-    pub(super) fn program_begins(&self) {
-        self.inner.conversation.borrow_mut().begins_anew();
     }
 
     fn hear(&self, datagram: Datagram, program: i32) -> Option<i32> {

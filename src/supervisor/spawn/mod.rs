@@ -87,7 +87,7 @@ impl Launch {
         let path = environment::value(&env.variables, "PATH").map(OsStr::to_owned);
         let of_systemd = env.of_systemd;
         let env = environment::to_strings(env.variables, &mut faults);
-        let argv = arguments(&run.command, &mut faults);
+        let argv = arguments(run, &mut faults);
         let program = find(run, path.as_deref()).or_fault(&mut faults);
         let cwd = directory(run.cwd.as_deref()).or_fault(&mut faults);
         let limits = limits(run, &mut faults);
@@ -273,9 +273,10 @@ impl Users {
     }
 }
 
-fn arguments(command: &[String], faults: &mut Vec<SpawnError>) -> Vec<CString> {
-    let mut arguments = Vec::with_capacity(command.len());
-    for (index, argument) in command.iter().enumerate() {
+fn arguments(run: &RunSpec, faults: &mut Vec<SpawnError>) -> Vec<CString> {
+    let mut arguments = Vec::with_capacity(run.command.len());
+    let first = run.startup.argv0.iter().chain(run.command.first()).take(1);
+    for (index, argument) in first.chain(run.command.iter().skip(1)).enumerate() {
         match CString::new(argument.as_str()) {
             Ok(argument) => arguments.push(argument),
             Err(_) => faults.push(SpawnError::NulInArgument(index)),

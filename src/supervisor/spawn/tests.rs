@@ -18,6 +18,7 @@ fn run_spec(command: &[&str]) -> RunSpec {
         umask: None,
         env: EnvSpec::default(),
         sha256: None,
+        startup: crate::model::Startup::default(),
         stop: Stop {
             signal: Signal::TERM,
             timeout: Duration::from_secs(30),

@@ -1,0 +1,32 @@
+//! How a program comes up.
+
+use std::path::PathBuf;
+
+/// How the program comes up.
+#[derive(Clone, Debug, Default)]
+pub struct Startup {
+    /// `--argv0`: its `argv[0]`, where that is not the command's first word.
+    pub argv0: Option<String>,
+    /// `run.ready:`
+    pub ready: Ready,
+    /// `run.forking:` it goes into the background; its first process ends with 0 then.
+    pub forking: Option<Forking>,
+}
+
+/// `run.ready:` when systemd is told that the service is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ready {
+    /// When the program says so, by sd_notify(3).
+    #[default]
+    Program,
+    /// When the program was executed.
+    Started,
+}
+
+/// How the daemon is found that a program leaves which goes into the background.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forking {
+    /// The file where the daemon's process id is. Without one, the daemon is the one process that
+    /// the program left.
+    pub pid_file: Option<PathBuf>,
+}
