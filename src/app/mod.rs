@@ -30,8 +30,7 @@ use failure::Refused;
 pub use failure::{Failure, Failures};
 pub use preflight::{Report, preflight};
 
-use crate::model::{Event, Exit, Mode, Observer, Plan, Signal};
-pub use crate::supervisor::Exited;
+use crate::model::{Event, Exit, Exited, Mode, Observer, Plan, Signal};
 use crate::sys::signals::{self, Signals};
 use crate::sys::{fd, process};
 

@@ -15,12 +15,14 @@ use super::values::{self, Gathered};
 use super::watch::Changes;
 use super::{close, control, memory, open, os};
 use crate::delivery::Feed;
-use crate::model::{Delivery, DeliveryKind, Event, Mode, Observer, Plan, StoreKind, StoreSpec};
+use crate::model::{
+    Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, StoreKind, StoreSpec,
+};
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
 use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::SpawnError;
-use crate::supervisor::{self, Exited, Interrupted, Settings, Supervisor};
+use crate::supervisor::{self, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;

@@ -1,5 +1,16 @@
 //! hushpipe's own exit codes: sysexits(3), and 126/127 as shells use them (POSIX sh, 2.8.2).
 
+use super::Signal;
+
+/// The end of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exited {
+    /// hushpipe's exit code: the program's own, or 128+N.
+    pub code: u8,
+    /// The signal N that ended it.
+    pub signal: Option<Signal>,
+}
+
 /// Why hushpipe itself ended, as the caller sees it in `$?`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

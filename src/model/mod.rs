@@ -14,7 +14,7 @@ mod units;
 
 pub use backoff::Backoff;
 pub use event::{Event, IsolationUsed, Observer};
-pub use exit::Exit;
+pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
     Address, Channel, Checks, ClientCertificate, CommandStore, Delivery, DeliveryKind,

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 
-use super::{Error, Exited, Supervisor, exit};
-use crate::model::Signal;
+use super::{Error, Supervisor, exit};
+use crate::model::{Exited, Signal};
 use crate::sys::reaper::Change;
 use crate::sys::signals::{self, Received, Signals};
 

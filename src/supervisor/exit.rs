@@ -1,17 +1,8 @@
 //! How the program ended, and what hushpipe's caller is told of it.
 
 use super::state::End;
-use crate::model::Signal;
+use crate::model::{Exited, Signal};
 use crate::sys::reaper::Status;
-
-/// The end of the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exited {
-    /// hushpipe's exit code: the program's own, or 128+N.
-    pub code: u8,
-    /// The signal N that ended it.
-    pub signal: Option<Signal>,
-}
 
 /// The end of a supervision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

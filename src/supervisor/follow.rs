@@ -30,6 +30,10 @@ pub(super) struct Followed {
 /// How often the daemon is looked for.
 const EVERY: Duration = Duration::from_millis(20);
 
+/// Where nothing names it, it must be the only process for so long: those between the first one and
+/// the daemon end at once.
+const ALONE: Duration = Duration::from_millis(200);
+
 /// How long it may take to name itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,6 +43,8 @@ pub(super) struct Search {
     forking: Forking,
     /// When the first process had ended, and when to look next.
     began: Option<(Instant, Instant)>,
+    /// Who is the only one, and since when.
+    alone: Option<(i32, Instant)>,
     /// How a process ended that the program left; one that failed counts before one that did not.
     last: Option<End>,
 }
@@ -57,6 +63,7 @@ impl Search {
         Self {
             forking,
             began: None,
+            alone: None,
             last: None,
         }
     }
@@ -74,21 +81,13 @@ impl Search {
         }
     }
 
-    fn look(&self, left: &[i32]) -> Found {
-        let Some(path) = &self.forking.pid_file else {
-            return match left {
-                [] => Found::Nobody,
-                [daemon] => Found::Daemon(*daemon),
-                [..] => Found::NotYet(format!(
-                    "it left {} processes, and run.forking.pid_file does not say which is the \
-                     daemon",
-                    left.len()
-                )),
-            };
-        };
+    fn look(&mut self, left: &[i32], now: Instant) -> Found {
         if left.is_empty() {
             return Found::Nobody;
         }
+        let Some(path) = &self.forking.pid_file else {
+            return self.guess(left, now);
+        };
         let shown = path.display();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -101,6 +100,25 @@ impl Search {
             )),
             Err(_) => Found::NotYet(format!("{shown} has no process id")),
         }
+    }
+
+    fn guess(&mut self, left: &[i32], now: Instant) -> Found {
+        let [daemon] = *left else {
+            self.alone = None;
+            return Found::NotYet(format!(
+                "it left {} processes, and run.forking.pid_file does not say which is the daemon",
+                left.len()
+            ));
+        };
+        match self.alone {
+            Some((pid, since)) if pid == daemon => {
+                if now.duration_since(since) >= ALONE {
+                    return Found::Daemon(daemon);
+                }
+            }
+            _ => self.alone = Some((daemon, now)),
+        }
+        Found::NotYet(format!("process {daemon} is not alone for long"))
     }
 }
 
@@ -140,7 +158,7 @@ impl Supervisor {
         };
         let now = Instant::now();
         let (began, _) = search.began.unwrap_or((now, now));
-        match search.look(&left) {
+        match search.look(&left, now) {
             Found::Daemon(pid) => self.found(running, pid),
             Found::Nobody => {
                 let end = search.last.unwrap_or(End::Code(0));

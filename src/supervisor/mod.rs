@@ -32,7 +32,7 @@ use crate::sys::reaper::{Change, Reaper};
 use crate::sys::signals::{Mask, Signals};
 
 pub use during::Interrupted;
-pub use exit::{Ended, Exited, code_of};
+pub use exit::{Ended, code_of};
 pub use handle::Handle;
 
 use follow::Search;

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::exit::{Ended, Exited, end_of};
+use super::exit::{Ended, end_of};
 use super::follow::{Followed, Search, gone};
 use super::notify::Relay;
 use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
 use super::stop::{Sweeper, Swept};
 use super::terminal::Job;
 use super::{Error, Supervisor};
-use crate::model::{Event, Signal};
+use crate::model::{Event, Exited, Signal};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Status};
 use crate::sys::signals::{self, Received, Signals};

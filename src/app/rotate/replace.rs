@@ -6,9 +6,9 @@ use crate::app::kept::Kept;
 use crate::app::live::Live;
 use crate::app::{host, memory, supervise};
 use crate::delivery::Feed;
-use crate::model::Event;
+use crate::model::{Event, Exited};
 use crate::rotation::{Action, Input, State};
-use crate::supervisor::{Ended, Exited, Supervisor};
+use crate::supervisor::{Ended, Supervisor};
 
 impl Rotation<'_> {
     /// Has the program stopped; hushpipe stays.
