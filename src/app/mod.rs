@@ -5,9 +5,11 @@
 mod close;
 pub mod command;
 pub mod control;
+pub mod envfile;
 mod exec;
 mod failure;
 mod fetch;
+pub mod git;
 mod host;
 mod kept;
 mod live;

@@ -289,7 +289,7 @@ fn read_input(input: &Input) -> Result<SecretBytes, SealedError> {
 }
 
 /// One byte more than a value can have, at most.
-fn read_all(input: impl Read) -> io::Result<SecretBytes> {
+pub(super) fn read_all(input: impl Read) -> io::Result<SecretBytes> {
     let mut bytes = Vec::new();
     let read = input
         .take(format::MAX_VALUE as u64 + 1)

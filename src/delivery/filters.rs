@@ -8,14 +8,19 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
+
+use super::dotenv;
 
 /// Adds every filter of `model::template::FILTERS`.
 pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("b64decode", b64decode);
     environment.add_filter("b64encode", |value: &Value| {
         bytes(value).map(|bytes| STANDARD.encode(bytes))
+    });
+    environment.add_filter("dotenv", |value: &Value, options: Kwargs| {
+        dotenv_value(value, &options)
     });
     environment.add_filter("hex", hex);
     environment.add_filter("indent", indent);
@@ -102,6 +107,13 @@ fn b64decode(value: &Value) -> Result<Value, Error> {
         .map_err(|_| refused("b64decode: the value is not base64"))?;
     Ok(String::from_utf8(decoded)
         .map_or_else(|error| Value::from_bytes(error.into_bytes()), Value::from))
+}
+
+/// A value in a .env file. `expand=true` leaves `$NAME` in it to the reader.
+fn dotenv_value(value: &Value, options: &Kwargs) -> Result<String, Error> {
+    let expand = options.get::<Option<bool>>("expand")?.unwrap_or(false);
+    options.assert_all_used()?;
+    dotenv::write(text(value)?, expand).map_err(refused)
 }
 
 fn hex(value: &Value) -> Result<String, Error> {
@@ -316,6 +328,14 @@ mod tests {
             assert_eq!(output.stdout, format!("{value}\0").as_bytes());
         }
         assert!(filtered("a\rb", "ini").is_err());
+    }
+
+    #[test]
+    fn a_dotenv_file_is_quoted_as_all_its_readers_want_it() {
+        assert_eq!(filtered("a b", "dotenv").unwrap(), "'a b'");
+        assert_eq!(filtered("a $b", "dotenv(expand=true)").unwrap(), "\"a $b\"");
+        assert!(filtered("it's $5", "dotenv").is_err());
+        assert!(filtered("a", "dotenv(expanded=true)").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! After the hand-over nothing of a payload stays here but what is in a `secret::Buffer`: the rest
 //! of a pipe that is still being fed, and what FIFOs give to their next reader.
 
+pub mod dotenv;
 mod error;
 mod fds;
 mod fifo;

@@ -6,6 +6,7 @@
 pub const FILTERS: &[&str] = &[
     "b64decode",
     "b64encode",
+    "dotenv",
     "hex",
     "indent",
     "ini",

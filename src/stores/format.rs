@@ -12,7 +12,7 @@ use super::Fault;
 use crate::model::ValueFormat;
 use crate::secret::{SecretBytes, Value};
 
-pub use dotenv::dotenv;
+pub use dotenv::{Entry, dotenv, dotenv_entries};
 
 /// The largest value that is read, in bytes: 16 MiB.
 pub const MAX_VALUE: usize = 16 << 20;

@@ -8,6 +8,7 @@ mod control;
 mod delivery;
 mod doctor;
 mod harness;
+mod init;
 mod launch;
 #[path = "../leak/mod.rs"]
 mod leak;

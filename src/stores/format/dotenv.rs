@@ -1,6 +1,7 @@
 //! `NAME=value` lines, as .env files have them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{FormatError, What, without_mark};
 use crate::model::ValueFormat;
@@ -19,21 +20,51 @@ use crate::secret::SecretBytes;
 /// - `$` is never replaced: values may contain it.
 /// - A name that is there twice is a fault.
 pub fn dotenv(bytes: &SecretBytes) -> Result<Vec<(String, SecretBytes)>, FormatError> {
+    let entries = dotenv_entries(bytes)?.into_iter();
+    Ok(entries.map(|entry| (entry.name, entry.value)).collect())
+}
+
+/// A `NAME=value` as it stands in its file.
+pub struct Entry {
+    /// The name.
+    pub name: String,
+    /// The value that is meant.
+    pub value: SecretBytes,
+    /// Where it stands: from the name (after `export`) to the end of the value or its closing quote.
+    pub range: Range<usize>,
+    /// Whether it has a `$` that other readers may take for the start of a variable: one that
+    /// neither single quotes nor a backslash protect.
+    pub expands: bool,
+}
+
+/// As [`dotenv()`], with all there is to know of each entry.
+pub fn dotenv_entries(bytes: &SecretBytes) -> Result<Vec<Entry>, FormatError> {
+    let all = bytes.expose();
     let mut reader = Reader {
-        rest: without_mark(bytes.expose()),
+        rest: without_mark(all),
         line: 1,
+        expands: false,
     };
     let mut lines = BTreeMap::new();
-    let mut pairs = Vec::new();
+    let mut entries = Vec::new();
     while reader.skip_to_name() {
         let line = reader.line;
+        reader.skip_export();
+        let start = all.len() - reader.rest.len();
         let name = reader.name()?;
         if let Some(first) = lines.insert(name.clone(), line) {
             return Err(fault(line, What::DuplicateName { first }));
         }
-        pairs.push((name, SecretBytes::new(reader.value()?)));
+        reader.expands = false;
+        let (value, after) = reader.value()?;
+        entries.push(Entry {
+            name,
+            value: SecretBytes::new(value),
+            range: start..all.len() - after,
+            expands: reader.expands,
+        });
     }
-    Ok(pairs)
+    Ok(entries)
 }
 
 const fn fault(line: usize, what: What) -> FormatError {
@@ -48,6 +79,7 @@ const fn fault(line: usize, what: What) -> FormatError {
 struct Reader<'a> {
     rest: &'a [u8],
     line: usize,
+    expands: bool,
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -88,14 +120,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `NAME=`, with the white space around it.
-    fn name(&mut self) -> Result<String, FormatError> {
+    fn skip_export(&mut self) {
         if let Some(rest) = self.rest.strip_prefix(b"export")
             && rest.first().is_some_and(|byte| is_blank(*byte))
         {
             self.rest = rest;
             self.take_while(is_blank);
         }
+    }
+
+    /// `NAME=`, with the white space around it.
+    fn name(&mut self) -> Result<String, FormatError> {
         let name = self
             .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
         if !name
@@ -113,14 +148,16 @@ impl<'a> Reader<'a> {
         Ok(String::from_utf8_lossy(name).into_owned())
     }
 
-    fn value(&mut self) -> Result<Vec<u8>, FormatError> {
+    /// The value, and how many bytes of the file come after it.
+    fn value(&mut self) -> Result<(Vec<u8>, usize), FormatError> {
         match self.rest.first() {
             Some(quote @ (b'\'' | b'"')) => self.quoted(*quote),
             _ => Ok(self.unquoted()),
         }
     }
 
-    fn unquoted(&mut self) -> Vec<u8> {
+    fn unquoted(&mut self) -> (Vec<u8>, usize) {
+        let before = self.rest.len();
         let line = self.take_while(|byte| byte != b'\n');
         // `A= # comment`: the white space was passed over with the `=`.
         let comment = if line.first() == Some(&b'#') {
@@ -130,10 +167,12 @@ impl<'a> Reader<'a> {
                 .position(|pair| is_blank(pair[0]) && pair[1] == b'#')
                 .unwrap_or(line.len())
         };
-        line[..comment].trim_ascii_end().to_vec()
+        let value = line[..comment].trim_ascii_end();
+        self.expands = value.contains(&b'$');
+        (value.to_vec(), before - value.len())
     }
 
-    fn quoted(&mut self, quote: u8) -> Result<Vec<u8>, FormatError> {
+    fn quoted(&mut self, quote: u8) -> Result<(Vec<u8>, usize), FormatError> {
         let opened = self.line;
         self.next();
         let closes = self.rest.iter().position(|byte| *byte == quote);
@@ -145,14 +184,18 @@ impl<'a> Reader<'a> {
                 Some(b'\\') if quote == b'"' => self.escape(&mut value),
                 // The line ends of the file are not those of the value.
                 Some(b'\r') if self.rest.first() == Some(&b'\n') => {}
-                Some(byte) => value.push(byte),
+                Some(byte) => {
+                    self.expands |= byte == b'$' && quote == b'"';
+                    value.push(byte);
+                }
             }
         }
+        let after = self.rest.len();
         self.take_while(|byte| is_blank(byte) || byte == b'\r');
         match self.rest.first() {
             None | Some(b'\n' | b'#') => {
                 self.take_while(|byte| byte != b'\n');
-                Ok(value)
+                Ok((value, after))
             }
             Some(_) => Err(fault(self.line, What::AfterQuote)),
         }
@@ -254,6 +297,27 @@ mod tests {
         ] {
             assert_eq!(one(text), value.as_bytes(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_entry_knows_where_it_stands_and_whether_others_would_expand_it() {
+        let text =
+            "\u{feff}# c $x\nexport A = 'b $c' # $\r\nB= x$y  # d\nC=\"\\$1\ntwo\"\nD=\"$e\"\nE=";
+        let entries = dotenv_entries(&SecretBytes::new(text.as_bytes().to_vec()));
+        let found: Vec<_> = entries
+            .ok()
+            .unwrap()
+            .into_iter()
+            .map(|entry| (&text[entry.range], entry.expands))
+            .collect();
+        let expected = [
+            ("A = 'b $c'", false),
+            ("B= x$y", true),
+            ("C=\"\\$1\ntwo\"", false),
+            ("D=\"$e\"", true),
+            ("E=", false),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod sealed;
 mod selftest;
 mod server;
 mod servertest;
+pub mod terminal;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

@@ -1,0 +1,174 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::stores::sealed::Key;
+
+struct Project {
+    directory: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn file(&self, name: &str) -> EnvFile {
+        EnvFile::read(&self.path(name)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn takeover(&self, files: &[(&str, &[bool])]) -> Result<Takeover, SealedError> {
+        let files = files
+            .iter()
+            .map(|(name, chosen)| (self.file(name), chosen.to_vec()));
+        Takeover::plan(files.collect())
+    }
+}
+
+fn template(text: &str, chosen: &[bool]) -> String {
+    let project = Project::new(&[(".env", text)]);
+    let takeover = project.takeover(&[(".env", chosen)]);
+    let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
+    takeover.files()[0].lines().template.clone()
+}
+
+#[test]
+fn env_files_are_found_and_samples_are_not() {
+    let names = [
+        ".env",
+        ".env.local",
+        ".env.test.local",
+        "prod.env",
+        ".environment",
+        ".envrc",
+    ];
+    let samples = [".env.example", ".env.local.sample", ".env.dist"];
+    let all: Vec<_> = names
+        .iter()
+        .chain(&samples)
+        .map(|name| (*name, "A=1\n"))
+        .collect();
+    let project = Project::new(&all);
+    fs::create_dir(project.path(".env.d")).unwrap();
+    std::os::unix::fs::symlink(".env", project.path(".env.link")).unwrap();
+    let found = find(project.directory.path()).unwrap();
+    let expected = [".env", ".env.local", ".env.test.local"].map(|name| project.path(name));
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn lines_become_a_template_in_their_order() {
+    let text = "# a comment\nPORT=3000 # web\nexport KEY='a b'\nURL=\"pg://$USER:${PASSWORD}@db\"\n\
+        PASSWORD=p$ss\nODD=\"it's \\$5\"\n";
+    assert_eq!(
+        template(text, &[false, true, true, true, true]),
+        "PORT=3000\nKEY={{ KEY | dotenv }}\nURL={{ URL | dotenv(expand=true) }}\n\
+         PASSWORD={{ PASSWORD | dotenv(expand=true) }}\nODD={{ ODD | shell }}\n"
+    );
+}
+
+#[test]
+fn what_stays_readable_stays_as_it_was_written() {
+    assert_eq!(
+        template(
+            "A = \"$B ${C}\"\r\nD='{{ x }}'\nE='one\r\n two'\n",
+            &[false; 3]
+        ),
+        "A = \"$B $${C}\"\n{% raw %}D='{{ x }}'{% endraw %}\nE='one\n two'\n"
+    );
+    let project = Project::new(&[(".env", "A={{endraw\nB=\u{1b}[0m\n")]);
+    for chosen in [[false, true], [true, false]] {
+        let error = project.takeover(&[(".env", &chosen)]).err().unwrap();
+        assert!(error.to_string().contains("let it be sealed"), "{error}");
+    }
+}
+
+#[test]
+fn each_sealed_variable_has_names_of_its_own() {
+    let text = "KEY=x1\n_ODD=x2\nA.B=x3\nA_B=x4\n";
+    let project = Project::new(&[(".env", text), (".env.prod.local", "KEY=x5\n")]);
+    let takeover = project.takeover(&[(".env", &[true; 4]), (".env.prod.local", &[true])]);
+    let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
+    let names: Vec<_> = takeover.secrets().collect();
+    let expected = [
+        ("KEY", "KEY"),
+        ("x_ODD", "_ODD"),
+        ("A_B", "A.B"),
+        ("A_B_", "A_B"),
+        ("prod_local_KEY", "prod.local/KEY"),
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_moved_file_is_a_link_and_its_values_are_in_the_store_alone() {
+    let project = Project::new(&[(".env", "A=canary-one\nB='canary two'\nPORT=80\n")]);
+    let (store, identity) = (project.path("secrets"), project.path("id"));
+    sealed_store(&store, &identity);
+    let takeover = project.takeover(&[(".env", &[true, true, false])]);
+    let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
+    takeover.seal(&store, &identity).unwrap();
+    let opened = super::super::sealed::by_path(store, identity);
+    let value = |name: &str| opened.get(&Key::parse(name).unwrap(), None).ok().unwrap().0;
+    assert_eq!(value("A").expose(), b"canary-one");
+    assert_eq!(value("B").expose(), b"canary two");
+    assert!(opened.get(&Key::parse("PORT").unwrap(), None).is_err());
+
+    let taken = &takeover.files()[0];
+    // Whoever has the file open sees what became of its blocks.
+    let mut open = File::open(project.path(".env")).unwrap();
+    taken.replace_by_link(Path::new("/run/app/.env")).unwrap();
+    let target = fs::read_link(project.path(".env")).unwrap();
+    assert_eq!(target, Path::new("/run/app/.env"));
+    let mut bytes = Vec::new();
+    open.read_to_end(&mut bytes).unwrap();
+    assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0));
+}
+
+fn sealed_store(store: &Path, identity: &Path) {
+    super::super::sealed::init(store, identity).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_file_that_changed_meanwhile_or_is_a_link_stays() {
+    let project = Project::new(&[(".env", "A=1x\n"), ("other", "A=2x\n")]);
+    let takeover = project.takeover(&[(".env", &[true])]);
+    let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
+    fs::write(project.path(".env"), "A=changed\n").unwrap();
+    let replaced = takeover.files()[0].replace_by_link(Path::new("/x"));
+    assert!(
+        replaced
+            .unwrap_err()
+            .to_string()
+            .contains("has changed meanwhile")
+    );
+    fs::remove_file(project.path(".env")).unwrap();
+    fs::write(project.path("other"), "A=1x\n").unwrap();
+    std::os::unix::fs::symlink("other", project.path(".env")).unwrap();
+    assert!(
+        takeover.files()[0]
+            .replace_by_link(Path::new("/x"))
+            .is_err()
+    );
+    assert_eq!(fs::read_to_string(project.path("other")).unwrap(), "A=1x\n");
+}
+
+#[test]
+fn faults_name_the_line_or_the_variable_and_never_the_value() {
+    let project = Project::new(&[(".env", "A=1\nhunter2\n")]);
+    let error = EnvFile::read(&project.path(".env")).err().unwrap();
+    assert!(error.to_string().contains("line 2"), "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    fs::write(project.path(".env"), b"A=\xffhunter2\n").unwrap();
+    let error = project.takeover(&[(".env", &[true])]).err().unwrap();
+    assert!(error.to_string().contains("A is not UTF-8 text"), "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    fs::set_permissions(project.path(".env"), fs::Permissions::from_mode(0o600)).unwrap();
+}

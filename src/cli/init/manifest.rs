@@ -1,0 +1,201 @@
+//! The manifests that `hushpipe init` writes.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::app::envfile::{DeliveryPlace, Takeover};
+
+/// A text as a YAML scalar: JSON's strings are YAML's.
+fn scalar(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn path_scalar(path: &Path) -> String {
+    scalar(&path.to_string_lossy())
+}
+
+/// The manifest of a project without anything yet.
+pub fn example(store: &Path, identity: &Path) -> String {
+    format!(
+        r#"# Which secrets, from which store, delivered how, to which program.
+# `hushpipe check` tells whether a run would start; `hushpipe run` starts it.
+version: 1
+service: example
+
+stores:
+  local:
+    type: sealed                    # a directory of age files, one a version
+    path: {store}
+    identity_file: {identity}
+  # HashiCorp Vault or OpenBao, with secrets such as {{ store: bao, path: database/creds/app }}:
+  # bao: {{ type: vault, address: "https://bao.internal:8200", auth: {{ method: token }} }}
+
+secrets:
+  greeting: {{ store: local, key: example/greeting }}   # hushpipe secret set example/greeting
+
+deliver:
+  - fd: 3                           # the program reads /dev/fd/3, as often as it likes
+    as: memfd
+    secret: greeting
+  # A file that the program alone can see, with a template:
+  # - file: /run/secrets/greeting
+  #   content: "Dear reader: {{{{ greeting }}}}\n"
+
+run:
+  command: [cat, /dev/fd/3]         # or on the command line: hushpipe run -- cat /dev/fd/3
+"#,
+        store = path_scalar(store),
+        identity = path_scalar(identity),
+    )
+}
+
+/// What the manifest of a project with .env files has in it.
+pub struct OfEnvFiles<'a> {
+    /// The service's name.
+    pub service: &'a str,
+    /// The store's path.
+    pub store: &'a Path,
+    /// The identity file's path.
+    pub identity: &'a Path,
+    /// The files.
+    pub takeover: &'a Takeover,
+    /// Where they are delivered.
+    pub place: &'a DeliveryPlace,
+    /// The program and its arguments, with spaces between; none where it is not known.
+    pub command: Option<&'static str>,
+    /// Variables that the program is not to inherit.
+    pub unset: &'a [String],
+}
+
+impl OfEnvFiles<'_> {
+    /// The manifest.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "# What the .env files of this project had, from a sealed store.\n\
+             # `hushpipe check` tells whether a run would start; `hushpipe run` starts it.\n\
+             version: 1\n\
+             service: {service}\n\n\
+             stores:\n  local:\n    type: sealed                    \
+             # a directory of age files, one a version\n    \
+             path: {store}\n    identity_file: {identity}\n",
+            service = scalar(self.service),
+            store = path_scalar(self.store),
+            identity = path_scalar(self.identity),
+        );
+        self.secrets(&mut text);
+        self.deliveries(&mut text);
+        self.run(&mut text);
+        text
+    }
+
+    fn secrets(&self, text: &mut String) {
+        if self.takeover.secrets().next().is_none() {
+            return;
+        }
+        text.push_str(
+            "\nsecrets:                            # to change one: hushpipe secret set KEY\n",
+        );
+        for (name, key) in self.takeover.secrets() {
+            add(
+                text,
+                &format!("  {name}: {{ store: local, key: {} }}\n", scalar(key)),
+            );
+        }
+    }
+
+    fn deliveries(&self, text: &mut String) {
+        add(
+            text,
+            "\n# The program alone sees these files, while it runs. A link leads its loader there:\n",
+        );
+        for taken in self.takeover.files() {
+            let name = taken.file().name();
+            let link = format!("#   ln -s \"{}/{name}\" {name}\n", self.place.in_manifest);
+            add(text, &link);
+        }
+        add(text, "deliver:\n");
+        for taken in self.takeover.files() {
+            let path = self.file(&taken.file().name());
+            add(
+                text,
+                &format!("  - file: {}\n    content: |\n", scalar(&path)),
+            );
+            for line in taken.lines().template.lines() {
+                let indent = if line.is_empty() { "" } else { "      " };
+                add(text, &format!("{indent}{line}\n"));
+            }
+        }
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.place.in_manifest)
+    }
+
+    fn run(&self, text: &mut String) {
+        add(text, "\nrun:\n");
+        match self.command {
+            None => add(
+                text,
+                "  # command: [your, program]      # or: hushpipe run -- your program\n",
+            ),
+            Some(command) => {
+                let words = command.replace(' ', ", ");
+                add(text, &format!("  command: [{words}]\n"));
+            }
+        }
+        add(text, "  env:\n");
+        if !self.unset.is_empty() {
+            let names = self.unset.join(", ");
+            add(
+                text,
+                &format!("    unset: [{names}]  # no program starts with a sealed value in one\n"),
+            );
+        }
+        // Nearly always there is one file, or the first is the common one.
+        if let Some(first) = self.takeover.files().first() {
+            let path = scalar(&self.file(&first.file().name()));
+            add(
+                text,
+                &format!("    set: {{ DOTENV_CONFIG_PATH: {path} }}\n"),
+            );
+        }
+    }
+}
+
+fn add(text: &mut String, more: &str) {
+    text.write_str(more)
+        .expect("writing to a String does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Overrides, parse};
+
+    #[test]
+    fn the_starting_manifest_has_no_faults() {
+        for (store, identity) in [
+            ("secrets", "/home/a/identity.txt"),
+            (
+                "/srv/with space: and # \"quotes\"",
+                "~/.config/hushpipe/identity.txt",
+            ),
+        ] {
+            let text = example(Path::new(store), Path::new(identity));
+            let name = Path::new("/srv/hushpipe.yaml");
+            let home = |name: &str| (name == "HOME").then(|| "/home/a".to_owned());
+            let plan = parse(name, &text, &Overrides::default(), &home);
+            let plan = plan.map_err(|error| error.render(false)).unwrap();
+            assert_eq!(plan.deliveries.len(), 1);
+            let with_vault = text.replace("# bao: {", "bao: {");
+            let plan = parse(name, &with_vault, &Overrides::default(), &home);
+            assert_eq!(
+                plan.map_err(|error| error.render(false))
+                    .unwrap()
+                    .stores
+                    .len(),
+                2
+            );
+        }
+    }
+}

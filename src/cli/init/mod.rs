@@ -1,0 +1,229 @@
+//! `hushpipe init`: a starting manifest, a sealed store, an identity; and what becomes of the .env
+//! files that are there.
+
+mod adopt;
+mod ask;
+mod ignore;
+mod manifest;
+mod project;
+mod report;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::help::print;
+use super::secret::default_identity_file;
+use super::{Failure, Outcome};
+use crate::app::git::WorkTree;
+use crate::app::sealed;
+use crate::model::Exit;
+use adopt::{Adoption, Found};
+use report::Report;
+
+const EXAMPLES: &str = "\
+Nothing that is there is overwritten. The identity opens every secret that is sealed for it: keep it
+out of repositories, and keep a copy where you would find it.
+
+Where there are .env files, their values can go into the store. It is asked which, for each file,
+and whether the file is replaced by a link to what the program will see: then no value stays behind,
+and the program finds its .env where it was. Without a terminal nothing is asked, and nothing is done
+with them but by --from-env or --yes. Values are never shown.
+
+Within a git work tree, .gitignore gets what must not be committed. The sealed store may be.
+
+Examples:
+  hushpipe init                                  in this directory
+  hushpipe init deploy --identity /etc/hushpipe/identity.txt
+  hushpipe init --from-env .env --plain API_HOST --move";
+
+/// Arguments of `init`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct InitArgs {
+    /// Where the manifest goes
+    #[arg(default_value = ".", value_name = "DIR")]
+    directory: PathBuf,
+    /// The identity file, kept if it is there [default: ~/.config/hushpipe/identity.txt]
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The store's directory [default: DIR/secrets]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Move the values of this .env file, and of no other
+    #[arg(long, value_name = "FILE")]
+    from_env: Vec<PathBuf>,
+    /// Leave this variable readable, in the manifest
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    plain: Vec<String>,
+    /// Overwrite each .env file and put a link to what the program will see in its place
+    #[arg(long)]
+    r#move: bool,
+    /// Ask nothing: move the values of all .env files, and leave the files, but with --move
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Where everything goes.
+struct Places {
+    manifest: PathBuf,
+    store: PathBuf,
+    identity: PathBuf,
+}
+
+/// Makes what is missing and says what comes next.
+pub fn run(arguments: &InitArgs) -> Outcome {
+    let places = Places::of(arguments)?;
+    if places.manifest.symlink_metadata().is_ok() {
+        let text = format!(
+            "{} is there already: it stays as it is",
+            places.manifest.display()
+        );
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    let found = adopt::look(arguments)?;
+    let made = sealed::init(&places.store, &places.identity)
+        .map_err(|error| Failure::new(error.exit(), &error))?;
+    let adoption = match &found {
+        Found::Adopted(adoption) => Some(&**adoption),
+        Found::Nothing | Found::Left(_) => None,
+    };
+    if let Some(adoption) = adoption {
+        adoption.seal(&places.store, &places.identity)?;
+    }
+    places.write_manifest(arguments, adoption)?;
+    let mut report = Report::default();
+    if let Some(adoption) = adoption {
+        adoption.tell(&mut report);
+    }
+    places.tell(made.kept_identity, &mut report);
+    finish(arguments, &places, &found, &mut report)?;
+    let next = next_steps(&arguments.directory, adoption);
+    print(&format!("{}{next}", report.text()))
+}
+
+/// `.gitignore`, and then the .env files.
+fn finish(
+    arguments: &InitArgs,
+    places: &Places,
+    found: &Found,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let directory = &arguments.directory;
+    let tree = WorkTree::of(directory);
+    if let Some(tree) = tree {
+        let mut paths: Vec<_> = below(&places.identity, directory).into_iter().collect();
+        paths.extend(found.paths_in(directory));
+        let store = below(&places.store, directory).unwrap_or_default();
+        ignore::see_to(tree, directory, &paths, &store, report)?;
+    }
+    match found {
+        Found::Nothing => Ok(()),
+        Found::Left(left) => {
+            for path in left {
+                let text = "stays as it is; later: `hushpipe secret import`";
+                report.line(&path.display().to_string(), text);
+            }
+            Ok(())
+        }
+        Found::Adopted(adoption) => adoption.settle_files(arguments, tree, report),
+    }
+}
+
+/// A path relative to a directory, if it lies there.
+fn below(path: &Path, directory: &Path) -> Option<String> {
+    let absolute = |path: &Path| {
+        let parent = path.parent().map(|parent| match parent {
+            _ if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent,
+        });
+        let parent = parent?.canonicalize().ok()?;
+        Some(parent.join(path.file_name()?))
+    };
+    let directory = directory.canonicalize().ok()?;
+    let path = absolute(path)?;
+    Some(path.strip_prefix(directory).ok()?.to_str()?.to_owned())
+}
+
+impl Places {
+    fn of(arguments: &InitArgs) -> Result<Self, Failure> {
+        let identity = arguments.identity.clone();
+        let identity = identity.map_or_else(default_identity_file, Ok)?;
+        let store = arguments.store.clone();
+        Ok(Self {
+            manifest: arguments.directory.join("hushpipe.yaml"),
+            store: store.unwrap_or_else(|| arguments.directory.join("secrets")),
+            identity: std::path::absolute(identity).map_err(|error| os(&error))?,
+        })
+    }
+
+    fn write_manifest(
+        &self,
+        arguments: &InitArgs,
+        adoption: Option<&Adoption>,
+    ) -> Result<(), Failure> {
+        let store = store_in_manifest(arguments)?;
+        let identity = home_in(&self.identity);
+        let text = adoption.map_or_else(
+            || manifest::example(&store, &identity),
+            |adoption| adoption.manifest(&store, &identity),
+        );
+        write_new(&self.manifest, &text).map_err(|error| {
+            let text = format!("cannot write {}\n  cause: {error}", self.manifest.display());
+            Failure::text(Exit::Os, text)
+        })
+    }
+
+    fn tell(&self, kept_identity: bool, report: &mut Report) {
+        let what = if kept_identity {
+            "kept"
+        } else {
+            "new: keep it safe, it opens the secrets"
+        };
+        report.line("manifest", &self.manifest.display().to_string());
+        report.line("store", &self.store.display().to_string());
+        let text = format!("{} ({what})", self.identity.display());
+        report.line("identity", &text);
+    }
+}
+
+fn os(error: &io::Error) -> Failure {
+    Failure::new(Exit::Os, error)
+}
+
+/// As the manifest names it: relative to itself where it was not given.
+fn store_in_manifest(arguments: &InitArgs) -> Result<PathBuf, Failure> {
+    arguments.store.as_ref().map_or_else(
+        || Ok(PathBuf::from("secrets")),
+        |store| std::path::absolute(store).map_err(|error| os(&error)),
+    )
+}
+
+/// With `~`, so that a manifest can be shared.
+fn home_in(path: &Path) -> PathBuf {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let below = home
+        .filter(|home| home.is_absolute())
+        .and_then(|home| path.strip_prefix(home).map(Path::to_owned).ok());
+    below.map_or_else(|| path.to_owned(), |below| Path::new("~").join(below))
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn next_steps(directory: &Path, adoption: Option<&Adoption>) -> String {
+    let enter = if directory == Path::new(".") {
+        String::new()
+    } else {
+        format!("  cd {}\n", directory.display())
+    };
+    let steps = adoption.map_or(
+        "  hushpipe secret set example/greeting\n  hushpipe check\n  hushpipe run\n",
+        Adoption::next_steps,
+    );
+    format!("\nNext:\n{enter}{steps}")
+}

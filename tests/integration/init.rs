@@ -1,0 +1,351 @@
+//! `hushpipe init` in a project that has .env files.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::terminal::Terminal;
+use crate::harness::{Hushpipe, Place, walk};
+
+/// Every value of [`ENV`] that is secret has this in it.
+const CANARY: &str = "canary";
+
+const ENV: &str = "# a comment\n\
+    DB_PASSWORD='canary p$ss # one'\n\
+    DATABASE_URL=\"pg://app:${DB_PASSWORD}@localhost/canary\"\n\
+    PORT=3000\n\
+    export API_KEY=canary-key-0123456789\n";
+
+/// Loads ./.env as shells do, and shows what it has.
+const LOAD: &str = "set -a; . ./.env; set +a; \
+    printf '%s\\n' \"$DB_PASSWORD\" \"$DATABASE_URL\" \"$PORT\" \"$API_KEY\"";
+
+const LOADED: &str = "canary p$ss # one\n\
+    pg://app:canary p$ss # one@localhost/canary\n3000\ncanary-key-0123456789\n";
+
+/// A project, with a runtime directory of the user's own.
+fn project(env: &str) -> Hushpipe {
+    Hushpipe::new()
+        .file("project/.env", env)
+        .directory("run")
+        .env("XDG_RUNTIME_DIR", "{place}/run")
+}
+
+fn in_git(hushpipe: Hushpipe) -> Hushpipe {
+    git(hushpipe.place(), &["init", "--quiet"]);
+    hushpipe
+}
+
+fn git(place: &Place, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(place.join("project"))
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The files below a directory that have a text in them.
+fn files_with(directory: &Path, text: &str) -> Vec<String> {
+    let has = |path: &Path| {
+        let bytes = fs::read(path).unwrap_or_default();
+        memchr::memmem::find(&bytes, text.as_bytes()).is_some()
+    };
+    let files = walk(directory).into_iter();
+    let files = files.filter(|path| !path.starts_with(directory.join("bin")) && has(path));
+    files.map(|path| path.display().to_string()).collect()
+}
+
+/// The program of the project, through /bin/sh, from its directory.
+fn run(hushpipe: Hushpipe, script: &str) -> Hushpipe {
+    hushpipe
+        .env("XDG_RUNTIME_DIR", "{place}/run")
+        .through(&["sh", "-c", "cd project && exec \"$@\"", "sh"])
+        .args(["run", "--", "sh", "-c", script])
+}
+
+#[test]
+fn what_was_moved_is_on_no_disk_and_the_program_finds_it_where_it_was() {
+    for uid in [0, 1000] {
+        let output = in_git(project(ENV).user(uid))
+            .args(["init", "project", "--from-env", "project/.env", "--move"])
+            .run()
+            .success()
+            .stdout_has("3 values of project/.env")
+            .stdout_has("a link to {place}/run/project/.env now")
+            .says_nothing_of(CANARY);
+        let place = output.place();
+        let found = files_with(place.path(), CANARY);
+        assert!(found.is_empty(), "{found:?}");
+        assert_eq!(
+            place.read("project/.gitignore").lines().nth(1),
+            Some("/.env")
+        );
+        let output = run(output.again(), LOAD).user(uid).run();
+        let output = output.success().stdout_is(LOADED);
+        // It is gone with the program.
+        assert!(fs::read(output.place().join("project/.env")).is_err());
+        let found = files_with(output.place().path(), CANARY);
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+#[test]
+fn without_a_terminal_nothing_is_done_with_env_files_but_when_asked_for() {
+    let output = in_git(project(ENV))
+        .args(["init", "project"])
+        .run()
+        .success();
+    let output = output.stdout_has("project/.env stays as it is");
+    assert_eq!(output.place().read("project/.env"), ENV);
+    assert!(
+        output
+            .place()
+            .read("project/.gitignore")
+            .contains("/.env\n")
+    );
+    assert!(
+        !output
+            .place()
+            .read("project/hushpipe.yaml")
+            .contains("DB_PASSWORD")
+    );
+
+    let output = project(ENV)
+        .args(["init", "project", "--yes"])
+        .run()
+        .success();
+    let output = output
+        .stdout_has(".env      STILL HAS THE VALUES in plain text. Delete it: rm project/.env")
+        .stdout_has("ln -s {place}/run/project/.env project/.env");
+    assert_eq!(output.place().read("project/.env"), ENV);
+    // In no work tree there is nothing to be ignored.
+    assert!(!output.place().join("project/.gitignore").exists());
+    let check = ["check", "-m", "project/hushpipe.yaml", "--", "true"];
+    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    again.args(check).run().success().says_nothing_of(CANARY);
+}
+
+#[test]
+fn several_files_are_delivered_side_by_side_and_samples_are_left_alone() {
+    let output = project(ENV)
+        .file("project/.env.local", "API_KEY=canary-local-one\nMODE=dev\n")
+        .file("project/.env.example", "API_KEY=put-it-here\n")
+        .args(["init", "project", "--yes", "--move"])
+        .run()
+        .success();
+    assert!(
+        output
+            .place()
+            .read("project/.env.example")
+            .contains("put-it-here")
+    );
+    let show = format!("{LOAD}; . ./.env.local; echo \"$API_KEY $MODE\"");
+    let expected = format!("{LOADED}canary-local-one dev\n");
+    run(output.again(), &show)
+        .run()
+        .success()
+        .stdout_is(&expected);
+}
+
+#[test]
+fn a_variable_can_be_left_readable() {
+    let init = [
+        "init",
+        "project",
+        "--yes",
+        "--move",
+        "--plain",
+        "PORT,API_KEY",
+    ];
+    let output = project(ENV)
+        .args(init)
+        .run()
+        .success()
+        .stdout_has("2 values");
+    let manifest = output.place().read("project/hushpipe.yaml");
+    assert!(
+        manifest.contains("      API_KEY=canary-key-0123456789\n"),
+        "{manifest}"
+    );
+    run(output.again(), LOAD).run().success().stdout_is(LOADED);
+
+    let unknown = ["init", "project", "--yes", "--plain", "TYPO"];
+    let output = project(ENV).args(unknown).run();
+    let output = output
+        .code(64)
+        .stderr_has("--plain TYPO: no .env file has this variable");
+    assert!(!output.place().join("project/hushpipe.yaml").exists());
+    assert!(!output.place().join("project/secrets").exists());
+}
+
+#[test]
+fn gitignore_is_appended_to_once_and_where_it_is_needed() {
+    let hushpipe = in_git(project(ENV)).file("project/.gitignore", "node_modules\n*.txt");
+    let init = ["init", "project", "--yes", "--identity", "project/keys/id"];
+    let output = hushpipe
+        .args(init)
+        .run()
+        .success()
+        .stdout_has("added /keys/id, /.env");
+    let place = output.place();
+    let expected = "node_modules\n*.txt\n\
+        # hushpipe: what opens the sealed store, and what may have values in plain text.\n\
+        /keys/id\n/.env\n";
+    assert_eq!(place.read("project/.gitignore"), expected);
+    // What git would add of it all: the store and the manifest.
+    let status = git(place, &["status", "--porcelain"]);
+    assert_eq!(status, "?? .gitignore\n?? hushpipe.yaml\n?? secrets/\n");
+
+    fs::remove_file(place.join("project/hushpipe.yaml")).unwrap();
+    fs::remove_dir_all(place.join("project/secrets")).unwrap();
+    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let output = again.args(init).run().success();
+    assert_eq!(output.place().read("project/.gitignore"), expected);
+}
+
+#[test]
+fn what_git_says_of_the_store_and_of_a_tracked_file_is_told() {
+    let hushpipe = in_git(project(ENV)).file("project/.gitignore", ".env*\n/secrets\n");
+    git(hushpipe.place(), &["add", "--force", ".env"]);
+    git(hushpipe.place(), &["commit", "--quiet", "--message", "x"]);
+    let output = hushpipe
+        .args(["init", "project", "--yes", "--move"])
+        .run()
+        .success();
+    let output = output
+        .stdout_has("git ignores secrets: it has ciphertext alone")
+        .stdout_has("git has it, and its history the values: `git rm --cached .env`");
+    assert_eq!(
+        output.place().read("project/.gitignore"),
+        ".env*\n/secrets\n"
+    );
+}
+
+#[test]
+fn an_exported_value_is_taken_out_of_the_programs_environment() {
+    let key = "canary-key-0123456789";
+    let output = project(ENV)
+        .env("EXPORTED", key)
+        .args(["init", "project", "--yes", "--move"])
+        .run()
+        .success();
+    let manifest = output.place().read("project/hushpipe.yaml");
+    assert!(manifest.contains("unset: [EXPORTED]"), "{manifest}");
+    let run = run(output.again(), "echo \"<$EXPORTED>\"").env("EXPORTED", key);
+    run.run().success().stdout_is("<>\n");
+}
+
+#[test]
+fn without_a_directory_of_the_users_own_no_link_leads_anywhere() {
+    let init = || Hushpipe::new().file("project/.env", ENV).user(1000);
+    let output = init().args(["init", "project", "--yes"]).run().success();
+    let output = output
+        .stdout_has("The program finds them in /dev/shm/project-1000/.env. Loaders take its path:")
+        .stdout_has("docker compose          --env-file /dev/shm/project-1000/.env");
+    let show = "cat \"$DOTENV_CONFIG_PATH\"";
+    let run = output.again().user(1000);
+    let run = run.args(["run", "-m", "project/hushpipe.yaml", "--", "sh", "-c", show]);
+    run.run()
+        .success()
+        .stdout_has("API_KEY=canary-key-0123456789");
+
+    let output = init().args(["init", "project", "--yes", "--move"]).run();
+    let output = output.code(64).stderr_has("set XDG_RUNTIME_DIR");
+    assert_eq!(output.place().read("project/.env"), ENV);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_stops_everything_before_it_begins() {
+    let bad: [(&[u8], &str); 4] = [
+        (b"A=1\ncanary\n", "line 2: a `=` is expected"),
+        (b"A=canary\nA=canary\n", "line 2: the name of line 1"),
+        (b"A=canary\xff\n", "A is not UTF-8 text"),
+        (b"A='canary\n", "line 1: the quote that opens here"),
+    ];
+    for (text, expected) in bad {
+        let hushpipe = project("").file("project/.env", text);
+        let output = hushpipe.args(["init", "project", "--yes"]).run();
+        let output = output.code(65).stderr_has(expected).says_nothing_of(CANARY);
+        assert_eq!(output.place().entries(), ["project", "project/.env", "run"]);
+    }
+    let missing = ["init", "project", "--from-env", "project/none.env"];
+    project("")
+        .args(missing)
+        .run()
+        .code(71)
+        .stderr_has("none.env");
+}
+
+/// `hushpipe init` on a terminal, in a project.
+fn on_terminal(env: &str) -> Terminal {
+    let place = Place::new();
+    place.write("project/.env", env);
+    let start = "cd project && mkdir ../run && XDG_RUNTIME_DIR=$HOME/run exec \"$0\" init";
+    Terminal::within(place, &["sh", "-c", start, env!("CARGO_BIN_EXE_hushpipe")])
+}
+
+#[test]
+fn on_a_terminal_it_is_asked_what_becomes_of_each_file_and_no_value_is_shown() {
+    let mut terminal = on_terminal(ENV);
+    terminal.expect(".env has 4 variables:");
+    terminal.expect("PORT          stays readable");
+    terminal.expect("[n]o: ");
+    terminal.line("what?");
+    terminal.expect("[n]o: ");
+    terminal.line("");
+    terminal.expect("put a link to what the program will see in its place? [Y/n] ");
+    terminal.line("");
+    terminal.expect("a link to");
+    assert_eq!(terminal.ends(), Some(0));
+    assert!(!terminal.all().contains(CANARY), "{}", terminal.all());
+    assert!(files_with(terminal.place.path(), CANARY).is_empty());
+}
+
+#[test]
+fn on_a_terminal_each_variable_can_be_chosen_and_the_file_kept() {
+    let mut terminal = on_terminal(ENV);
+    terminal.expect("[n]o: ");
+    terminal.line("c");
+    for (name, answer) in [
+        ("DB_PASSWORD: to the store? [Y/n] ", "y"),
+        ("DATABASE_URL: to the store? [Y/n] ", "n"),
+        ("PORT: to the store? [y/N] ", "y"),
+        ("API_KEY: to the store? [Y/n] ", ""),
+    ] {
+        terminal.expect(name);
+        terminal.line(answer);
+    }
+    terminal.expect("in its place? [Y/n] ");
+    terminal.line("n");
+    terminal.expect("STILL HAS THE VALUES");
+    assert_eq!(terminal.ends(), Some(0));
+    assert_eq!(terminal.place.read("project/.env"), ENV);
+    let manifest = terminal.place.read("project/hushpipe.yaml");
+    assert!(manifest.contains("PORT={{ PORT | dotenv }}"), "{manifest}");
+    assert!(
+        manifest.contains("DATABASE_URL=\"pg://app:$${DB_PASSWORD}@"),
+        "{manifest}"
+    );
+}
+
+#[test]
+fn on_a_terminal_no_leaves_the_file_and_no_answer_leaves_everything() {
+    let mut terminal = on_terminal(ENV);
+    terminal.expect("[n]o: ");
+    terminal.line("n");
+    terminal.expect(".env      stays as it is");
+    assert_eq!(terminal.ends(), Some(0));
+    assert_eq!(terminal.place.read("project/.env"), ENV);
+
+    let mut terminal = on_terminal(ENV);
+    terminal.expect("[n]o: ");
+    terminal.send(crate::harness::terminal::CTRL_D);
+    terminal.expect("no answer: nothing more is done");
+    assert_eq!(terminal.ends(), Some(1));
+    assert_eq!(terminal.place.entries(), ["project", "project/.env", "run"]);
+}
