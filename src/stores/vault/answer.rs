@@ -133,7 +133,7 @@ impl Secret {
         }
         let lease = envelope.lease();
         let ttl = match lease {
-            None => own_ttl(&fields).or(some_seconds(envelope.lease_duration)),
+            None => own_ttl(&mut fields).or(some_seconds(envelope.lease_duration)),
             Some(_) => None,
         };
         Ok(Self {
@@ -240,7 +240,14 @@ fn some_seconds(number: i64) -> Option<Duration> {
 
 /// Engines that give no lease name the time in a field: `ttl` (static roles of database and LDAP
 /// engines, OIDC tokens), `token_ttl` (Google Cloud).
-fn own_ttl(fields: &BTreeMap<String, SecretBytes>) -> Option<Duration> {
+fn own_ttl(fields: &mut BTreeMap<String, SecretBytes>) -> Option<Duration> {
+    if fields.contains_key("last_vault_rotation") {
+        // What is left until the server sets another password: it is another at each reading, and
+        // no part of the value. At its end the server takes a moment.
+        let left = fields.remove("ttl")?;
+        let left = std::str::from_utf8(left.expose()).ok()?;
+        return Some(seconds(left.parse().ok()?));
+    }
     let number = ["ttl", "token_ttl"]
         .iter()
         .find_map(|name| fields.get(*name))?;

@@ -109,7 +109,7 @@ impl Core {
             (_, true) => Kind::Made,
             (_, false) => Kind::Plain,
         };
-        let hint = secret.ttl;
+        let ttl = secret.ttl;
         let lease = secret.lease.zip(token).map(|(granted, token)| {
             self.warn_of_limit(&token);
             Rc::new(Lease::new(granted, &ask.path, since, token))
@@ -131,7 +131,7 @@ impl Core {
         if kind == Kind::Made {
             self.keep(ask, &value, &version, lease, term, stamp)?;
         }
-        self.found(ask, kind, State::At(version.clone()), hint);
+        self.found(ask, kind, State::At(version.clone()), ttl);
         self.wake.notify_one();
         Ok(Fetched { value, version })
     }
@@ -160,14 +160,13 @@ impl Core {
         Ok(())
     }
 
-    fn found(&self, ask: &Ask, kind: Kind, state: State, hint: Option<Duration>) {
+    fn found(&self, ask: &Ask, kind: Kind, state: State, ttl: Option<Duration>) {
         let mut looked = self.looked.borrow_mut();
-        match looked.get_mut(ask) {
-            Some(look) => look.found(kind, state, hint),
-            None => {
-                looked.insert(ask.clone(), Look::new(kind, state, hint));
-            }
-        }
+        let look = looked
+            .entry(ask.clone())
+            .and_modify(|look| look.found(kind, state.clone()))
+            .or_insert_with(|| Look::new(kind, state));
+        look.hint(ttl);
     }
 
     fn note(&self, ask: &Ask, state: State) {

@@ -3,16 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use super::kept::Kept;
-use super::look::{Kind, Look};
+use super::look::Look;
 use super::term::jittered;
 use crate::model::Refresh;
 use crate::sys::clock::Boottime;
 
 /// How often versions are looked at where the manifest does not say.
 const LOOK: Duration = Duration::from_mins(1);
-
-/// After the end of a time that the server named, to find what comes after it.
-const AFTER: Duration = Duration::from_secs(1);
 
 /// What the manifest wants of a request.
 pub(super) struct Interest {
@@ -24,8 +21,6 @@ pub(super) struct Interest {
     named: bool,
     /// When it is looked at next.
     pub next: Boottime,
-    /// When it was looked at last.
-    looked: Option<Boottime>,
     /// When it was told that it is to be replaced.
     pub told: Option<Boottime>,
 }
@@ -42,7 +37,6 @@ impl Interest {
             every,
             named: matches!(refresh, Refresh::Every(_)),
             next: every.map_or(now, |every| now + jittered(every)),
-            looked: None,
             told: None,
         }
     }
@@ -56,7 +50,6 @@ impl Interest {
     }
 
     pub fn begins(&mut self, now: Boottime) {
-        self.looked = Some(now);
         if let Some(every) = self.every {
             self.next = now + jittered(every);
         }
@@ -64,11 +57,7 @@ impl Interest {
 
     /// When it is looked at next: earlier where the server named a time of its own.
     pub fn due(&self, look: &Look) -> Boottime {
-        let hint = look.hint.filter(|_| look.kind == Kind::Plain);
-        let hinted = hint.map(|hint| look.fetched + hint + AFTER);
-        // Looked at after that, and there was nothing: as often as ever.
-        hinted
-            .filter(|hinted| self.looked.is_none_or(|looked| *hinted > looked))
+        look.hinted
             .map_or(self.next, |hinted| hinted.min(self.next))
     }
 
@@ -93,7 +82,7 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::vault::look::State;
+    use crate::stores::vault::look::{Kind, State};
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -128,20 +117,17 @@ mod tests {
     #[test]
     fn a_time_that_the_server_names_is_not_slept_through() {
         let now = Boottime::now();
-        let mut interest = Interest::new(Refresh::Store, now);
-        let look = |kind, hint| {
-            let state = State::At(crate::model::Version("1".to_owned()));
-            Look::new(kind, state, hint)
+        let interest = Interest::new(Refresh::Store, now);
+        let due = |kind, ttl| {
+            let mut look = Look::new(kind, State::Faulty);
+            look.hint(ttl);
+            interest.due(&look)
         };
-        let usual = interest.due(&look(Kind::Plain, None));
+        let usual = due(Kind::Plain, None);
         assert!(usual.since(now) >= s(54));
-        let due = interest.due(&look(Kind::Plain, Some(s(5))));
-        assert!(due.since(now) >= s(5) && due.since(now) <= s(7));
-        assert_eq!(interest.due(&look(Kind::Plain, Some(s(90)))), usual);
-        assert_eq!(interest.due(&look(Kind::Versioned, Some(s(5)))), usual);
-        // Looked at after it.
-        let look = look(Kind::Plain, Some(s(5)));
-        interest.begins(now + s(10));
-        assert!(interest.due(&look).since(now) >= s(64));
+        let soon = due(Kind::Plain, Some(s(5))).since(now);
+        assert!(soon >= s(5) && soon <= s(7));
+        assert_eq!(due(Kind::Plain, Some(s(90))), usual);
+        assert_eq!(due(Kind::Versioned, Some(s(5))), usual);
     }
 }

@@ -22,13 +22,16 @@ use crate::sys::clock::Boottime;
 pub(super) struct Look {
     pub kind: Kind,
     pub state: State,
-    /// The server's word on when there may be another one.
-    pub hint: Option<Duration>,
+    /// When there may be another one, by the server's word.
+    pub hinted: Option<Boottime>,
     /// When it was fetched last.
     pub fetched: Boottime,
     /// Its metadata may not be read.
     no_metadata: bool,
 }
+
+/// After the end of a time that the server named, to find what comes after it.
+const AFTER: Duration = Duration::from_secs(1);
 
 /// How changes are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,22 +58,28 @@ struct Paths<'a> {
 }
 
 impl Look {
-    pub fn new(kind: Kind, state: State, hint: Option<Duration>) -> Self {
+    pub fn new(kind: Kind, state: State) -> Self {
         Self {
             kind,
             state,
-            hint,
+            hinted: None,
             fetched: Boottime::now(),
             no_metadata: false,
         }
     }
 
     /// It was fetched again.
-    pub fn found(&mut self, kind: Kind, state: State, hint: Option<Duration>) {
+    pub fn found(&mut self, kind: Kind, state: State) {
         *self = Self {
             no_metadata: self.no_metadata,
-            ..Self::new(kind, state, hint)
+            ..Self::new(kind, state)
         };
+    }
+
+    /// The server said at its answer that what it gave is good for so long.
+    pub fn hint(&mut self, ttl: Option<Duration>) {
+        let hinted = ttl.map(|ttl| Boottime::now() + ttl + AFTER);
+        self.hinted = hinted.filter(|_| self.kind == Kind::Plain);
     }
 }
 
@@ -100,7 +109,12 @@ impl Core {
     /// By reading it; the value goes at once.
     async fn look_at_data(&self, ask: &Ask) -> Result<State, Trouble> {
         match self.read_by(ask, ask.call().brief()).await {
-            Ok(read) => Ok(State::At(self.version_of(read.secret))),
+            Ok(read) => {
+                if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
+                    look.hint(read.secret.ttl);
+                }
+                Ok(State::At(self.version_of(read.secret)))
+            }
             Err(trouble) if trouble.is_outage() => Err(trouble),
             Err(_) => Ok(State::Faulty),
         }

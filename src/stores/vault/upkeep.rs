@@ -29,6 +29,16 @@ impl Core {
         Done::Down(trouble.named(&self.access.store, asked))
     }
 
+    /// What the program has ends, and it is not to get, or cannot get, another one.
+    pub(super) fn tell_end(&self, ask: &Ask) {
+        let message = format!(
+            "store {}, {}: what the program has of it ends soon, and is not replaced: nothing could \
+             bring it another one, or `refresh` is never",
+            self.access.store, ask.path
+        );
+        self.access.observer.observe(&Event::Weaker { message });
+    }
+
     pub(super) async fn look_again(&self, ask: &Ask) -> Done {
         match self.look(ask).await {
             Ok(true) => Done::Changed,

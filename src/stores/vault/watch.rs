@@ -108,6 +108,7 @@ impl VaultWatch {
         let mut kept = self.core.kept.borrow_mut();
         let looked = self.core.looked.borrow();
         let mut changed = false;
+        let mut ending = Vec::new();
         for (ask, interest) in &mut self.watched {
             let Some(kept) = kept.get_mut(ask) else {
                 continue;
@@ -122,11 +123,18 @@ impl VaultWatch {
                 continue;
             }
             kept.expire();
+            if !interest.tells && interest.told.is_none() {
+                interest.told = Some(now);
+                ending.push(ask);
+            }
             let again = |at: Boottime| now.since(at) >= TELL_AGAIN;
             if interest.tells && interest.told.is_none_or(again) {
                 interest.told = Some(now);
                 changed = true;
             }
+        }
+        for ask in ending {
+            self.core.tell_end(ask);
         }
         drop(kept);
         drop(looked);
@@ -217,8 +225,9 @@ impl VaultWatch {
                 None => Some(wait),
             }
         };
-        let told = self.watched.iter().filter(|(_, interest)| interest.tells);
-        told.filter_map(wait).min()
+        // The end of what is not replaced is told once.
+        let to_tell = |(_, interest): &(&Ask, &Interest)| interest.tells || interest.told.is_none();
+        self.watched.iter().filter(to_tell).filter_map(wait).min()
     }
 
     /// What is no more to be done does not fail any more.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{READS, by_approle, file, file_at_once, manifest, once, start};
-use crate::harness::Bao;
 use crate::harness::bao::auth::APPLICATION;
+use crate::harness::{Bao, Postgres};
 
 const TLS: &str = "  tls: { store: bao, path: pki/issue/web, \
                    parameters: { common_name: localhost } }\n";
@@ -81,4 +81,63 @@ fn a_period_replaces_what_has_no_lease_and_no_end() {
     let second = running.wait_for_line("vault:v1:");
     assert_ne!(first, second);
     running.stop().success();
+}
+
+#[test]
+fn a_token_that_is_made_at_each_reading_is_read_again_only_before_it_ends() {
+    let bao = Bao::start();
+    let key = json!({ "allowed_client_ids": "*" });
+    bao.post("identity/oidc/key/app", &key);
+    bao.post(
+        "identity/oidc/role/app",
+        &json!({ "key": "app", "ttl": "6s" }),
+    );
+    bao.kv_put("app", &json!({ "key": "one" }));
+    let (hushpipe, store) = by_approle(&bao);
+    let oidc = "path \"identity/oidc/token/*\" { capabilities = [\"read\"] }";
+    bao.policy("app", &format!("{APPLICATION}\n{oidc}"));
+    let secrets = format!(
+        "  id: {{ store: bao, path: identity/oidc/token/app }}\n{}",
+        super::API
+    );
+    let rest = file_at_once("{{ api.key }} {{ id.token }}");
+    let running = start(hushpipe, &manifest(&store, &secrets, &rest), &READS);
+    let first = running.wait_for_line("one ey");
+    let second = running.wait_for_line("one ey");
+    assert_ne!(first, second);
+    bao.kv_put("app", &json!({ "key": "two" }));
+    running.wait_for_line("two ey");
+    running.stop().success();
+    assert!(bao.requests("identity/oidc/token/app") <= 4);
+}
+
+#[test]
+fn a_password_that_the_server_changes_by_itself_comes_when_it_said() {
+    let (bao, postgres) = (Bao::start(), Postgres::start());
+    bao.database(&postgres, "1h", "1h");
+    postgres.query("CREATE ROLE fixed LOGIN PASSWORD 'first'");
+    let role = json!({ "db_name": "postgres", "username": "fixed", "rotation_period": "5s" });
+    bao.post("database/static-roles/fixed", &role);
+    let (hushpipe, store) = by_approle(&bao);
+    let fixed = "path \"database/static-creds/*\" { capabilities = [\"read\"] }";
+    bao.policy("app", &format!("{APPLICATION}\n{fixed}"));
+    // Looked at every minute, but for what the server says.
+    let secrets = "  db: { store: bao, path: database/static-creds/fixed }\n";
+    let rest = file_at_once("password {{ db.password }}");
+    let running = start(hushpipe, &manifest(&store, secrets, &rest), &READS);
+    for _ in 0..2 {
+        // Before the program is told, the server has changed it.
+        let now = || bao.get("database/static-creds/fixed")["data"]["password"].clone();
+        let before = now();
+        let other = running.until("the server changes it", || {
+            Some(now()).filter(|password| *password != before)
+        });
+        running.wait_for_line(&format!("password {}", other.as_str().unwrap()));
+    }
+    let output = running.stop().success();
+    // Each generation has another password.
+    let mut passwords: Vec<String> = output.stdout().lines().map(str::to_owned).collect();
+    let all = passwords.len();
+    passwords.dedup();
+    assert_eq!(passwords.len(), all);
 }

@@ -135,6 +135,19 @@ fn a_lease_is_kept_alive_where_no_other_could_reach_the_program() {
 }
 
 #[test]
+fn the_end_of_a_lease_that_is_not_replaced_is_said_before() {
+    let (bao, postgres) = (Bao::start(), Postgres::start());
+    bao.database(&postgres, "3s", "5s");
+    let (hushpipe, store) = by_approle(&bao);
+    let fd = "deliver:\n  - { fd: 3, as: memfd, secret: db.username }\n";
+    let running = start(hushpipe, &manifest(&store, DB, fd), &["serve"]);
+    running.wait_for_stderr("database/creds/app: what the program has of it ends soon");
+    let output = running.stop().success();
+    assert_eq!(bao.requests("database/creds/app"), 1);
+    assert_eq!(output.stderr().matches("ends soon").count(), 1);
+}
+
+#[test]
 fn an_outage_is_told_once_and_so_is_its_end_and_nothing_is_lost() {
     let bao = Bao::start();
     bao.kv_put("app", &json!({ "key": "one" }));

@@ -56,3 +56,22 @@ fn a_wrapped_kv_secret_has_its_own_fields() {
         .code(77)
         .stderr_has("the wrapping token in {place}/wrapping is not valid");
 }
+
+#[test]
+fn check_online_opens_nothing() {
+    let bao = Bao::start();
+    let body = json!({ "password": "wrapped up" });
+    let token = wrap(&bao, "POST", "sys/wrapping/wrap", Some(&body));
+    let (hushpipe, store) = by_approle(&bao);
+    hushpipe.place().write("wrapping", &token);
+    let rest = file("{{ gift.password }}") + "run: { command: [cat, \"{place}/run/token\"] }\n";
+    let output = hushpipe
+        .manifest(&manifest(&store, UNWRAP, &rest))
+        .args(["check", "--online"])
+        .run()
+        .success()
+        .stdout_has("wrapped");
+    let output = output.again().arg("run").run().success();
+    let output = output.stdout_is("wrapped up\n");
+    output.again().args(["check", "--online"]).run().code(77);
+}

@@ -61,6 +61,19 @@ fn a_lease_is_one_by_its_id() {
 }
 
 #[test]
+fn what_is_left_of_a_static_password_is_no_part_of_it() {
+    let fixed = secret(
+        r#"{"data":{"password":"p","ttl":7,"last_vault_rotation":"t","rotation_period":9}}"#,
+    );
+    assert_eq!(fixed.ttl, Some(Duration::from_secs(7)));
+    let names: Vec<_> = fixed.fields.keys().collect();
+    assert_eq!(
+        names,
+        ["last_vault_rotation", "password", "rotation_period"]
+    );
+}
+
+#[test]
 fn a_list_of_pem_texts_is_one_text_and_other_lists_are_json() {
     let pki = secret(
         r#"{"data":{"ca_chain":["-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n",
