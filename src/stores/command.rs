@@ -14,6 +14,7 @@ use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, jo
 use crate::model::{CommandStore, Signal, Source, StoreName, Version};
 use crate::secret::{DigestKey, SecretBytes, Value};
 use crate::sys::command::{Running, Spawned, spawn};
+use crate::sys::pipe;
 use crate::sys::reaper::{Reaper, Status};
 
 /// Variables of hushpipe's own environment that every command gets.
@@ -242,19 +243,25 @@ impl Said {
                 biased;
                 ready = stdout.readable(), if more_output => {
                     ready.map_err(Trouble::Os)?;
-                    more_output = self.read_output(stdout)?;
+                    more_output = self.read_output(|buffer| heard(stdout, buffer))?;
                 }
                 ready = stderr.readable(), if more_errors => {
                     ready.map_err(Trouble::Os)?;
-                    more_errors = self.read_errors(stderr)? != Some(0);
+                    let read = self.read_errors(|buffer| heard(stderr, buffer));
+                    more_errors = read? != Some(0);
                 }
                 status = running.ended() => break status.map_err(Trouble::Os)?,
             }
         };
-        self.read_output(stdout)?;
+        // Its end can be known before the event loop has heard of what it wrote last: so the pipes
+        // themselves are asked.
+        self.read_output(|buffer| pipe::read(stdout, buffer))?;
         // At most what a pipe may hold: another process may still write there.
         for _ in 0..(1 << 20) / TAIL {
-            if !matches!(self.read_errors(stderr)?, Some(1..)) {
+            if !matches!(
+                self.read_errors(|buffer| pipe::read(stderr, buffer))?,
+                Some(1..)
+            ) {
                 break;
             }
         }
@@ -262,9 +269,9 @@ impl Said {
     }
 
     /// Takes what is there; false at the end.
-    fn read_output(&mut self, stdout: &Receiver) -> Result<bool, Trouble> {
+    fn read_output(&mut self, read: impl Fn(&mut Vec<u8>) -> Read) -> Result<bool, Trouble> {
         loop {
-            match read(stdout, &mut self.output)? {
+            match room(&mut self.output, &read)? {
                 Some(0) => return Ok(false),
                 Some(_) if self.output.len() > format::MAX_VALUE => return Err(Trouble::TooLarge),
                 Some(_) => {}
@@ -275,8 +282,11 @@ impl Said {
 
     /// Takes one piece, and keeps the end of all: a program that never stops writing there does not
     /// keep others waiting.
-    fn read_errors(&mut self, stderr: &Receiver) -> Result<Option<usize>, Trouble> {
-        let count = read(stderr, &mut self.errors)?;
+    fn read_errors(
+        &mut self,
+        read: impl Fn(&mut Vec<u8>) -> Read,
+    ) -> Result<Option<usize>, Trouble> {
+        let count = room(&mut self.errors, &read)?;
         let early = self.errors.len().saturating_sub(TAIL);
         self.errors.drain(..early);
         Ok(count)
@@ -304,15 +314,26 @@ impl Drop for Said {
     }
 }
 
-/// One read(2) into the buffer; `None` when nothing is there.
-fn read(pipe: &Receiver, buffer: &mut Vec<u8>) -> Result<Option<usize>, Trouble> {
+/// How many bytes were read; `None` when nothing is there.
+type Read = io::Result<Option<usize>>;
+
+/// One read into a buffer that has room.
+fn room(
+    buffer: &mut Vec<u8>,
+    read: impl Fn(&mut Vec<u8>) -> Read,
+) -> Result<Option<usize>, Trouble> {
     if buffer.len() == buffer.capacity() {
         buffer.reserve(buffer.len().max(TAIL));
     }
+    read(buffer).map_err(Trouble::Os)
+}
+
+/// What the event loop has heard of.
+fn heard(pipe: &Receiver, buffer: &mut Vec<u8>) -> Read {
     match pipe.try_read_buf(buffer) {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(Trouble::Os(error)),
+        Err(error) => Err(error),
     }
 }
 

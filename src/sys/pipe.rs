@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
@@ -96,6 +97,16 @@ pub fn enlarge(end: impl AsFd, bytes: usize) -> io::Result<()> {
         rustix::pipe::fcntl_setpipe_size(&end, bytes)?;
     }
     Ok(())
+}
+
+/// One read(2) from an end that does not wait, into the room that the buffer has left. `None`: nothing
+/// is there now, and somebody may still write.
+pub fn read(end: impl AsFd, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    match rustix::io::retry_on_intr(|| rustix::io::read(&end, spare_capacity(buffer))) {
+        Ok(count) => Ok(Some(count)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// How many bytes are in it, not yet read; FIONREAD.

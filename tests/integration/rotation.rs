@@ -3,11 +3,16 @@
 //! Where a test says that something did not happen, it makes a change that is seen, waits for
 //! that, and counts.
 
+mod actions;
 mod around;
+mod by_hand;
 mod command;
 mod directory;
 mod faults;
+mod outage;
+mod restart;
 mod sealed;
+mod verify;
 
 use crate::harness::{Hushpipe, Output, Running};
 

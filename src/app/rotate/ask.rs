@@ -81,8 +81,13 @@ impl Rotation<'_> {
             round,
             faults,
             pins,
+            refused,
         } = answers;
         self.take_pins(&pins);
+        for (name, fault) in refused {
+            self.pins.remove(&name);
+            self.answer_refused(fault.exit(), &chain(&fault));
+        }
         self.outages.asked(&faults);
         let marks = self.known.marks(&round);
         for (name, version) in self.known.rename(&marks) {

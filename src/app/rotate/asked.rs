@@ -13,7 +13,7 @@ use super::{Rotation, tell};
 use crate::app::command::Asked;
 use crate::app::failure::chain;
 use crate::model::control::{Reply, Request};
-use crate::model::{Event, Exit, RotateAction, SecretName, StoreKind};
+use crate::model::{Event, Exit, RotateAction, SecretName, StoreKind, Version};
 use crate::rotation::{Draft, Found, Input, Means, State};
 use crate::stores::{Local, StoreError};
 
@@ -206,7 +206,7 @@ impl Rotation<'_> {
             return Err(no(text));
         }
         let handed = self.known.handed(&name);
-        let current: Option<u64> = handed.and_then(|handed| handed.version.0.parse().ok());
+        let current = handed.and_then(|handed| number(&handed.version));
         let versioned = match &self.plan.stores[&spec.source.store].kind {
             StoreKind::Sealed(_) | StoreKind::Vault(_) => current,
             StoreKind::Directory(_) | StoreKind::Command(_) => None,
@@ -218,7 +218,9 @@ impl Rotation<'_> {
                  hands the generation before over, where that is kept"
             )));
         };
-        let before = self.former_version(&name).unwrap_or(current - 1);
+        let before = self
+            .former_version(&name)
+            .unwrap_or(current.saturating_sub(1));
         let version = to.unwrap_or(before);
         if version == current || version == 0 {
             let text = format!("secret {name} has version {current}, and there is none before it");
@@ -233,8 +235,7 @@ impl Rotation<'_> {
     }
 
     fn former_version(&self, name: &SecretName) -> Option<u64> {
-        let version = self.former.as_ref()?.marks.versions.get(name)?;
-        version.0.parse().ok()
+        number(self.former.as_ref()?.marks.versions.get(name)?)
     }
 
     fn revoke(&mut self, secret: SecretName, answer: Answer) {
@@ -318,6 +319,11 @@ impl Rotation<'_> {
             generation: self.generation.0,
         }
     }
+}
+
+/// `v3`, as stores that keep versions call them.
+fn number(version: &Version) -> Option<u64> {
+    version.0.strip_prefix('v')?.parse().ok()
 }
 
 fn refused(exit: Exit, message: String) -> Reply {

@@ -26,6 +26,8 @@ pub struct Answers {
     pub faults: Vec<StoreError>,
     /// The pins that still hold.
     pub pins: Pins,
+    /// New pins that cannot be had.
+    pub refused: Vec<(SecretName, StoreError)>,
 }
 
 /// What a secret's store is asked, where it is pinned to a version.
@@ -33,30 +35,6 @@ pub fn pinned(source: &Source, version: u64) -> Source {
     Source {
         version: Some(version),
         ..source.clone()
-    }
-}
-
-/// Asks the stores for these secrets, all at once.
-pub async fn ask(
-    plan: &Plan,
-    stores: &Stores,
-    secrets: Vec<SecretName>,
-    mut pins: Pins,
-) -> Answers {
-    let mut faults = settle(plan, stores, &mut pins).await;
-    let missing = |name: &SecretName| pins.get(name).is_some_and(|pin| pin.from.is_none());
-    let sources: Vec<(&SecretName, Source)> = secrets
-        .iter()
-        .filter(|name| !missing(name))
-        .map(|name| (name, source(plan, &pins, name)))
-        .collect();
-    let asked = fetch::by_source(sources.iter().map(|(name, source)| (*name, source)));
-    let (round, more) = fetch::fetch(stores, &asked).await;
-    faults.extend(more);
-    Answers {
-        round,
-        faults,
-        pins,
     }
 }
 
@@ -69,27 +47,54 @@ pub fn source(plan: &Plan, pins: &Pins, name: &SecretName) -> Source {
     }
 }
 
-/// Ends the pins of secrets that have a newer version. Of those whose store does not answer the rest
-/// is as it was, but for pins that were never settled: these secrets cannot be asked for.
-async fn settle(plan: &Plan, stores: &Stores, pins: &mut Pins) -> Vec<StoreError> {
-    let versions = join::all(pins.keys().map(|name| {
-        let source = &plan.secrets[name].source;
-        stores[&source.store].version(source)
-    }))
-    .await;
-    let mut faults = Vec::new();
-    let names: Vec<SecretName> = pins.keys().cloned().collect();
-    for (name, version) in names.into_iter().zip(versions) {
-        match (version, pins.get_mut(&name)) {
-            (Ok(current), Some(pin)) => {
-                if *pin.from.get_or_insert_with(|| current.clone()) != current {
-                    pins.remove(&name);
-                }
+/// Asks the stores for these secrets, all at once.
+pub async fn ask(plan: &Plan, stores: &Stores, secrets: Vec<SecretName>, pins: Pins) -> Answers {
+    let (pins, refused) = settle(plan, stores, pins).await;
+    let sources: Vec<(&SecretName, Source)> = secrets
+        .iter()
+        .map(|name| (name, source(plan, &pins, name)))
+        .collect();
+    let asked = fetch::by_source(sources.iter().map(|(name, source)| (*name, source)));
+    let (round, faults) = fetch::fetch(stores, &asked).await;
+    Answers {
+        round,
+        faults,
+        pins,
+        refused,
+    }
+}
+
+/// Ends the pins of secrets that have a newer version by now, and refuses new ones that cannot be had.
+/// Where a store does not answer, a pin holds.
+async fn settle(plan: &Plan, stores: &Stores, pins: Pins) -> (Pins, Vec<(SecretName, StoreError)>) {
+    let settling = pins.into_iter().map(|(name, pin)| async {
+        let source = &plan.secrets[&name].source;
+        let settled = settle_one(stores, source, pin).await;
+        (name, settled)
+    });
+    let (mut held, mut refused) = (Pins::new(), Vec::new());
+    for (name, settled) in join::all(settling).await {
+        match settled {
+            Ok(Some(pin)) => {
+                held.insert(name, pin);
             }
-            (Err(fault), Some(pin)) if pin.from.is_none() => faults.push(fault),
-            // It is asked for at the version that it has.
-            (Err(_), _) | (_, None) => {}
+            Ok(None) => {}
+            Err(fault) => refused.push((name, fault)),
         }
     }
-    faults
+    (held, refused)
+}
+
+async fn settle_one(stores: &Stores, source: &Source, pin: Pin) -> Result<Option<Pin>, StoreError> {
+    let store = &stores[&source.store];
+    let Some(from) = &pin.from else {
+        store.version(&pinned(source, pin.version)).await?;
+        let from = Some(store.version(source).await?);
+        return Ok(Some(Pin { from, ..pin }));
+    };
+    let ended = store
+        .version(source)
+        .await
+        .is_ok_and(|current| current != *from);
+    Ok((!ended).then_some(pin))
 }

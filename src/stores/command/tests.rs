@@ -356,3 +356,29 @@ fn a_version_changes_with_the_output() {
     fs::write(&file, "other").unwrap();
     assert_ne!(first, version());
 }
+
+#[test]
+fn output_counts_though_the_end_was_heard_of_first() {
+    let reaper = Reaper::new();
+    let argv = ["sh", "-c", "printf out; printf err >&2"].map(str::to_owned);
+    let (said, status) = block_on(async {
+        let spawned = spawn(&argv, Vec::new(), &reaper).unwrap();
+        let Spawned {
+            mut running,
+            stdout,
+            stderr,
+        } = spawned;
+        // Its end is collected before the event loop has looked at its pipes once.
+        while !reaper.is_childless().unwrap() {
+            assert!(reaper.reap().unwrap().changes.is_empty());
+        }
+        let mut said = Said::default();
+        let collected = said.collect(&mut running, &stdout, &stderr).await;
+        (said, collected.ok())
+    });
+    assert_eq!(status, Some(Status::Exited(0)));
+    assert_eq!(
+        (&said.output[..], &said.errors[..]),
+        (&b"out"[..], &b"err"[..])
+    );
+}
