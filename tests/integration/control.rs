@@ -2,6 +2,7 @@
 
 mod asking;
 mod doing;
+mod leased;
 mod places;
 mod rolling;
 

@@ -20,6 +20,7 @@ the version that a rollback holds it at.
 Examples:
   hushpipe rotate                         the only launcher that runs
   hushpipe rotate db -t payments-api      one secret of one launcher
+  ExecReload=hushpipe rotate -t $MAINPID  in a systemd unit
 
 Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it has.
 To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";

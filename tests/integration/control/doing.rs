@@ -63,7 +63,7 @@ fn what_a_store_does_not_give_is_told_to_who_asked_and_shown() {
     assert_eq!(now["outages"][0]["store"], "tool");
     let page = ask(&running, "status", &[]).success();
     page.stdout_has("not healthy\n")
-        .stdout_has("outage         store tool, since 0s ago");
+        .stdout_has("outage         store tool, since ");
     ask(&running, "status", &["--check"])
         .code(1)
         .stdout_has("not healthy: payments: store tool");

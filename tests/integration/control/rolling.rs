@@ -73,8 +73,8 @@ fn a_restart_is_told_and_the_new_program_has_nothing_of_the_socket() {
 
 #[test]
 fn the_status_is_told_until_the_last_leftover_is_gone() {
-    let manifest = "version: 1\nservice: payments\nrun: { command: [sh, -c, \"(trap '' TERM; \
-         exec sleep 1000) & echo ready\"], stop: { timeout: 60s, leftovers: terminate } }\n";
+    let manifest = "version: 1\nservice: payments\nrun: { command: [sh, -c, \"trap '' TERM; \
+         sleep 1000 & echo ready\"], stop: { timeout: 60s, leftovers: terminate } }\n";
     let running = start_with(Hushpipe::new(), manifest);
     running.until("the program has ended", || {
         (status(&running)["state"] == "ending").then_some(())
