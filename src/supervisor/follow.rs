@@ -5,6 +5,7 @@
 //! orphans, it sees the end of any descendant whose parent is gone. The end of one whose parent lives
 //! is that parent's to see: hushpipe goes back then to what it followed before.
 
+use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::{Error, Supervisor};
 use crate::model::{Event, Exit, Forking, format_duration};
 use crate::sys::child::Child;
 use crate::sys::pidfd::{self, Watch};
-use crate::sys::process;
+use crate::sys::process::{self, Process};
 use crate::sys::reaper::Change;
 
 /// A process that took the program's place.
@@ -43,6 +44,8 @@ pub(super) struct Search {
     forking: Forking,
     /// When the first process had ended, and when to look next.
     began: Option<(Instant, Instant)>,
+    /// Nobody was there when it was looked last.
+    empty: bool,
     /// Who is the only one, and since when.
     alone: Option<(i32, Instant)>,
     /// How a process ended that the program left; one that failed counts before one that did not.
@@ -63,6 +66,7 @@ impl Search {
         Self {
             forking,
             began: None,
+            empty: false,
             alone: None,
             last: None,
         }
@@ -81,10 +85,15 @@ impl Search {
         }
     }
 
-    fn look(&mut self, left: &[i32], now: Instant) -> Found {
+    fn look(&mut self, left: &[Process], now: Instant) -> Found {
         if left.is_empty() {
-            return Found::Nobody;
+            // Who was forked while we looked, by one that ended while we looked, was not seen.
+            if std::mem::replace(&mut self.empty, true) {
+                return Found::Nobody;
+            }
+            return Found::NotYet("no process is left".to_owned());
         }
+        self.empty = false;
         let Some(path) = &self.forking.pid_file else {
             return self.guess(left, now);
         };
@@ -102,8 +111,15 @@ impl Search {
         }
     }
 
-    fn guess(&mut self, left: &[i32], now: Instant) -> Found {
-        let [daemon] = *left else {
+    /// The daemon is hushpipe's only child; it may have children of its own.
+    fn guess(&mut self, left: &[Process], now: Instant) -> Found {
+        let me = process::id();
+        let orphans: Vec<i32> = left
+            .iter()
+            .filter(|each| each.parent == me)
+            .map(|each| each.pid)
+            .collect();
+        let [daemon] = orphans[..] else {
             self.alone = None;
             return Found::NotYet(format!(
                 "it left {} processes, and run.forking.pid_file does not say which is the daemon",
@@ -153,6 +169,8 @@ impl Supervisor {
             return self.search_ends(running, End::Code(0));
         }
         let left = self.left();
+        // In this order: where nobody is left, all their codes are known.
+        self.reap_beside(running)?;
         let Some(search) = &mut running.search else {
             return Ok(());
         };
@@ -196,31 +214,38 @@ impl Supervisor {
         self.ended(running, end)
     }
 
-    /// Whom the program left: hushpipe's children, but for those that it started for itself.
-    fn left(&self) -> Vec<i32> {
-        let me = process::id();
+    /// Whom the program left: everyone, but for those that hushpipe started for itself, and theirs.
+    fn left(&self) -> Vec<Process> {
+        let mut own = HashSet::new();
         let mut found = process::descendants().unwrap_or_default();
-        found.retain(|each| each.parent == me && !self.reaper.expects(each.pid));
-        found.into_iter().map(|each| each.pid).collect()
+        // Parents come before their children.
+        found.retain(|each| {
+            let is_own = self.reaper.expects(each.pid) || own.contains(&each.parent);
+            if is_own {
+                own.insert(each.pid);
+            }
+            !is_own
+        });
+        found
     }
 
     /// The program named its main process, or cannot be heard any more.
-    pub(super) fn named(&mut self, running: &mut Running, named: io::Result<Option<i32>>) {
-        match named {
-            Ok(None) => {}
-            Ok(Some(pid)) if pid == running.pid => {}
-            Ok(Some(pid)) => {
-                if let Err(why) = self.follow(running, pid) {
-                    self.fault(format!(
-                        "the program named process {pid} as its main process (MAINPID): it is not \
-                         followed: {why}"
-                    ));
-                }
+    pub(super) fn named(&mut self, running: &mut Running, named: io::Result<Vec<i32>>) {
+        let named = named.unwrap_or_else(|error| {
+            self.relay = None;
+            self.fault(format!(
+                "cannot listen to what the program says to systemd any more: {error}"
+            ));
+            Vec::new()
+        });
+        for pid in named {
+            if pid == running.pid {
+                continue;
             }
-            Err(error) => {
-                self.relay = None;
+            if let Err(why) = self.follow(running, pid) {
                 self.fault(format!(
-                    "cannot listen to what the program says to systemd any more: {error}"
+                    "the program named process {pid} as its main process (MAINPID): it is not \
+                     followed: {why}"
                 ));
             }
         }

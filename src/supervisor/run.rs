@@ -184,7 +184,7 @@ impl Supervisor {
                 Ok(())
             }
             Woken::Named(named) => {
-                self.named(running, named.map(Some));
+                self.named(running, named.map(|pid| vec![pid]));
                 Ok(())
             }
             Woken::Gone(gone) => self.gone(running, gone),

@@ -245,16 +245,16 @@ impl Relay {
     }
 
     /// Takes what is there already. To be called before children are reaped: who a sender was can be
-    /// told only while it is not. Gives the main process that was named last.
-    pub(super) fn drain(&self, program: i32) -> io::Result<Option<i32>> {
-        let mut main = None;
+    /// told only while it is not. Gives the main processes that were named.
+    pub(super) fn drain(&self, program: i32) -> io::Result<Vec<i32>> {
+        let mut named = Vec::new();
         for _ in 0..BATCH {
             match self.receiver.try_receive()? {
-                Some(datagram) => main = self.hear(datagram, program).or(main),
+                Some(datagram) => named.extend(self.hear(datagram, program)),
                 None => break,
             }
         }
-        Ok(main)
+        Ok(named)
     }
 
     fn hear(&self, datagram: Datagram, program: i32) -> Option<i32> {

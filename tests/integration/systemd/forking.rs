@@ -33,13 +33,13 @@ fn the_daemon_in_the_pid_file_is_followed_and_ready_is_said_for_it() {
         &program,
     );
     running.wait_for_line("up");
+    running.wait_for_stderr("the program is process");
     let message = systemd.hears();
     assert_eq!(
         (message.text.as_str(), message.pid),
         ("READY=1", running.pid())
     );
     let daemon: i32 = running.place().read("daemon.pid").trim().parse().unwrap();
-    running.wait_for_stderr(&format!("the program is process {daemon}"));
     assert_eq!(descendants(running.pid()), [daemon]);
     running.signal(Signal::SIGHUP);
     running.wait_for_line("got SIGHUP");
@@ -92,6 +92,7 @@ fn a_pid_file_that_names_a_stranger_is_not_believed() {
     // As a daemon of before left it.
     let running = hushpipe.file("daemon.pid", "1\n").spawn();
     running.wait_for_line("up");
+    running.wait_for_stderr("the program is process");
     assert_eq!(systemd.hears_text(), "READY=1");
     running.stop().code(6);
 }

@@ -336,10 +336,9 @@ fn a_systemd_that_does_not_read_holds_up_nobody_but_the_speaker() {
         threading.Thread(target=lambda: [say('STATUS=%d' % n) for n in range(3000)], daemon=True).start()\n\
         tell('speaking')\nwait_for(signal.SIGTERM)\ntell('stopped')\nos._exit(3)";
     let (running, systemd) = start("", "", program);
-    running.wait_for_line("speaking");
-    let output = running.stop().code(3);
-    output.stdout_has("stopped");
     assert_eq!(systemd.hears_text(), "STATUS=0");
+    running.wait_for_line("speaking");
+    running.stop().code(3).stdout_has("stopped");
 }
 
 #[test]
