@@ -115,8 +115,8 @@ impl Launcher {
     }
 }
 
-/// Every socket in these places; those of dead launchers are removed. Places that are not there are
-/// left out.
+/// Every socket in these places; those of dead launchers are removed, and places that are empty then.
+/// Places that are not there are left out.
 pub fn look(places: &[Place]) -> Result<Vec<Launcher>, Unusable> {
     let mut found = Vec::new();
     for place in places {
@@ -132,6 +132,10 @@ pub fn look(places: &[Place]) -> Result<Vec<Launcher>, Unusable> {
         // Whoever holds the lock sweeps, or is about to listen.
         if filesystem::try_lock(&*directory).map_err(system)? {
             sweep(&directory, &path).map_err(system)?;
+            if filesystem::remove_directory(&path).is_ok() {
+                // The last one there had died.
+                continue;
+            }
             filesystem::unlock(&*directory).map_err(system)?;
         }
         let names = places::sockets(&directory).map_err(system)?;

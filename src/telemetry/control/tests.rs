@@ -175,6 +175,13 @@ async fn what_dead_launchers_left_is_swept_and_what_is_not_theirs_stays() {
     let pids: Vec<_> = found.iter().map(|launcher| launcher.pid).collect();
     assert_eq!(pids, [Some(5)]);
     assert!(!at("6.sock").exists());
+    // The place goes with the last.
+    for name in ["3.sock", "4.sock", "5.sock", "notes", "x.sock"] {
+        fs::remove_file(at(name)).unwrap();
+    }
+    drop(UnixListener::bind(at("7.sock")).unwrap());
+    assert!(look(std::slice::from_ref(&place)).unwrap().is_empty());
+    assert!(!place.path().exists());
 }
 
 #[tokio::test]
