@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::exit::{Ended, end_of};
 use super::follow::{Followed, Search, gone};
 use super::notify::Relay;
-use super::state::{Action, End, Foreground, Input, Sender, Setting, State, To};
+use super::state::{Action, Control, End, Foreground, Input, Sender, Setting, State, To};
 use super::stop::{Sweeper, Swept};
 use super::terminal::Job;
 use super::{Error, Supervisor};
@@ -320,6 +320,11 @@ impl Supervisor {
         let overtaken = !running.answered && self.signals.is_continued().map_err(refused)?;
         let slept = overtaken || signals::suspend(by.number()).map_err(refused)?;
         running.answered = slept;
+        // In a group that both are in, the shell has continued the program too: no second SIGCONT.
+        let is_stopped = process::look_up(running.pid).is_none_or(|found| found.stopped);
+        if running.job.control() == Control::Shared && !is_stopped {
+            return self.feed(running, Input::Continued);
+        }
         let foreground = running.foreground()?;
         self.feed(
             running,

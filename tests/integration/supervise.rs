@@ -4,6 +4,7 @@ mod inherited;
 mod leftovers;
 mod signals;
 mod terminal;
+mod tmux;
 
 use nix::sys::signal::Signal;
 

@@ -36,6 +36,7 @@ mod selftest;
 mod server;
 mod servertest;
 pub mod terminal;
+pub mod tmux;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

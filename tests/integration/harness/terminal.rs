@@ -101,6 +101,28 @@ impl Terminal {
         self.send("\n");
     }
 
+    /// Changes the window's size: its programs get SIGWINCH.
+    pub fn resize(&self, lines: u16, columns: u16) {
+        let size = rustix::termios::Winsize {
+            ws_row: lines,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        rustix::termios::tcsetwinsize(self.master.as_ref().unwrap(), size).unwrap();
+    }
+
+    /// The process of this name that the terminal's first program has started.
+    pub fn program(&self, name: &str) -> nix::unistd::Pid {
+        let is_it = |pid: &i32| {
+            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            comm.is_ok_and(|comm| comm.trim_end() == name)
+        };
+        let all = || super::descendants(self.child.id() as i32);
+        let found = wait_until(|| all().into_iter().find(is_it));
+        nix::unistd::Pid::from_raw(found.unwrap_or_else(|| panic!("no {name}: {:?}", self.all)))
+    }
+
     /// Everything that was shown so far.
     pub fn all(&self) -> &str {
         &self.all

@@ -1,5 +1,7 @@
 //! Job control: hushpipe in an interactive shell, in a pipeline, and as the leader of a session.
 
+use std::process::Command;
+
 use crate::harness::terminal::{CTRL_C, CTRL_D, CTRL_Z, Terminal};
 use crate::harness::{is_alive, wait_until};
 
@@ -157,4 +159,77 @@ fn a_session_leader_gives_the_terminal_and_passes_a_hang_up_on() {
     .unwrap();
     assert_eq!(terminal.child.wait().unwrap().code(), Some(129));
     wait_until(|| (!is_alive(program)).then_some(())).unwrap();
+}
+
+/// Counts its signals by name until signal 34 comes, then says how many there were.
+const COUNTER: &str = "import signal, time\n\
+    seen = {}\n\
+    def note(number, frame):\n\
+    \x20 name = signal.Signals(number).name\n\
+    \x20 seen[name] = seen.get(name, 0) + 1\n\
+    for n in (signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCONT):\n\
+    \x20 signal.signal(n, note)\n\
+    done = []\n\
+    signal.signal(34, lambda *_: done.append(1))\n\
+    print('ready', flush=True)\n\
+    while not done: time.sleep(0.01)\n\
+    seen['SIGCONT'] = min(seen['SIGCONT'], 1)\n\
+    print('seen', *sorted(f'{n}={c}' for n, c in seen.items()), '.')\n";
+
+#[test]
+fn each_signal_of_the_terminal_comes_once() {
+    // SIGCONT at least: hushpipe's own may come beside the shell's, and continues what goes on already.
+    for start in [
+        "$H python3 counter.py",
+        "sh -c \"trap : INT QUIT; $H python3 counter.py; :\"",
+        "echo | $H python3 counter.py",
+        "$H python3 counter.py | sh -c 'trap \"\" INT QUIT; cat'",
+    ] {
+        let mut shell = Terminal::shell();
+        shell.place.write("counter.py", COUNTER);
+        shell.line(start);
+        shell.expect("ready");
+        shell.send(CTRL_C);
+        shell.send("\x1c");
+        shell.resize(40, 100);
+        shell.suspend();
+        shell.resume();
+        // Passed on after all others that hushpipe may have: the lowest number comes first.
+        let last = ["-34".to_owned(), shell.program("hushpipe").to_string()];
+        assert!(Command::new("kill").args(last).status().unwrap().success());
+        shell.expect("seen SIGCONT=1 SIGINT=1 SIGQUIT=1 SIGWINCH=1 .");
+    }
+}
+
+#[test]
+fn pipes_on_both_sides_end_as_without_hushpipe() {
+    let mut shell = Terminal::shell();
+    let mut check = |line: &str, shown: &str, codes: &str| {
+        shell.line(&format!("{line}; echo codes=${{PIPESTATUS[*]}}."));
+        shell.expect(shown);
+        shell.expect(&format!("codes={codes}."));
+        shell.expect("PROMPT> ");
+    };
+    check("printf 'a\\nb\\n' | $H cat | tail -1", "b", "0 0 0");
+    check("false | $H sh -c 'cat; exit 3' | cat", "", "1 3 0");
+    check("$H yes | head -1", "y", "141 0");
+    check("yes | $H head -1", "y", "141 0");
+    check(
+        "$H sh -c 'yes; echo >&2 yes=$?' | head -1",
+        "yes=141",
+        "0 0",
+    );
+    check("$H sh -c 'kill -SEGV $$' | cat", "", "139 0");
+}
+
+#[test]
+fn a_job_in_the_background_writes_is_killed_and_waited_for() {
+    let mut shell = Terminal::shell();
+    shell.line("$H sh -c 'echo from the back; exec sleep 1000' &");
+    shell.expect("from the back");
+    shell.line("kill %1; wait %1; echo waited=$?.");
+    shell.expect("waited=143.");
+    shell.line("$H sh -c 'exit 9' & wait $!; echo waited=$?.");
+    shell.expect("waited=9.");
+    shell.run("jobs");
 }

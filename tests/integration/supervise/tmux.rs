@@ -1,0 +1,146 @@
+//! What people run in a shell, in a real terminal: an editor, psql, a server to develop with.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::ports::free_port;
+use crate::harness::postgres::{PASSWORD, Postgres};
+use crate::harness::tmux::Tmux;
+use crate::harness::{Place, is_alive, wait_until};
+
+#[test]
+fn an_editor_follows_the_windows_size_and_comes_back_from_a_stop() {
+    let tmux = Tmux::new();
+    tmux.line("$H vim.tiny --clean -N -n text");
+    tmux.expect("\n~\n");
+    tmux.resize(100, 30);
+    tmux.line(":set columns?");
+    tmux.expect("columns=100");
+    tmux.types("ifrom the editor");
+    tmux.expect("from the editor");
+    tmux.press("Escape");
+    tmux.press("C-z");
+    tmux.expect("Stopped");
+    tmux.prompt();
+    tmux.clear();
+    tmux.line("stty size");
+    tmux.expect("30 100");
+    tmux.resize(90, 20);
+    tmux.line("fg");
+    tmux.expect("from the editor");
+    tmux.line(":set columns?");
+    tmux.expect("columns=90");
+    tmux.line(":wq");
+    tmux.expect_code(0);
+    assert_eq!(tmux.place().read("text"), "from the editor\n");
+}
+
+#[test]
+fn ctrl_c_in_psql_cancels_the_statement_once_and_psql_goes_on() {
+    let postgres = Postgres::start();
+    let place = Place::new();
+    place.write("secrets/password", PASSWORD);
+    let manifest = "version: 1\nservice: test\n\
+        stores: { dir: { type: directory, path: '{place}/secrets' } }\n\
+        secrets: { password: { store: dir, key: password } }\n\
+        deliver:\n\
+        \x20 - { file: '{place}/private/pgpass', content: '*:*:*:*:{{ password | pgpass }}' }\n\
+        isolation: private\n\
+        run: { env: { set: { PGPASSFILE: '{place}/private/pgpass', PAGER: cat } } }\n";
+    let tmux = Tmux::within(place, manifest);
+    let port = postgres.port();
+    tmux.line(&format!("$H psql -X -h 127.0.0.1 -p {port} -U postgres"));
+    tmux.expect("postgres=#");
+    tmux.line("select pg_sleep(1000);");
+    let active = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'";
+    wait_until(|| (postgres.query(active) == "1").then_some(())).expect("it sleeps");
+    tmux.press("C-c");
+    tmux.expect("canceling statement due to user request");
+    tmux.line("select 'still ' || 'here';");
+    tmux.expect("still here");
+    assert_eq!(tmux.screen().matches("Cancel request sent").count(), 1);
+    tmux.press("C-z");
+    tmux.expect("Stopped");
+    tmux.prompt();
+    tmux.line("fg");
+    tmux.line("select 6 * 7;");
+    tmux.expect("42");
+    tmux.line("\\q");
+    tmux.expect_code(0);
+}
+
+#[test]
+fn ctrl_c_ends_a_server_once_and_the_shell_gets_its_code() {
+    let tmux = Tmux::new();
+    tmux.place().write("index.html", "served");
+    let port = free_port();
+    tmux.line(&format!(
+        "$H python3 -m http.server --bind 127.0.0.1 {port}"
+    ));
+    tmux.expect("Serving HTTP");
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("served"), "{answer}");
+    tmux.press("C-c");
+    tmux.expect("Keyboard interrupt received, exiting.");
+    tmux.expect_code(0);
+    let screen = tmux.screen();
+    assert_eq!(screen.matches("Keyboard interrupt").count(), 1, "{screen}");
+    assert!(!screen.contains("Traceback"), "{screen}");
+}
+
+/// Waits for the process ids of the program and of hushpipe, which the program writes.
+fn pids(place: &Place) -> [i32; 2] {
+    let read = || {
+        let text = fs::read_to_string(place.join("pids")).ok()?;
+        let (program, hushpipe) = text.strip_suffix('\n')?.split_once(' ')?;
+        Some([program.parse().ok()?, hushpipe.parse().ok()?])
+    };
+    wait_until(read).expect("the program writes its process id")
+}
+
+const PROGRAM: &str = "sh -c 'echo $$ $PPID > pids; exec sleep 1000'";
+
+#[test]
+fn when_the_terminal_hangs_up_the_program_ends_and_nobody_stays() {
+    for start in [
+        format!("$H {PROGRAM}"),
+        format!("$H {PROGRAM} &"),
+        format!("echo | $H {PROGRAM} | cat"),
+    ] {
+        let tmux = Tmux::new();
+        tmux.line(&start);
+        let pids = pids(tmux.place());
+        tmux.close();
+        let gone = || pids.iter().all(|pid| !is_alive(*pid));
+        wait_until(|| gone().then_some(())).unwrap_or_else(|| panic!("{start}: it stays"));
+    }
+}
+
+#[test]
+fn nohup_keeps_hushpipe_and_the_program_when_the_terminal_hangs_up() {
+    let tmux = Tmux::new();
+    // bash sends no SIGHUP to what it has disowned; the kernel sends it to the foreground's group.
+    tmux.line(&format!("nohup $H {PROGRAM}"));
+    let [program, hushpipe] = pids(tmux.place());
+    let shell = fs::read_to_string(format!("/proc/{hushpipe}/stat")).unwrap();
+    let (_, rest) = shell.rsplit_once(')').unwrap();
+    let shell: i32 = rest
+        .split_ascii_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    tmux.close();
+    wait_until(|| (!is_alive(shell)).then_some(())).expect("the shell ends");
+    assert!(is_alive(program) && is_alive(hushpipe));
+    kill(Pid::from_raw(hushpipe), Signal::SIGTERM).unwrap();
+    let gone = || !is_alive(program) && !is_alive(hushpipe);
+    wait_until(|| gone().then_some(())).expect("it still can be ended");
+}
