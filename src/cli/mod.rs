@@ -12,6 +12,7 @@ mod run;
 mod schema;
 mod secret;
 mod style;
+mod systemd;
 
 use std::process::ExitCode;
 
@@ -87,6 +88,8 @@ enum Command {
     Init(init::InitArgs),
     /// Store, show and change secrets in a sealed store
     Secret(secret::SecretArgs),
+    /// Put hushpipe into services of systemd that are installed already
+    Systemd(systemd::SystemdArgs),
     /// Say what this host supports, and what follows from it
     Doctor(doctor::DoctorArgs),
     /// Print the script that lets a shell complete hushpipe's arguments
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Init(arguments) => init::run(&arguments),
         Command::Secret(arguments) => secret::run(arguments, globals),
+        Command::Systemd(arguments) => systemd::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),

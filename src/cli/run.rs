@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::{Failure, Globals, LogFormat};
 use crate::app;
 use crate::manifest;
-use crate::model::{Forking, Observer, Ready};
+use crate::model::{Forking, Observer, Ready, parse_duration};
 use crate::telemetry::{Format, Log, Verbosity};
 
 const EXAMPLES: &str = "\
@@ -38,6 +39,9 @@ pub struct RunArgs {
     /// When systemd is told that the service is ready, where the manifest has no run.ready
     #[arg(long, value_enum, value_name = "WHEN")]
     ready: Option<ReadyWhen>,
+    /// How long the program may take to stop, where the manifest has no run.stop.timeout
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    stop_timeout: Option<Duration>,
     /// The program goes into the background: stay with the daemon that it leaves
     #[arg(long)]
     forking: bool,
@@ -72,6 +76,7 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
             ReadyWhen::Program => Ready::Program,
             ReadyWhen::Started => Ready::Started,
         }),
+        stop_timeout: arguments.stop_timeout,
         forking: arguments.forking.then_some(Forking { pid_file }),
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;

@@ -25,6 +25,7 @@ mod vault;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -47,6 +48,8 @@ pub struct Overrides {
     pub argv0: Option<String>,
     /// `--ready`: where the manifest has no `run.ready`.
     pub ready: Option<Ready>,
+    /// `--stop-timeout`: where the manifest has no `run.stop.timeout`.
+    pub stop_timeout: Option<Duration>,
     /// `--forking` and `--pid-file`: in place of `run.forking`.
     pub forking: Option<Forking>,
 }

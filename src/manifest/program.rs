@@ -159,9 +159,10 @@ impl Builder<'_> {
     }
 
     fn stop(&mut self, stop: Option<&StopRecord>) -> Stop {
+        let over = self.overrides.stop_timeout;
         let default = Stop {
             signal: Signal::TERM,
-            timeout: std::time::Duration::from_secs(30),
+            timeout: over.unwrap_or(std::time::Duration::from_secs(30)),
             leftovers: Leftovers::Terminate,
         };
         let Some(stop) = stop else { return default };
@@ -171,7 +172,10 @@ impl Builder<'_> {
         }
         Stop {
             signal: stop.signal.get().copied().unwrap_or(default.signal),
-            timeout: stop.timeout.get().copied().unwrap_or(default.timeout),
+            timeout: match stop.timeout.get() {
+                Some(timeout) if stop.timeout.is_present() => *timeout,
+                _ => default.timeout,
+            },
             leftovers: stop.leftovers.get().copied().unwrap_or(default.leftovers),
         }
     }

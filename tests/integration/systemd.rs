@@ -7,6 +7,7 @@ mod follow;
 mod forking;
 mod relay;
 mod telling;
+mod wrap;
 
 use fake_systemd::FakeSystemd;
 

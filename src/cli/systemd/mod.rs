@@ -1,0 +1,250 @@
+//! `hushpipe systemd`: hushpipe in units that are installed already.
+
+mod command_line;
+mod notes;
+mod search;
+mod syntax;
+mod wrap;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, Outcome, help};
+use crate::model::Exit;
+use search::{Root, Unit};
+use wrap::Wrapping;
+
+const EXAMPLES: &str = "\
+Examples:
+  hushpipe systemd wrap redis-server                what would be in front of redis?
+  hushpipe systemd wrap redis-server --install      put it there
+  hushpipe systemd unwrap redis-server              how is it taken away again?
+
+The unit's own files are not changed: all is in one drop-in, 50-hushpipe.conf. Unit files are read
+as systemd reads them, drop-ins included; systemd itself is not asked, and nothing is reloaded.";
+
+/// Arguments of `systemd`.
+#[derive(Args)]
+pub struct SystemdArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the drop-in that puts hushpipe in front of a service's program
+    Wrap(WrapArgs),
+    /// Tell how to take hushpipe out of a service again
+    Unwrap(UnwrapArgs),
+}
+
+/// Arguments of `systemd wrap`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+struct WrapArgs {
+    /// The service, such as nginx or postgresql@15-main
+    unit: String,
+    /// The manifest [default: /etc/hushpipe/UNIT.yaml]; specifiers such as %i are systemd's
+    #[arg(short, long, value_name = "FILE")]
+    manifest: Option<String>,
+    /// Write the drop-in; one with another content is not overwritten
+    #[arg(long)]
+    install: bool,
+    /// hushpipe's path in the drop-in [default: its own; with --root /usr/bin/hushpipe]
+    #[arg(long, value_name = "FILE")]
+    hushpipe: Option<PathBuf>,
+    /// Take this directory for /, as for an image
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Arguments of `systemd unwrap`.
+#[derive(Args)]
+struct UnwrapArgs {
+    /// The service
+    unit: String,
+    /// Take this directory for /, as for an image
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Wraps, or tells how to unwrap.
+pub fn run(arguments: SystemdArgs) -> Outcome {
+    match arguments.command {
+        Command::Wrap(arguments) => wrap(&arguments),
+        Command::Unwrap(arguments) => unwrap(&arguments),
+    }
+}
+
+fn wrap(arguments: &WrapArgs) -> Outcome {
+    let root = Root::new(&arguments.root);
+    let unit = find(&root, &arguments.unit)?;
+    let hushpipe = match &arguments.hushpipe {
+        Some(path) => path.clone(),
+        None if arguments.root != Path::new("/") => PathBuf::from("/usr/bin/hushpipe"),
+        None => std::env::current_exe().map_err(|error| Failure::new(Exit::Os, &error))?,
+    };
+    if !hushpipe.is_absolute() {
+        let text = "--hushpipe: systemd needs the absolute path";
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    let default = wrap::manifest_of(&unit.name);
+    let manifest = arguments.manifest.as_deref().unwrap_or(&default);
+    if !manifest.starts_with(['/', '%']) {
+        let text = "--manifest: systemd starts services elsewhere, so the path must be absolute";
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    let path = root.drop_in(&unit.name);
+    let wrapping = Wrapping {
+        hushpipe: &hushpipe,
+        manifest,
+        file: root.within(&unit.file),
+        drop_in: root.within(&path),
+    };
+    let text = wrapping
+        .drop_in(&unit)
+        .map_err(|fault| cannot_wrap(&unit, &fault))?;
+    if arguments.install {
+        install(&unit, &path, &root.within(&path), &text)
+    } else {
+        help::print(&text)
+    }
+}
+
+fn find(root: &Root, name: &str) -> Result<Unit, Failure> {
+    use search::Fault;
+    root.find(name).map_err(|fault| {
+        let (exit, text) = match fault {
+            Fault::Name(name) => (
+                Exit::Usage,
+                format!("{name:?} is not the name of a service, such as nginx or nginx.service"),
+            ),
+            Fault::Missing { name, near } => {
+                let near = near.map_or_else(
+                    || "`systemctl list-unit-files` shows what there is".to_owned(),
+                    |near| format!("did you mean {near}?"),
+                );
+                (Exit::Usage, format!("there is no unit {name}; {near}"))
+            }
+            Fault::Masked { name, by } => (
+                Exit::Usage,
+                format!(
+                    "{name} is masked by {}, so it never starts: `systemctl unmask {name}` first",
+                    root.within(&by).display()
+                ),
+            ),
+            Fault::Transient(name) => (
+                Exit::Usage,
+                format!(
+                    "{name} was made by systemd-run, and is gone when it stops: start `hushpipe \
+                     run` by systemd-run instead"
+                ),
+            ),
+            Fault::Unreadable(path, error) => (
+                Exit::Os,
+                format!("cannot read {}: {error}", root.within(&path).display()),
+            ),
+        };
+        Failure::text(exit, text)
+    })
+}
+
+fn cannot_wrap(unit: &Unit, fault: &wrap::Fault) -> Failure {
+    use wrap::Fault;
+    let name = &unit.name;
+    let text = match fault {
+        Fault::NoProgram => format!("{name} has no ExecStart=: there is no program to wrap"),
+        Fault::Wrapped => {
+            let others: Vec<String> = unit
+                .drop_ins
+                .iter()
+                .chain([&unit.file])
+                .map(|path| path.display().to_string())
+                .collect();
+            format!(
+                "{name} has hushpipe in front of its program already; it is in one of {}",
+                others.join(", ")
+            )
+        }
+        Fault::CommandLine(line, fault) => {
+            format!("{name}: ExecStart={line}: {}", fault.text())
+        }
+    };
+    Failure::text(Exit::Usage, text)
+}
+
+/// Writes the drop-in by a rename, so that systemd never reads half of it.
+fn install(unit: &Unit, path: &Path, shown: &Path, text: &str) -> Outcome {
+    let shown = shown.display();
+    let refused =
+        |error: io::Error| Failure::text(Exit::Os, format!("cannot write {shown}: {error}"));
+    match fs::read_to_string(path) {
+        Ok(there) if there == text => {
+            return help::print(&format!(
+                "{shown} is there already, with the same content\n"
+            ));
+        }
+        Ok(_) => {
+            let text = format!(
+                "{shown} is there already, with another content: take it away first (`hushpipe \
+                 systemd unwrap {}`), or edit it",
+                unit.name
+            );
+            return Err(Failure::text(Exit::Usage, text));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(refused(error)),
+    }
+    write_new(path, text).map_err(refused)?;
+    help::print(&format!(
+        "wrote {shown}; now: systemctl daemon-reload && systemctl restart {}\n",
+        unit.name
+    ))
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)?;
+    }
+    let new = path.with_extension("new");
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn unwrap(arguments: &UnwrapArgs) -> Outcome {
+    let root = Root::new(&arguments.root);
+    let unit = find(&root, &arguments.unit)?;
+    let path = root.drop_in(&unit.name);
+    let shown = root.within(&path);
+    if !path.exists() {
+        let text = format!(
+            "{} is not wrapped: there is no {}",
+            unit.name,
+            shown.display()
+        );
+        return Err(Failure::text(Exit::No, text));
+    }
+    let directory = shown.parent().unwrap_or(&shown).display().to_string();
+    help::print(&format!(
+        "rm {shown}\n\
+         rmdir --ignore-fail-on-non-empty {directory}\n\
+         systemctl daemon-reload\n\
+         systemctl restart {name}\n",
+        shown = shown.display(),
+        name = unit.name
+    ))
+}
