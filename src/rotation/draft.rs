@@ -95,6 +95,12 @@ impl Reach {
         seen.is_some_and(|seen| seen.live || self.restarts())
     }
 
+    /// Whether the program sees a new value of this secret that comes to it so.
+    pub fn sees(&self, secret: &SecretName, means: Option<Means>) -> bool {
+        let seen = self.secrets.get(secret);
+        means == Some(Means::Restart) || seen.is_some_and(|seen| seen.live)
+    }
+
     fn asked(&self) -> impl Iterator<Item = &SecretName> {
         self.secrets.keys().filter(|name| self.is_asked_for(name))
     }
@@ -125,14 +131,17 @@ fn unit(plan: &Plan, source: &Source, units: &mut Vec<Unit>) -> usize {
 #[derive(Clone, Debug)]
 pub struct Ledger<D> {
     known: BTreeMap<SecretName, D>,
-    bad: BTreeMap<SecretName, D>,
+    /// Several, where the one before a value that failed was rolled back from as well.
+    bad: BTreeMap<SecretName, Vec<D>>,
 }
 
 /// A generation, before it is made.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
-    /// The secrets whose new values it brings.
+    /// The secrets whose new values are in it.
     pub new: BTreeSet<SecretName>,
+    /// Those among them that the program sees; the others, when it is started the next time.
+    pub seen: BTreeSet<SecretName>,
     /// Those among them that it is made for.
     pub cause: BTreeSet<SecretName>,
     /// For each delivery, whether it stays as it is.
@@ -162,7 +171,7 @@ impl<D: Copy + PartialEq> Ledger<D> {
         self.bad.contains_key(secret)
     }
 
-    /// The program has what the draft brings.
+    /// What the draft brings is in the program's generation now.
     pub fn adopt(&mut self, draft: &Draft, fetched: &BTreeMap<SecretName, D>) {
         for name in &draft.new {
             self.known.insert(name.clone(), fetched[name]);
@@ -177,13 +186,16 @@ impl<D: Copy + PartialEq> Ledger<D> {
 
     /// These are not to be tried again until the stores have others.
     pub fn quarantine(&mut self, values: impl IntoIterator<Item = (SecretName, D)>) {
-        self.bad.extend(values);
+        for (name, digest) in values {
+            self.bad.entry(name).or_default().push(digest);
+        }
     }
 
     /// What to make of what the stores gave. `room`: a restart is possible.
     pub fn draft(&mut self, reach: &Reach, fetched: &BTreeMap<SecretName, D>, room: bool) -> Draft {
+        // After another one they are judged anew.
         self.bad
-            .retain(|name, bad| fetched.get(name).is_none_or(|digest| digest == bad));
+            .retain(|name, bad| fetched.get(name).is_none_or(|digest| bad.contains(digest)));
         let mut drafting = Drafting {
             reach,
             ledger: self,
@@ -218,13 +230,20 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
                 break;
             }
         }
-        let new = self.means();
+        let means = self.means();
         let deliveries = self.reach.deliveries.iter();
+        let new = self.coming();
+        let seen = new.iter().filter(|name| self.reach.sees(name, means));
         Draft {
-            new: self.coming(),
+            seen: seen.cloned().collect(),
+            new,
             cause: self.cause().cloned().collect(),
             stays: deliveries.map(|each| self.stays(each)).collect(),
-            found: Found { new, outage, short },
+            found: Found {
+                new: means,
+                outage,
+                short,
+            },
             bad,
         }
     }
@@ -241,7 +260,10 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
 
     fn hold_bad(&mut self) -> bool {
         let bad = self.ledger.bad.iter();
-        let here = bad.filter(|(name, digest)| self.fetched.get(name) == Some(digest));
+        let here = bad.filter(|(name, bad)| {
+            let fetched = self.fetched.get(name);
+            fetched.is_some_and(|digest| bad.contains(digest))
+        });
         let units: Vec<usize> = here
             .filter_map(|(name, _)| Some(self.reach.secrets.get(name)?.unit))
             .collect();
@@ -290,19 +312,20 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
         })
     }
 
-    /// The secrets whose new values come along.
+    /// The secrets whose new values come along. Where a restart may follow, all of them do: what a
+    /// program would be started with is one generation as well.
     fn coming(&self) -> BTreeSet<SecretName> {
-        let means = self.means();
-        let comes = |name: &&SecretName| {
-            let live = self.reach.secrets[*name].live;
-            self.is_new(name) && (means == Some(Means::Restart) || live && means.is_some())
-        };
-        self.reach.secrets.keys().filter(comes).cloned().collect()
+        let none = self.means().is_none();
+        let all = self.reach.restarts();
+        let secrets = self.reach.secrets.iter();
+        let coming =
+            secrets.filter(|(name, seen)| !none && (seen.live || all) && self.is_new(name));
+        coming.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Those that the generation would write anew.
+    /// Those that the generation is made of.
     fn changeable(&self) -> impl Iterator<Item = &Carried> {
-        let all = self.means() == Some(Means::Restart);
+        let all = self.reach.restarts();
         let deliveries = self.reach.deliveries.iter();
         deliveries.filter(move |each| each.live || all)
     }
@@ -331,4 +354,4 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
 
 #[cfg(test)]
 #[path = "draft_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -3,6 +3,8 @@
 
 mod budget;
 mod draft;
+#[cfg(test)]
+mod simulation;
 mod state;
 
 pub use budget::Budget;

@@ -8,7 +8,7 @@ use Input as I;
 use Means::{Restart, Told};
 use State as S;
 
-const ZERO: Duration = Duration::ZERO;
+pub(super) const ZERO: Duration = Duration::ZERO;
 const PER: Duration = Duration::from_secs(100);
 
 /// What is there to be handed over, or not.
@@ -17,8 +17,8 @@ const fn found(new: Option<Means>) -> Input {
     I::Found(Found { new, outage, short })
 }
 
-const NEW: Input = found(Some(Told));
-const ANEW: Input = found(Some(Restart));
+pub(super) const NEW: Input = found(Some(Told));
+pub(super) const ANEW: Input = found(Some(Restart));
 const SAME: Input = found(None);
 const DOWN: Input = I::Found(Found {
     new: None,
@@ -38,11 +38,11 @@ const SHORT: Input = I::Found(Found {
     short: true,
 });
 
-const PLAIN: (bool, bool) = (false, false);
-const VERIFIED: (bool, bool) = (true, false);
-const SAFE: (bool, bool) = (true, true);
+pub(super) const PLAIN: (bool, bool) = (false, false);
+pub(super) const VERIFIED: (bool, bool) = (true, false);
+pub(super) const SAFE: (bool, bool) = (true, true);
 
-fn machine((verify, rollback): (bool, bool)) -> Machine {
+pub(super) fn machine((verify, rollback): (bool, bool)) -> Machine {
     Machine::new(Rules {
         verify,
         rollback,
@@ -51,15 +51,15 @@ fn machine((verify, rollback): (bool, bool)) -> Machine {
 }
 
 /// Feeds inputs and collects the actions of the last one.
-fn last(machine: &mut Machine, inputs: &[Input]) -> Vec<Action> {
+pub(super) fn last(machine: &mut Machine, inputs: &[Input]) -> Vec<Action> {
     let actions = inputs.iter().map(|input| machine.step(*input, ZERO));
     actions.last().unwrap_or_default()
 }
 
 /// Rules, inputs, the last input's actions and the state after it.
-type Row<'a> = ((bool, bool), &'a [Input], &'a [Action], State);
+pub(super) type Row<'a> = ((bool, bool), &'a [Input], &'a [Action], State);
 
-fn check(before: &[Input], rows: &[Row]) {
+pub(super) fn check(before: &[Input], rows: &[Row]) {
     for (rules, inputs, actions, state) in rows {
         let mut machine = machine(*rules);
         last(&mut machine, before);
@@ -344,119 +344,6 @@ fn on_the_way_back() {
 }
 
 #[test]
-fn a_restart() {
-    check(
-        &[I::Rotate, ANEW, I::Done],
-        &[
-            (PLAIN, &[], &[], S::Stopping),
-            (PLAIN, &[I::Elapsed], &[], S::Stopping),
-            (PLAIN, &[I::Done], &[], S::Stopping),
-            (PLAIN, &[I::Ended], &[A::Start], S::Starting),
-            (PLAIN, &[I::Ended, I::Done], &[A::Retire], S::Steady),
-            (PLAIN, &[I::Ended, I::RollBack(Told)], &[], S::Starting),
-            (VERIFIED, &[I::Ended, I::Done], &[A::Verify], S::Verifying),
-            (
-                VERIFIED,
-                &[I::Ended, I::Done, I::Done],
-                &[A::Retire],
-                S::Steady,
-            ),
-            (
-                VERIFIED,
-                &[I::Ended, I::Done, I::Failed],
-                &[A::Retire],
-                S::Steady,
-            ),
-            (VERIFIED, &[I::Ended, I::Done, I::Ended], &[], S::Over),
-            (SAFE, &[I::Ended, I::Done, I::Done, I::Ended], &[], S::Over),
-            (
-                PLAIN,
-                &[I::Changed, I::Ended, I::Done],
-                &[A::Retire, A::Settle],
-                S::Settling,
-            ),
-        ],
-    );
-    let staged: &[Input] = &[I::Rotate, ANEW, I::Done];
-    assert_eq!(last(&mut machine(PLAIN), staged), [A::Stop]);
-}
-
-#[test]
-fn a_restart_that_is_taken_back() {
-    check(
-        &[I::Rotate, ANEW, I::Done, I::Ended],
-        &[
-            // Nothing runs: whatever the rules are.
-            (PLAIN, &[I::Failed], &[A::StartBack], S::StartingBack),
-            (
-                PLAIN,
-                &[I::Failed, I::Done],
-                &[A::Discard, A::RetryLater],
-                S::Retrying,
-            ),
-            (PLAIN, &[I::Failed, I::Failed], &[A::GiveUp], S::Over),
-            (SAFE, &[I::Done, I::Failed], &[A::Stop], S::StoppingBack),
-            (
-                SAFE,
-                &[I::Done, I::Failed, I::Ended],
-                &[A::StartBack],
-                S::StartingBack,
-            ),
-            (
-                SAFE,
-                &[I::Done, I::Failed, I::Ended, I::Done],
-                &[A::Quarantine],
-                S::Steady,
-            ),
-            (
-                SAFE,
-                &[I::Done, I::Failed, I::Ended, I::Failed],
-                &[A::GiveUp],
-                S::Over,
-            ),
-            // The new program could not live with the new values.
-            (
-                SAFE,
-                &[I::Done, I::Ended],
-                &[A::Abandon, A::StartBack],
-                S::StartingBack,
-            ),
-            (
-                SAFE,
-                &[I::Done, I::RollBack(Told)],
-                &[A::Abandon, A::Stop],
-                S::StoppingBack,
-            ),
-        ],
-    );
-    check(
-        &[I::Rotate, ANEW, I::Done],
-        &[
-            (PLAIN, &[I::RollBack(Told)], &[], S::StoppingBack),
-            (
-                PLAIN,
-                &[I::RollBack(Told), I::Ended],
-                &[A::StartBack],
-                S::StartingBack,
-            ),
-            (
-                PLAIN,
-                &[I::RollBack(Told), I::Ended, I::Done],
-                &[A::Quarantine],
-                S::Steady,
-            ),
-        ],
-    );
-    check(
-        &[I::RollBack(Restart), I::Ended],
-        &[
-            (PLAIN, &[I::Done], &[A::Quarantine], S::Steady),
-            (PLAIN, &[I::Failed], &[A::GiveUp], S::Over),
-        ],
-    );
-}
-
-#[test]
 fn when_it_is_over_it_is_over() {
     let mut machine = machine(SAFE);
     last(&mut machine, &[I::Ended]);
@@ -474,51 +361,6 @@ fn when_it_is_over_it_is_over() {
         assert_eq!(machine.step(input, ZERO), []);
         assert_eq!(machine.state(), S::Over);
     }
-}
-
-#[test]
-fn a_restart_waits_for_room_and_says_so_once() {
-    let mut machine = machine(PLAIN);
-    let restart = [I::Rotate, ANEW, I::Done, I::Ended, I::Done];
-    let at = Duration::from_secs;
-    for second in [0, 40] {
-        for input in restart {
-            let actions = machine.step(input, at(second));
-            assert!(!actions.contains(&A::Exhausted));
-        }
-    }
-    assert_eq!(machine.restarts_left(at(50)), 0);
-    assert_eq!(machine.step(I::Rotate, at(50)), [A::Fetch]);
-    let wait = A::WaitForRoom(at(50));
-    assert_eq!(machine.step(ANEW, at(50)), [A::Exhausted, wait]);
-    assert_eq!(machine.state(), S::Exhausted);
-    // A change may be one that needs no restart.
-    assert_eq!(machine.step(I::Changed, at(60)), [A::Settle]);
-    assert_eq!(machine.step(I::Elapsed, at(60)), [A::Fetch]);
-    let both = Found {
-        new: Some(Told),
-        outage: false,
-        short: true,
-    };
-    assert_eq!(machine.step(I::Found(both), at(60)), [A::Stage]);
-    for input in [I::Done, I::Done] {
-        assert!(!machine.step(input, at(61)).is_empty());
-    }
-    let wait = A::WaitForRoom(at(39));
-    assert_eq!(machine.step(I::Done, at(61)), [A::Retire, wait]);
-    assert_eq!(machine.step(I::Elapsed, at(100)), [A::Fetch]);
-    assert_eq!(machine.step(ANEW, at(100)), [A::Stage]);
-    assert_eq!(machine.step(I::Done, at(100)), [A::Stop]);
-}
-
-#[test]
-fn the_way_back_counts_as_a_restart_and_is_never_refused() {
-    let mut machine = machine(SAFE);
-    let failed = [I::Rotate, ANEW, I::Done, I::Ended, I::Done, I::Failed];
-    assert_eq!(last(&mut machine, &failed), [A::Stop]);
-    assert_eq!(machine.restarts_left(ZERO), 0);
-    last(&mut machine, &[I::Ended, I::Done]);
-    assert_eq!(last(&mut machine, &[I::RollBack(Restart)]), [A::Stop]);
 }
 
 fn any_input() -> impl Strategy<Value = Input> {

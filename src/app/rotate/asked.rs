@@ -159,8 +159,12 @@ impl Rotation<'_> {
         let names: BTreeSet<SecretName> = marks.digests.keys().cloned().collect();
         let restart = tell::actions(self.plan, &names).contains(&RotateAction::Restart);
         let means = if restart { Means::Restart } else { Means::Told };
+        let seen = names.iter();
+        let seen = seen.filter(|name| self.reach.sees(name, Some(means)));
+        let seen: BTreeSet<SecretName> = seen.cloned().collect();
         let draft = Draft {
-            cause: names.clone(),
+            cause: seen.clone(),
+            seen,
             new: names,
             found: Found {
                 new: Some(means),

@@ -192,7 +192,11 @@ impl Rotation<'_> {
         if let Some(candidate) = self.candidate.take() {
             let before = self.known.of(&candidate.draft.new);
             self.known.adopt(&candidate.draft, &candidate.marks);
-            self.adopted(&candidate.draft.new, &candidate.marks, &candidate.pins);
+            if candidate.draft.found.new == Some(Means::Restart) {
+                self.adopted_all();
+            } else {
+                self.adopted(&candidate.draft.seen, &candidate.marks, &candidate.pins);
+            }
             if let Some(kept) = candidate.kept {
                 let kept = self.kept.replace(kept);
                 self.former = kept.map(|kept| Former {
@@ -220,6 +224,7 @@ impl Rotation<'_> {
             return;
         };
         let undone = candidate.undone;
+        let restarted = candidate.draft.found.new == Some(Means::Restart);
         if candidate.by_hand {
             self.take_former(candidate);
         } else {
@@ -238,6 +243,9 @@ impl Rotation<'_> {
             self.live.discard()
         };
         self.report(removed);
+        if undone && restarted {
+            self.adopted_all();
+        }
         if undone {
             self.went_back();
         }
@@ -250,7 +258,7 @@ impl Rotation<'_> {
         let failed = self.known.of(&names);
         self.known.put_back(&candidate.marks);
         self.rejected(&names, &failed, &candidate.pins);
-        self.adopted(&names, &candidate.marks, &candidate.pins);
+        self.adopted(&candidate.draft.seen, &candidate.marks, &candidate.pins);
         self.kept = candidate.kept;
         self.former = None;
     }

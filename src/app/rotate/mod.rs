@@ -198,7 +198,7 @@ impl<'a> Rotation<'a> {
             revocations: Vec::new(),
             waiting: Waiting::default(),
         };
-        rotation.has_first();
+        rotation.adopted_all();
         rotation
     }
 
@@ -217,11 +217,10 @@ impl<'a> Rotation<'a> {
         self.unit.announcer()
     }
 
-    /// The stores need not keep anything alive but what the program has.
-    fn has_first(&self) {
+    /// A program was started: the stores need not keep anything alive but what it has.
+    fn adopted_all(&self) {
         let names = self.plan.secrets.keys().cloned().collect();
-        let marks = self.known.of(&names);
-        self.adopted(&names, &marks, &Pins::new());
+        self.adopted(&names, &self.known.of(&names), &self.pins);
     }
 
     /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled.
