@@ -9,11 +9,11 @@ use super::help::print;
 /// Arguments of `completions`.
 #[derive(Args)]
 #[command(after_help = "\
-Install them for yourself:
-  bash  hushpipe completions bash > ~/.local/share/bash-completion/completions/hushpipe
-  zsh   hushpipe completions zsh > ~/.zfunc/_hushpipe
-        (with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc)
-  fish  hushpipe completions fish > ~/.config/fish/completions/hushpipe.fish")]
+Examples:
+  hushpipe completions bash > ~/.local/share/bash-completion/completions/hushpipe
+  hushpipe completions zsh > ~/.zfunc/_hushpipe
+                                      with fpath+=~/.zfunc before compinit in ~/.zshrc
+  hushpipe completions fish > ~/.config/fish/completions/hushpipe.fish")]
 pub struct CompletionsArgs {
     /// The shell that completes
     shell: Supported,

@@ -15,6 +15,14 @@ use host::Host;
 
 /// Arguments of `doctor`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  hushpipe doctor                         what files, memory and namespaces are like here
+  docker run --rm -v ./hushpipe:/hushpipe IMAGE /hushpipe doctor
+                                          ... and in a container
+  hushpipe doctor --json
+
+Ends with 1 if no program could be started.")]
 pub struct DoctorArgs {
     /// Write one JSON object instead of a table
     #[arg(long)]

@@ -10,6 +10,11 @@ use crate::model::Exit;
 
 /// Arguments of `help`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  hushpipe help run
+  hushpipe help secret set
+  hushpipe help exit-codes")]
 pub struct HelpArgs {
     /// A command, or `exit-codes`
     topic: Vec<String>,

@@ -8,6 +8,7 @@ mod failure;
 mod help;
 mod init;
 mod load;
+mod man;
 mod run;
 mod schema;
 mod secret;
@@ -28,11 +29,21 @@ pub use style::{Palette, Stream};
 /// How a command ends: an exit code of its own, or a failure to report on stderr.
 pub type Outcome = Result<Exit, Failure>;
 
+const EXAMPLES: &str = "\
+Examples:
+  hushpipe init                       a sealed store, an identity, a manifest; takes .env files over
+  hushpipe secret set stripe/token    typed without echo, or from a pipe
+  hushpipe check                      what a run would do, without values
+  hushpipe run -- psql                the program, with its secrets
+
+`hushpipe help COMMAND` and `hushpipe help exit-codes` say more.";
+
 /// Starts a program with its secrets handed over in memory.
 #[derive(Parser)]
 #[command(
     name = "hushpipe",
     version,
+    after_help = EXAMPLES,
     max_term_width = 100,
     disable_help_subcommand = true
 )]
@@ -83,6 +94,7 @@ enum Command {
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
     /// Print the JSON Schema of the manifest
+    #[command(after_help = schema::EXAMPLES)]
     Schema,
     /// Make a starting manifest, a sealed store and an identity
     Init(init::InitArgs),
@@ -94,6 +106,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Print the script that lets a shell complete hushpipe's arguments
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(man::ManArgs),
     /// Explain a command or a topic
     Help(help::HelpArgs),
 }
@@ -123,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Systemd(arguments) => systemd::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
+        Command::Man(arguments) => man::run(&arguments, CommandLine::command()),
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),
     };
     finish(outcome.map(Exit::code), globals)
@@ -165,5 +180,42 @@ fn usage(error: &clap::Error) -> ExitCode {
     match error.print() {
         Ok(()) => ExitCode::from(exit.code()),
         Err(_) => ExitCode::from(Exit::Os.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &clap::Command) {
+        let help = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        assert!(help.contains("Examples:\n  "), "{name} has no examples");
+        for line in help.lines() {
+            assert!(line.chars().count() <= 100, "{name}: {line}");
+        }
+        assert!(command.get_about().is_some(), "{name}");
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !argument.is_hide_set())
+        {
+            assert!(argument.get_help().is_some(), "{name}: {argument}");
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn every_command_is_explained_and_has_examples() {
+        let mut root = CommandLine::command();
+        root.build();
+        check(&root);
+    }
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        CommandLine::command().debug_assert();
     }
 }

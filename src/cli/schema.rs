@@ -3,6 +3,12 @@
 use super::{Outcome, help};
 use crate::manifest;
 
+/// Of its use.
+pub const EXAMPLES: &str = "\
+Examples:
+  hushpipe schema > hushpipe.schema.json
+  # yaml-language-server: $schema=hushpipe.schema.json      in the first line of a manifest";
+
 /// Prints the schema.
 pub fn run() -> Outcome {
     help::print(&format!("{:#}\n", manifest::schema()))

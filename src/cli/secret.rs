@@ -49,12 +49,19 @@ enum SecretCommand {
     /// Write a value to standard output
     Get(GetArgs),
     /// List the secrets, without values
+    #[command(after_help = "\
+Examples:
+  hushpipe secret list
+  hushpipe secret list --json | jq -r .[].name")]
     List {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Show when a secret was set and rolled back
+    #[command(after_help = "\
+Examples:
+  hushpipe secret history db/password")]
     History {
         /// The secret's name
         name: String,
@@ -63,6 +70,10 @@ enum SecretCommand {
         json: bool,
     },
     /// Make an older version the current one
+    #[command(after_help = "\
+Examples:
+  hushpipe secret rollback db/password           the version before
+  hushpipe secret rollback db/password --to 3    an older one, or back again")]
     Rollback {
         /// The secret's name
         name: String,
@@ -71,6 +82,9 @@ enum SecretCommand {
         to: Option<u64>,
     },
     /// Remove a secret with all its versions
+    #[command(after_help = "\
+Examples:
+  hushpipe secret rm db/password")]
     Rm {
         /// The secret's name
         name: String,

@@ -15,6 +15,7 @@ mod paths;
 mod program;
 mod read;
 mod records;
+pub mod reference;
 mod rotation;
 mod secrets;
 mod stores;

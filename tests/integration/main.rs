@@ -12,6 +12,7 @@ mod init;
 mod launch;
 #[path = "../leak/mod.rs"]
 mod leak;
+mod man;
 mod manifest;
 mod quickstart;
 mod rotation;

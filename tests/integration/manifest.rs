@@ -1,6 +1,7 @@
 //! Manifests, good and bad: `tests/vectors/manifests`. Each bad one has the exact stderr that
 //! `hushpipe check` gives for it. `UPDATE_GOLDEN=1` writes those files anew: read them then.
 
+mod page;
 mod schema;
 mod yaml;
 

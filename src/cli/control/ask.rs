@@ -22,8 +22,8 @@ Examples:
   hushpipe rotate db -t payments-api      one secret of one launcher
   ExecReload=hushpipe rotate -t $MAINPID  in a systemd unit
 
-Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it has.
-To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
+Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
+has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
 const ROLLBACK_EXAMPLES: &str = "\
 The values before are handed over again, as a new generation. What is rolled back from is not taken
@@ -34,8 +34,8 @@ Examples:
   hushpipe rollback api --to 7            one secret, where its store keeps versions
   hushpipe rotate api                     let it follow its store again
 
-Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it has.
-To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
+Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
+has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
 const REVOKE_EXAMPLES: &str = "\
 The secret's lease is revoked at its store, and the program gets a new one at once: for a credential
@@ -45,8 +45,8 @@ Examples:
   hushpipe revoke db
   hushpipe revoke db -t payments-api
 
-Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it has.
-To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
+Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
+has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
 /// Which launcher.
 #[derive(Args)]

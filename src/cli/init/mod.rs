@@ -29,8 +29,8 @@ out of repositories, and keep a copy where you would find it.
 
 Where there are .env files, their values can go into the store. It is asked which, for each file,
 and whether the file is replaced by a link to what the program will see: then no value stays behind,
-and the program finds its .env where it was. Without a terminal nothing is asked, and nothing is done
-with them but by --from-env or --yes. Values are never shown.
+and the program finds its .env where it was. Without a terminal nothing is asked, and nothing is
+done with them but by --from-env or --yes. Values are never shown.
 
 Within a git work tree, .gitignore gets what must not be committed. The sealed store may be.
 

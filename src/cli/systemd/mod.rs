@@ -29,6 +29,7 @@ as systemd reads them, drop-ins included; systemd itself is not asked, and nothi
 
 /// Arguments of `systemd`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct SystemdArgs {
     #[command(subcommand)]
     command: Command,
@@ -64,6 +65,10 @@ struct WrapArgs {
 
 /// Arguments of `systemd unwrap`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  hushpipe systemd unwrap redis-server
+  hushpipe systemd unwrap redis-server --root /srv/image")]
 struct UnwrapArgs {
     /// The service
     unit: String,

@@ -11,7 +11,7 @@ use crate::harness::Hushpipe;
 /// The first line of a bad manifest that the schema refuses as well.
 const STRUCTURAL: &[u8] = b"# structural";
 
-fn schema() -> Value {
+pub(super) fn schema() -> Value {
     let output = Hushpipe::new().arg("schema").run().success();
     serde_json::from_str(&output.stdout()).unwrap()
 }

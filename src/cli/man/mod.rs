@@ -1,0 +1,81 @@
+//! `hushpipe man`: the manual pages, from the same texts that `--help` and `hushpipe schema` show.
+
+mod commands;
+mod manifest;
+mod text;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command};
+
+use super::help::print;
+use super::{Failure, Outcome};
+use crate::model::Exit;
+
+/// Arguments of `man`.
+#[derive(Args)]
+#[command(after_help = "\
+Without a directory one page goes to standard output.
+
+Examples:
+  hushpipe man | man -l -                          hushpipe(1)
+  hushpipe man --page hushpipe.yaml | man -l -     the manifest's keys
+  hushpipe man ~/.local/share/man                  all of them, for yourself: man hushpipe-run")]
+pub struct ManArgs {
+    /// Write all pages below this directory, in man1 and man5
+    #[arg(value_name = "DIR", conflicts_with = "page")]
+    directory: Option<PathBuf>,
+    /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml
+    #[arg(long, value_name = "NAME", default_value = "hushpipe")]
+    page: String,
+}
+
+/// A manual page.
+struct Page {
+    /// Without its section: `hushpipe-run`.
+    name: String,
+    section: u8,
+    roff: String,
+}
+
+/// Writes them.
+pub fn run(arguments: &ManArgs, root: Command) -> Outcome {
+    let pages = pages(root)?;
+    if let Some(directory) = &arguments.directory {
+        return write_all(&pages, directory);
+    }
+    let page = pages.iter().find(|page| page.name == arguments.page);
+    page.map_or_else(
+        || {
+            let names: Vec<_> = pages.iter().map(|page| &*page.name).collect();
+            let text = format!(
+                "no page {:?}; there are: {}",
+                arguments.page,
+                names.join(", ")
+            );
+            Err(Failure::text(Exit::Usage, text))
+        },
+        |page| print(&page.roff),
+    )
+}
+
+fn pages(root: Command) -> Result<Vec<Page>, Failure> {
+    let failed = |error: std::io::Error| Failure::new(Exit::Internal, &error);
+    let mut pages = commands::pages(root).map_err(failed)?;
+    pages.push(manifest::page());
+    Ok(pages)
+}
+
+fn write_all(pages: &[Page], directory: &Path) -> Outcome {
+    for page in pages {
+        let place = directory.join(format!("man{}", page.section));
+        let file = place.join(format!("{}.{}", page.name, page.section));
+        let written = fs::create_dir_all(&place).and_then(|()| fs::write(&file, &page.roff));
+        written.map_err(|error| {
+            let text = format!("cannot write {}\n  cause: {error}", file.display());
+            Failure::text(Exit::Os, text)
+        })?;
+    }
+    Ok(Exit::Ok)
+}
