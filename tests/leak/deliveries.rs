@@ -37,11 +37,11 @@ fn value(canary: &Canary) -> String {
     }
 }
 
-fn canaries(names: &[&str]) -> Vec<Canary> {
+pub fn canaries(names: &[&str]) -> Vec<Canary> {
     names.iter().map(|name| Canary::new(name)).collect()
 }
 
-fn manifest(store: &str, names: &[&str], deliver: &str) -> String {
+pub fn manifest(store: &str, names: &[&str], deliver: &str) -> String {
     // No event tells that a command would print something else.
     let refresh = if store == COMMAND {
         ", refresh: 1s"
@@ -64,7 +64,7 @@ const DIRECTORY: &str = r#"{ type: directory, path: "{place}/values" }"#;
 const COMMAND: &str = r#"{ type: command, run: [cat, "{place}/values/{key}"] }"#;
 
 /// Puts the values where a store has them.
-fn stock(hushpipe: Hushpipe, store: &str, canaries: &[Canary]) -> Hushpipe {
+pub fn stock(hushpipe: Hushpipe, store: &str, canaries: &[Canary]) -> Hushpipe {
     if store == SEALED {
         let hushpipe = hushpipe.sealed(&[]);
         for canary in canaries {
@@ -78,7 +78,7 @@ fn stock(hushpipe: Hushpipe, store: &str, canaries: &[Canary]) -> Hushpipe {
 }
 
 /// Changes one value, as who keeps the store would.
-fn change(running: &Running, store: &str, canary: &Canary) {
+pub fn change(running: &Running, store: &str, canary: &Canary) {
     if store == SEALED {
         running.place().seal(&canary.name, &value(canary));
     } else {
@@ -89,7 +89,7 @@ fn change(running: &Running, store: &str, canary: &Canary) {
 
 /// Fails when something of the canaries is left in hushpipe, or shown by any process of the tree.
 /// The control stands in hushpipe's environment, which is in its memory: the scan must see it.
-fn assert_clean(running: &Running, control: &Canary, canaries: &[&Canary]) {
+pub fn assert_clean(running: &Running, control: &Canary, canaries: &[&Canary]) {
     let control = Scan::new([control]).memory(running.pid()).hits;
     assert!(
         !control.is_empty(),
@@ -112,7 +112,7 @@ fn assert_clean(running: &Running, control: &Canary, canaries: &[&Canary]) {
 }
 
 /// Fails when a file of the place has something of the canaries; not the store's own, if plain.
-fn assert_no_files(running: &Running, store: &str, canaries: &[&Canary]) {
+pub fn assert_no_files(running: &Running, store: &str, canaries: &[&Canary]) {
     let mut hits = Scan::new(canaries.iter().copied()).files(running.place().path());
     let own = running.place().join("values").display().to_string();
     hits.retain(|hit| store == SEALED || !hit.contains(&own));

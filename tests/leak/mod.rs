@@ -3,5 +3,6 @@
 mod canary;
 mod control;
 mod deliveries;
+mod rotations;
 mod scan;
 mod selftest;
