@@ -33,7 +33,7 @@ pub struct RunArgs {
     /// Become the program (execve) instead of staying as its parent: no rotation
     #[arg(long)]
     exec: bool,
-    /// The program's argv[0], where that is to be another than its first word
+    /// The program's `argv[0]`, where that is to be another than its first word
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     argv0: Option<String>,
     /// When systemd is told that the service is ready, where the manifest has no run.ready
