@@ -214,17 +214,18 @@ impl Tries {
         let round = std::mem::take(&mut self.round);
         let again = round.passing && !(self.once && round.done);
         let drawn = self.backoff.next(random).min(left / 2);
-        let wait = drawn + round.wait.unwrap_or_default();
+        let wait = drawn.saturating_add(round.wait.unwrap_or_default());
         self.before = if round.unfinished {
             weightier(self.before.take(), round.told)
         } else {
             round.told
         };
-        (again && wait + LEAST <= left).then_some(wait)
+        (again && wait.saturating_add(LEAST) <= left).then_some(wait)
     }
 
     /// What is said at the end.
     pub(super) fn fault(self, after: Duration) -> Fault {
+        let after = rounded(after);
         match self.before {
             Some((address, trouble))
                 if !matches!(trouble.weight, Weight::Silent | Weight::Unfinished) =>
@@ -238,6 +239,14 @@ impl Tries {
             _ => Fault::Deadline { after },
         }
     }
+}
+
+/// To whole seconds, where there are some.
+fn rounded(time: Duration) -> Duration {
+    if time < Duration::from_secs(1) {
+        return Duration::from_millis(time.as_millis() as u64);
+    }
+    Duration::from_secs((time + Duration::from_millis(500)).as_secs())
 }
 
 /// The one that says more; of two that say as much, the later.

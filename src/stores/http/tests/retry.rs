@@ -61,6 +61,8 @@ fn a_wait_is_seconds_or_a_date() {
         ("Sunday, 06-Nov-94 08:49:47 GMT", Some(10)),
         ("Sun Nov  6 08:49:37 1994", Some(0)),
         ("Sat, 05 Nov 1994 08:49:37 GMT", Some(0)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
         ("soon", None),
         ("-1", None),
         ("", None),
@@ -104,8 +106,10 @@ fn what_a_server_asks_for_is_waited_for_and_no_more_is_tried_past_the_deadline()
     let mut tries = Tries::new(false);
     tries.failed("a", asked);
     assert_eq!(tries.next_round(MINUTE, 0), Some(Duration::from_secs(7)));
-    tries.failed("a", refused(503, Some(MINUTE)).unwrap());
-    assert_eq!(tries.next_round(MINUTE, 0), None);
+    for wait in [MINUTE, Duration::MAX] {
+        tries.failed("a", refused(503, Some(wait)).unwrap());
+        assert_eq!(tries.next_round(MINUTE, u64::MAX), None);
+    }
 }
 
 #[test]
@@ -167,4 +171,15 @@ fn a_whole_round_tells_how_it_is_now() {
     tries.failed("a", Trouble::new(Weight::Unconnected, "refused"));
     tries.next_round(Duration::ZERO, 0);
     assert_eq!(cause(tries), "a: refused");
+}
+
+#[test]
+fn the_time_that_it_took_is_told_for_people() {
+    for (took, told) in [(60_004, 60_000), (1_499, 1_000), (1_500, 2_000), (999, 999)] {
+        let fault = Tries::new(false).fault(Duration::from_millis(took));
+        let Fault::Deadline { after } = fault else {
+            panic!("{fault:?}");
+        };
+        assert_eq!(after, Duration::from_millis(told));
+    }
 }
