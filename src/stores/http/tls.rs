@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client};
+use x509_cert::der::Decode;
 
 use super::pem;
 use super::retry::{Failed, Trouble, Weight};
@@ -49,13 +51,40 @@ async fn authorities(tls: &Tls) -> Result<RootCertStore, Failed> {
     if files.is_empty() {
         return system();
     }
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut ended) = (RootCertStore::empty(), None);
     for file in files {
         for certificate in pem::certificates(&file).await? {
-            add(&mut roots, certificate, &file)?;
+            match ended_at(&certificate) {
+                Some(at) => ended = Some((file.clone(), at)),
+                None => add(&mut roots, certificate, &file)?,
+            }
         }
     }
-    Ok(roots)
+    match ended {
+        Some((file, at)) if roots.is_empty() => Err(has_ended(&file, at).into()),
+        _ => Ok(roots),
+    }
+}
+
+/// When an authority's own time was over, if it is. rustls does not look: RFC 5280, 6.1.1 (d), leaves
+/// it to who trusts. What cannot be read here is judged by rustls.
+fn ended_at(certificate: &CertificateDer) -> Option<SystemTime> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    let at = certificate
+        .tbs_certificate
+        .validity
+        .not_after
+        .to_system_time();
+    (at < SystemTime::now()).then_some(at)
+}
+
+fn has_ended(file: &Path, at: SystemTime) -> Trouble {
+    let words = format!(
+        "the authority in {} expired at {}: put the one there that the server's certificate is of now",
+        file.display(),
+        humantime::format_rfc3339_seconds(at)
+    );
+    Trouble::new(Weight::Answered, words).lasting()
 }
 
 fn add(roots: &mut RootCertStore, certificate: CertificateDer, file: &Path) -> Result<(), Fault> {
