@@ -7,6 +7,7 @@ mod bad_input;
 mod control;
 mod delivery;
 mod doctor;
+mod examples;
 mod harness;
 mod init;
 mod launch;

@@ -23,6 +23,7 @@ fn example(name: &str, uid: u32) {
             "HUSHPIPE",
             place.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe"),
         )
+        .env("BAO", crate::harness::bao::start::program())
         .env("TMPDIR", place.path())
         .uid(uid)
         .gid(uid)
@@ -43,6 +44,16 @@ fn the_quickstart_keeps_its_promises() {
 #[test]
 fn the_quickstart_needs_no_root() {
     example("quickstart", 1000);
+}
+
+#[test]
+fn pgbouncer_keeps_its_promises() {
+    example("pgbouncer", 0);
+}
+
+#[test]
+fn nginx_keeps_its_promises() {
+    example("nginx", 0);
 }
 
 #[test]

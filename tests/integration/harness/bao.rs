@@ -16,7 +16,7 @@
 pub mod auth;
 pub mod engines;
 pub mod kv;
-mod start;
+pub mod start;
 
 use std::fs;
 use std::io::Write;
@@ -206,13 +206,35 @@ impl Bao {
         answer.body
     }
 
-    /// The requests that were made, by anyone but root: the entries of the audit log, oldest first.
-    pub fn audit(&self) -> Vec<Value> {
+    /// The tokens that logins gave. Needs [`Settings::raw_audit`].
+    pub fn login_tokens(&self) -> Vec<String> {
+        let token = |entry: Value| {
+            let path = entry["request"]["path"].as_str()?;
+            let token = entry["response"]["auth"]["client_token"].as_str();
+            token
+                .filter(|_| path.ends_with("/login"))
+                .map(str::to_owned)
+        };
+        self.audit_log().into_iter().filter_map(token).collect()
+    }
+
+    fn audit_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.place.join("audit.log")).unwrap_or_default();
         text.lines()
             .filter_map(|line| serde_json::from_str(line).ok())
-            .filter(|entry: &Value| entry["type"] == "request")
-            .filter(|entry| entry["auth"]["display_name"] != ROOT_NAME)
+            .collect()
+    }
+
+    /// The requests that were made, by anyone but root: the entries of the audit log, oldest first.
+    pub fn audit(&self) -> Vec<Value> {
+        self.audit_log()
+            .into_iter()
+            .filter(|entry| entry["type"] == "request")
+            .filter(|entry| {
+                let name = entry["auth"]["display_name"].as_str().unwrap_or_default();
+                // `root` is who initialises the server.
+                ![ROOT_NAME, "root"].contains(&name)
+            })
             .collect()
     }
 

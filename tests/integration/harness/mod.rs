@@ -33,7 +33,7 @@ mod processes;
 mod running;
 mod sealed;
 mod selftest;
-mod server;
+pub mod server;
 mod servertest;
 pub mod terminal;
 pub mod tmux;
@@ -113,6 +113,12 @@ impl Hushpipe {
     pub fn directory(self, path: &str) -> Self {
         self.place.make_directory(path);
         self
+    }
+
+    /// Its control socket is below the place: see [`Running::ask`].
+    pub fn controlled(self) -> Self {
+        self.directory("runtime")
+            .env("XDG_RUNTIME_DIR", "{place}/runtime")
     }
 
     /// Makes a sealed store at `{place}/store` with these names and values, and its identity at

@@ -38,6 +38,35 @@ fn program(name: &str) -> PathBuf {
     newest.join("bin").join(name)
 }
 
+/// Runs SQL at a port of 127.0.0.1; gives the rows, fields parted by `|`, or what went wrong.
+pub fn sql(
+    port: u16,
+    user: &str,
+    password: &str,
+    database: &str,
+    text: &str,
+) -> Result<String, String> {
+    let output = Command::new("psql")
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--set=ON_ERROR_STOP=1",
+        ])
+        .args(["--host=127.0.0.1", &format!("--port={port}")])
+        .args(["--username", user, "--dbname", database, "--command", text])
+        .env("PGPASSWORD", password)
+        .output()
+        .map_err(|error| format!("psql: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
 impl Postgres {
     /// Makes one and starts it: passwords by SCRAM, at 127.0.0.1, nothing forced to the disk.
     pub fn start() -> Self {
@@ -106,23 +135,9 @@ impl Postgres {
     }
 
     /// Runs SQL as the superuser; gives the rows, fields parted by `|`.
-    pub fn query(&self, sql: &str) -> String {
-        let mut psql = Command::new("psql");
-        psql.args([
-            "--no-psqlrc",
-            "--tuples-only",
-            "--no-align",
-            "--set=ON_ERROR_STOP=1",
-        ]);
-        psql.args([
-            "--host=127.0.0.1",
-            "--username=postgres",
-            "--dbname=postgres",
-        ]);
-        psql.arg(format!("--port={}", self.port))
-            .args(["--command", sql]);
-        let rows = run(psql.env("PGPASSWORD", PASSWORD));
-        String::from_utf8_lossy(&rows).trim_end().to_owned()
+    pub fn query(&self, text: &str) -> String {
+        sql(self.port, "postgres", PASSWORD, "postgres", text)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
     /// The names of the roles that the database engine made and that are still there.

@@ -94,6 +94,37 @@ impl Running {
         self.stderr.text()
     }
 
+    /// Asks it over its control socket, as its user would: `["rotate", "db"]`. Needs
+    /// [`Hushpipe::controlled`](super::Hushpipe::controlled).
+    pub fn ask(&self, words: &[&str]) -> std::process::Output {
+        let socket = format!("runtime/hushpipe/{}.sock", self.pid());
+        let socket = self.place().join(&socket);
+        self.until("the control socket is there", || {
+            socket.exists().then_some(())
+        });
+        std::process::Command::new(self.place().join("bin/hushpipe"))
+            .args(words)
+            .arg("--socket")
+            .arg(socket)
+            .output()
+            .expect("hushpipe can be started")
+    }
+
+    /// Has it ask its stores now; gives nothing back before the program has what is new.
+    pub fn rotate(&self, secret: &str) {
+        let output = self.ask(&["rotate", secret]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{}", self.stderr());
+    }
+
+    /// What `status --json` says of it.
+    pub fn status(&self) -> serde_json::Value {
+        let output = self.ask(&["status", "--json"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{}", self.stderr());
+        serde_json::from_slice(&output.stdout).expect("it is JSON")
+    }
+
     /// Sends a signal to what was started.
     pub fn signal(&self, signal: Signal) {
         self.signal_to(self.pid(), signal);

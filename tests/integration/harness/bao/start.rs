@@ -19,7 +19,16 @@ pub struct Settings {
     manual: bool,
     names: Option<String>,
     expired: bool,
+    audit: Audit,
     more: String,
+}
+
+/// How the audit log writes tokens and values.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Audit {
+    #[default]
+    Hashed,
+    Raw,
 }
 
 impl Settings {
@@ -44,6 +53,12 @@ impl Settings {
     /// Its certificate's CA ended eight days ago.
     pub const fn expired(mut self) -> Self {
         self.expired = true;
+        self
+    }
+
+    /// Its audit log has tokens and values as they are: for tests that must know them.
+    pub const fn raw_audit(mut self) -> Self {
+        self.audit = Audit::Raw;
         self
     }
 
@@ -180,9 +195,11 @@ impl Bao {
         format!(
             "{storage}\n{listeners}\n{itself}\n\
              api_addr = {:?}\nlog_level = \"warn\"\n\
-             audit \"file\" \"requests\" {{\n  options {{\n    file_path = {:?}\n  }}\n}}\n{}",
+             audit \"file\" \"requests\" {{\n  options {{\n    file_path = {:?}\n    \
+             log_raw = \"{}\"\n  }}\n}}\n{}",
             self.address(),
             at("audit.log"),
+            self.settings.audit == Audit::Raw,
             self.settings.more
         )
     }
