@@ -8,6 +8,7 @@ mod control;
 mod delivery;
 mod doctor;
 mod examples;
+mod faults;
 mod harness;
 mod init;
 mod launch;

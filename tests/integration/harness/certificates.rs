@@ -18,29 +18,22 @@ pub struct Issued {
 }
 
 impl Authority {
-    /// A new one, valid for two days: `NAME.pem` and `NAME.key`.
+    /// A new one, valid since yesterday and for a day: `NAME.pem` and `NAME.key`.
     pub fn new(directory: &Path, name: &str) -> Self {
-        Self::valid_from(directory, name, None)
+        Self::valid_from(directory, name, "-1 day")
     }
 
     /// One that ended eight days ago.
     pub fn expired(directory: &Path, name: &str) -> Self {
-        Self::valid_from(directory, name, Some("-10 days"))
+        Self::valid_from(directory, name, "-10 days")
     }
 
-    fn valid_from(directory: &Path, name: &str, since: Option<&str>) -> Self {
+    fn valid_from(directory: &Path, name: &str, since: &str) -> Self {
         let authority = Self {
             directory: directory.to_path_buf(),
             name: name.to_owned(),
         };
-        let mut openssl = match since {
-            None => Command::new("openssl"),
-            Some(since) => {
-                let mut faketime = Command::new("faketime");
-                faketime.args([since, "openssl"]);
-                faketime
-            }
-        };
+        let mut openssl = openssl_at(since);
         openssl.args(["req", "-x509", "-days", "2", "-nodes", "-newkey", "ec"]);
         openssl.args(["-pkeyopt", "ec_paramgen_curve:P-256"]);
         openssl.args(["-subj", &format!("/CN={name}")]);
@@ -82,7 +75,7 @@ impl Authority {
         run(&mut request);
         let extensions = format!("{names}\nbasicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n");
         std::fs::write(at("ext"), extensions).expect("the directory is writable");
-        let mut sign = Command::new("openssl");
+        let mut sign = openssl_at("-1 day");
         sign.args(["x509", "-req", "-days", "2", "-CAcreateserial"]);
         sign.arg("-in")
             .arg(at("csr"))
@@ -97,6 +90,13 @@ impl Authority {
             key: at("key"),
         }
     }
+}
+
+/// openssl(1) at another time: what it makes is valid from then on. Tests set clocks back.
+fn openssl_at(time: &str) -> Command {
+    let mut faketime = Command::new("faketime");
+    faketime.args([time, "openssl"]);
+    faketime
 }
 
 /// Runs a command that must succeed; gives what it wrote.

@@ -21,7 +21,7 @@
 //! | `cat PATH` | opens a file, reads it to its end and writes that |
 //! | `exit N` | ends |
 //! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
-//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`; without one: `got SIGNAL`; given again, one after the other |
+//! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`, `orphan`; without one: `got SIGNAL`; given again, one after the other |
 //! | `compare DIRECTORY A B` | starts a child that reads both files through one `..data`, again and again; it writes `pair CONTENT` for each new content, or `mixed A B` |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
@@ -117,6 +117,7 @@ impl Probe {
                     ("cat", path) => write(&fs::read(path)?, false)?,
                     ("digest", path) => digest(&fs::read(path)?)?,
                     ("say", text) => say(text)?,
+                    ("orphan", _) => orphan()?,
                     _ => say(&format!("got {name}"))?,
                 }
             }

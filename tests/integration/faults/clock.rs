@@ -1,0 +1,84 @@
+//! The wall clock jumps, as it does when it is set, or when a machine wakes up.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{KV, PATIENCE, PROGRAM, goes_on, manifest};
+use crate::harness::{Bao, Hushpipe, Postgres, Running};
+
+/// What gives a program another wall clock: an offset that stands in a file, read at every look.
+/// The clocks that only go forward stay true. See faketime(1).
+fn library() -> PathBuf {
+    let found = std::fs::read_dir("/usr/lib")
+        .expect("it is there")
+        .flatten();
+    let found = found.map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    found
+        .into_iter()
+        .find(|path| path.exists())
+        .expect("faketime is installed")
+}
+
+fn start(bao: &Bao, secret: &str, content: &str) -> Running {
+    let hushpipe = Hushpipe::new().file("offset", "+0\n");
+    let store = bao.store_by_approle_at(hushpipe.place(), &bao.address(), PATIENCE);
+    let preload = format!("LD_PRELOAD={}", library().display());
+    let running = hushpipe
+        .manifest(&manifest(&store, secret, content))
+        .through(&[
+            "env",
+            &preload,
+            "FAKETIME_TIMESTAMP_FILE={place}/offset",
+            "FAKETIME_NO_CACHE=1",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        ])
+        .args(["run", "--"])
+        .args(PROGRAM)
+        .spawn();
+    running.wait_for_line("ready");
+    running
+}
+
+/// From now on the wall clock is off by so much: `+1h`, `-1h`.
+fn jump(running: &Running, offset: &str) {
+    running.place().replace("offset", format!("{offset}\n"));
+}
+
+#[test]
+fn looks_go_on_when_the_clock_is_set_forward_and_back() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "value": "zero" }));
+    let running = start(&bao, KV, "{{ it.value }}");
+    for (offset, value) in [("+1h", "one"), ("-1h", "two"), ("+0", "three")] {
+        jump(&running, offset);
+        bao.kv_put("app", &json!({ "value": value }));
+        running.wait_for_line(value);
+    }
+    goes_on(&running, "three");
+    assert_eq!(
+        running
+            .stderr()
+            .lines()
+            .filter(|line| line.contains("store"))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn leases_are_kept_alive_when_the_clock_is_set_forward_and_back() {
+    let (bao, postgres) = (Bao::start(), Postgres::start());
+    bao.database(&postgres, "3s", "1h");
+    let running = start(&bao, "path: database/creds/app", "{{ it.username }}");
+    let role = postgres.leased_roles().pop().expect("it was made");
+    for offset in ["+30m", "-30m"] {
+        jump(&running, offset);
+        let before = bao.requests("sys/leases/renew");
+        running.until("the lease is renewed", || {
+            (bao.requests("sys/leases/renew") > before).then_some(())
+        });
+    }
+    assert_eq!(postgres.leased_roles(), [role.as_str()]);
+    goes_on(&running, &role);
+}

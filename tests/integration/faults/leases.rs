@@ -1,0 +1,70 @@
+//! Logins and leases that end before their time.
+
+use super::{Life, goes_on};
+use crate::harness::{Bao, Postgres, Wire};
+
+/// The program's file holds a role of PostgreSQL that is leased for so long.
+fn leased(bao: Bao, postgres: &Postgres, ttl: &str) -> (Life, String) {
+    bao.database(postgres, ttl, "1h");
+    let life = Life::with(bao, "path: database/creds/app", "{{ it.username }}");
+    let role = postgres.leased_roles().pop().expect("it was made");
+    life.has(&role);
+    life.takes_note();
+    (life, role)
+}
+
+#[test]
+fn a_token_that_was_revoked_is_replaced_by_a_new_login() {
+    let life = Life::start(Bao::start());
+    let logins = life.bao.requests("auth/approle/login");
+    life.bao.revoke_tokens();
+    life.running.until("it logs in again", || {
+        (life.bao.requests("auth/approle/login") > logins).then_some(())
+    });
+    life.bao
+        .kv_put("app", &serde_json::json!({ "value": "two" }));
+    life.running.wait_for_line("two");
+    goes_on(&life.running, "two");
+}
+
+#[test]
+fn a_lease_that_was_revoked_is_replaced_when_its_renewal_fails() {
+    let postgres = Postgres::start();
+    let (life, first) = leased(Bao::start(), &postgres, "4s");
+    life.bao.revoke_prefix("database/creds/app");
+    assert_eq!(postgres.leased_roles(), [""; 0]);
+    let second = life.running.wait_for_line("v-");
+    assert_ne!(first, second);
+    assert_eq!(postgres.leased_roles(), [second.as_str()]);
+    goes_on(&life.running, &second);
+}
+
+#[test]
+fn leases_of_a_revoked_token_are_replaced() {
+    let postgres = Postgres::start();
+    let (life, first) = leased(Bao::start(), &postgres, "4s");
+    life.bao.revoke_tokens();
+    let second = life.running.wait_for_line("v-");
+    assert_ne!(first, second);
+    goes_on(&life.running, &second);
+}
+
+#[test]
+fn a_lease_whose_renewals_fail_for_a_while_is_renewed_or_replaced_after_that() {
+    let postgres = Postgres::start();
+    let (life, first) = leased(Bao::start(), &postgres, "3s");
+    life.proxy.set(Wire::Refuse);
+    life.running.wait_for_stderr("refused");
+    goes_on(&life.running, &first);
+    // The server ends the lease meanwhile.
+    life.running.until("the lease has ended", || {
+        postgres.leased_roles().is_empty().then_some(())
+    });
+    goes_on(&life.running, &first);
+    life.proxy.set(Wire::Good);
+    let second = life.running.wait_for_line("v-");
+    assert_ne!(first, second);
+    assert_eq!(postgres.leased_roles(), [second.as_str()]);
+    life.running.wait_for_stderr("store bao answers again");
+    goes_on(&life.running, &second);
+}
