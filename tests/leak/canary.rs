@@ -7,11 +7,13 @@ use std::io::Read as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// A random value with characters that every encoding has to change.
+/// A value that is looked for.
 pub struct Canary {
     /// What it stands for, such as the delivery that it goes through.
     pub name: String,
-    random: String,
+    value: String,
+    /// Parts that are enough to be sure: each half of what is random in it.
+    halves: [String; 2],
 }
 
 /// A form of a canary.
@@ -23,31 +25,44 @@ pub struct Form {
 }
 
 impl Canary {
-    /// A new one.
+    /// A new one: 40 random digits around characters that URLs, JSON and shells escape.
     pub fn new(name: &str) -> Self {
         let mut bytes = [0_u8; 20];
         File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut bytes))
             .expect("the kernel has random bytes");
+        let random = hex(&bytes);
+        let (head, tail) = random.split_at(20);
         Self {
             name: name.to_owned(),
-            random: hex(&bytes),
+            value: format!("{head}\"\\/+&%'{tail}"),
+            halves: [head.to_owned(), tail.to_owned()],
         }
     }
 
-    /// The value itself: 40 random digits around characters that URLs, JSON and shells escape.
+    /// A value that somebody else made, such as a token.
+    pub fn of(name: &str, value: &str) -> Self {
+        assert!(value.len() >= 20, "{name} is too short to be looked for");
+        let (head, tail) = value.split_at(value.len() / 2);
+        Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            halves: [head.to_owned(), tail.to_owned()],
+        }
+    }
+
+    /// The value itself.
     pub fn value(&self) -> String {
-        let (head, tail) = self.random.split_at(20);
-        format!("{head}\"\\/+&%'{tail}")
+        self.value.clone()
     }
 
     /// Every form it may have in memory: a half is enough, in any encoding, at any offset.
     pub fn forms(&self) -> Vec<Form> {
         let value = self.value();
-        let (head, tail) = self.random.split_at(20);
+        let [head, tail] = &self.halves;
         let mut forms: Vec<(String, Vec<u8>)> = vec![
-            ("raw, first half".to_owned(), head.into()),
-            ("raw, second half".to_owned(), tail.into()),
+            ("raw, first half".to_owned(), head.clone().into()),
+            ("raw, second half".to_owned(), tail.clone().into()),
             ("hex".to_owned(), hex(value.as_bytes()).into()),
             (
                 "HEX".to_owned(),

@@ -6,3 +6,4 @@ mod deliveries;
 mod rotations;
 mod scan;
 mod selftest;
+mod vault;
