@@ -2,6 +2,7 @@
 //! [`fake_systemd`] here, and by the real one in `booted`.
 
 mod activation;
+mod booted;
 mod fake_systemd;
 mod follow;
 mod forking;

@@ -1,0 +1,16 @@
+//! In a booted systemd, 252 and 257: what the fakes beside this file say that systemd does, it does.
+
+mod machine;
+mod template;
+
+use machine::{Machine, Suite};
+
+/// Tests each systemd, both at once.
+fn in_each(test: impl Fn(&Machine) + Sync) {
+    std::thread::scope(|scope| {
+        for suite in Suite::ALL {
+            let test = &test;
+            scope.spawn(move || test(&Machine::booted(suite)));
+        }
+    });
+}
