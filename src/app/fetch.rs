@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::failure::chain;
-use crate::model::{Plan, SecretName, Source, StoreName, Version};
+use crate::model::{Event, Observer, Plan, SecretName, Source, StoreName, Version};
 use crate::secret::Value;
 use crate::stores::{Fault, Fetched, Store, StoreError, join};
 
@@ -26,16 +29,52 @@ pub type Asked<'a> = BTreeMap<&'a Source, Vec<&'a SecretName>>;
 
 /// Fetches from all stores at once; gives what there is, and every fault.
 pub async fn fetch(stores: &Stores, asked: &Asked<'_>) -> (Round, Vec<StoreError>) {
+    fetch_by(asked, async |name, sources| {
+        stores[name].fetch_all(sources).await
+    })
+    .await
+}
+
+/// As [`fetch`], for a person who waits: a store that takes long is named, with what is wrong there.
+pub async fn fetch_aloud(
+    stores: &Stores,
+    asked: &Asked<'_>,
+    observer: &Rc<dyn Observer>,
+) -> (Round, Vec<StoreError>) {
+    fetch_by(asked, async |name, sources| {
+        let store = &stores[name];
+        let mut fetching = store.fetch_all(sources);
+        let (began, mut next) = (Instant::now(), FIRST_WORD);
+        loop {
+            if let Ok(answers) = timeout_at(began + next, &mut fetching).await {
+                return answers;
+            }
+            observer.observe(&Event::Waiting {
+                store: name.clone(),
+                waited: next,
+                why: store.delayed_by(),
+            });
+            next += BETWEEN_WORDS;
+        }
+    })
+    .await
+}
+
+/// How long a store may take before anybody is told.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+/// And between one word and the next.
+const BETWEEN_WORDS: Duration = Duration::from_secs(15);
+
+/// `ask` gives a store's answers, in the order of its sources.
+async fn fetch_by(
+    asked: &Asked<'_>,
+    ask: impl AsyncFn(&StoreName, &[&Source]) -> Vec<Result<Fetched, StoreError>>,
+) -> (Round, Vec<StoreError>) {
     let mut by_store: BTreeMap<&StoreName, Vec<&Source>> = BTreeMap::new();
     for source in asked.keys() {
         by_store.entry(&source.store).or_default().push(source);
     }
-    let answers = join::all(
-        by_store
-            .iter()
-            .map(|(store, sources)| stores[*store].fetch_all(sources)),
-    )
-    .await;
+    let answers = join::all(by_store.iter().map(|(store, sources)| ask(store, sources))).await;
     let mut round = Round::new(asked.len());
     let mut faults = Vec::new();
     let answered = by_store
@@ -125,8 +164,6 @@ impl Round {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn fault(store: &str, asked: &str, reason: &str) -> StoreError {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::failure::{Failure, Failures};
-use super::fetch::{Round, Stores, fetch, sources};
+use super::fetch::{Round, Stores, fetch_aloud, sources};
 use super::host::{Host, of_delivery};
 use crate::delivery;
 use crate::model::{Event, Exit, Observer, Plan, SecretName};
@@ -30,7 +30,7 @@ pub async fn gather(
     observer: &Rc<dyn Observer>,
 ) -> Result<Gathered, Failures> {
     let start = Instant::now();
-    let (round, faults) = fetch(stores, &sources(plan)).await;
+    let (round, faults) = fetch_aloud(stores, &sources(plan), observer).await;
     if !faults.is_empty() {
         let faults = faults.into_iter();
         return Err(faults

@@ -26,6 +26,15 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
+    /// A store has not answered yet, while the program waits for its first generation.
+    Waiting {
+        /// Which store.
+        store: StoreName,
+        /// For how long so far.
+        waited: Duration,
+        /// What is wrong, where the store knows and tries again.
+        why: Option<String>,
+    },
     /// Where files go, and why not the better place.
     Isolation {
         /// Which.

@@ -69,6 +69,12 @@ pub trait Store {
     /// This version was fetched and will not be used; the one before is.
     fn rejected(&self, _: &Source, _: &Version) {}
 
+    /// What a request that is under way is tried again for, for a person; `None`: nothing went wrong
+    /// so far.
+    fn delayed_by(&self) -> Option<String> {
+        None
+    }
+
     /// Revokes what was given for this source. Stores without leases refuse ([`Fault::Denied`]).
     fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
         let fault = StoreError {

@@ -293,6 +293,18 @@ fn describe_rotation(event: &Event) -> Option<Line> {
             format!("{} was read, {reads} times so far", path.display()),
             json!({ "path": path.display().to_string(), "reads": reads }),
         ),
+        Event::Waiting { store, waited, why } => line(
+            "waiting",
+            NOTICE,
+            format!(
+                "store {store} has not answered for {}{}",
+                format_duration(*waited),
+                why.as_ref()
+                    .map(|why| format!("; tried again: {why}"))
+                    .unwrap_or_default()
+            ),
+            json!({ "store": store.as_str(), "waited_ms": waited.as_millis() as u64, "why": why }),
+        ),
         Event::StoreRecovered { store } => line(
             "store_recovered",
             NOTICE,

@@ -133,3 +133,43 @@ fn values_that_are_kept_and_may_be_swapped_are_warned_of() {
     run(fifo, "--memlock=1048576:1048576").stderr_is("");
     run("fd: 3, as: memfd, secret: token", "--memlock=0:0").stderr_is("");
 }
+
+#[test]
+fn who_waits_for_a_store_is_told_what_is_wrong() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap();
+    Hushpipe::new()
+        .file("token", "t")
+        .manifest(&format!(
+            "version: 1\nservice: t\n\
+             stores:\n  bao: {{ type: vault, address: \"http://{port}\", retry: {{ deadline: 4s }}, \
+             auth: {{ method: token, file: \"{{place}}/token\" }} }}\n\
+             secrets:\n  a: {{ store: bao, path: kv/a }}\n\
+             deliver:\n  - {{ fd: 3, as: memfd, secret: a.b }}\n"
+        ))
+        .args(["run", "--", "{probe}", "say", "started"])
+        .run()
+        .code(69)
+        .stdout_is("")
+        .stderr_has(&format!(
+            "store bao has not answered for 3s; tried again: http://{port}: connection refused"
+        ))
+        .stderr_has("connection refused (tried for 4s)");
+}
+
+#[test]
+fn a_store_that_is_slow_is_named() {
+    Hushpipe::new()
+        .manifest(
+            "version: 1\nservice: t\n\
+             stores:\n  slow: { type: command, run: [sh, -c, \"sleep 3.5; echo correct-horse\"] }\n\
+             secrets:\n  a: { store: slow }\n\
+             deliver:\n  - { fd: 3, as: memfd, secret: a }\n",
+        )
+        .args(["run", "--", "{probe}", "say", "started"])
+        .run()
+        .success()
+        .stdout_is("started\n")
+        .stderr_is("hushpipe: store slow has not answered for 3s\n");
+}

@@ -53,7 +53,11 @@ pub struct Http {
     live: RefCell<Weak<Session>>,
     /// Which address answered last.
     last: Rc<Cell<usize>>,
+    delay: Delay,
 }
+
+/// Why the server's last request is tried again; `None` when one was answered since.
+type Delay = Rc<RefCell<Option<String>>>;
 
 impl Http {
     /// Nothing is read or asked yet.
@@ -62,7 +66,14 @@ impl Http {
             settings,
             live: RefCell::new(Weak::new()),
             last: Rc::new(Cell::new(0)),
+            delay: Delay::default(),
         }
+    }
+
+    /// The address and the fault for which a request is tried again; `None`: the last try that
+    /// ended was answered.
+    pub fn delayed_by(&self) -> Option<String> {
+        self.delay.borrow().clone()
     }
 
     /// The session that somebody holds, or a new one. Its connections are made, and the files of
@@ -71,7 +82,11 @@ impl Http {
         if let Some(session) = self.live.borrow().upgrade() {
             return Ok(session);
         }
-        let session = Rc::new(Session::open(&self.settings, Rc::clone(&self.last))?);
+        let session = Rc::new(Session::open(
+            &self.settings,
+            Rc::clone(&self.last),
+            Rc::clone(&self.delay),
+        )?);
         *self.live.borrow_mut() = Rc::downgrade(&session);
         Ok(session)
     }

@@ -223,6 +223,12 @@ impl Tries {
         (again && wait.saturating_add(LEAST) <= left).then_some(wait)
     }
 
+    /// What is wrong so far, and where.
+    pub(super) fn told(&self) -> Option<String> {
+        let (address, trouble) = self.before.as_ref()?;
+        Some(format!("{address}: {}", trouble.words))
+    }
+
     /// What is said at the end.
     pub(super) fn fault(self, after: Duration) -> Fault {
         let after = rounded(after);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::reach::{Reach, Reply};
 use super::retry::{Failed, Limits, Tries, Trouble, Weight};
-use super::{Answer, Request, Settings, redirect, tls};
+use super::{Answer, Delay, Request, Settings, redirect, tls};
 use crate::model::Tls;
 use crate::stores::Fault;
 
@@ -25,6 +25,7 @@ pub struct Session {
     reaches: Vec<Reach>,
     deadline: Duration,
     last: Rc<Cell<usize>>,
+    delay: Delay,
 }
 
 /// One request on its way.
@@ -37,7 +38,11 @@ pub(super) struct Ask<'a> {
 }
 
 impl Session {
-    pub(super) fn open(settings: &Settings, last: Rc<Cell<usize>>) -> Result<Self, Fault> {
+    pub(super) fn open(
+        settings: &Settings,
+        last: Rc<Cell<usize>>,
+        delay: Delay,
+    ) -> Result<Self, Fault> {
         let reaches = settings
             .addresses
             .iter()
@@ -49,6 +54,7 @@ impl Session {
             reaches,
             deadline: settings.deadline,
             last,
+            delay,
         })
     }
 
@@ -65,13 +71,19 @@ impl Session {
         let mut tries = Tries::new(request.once);
         loop {
             match self.round(request, until, &mut tries).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.delay.take();
+                    return Ok(answer);
+                }
                 Err(Some(fault)) => return Err(fault),
                 Err(None) => {}
             }
             let left = until.saturating_duration_since(Instant::now());
             match tries.next_round(left, random()?) {
-                Some(wait) => sleep(wait).await,
+                Some(wait) => {
+                    self.delay.replace(tries.told());
+                    sleep(wait).await;
+                }
                 None => return Err(tries.fault(began.elapsed())),
             }
         }

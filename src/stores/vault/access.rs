@@ -169,6 +169,11 @@ impl Access {
         })
     }
 
+    /// What a request is tried again for.
+    pub fn delayed_by(&self) -> Option<String> {
+        self.http.delayed_by()
+    }
+
     /// The connections, for as long as they are held.
     pub fn session(&self) -> Result<Rc<Session>, Trouble> {
         self.http.session().map_err(Trouble::Store)

@@ -163,6 +163,10 @@ impl Store for Vault {
             .with_kept(source, |kept| kept.rejected(version, now));
     }
 
+    fn delayed_by(&self) -> Option<String> {
+        self.core.access.delayed_by()
+    }
+
     fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let ask = self.core.ask(source)?;
