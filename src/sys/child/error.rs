@@ -116,6 +116,10 @@ impl ChildError {
             (Step::Fd(_), Errno::BADF | Errno::INVAL) => {
                 Some("the number must be below the limit of open files (ulimit -n)")
             }
+            (Step::Fork, Errno::AGAIN) => Some(
+                "the limit of processes is reached (`--pids-limit` of a container, TasksMax= of a \
+                 unit, ulimit -u)",
+            ),
             (_, Errno::MFILE) => Some("raise the limit of open files (ulimit -n)"),
             (Step::Limit(_), Errno::PERM) => {
                 Some("a hard limit can be raised by root (CAP_SYS_RESOURCE) alone")
