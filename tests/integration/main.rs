@@ -6,6 +6,7 @@
 mod bad_input;
 mod control;
 mod delivery;
+mod docker;
 mod doctor;
 mod examples;
 mod faults;

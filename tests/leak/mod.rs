@@ -7,3 +7,6 @@ mod rotations;
 mod scan;
 mod selftest;
 mod vault;
+
+pub use canary::Canary;
+pub use scan::Scan;

@@ -1,0 +1,59 @@
+//! examples/docker, as its README tells to run it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Engine, images};
+use crate::harness::Place;
+use crate::harness::ports::free_port;
+
+/// An image with this machine's nginx in it, as no registry is asked: the program, the libraries
+/// that it loads, and busybox.
+fn nginx(place: &Place) -> PathBuf {
+    let root = place.join("nginx");
+    let copied = Command::new("cp")
+        .args(["-a", "--"])
+        .arg(images::busybox())
+        .arg(&root)
+        .status();
+    assert!(copied.expect("cp is there").success());
+    let loaded = Command::new("ldd").arg("/usr/sbin/nginx").output();
+    let loaded = String::from_utf8(loaded.expect("nginx is installed").stdout).expect("paths");
+    let libraries = loaded
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    for path in libraries.chain(["/usr/sbin/nginx"]) {
+        let to = root.join(&path[1..]);
+        fs::create_dir_all(to.parent().expect("it is below the root")).expect("a directory");
+        fs::copy(path, to).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    for directory in ["etc/nginx", "var/log/nginx", "var/lib/nginx"] {
+        fs::create_dir_all(root.join(directory)).expect("a directory");
+    }
+    let passwd = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+    fs::write(root.join("etc/passwd"), passwd).expect("it can be written");
+    fs::write(root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n").expect("it can be written");
+    root
+}
+
+#[test]
+fn nginx_is_served_from_memory() {
+    let engine = Engine::shared();
+    let place = Place::new();
+    engine.import("hushpipe-example-base", &nginx(&place));
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/docker/run"))
+        .env("DOCKER_HOST", engine.host())
+        .env("DOCKER_BUILDKIT", "0")
+        .env("HOME", place.path())
+        .env("BASE", "hushpipe-example-base")
+        .env("HUSHPIPE", images::hushpipe())
+        .env("PORT", free_port().to_string())
+        .env("TMPDIR", place.path())
+        .output()
+        .expect("the example can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n--- stderr\n{errors}");
+    assert!(said.ends_with("All as promised.\n"), "{said}");
+}
