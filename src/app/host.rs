@@ -8,6 +8,9 @@ use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Launch, SpawnError};
 use crate::sys::users::Database;
 
+/// Where a program of systemd's finds its credentials: systemd.exec(5).
+pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
 /// A plan that this host can run.
 pub struct Host {
     /// The program, settled.
@@ -33,7 +36,7 @@ pub fn settle(plan: &Plan, activation: Option<&Activation>) -> Result<Host, Fail
     if plan.mode == Mode::Exec {
         failures.extend(delivery::needs_parent(plan).into_iter().map(of_delivery));
     }
-    let launch = Launch::settle(&plan.run, std::env::vars_os())
+    let launch = launch(plan, &layout)
         .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
         .ok();
     // Where run.env keeps their number from the program, it gets none of them.
@@ -63,6 +66,15 @@ pub fn settle(plan: &Plan, activation: Option<&Activation>) -> Result<Host, Fail
         }),
         _ => Err(failures),
     }
+}
+
+fn launch(plan: &Plan, layout: &Layout) -> Result<Launch, Vec<SpawnError>> {
+    let mut launch = Launch::settle(&plan.run, std::env::vars_os())?;
+    if let Some(directory) = layout.credentials() {
+        let set = launch.set_variable(CREDENTIALS_DIRECTORY, directory.as_os_str());
+        set.map_err(|fault| vec![fault])?;
+    }
+    Ok(launch)
 }
 
 /// Which isolations to try, in order, and why the others not.
@@ -131,7 +143,10 @@ fn owner(
     users: &Database,
     (uid, gid): (u32, u32),
 ) -> Result<Owner, SpawnError> {
-    let (DeliveryKind::File(file) | DeliveryKind::Fifo { file, .. }) = &delivery.kind else {
+    let (DeliveryKind::File(file)
+    | DeliveryKind::Fifo { file, .. }
+    | DeliveryKind::Credential(file)) = &delivery.kind
+    else {
         return Ok(Owner::default());
     };
     let named = file

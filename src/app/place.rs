@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::failure::{Failure, Failures};
-use super::host::{self, Host, of_delivery, of_spawn};
+use super::host::{self, CREDENTIALS_DIRECTORY, Host, of_delivery, of_spawn};
 use super::live::{Held, Live};
 use super::unit::Unit;
 use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
@@ -118,14 +118,17 @@ impl Placing<'_> {
 
     fn private<S: Staging>(&self, host: Host) -> Result<Attempt<S>, Failures> {
         let points = make_mount_points(&host.layout).map_err(|fault| vec![of_delivery(fault)])?;
-        let mounts = mounts(host.layout.directories(), host.owner.uid, host.owner.gid)?;
+        let mut targets = host.layout.directories();
+        let delivered = targets.len();
+        targets.extend(hidden(&host));
+        let mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
         let (spec, feeds) = self.spec(host.launch, mounts)?;
         let staged = match S::stage(spec) {
             Ok(staged) => staged,
             Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
             Err(error) => return Err(failed(error)),
         };
-        let directories = clone_all(staged.directories())?;
+        let directories = clone_all(&staged.directories()[..delivered])?;
         let held = Held::Points(points);
         let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
         self.report(IsolationUsed::Private, None);
@@ -229,6 +232,16 @@ fn container_flag() -> Option<&'static str> {
 
 fn failed(error: ChildError) -> Failures {
     vec![of_spawn(SpawnError::from(error))]
+}
+
+/// The credentials that systemd gave hushpipe, where the program has others: it sees an empty
+/// directory there.
+fn hidden(host: &Host) -> Option<PathBuf> {
+    host.layout.credentials()?;
+    let own = PathBuf::from(std::env::var_os(CREDENTIALS_DIRECTORY)?);
+    let apart = |other: &PathBuf| !other.starts_with(&own) && !own.starts_with(other);
+    (own.is_absolute() && own.is_dir() && host.layout.directories().iter().all(apart))
+        .then_some(own)
 }
 
 /// A tmpfs on each directory. Others may pass through it: only the program's own processes can see

@@ -103,6 +103,7 @@ pub fn describe(kind: &DeliveryKind) -> String {
         DeliveryKind::Fifo { file, .. } => named("fifo", &file.path),
         DeliveryKind::Fd { number, .. } => format!("fd {number}"),
         DeliveryKind::Stdin => "stdin".to_owned(),
+        DeliveryKind::Credential(file) => named("credential", &file.path),
     }
 }
 

@@ -37,7 +37,9 @@ pub fn prepare_fds(
         let (number, kind) = match delivery.kind {
             DeliveryKind::Fd { number, kind } => (number, kind),
             DeliveryKind::Stdin => (0, FdKind::Pipe),
-            DeliveryKind::File(_) | DeliveryKind::Fifo { .. } => continue,
+            DeliveryKind::File(_) | DeliveryKind::Fifo { .. } | DeliveryKind::Credential(_) => {
+                continue;
+            }
         };
         let made = match kind {
             FdKind::Memfd => memfd::sealed(payload.expose())

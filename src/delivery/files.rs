@@ -18,7 +18,8 @@
 //! is retired, so that an opening that is on its way through the links finds its file.
 //!
 //! A private tmpfs is open to all (0755): nobody but the program's tree can see it. A shared
-//! directory is 0700. Generations are 0755 within it; each file has the mode that the plan gives.
+//! directory is 0700. Generations are 0755 within it, those of credentials 0500; each file has the
+//! mode that the plan gives.
 
 use std::ffi::OsStr;
 use std::io;
@@ -31,7 +32,8 @@ use super::{Carried, DeliveryError, Owner};
 use crate::model::Generation;
 use crate::sys::filesystem;
 
-const DATA: &str = "..data";
+/// The link to the current generation.
+pub(super) const DATA: &str = "..data";
 const TEMPORARY: &str = "..data.tmp";
 
 /// The file deliveries of one launch, reached through descriptors of their directories alone: a
@@ -128,9 +130,23 @@ impl Files {
                 }
                 .map_err(wrong)?;
             }
+            if directory.credentials {
+                self.close(directory, &made).map_err(wrong)?;
+            }
             top.get_or_insert(made);
         }
         Ok(())
+    }
+
+    /// As systemd makes `$CREDENTIALS_DIRECTORY`: for the program's user to read. The owner before
+    /// the mode, as with files.
+    fn close(&self, directory: &Directory, made: &OwnedFd) -> io::Result<()> {
+        let Some(entry) = directory.entries.first() else {
+            return Ok(());
+        };
+        let owner = self.owners[entry.delivery];
+        filesystem::change_owner(made, owner.uid, owner.gid)?;
+        filesystem::change_mode(made, 0o500)
     }
 
     /// The current generation's file once more: the same bytes, mode and owner.

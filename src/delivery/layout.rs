@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::files::DATA;
 use super::{DeliveryError, DeliveryFault, mount_points, shared};
 use crate::model::{
     Delivery, DeliveryKind, FileMode, FileSpec, Isolation, IsolationUsed, Mode, Place, Plan,
@@ -33,6 +34,8 @@ pub(super) struct Directory {
     /// Where the first delivery into it stands in the manifest.
     pub(super) at: Place,
     pub(super) entries: Vec<Entry>,
+    /// It holds `$CREDENTIALS_DIRECTORY`: its generations are open to the program's user alone.
+    pub(super) credentials: bool,
 }
 
 /// One name in it.
@@ -71,11 +74,17 @@ impl Layout {
                 path: parent,
                 at: delivery.at,
                 entries: Vec::new(),
+                credentials: false,
             };
-            directory.or_insert_with(new).entries.push(entry);
+            let directory = directory.or_insert_with(new);
+            directory.entries.push(entry);
+            directory.credentials |= matches!(delivery.kind, DeliveryKind::Credential(_));
         }
+        let mut directories: Vec<Directory> = directories.into_values().collect();
+        // Last: the way to the files of others does not lead through it.
+        directories.sort_by_key(|directory| directory.credentials);
         Self {
-            directories: directories.into_values().collect(),
+            directories,
             mode: plan.mode,
             fds: plan.deliveries.iter().filter_map(number).collect(),
         }
@@ -85,6 +94,14 @@ impl Layout {
     pub fn directories(&self) -> Vec<PathBuf> {
         let paths = self.directories.iter();
         paths.map(|directory| directory.path.clone()).collect()
+    }
+
+    /// What the program finds as `$CREDENTIALS_DIRECTORY`, if it has credentials: a directory of one
+    /// generation, without links. `systemd-creds list` passes over links.
+    pub fn credentials(&self) -> Option<PathBuf> {
+        let mut directories = self.directories.iter();
+        let holder = directories.find(|directory| directory.credentials)?;
+        Some(holder.path.join(DATA))
     }
 
     /// Whether there are neither files nor FIFOs.
@@ -194,7 +211,7 @@ impl Directory {
 
 fn placed(kind: &DeliveryKind) -> Option<(&FileSpec, EntryKind)> {
     match kind {
-        DeliveryKind::File(file) => Some((file, EntryKind::File)),
+        DeliveryKind::File(file) | DeliveryKind::Credential(file) => Some((file, EntryKind::File)),
         DeliveryKind::Fifo { file, max_reads } => {
             let max_reads = *max_reads;
             Some((file, EntryKind::Fifo { max_reads }))
@@ -226,7 +243,9 @@ pub fn needs_parent(plan: &Plan) -> Vec<DeliveryError> {
     for delivery in &plan.deliveries {
         let why = match &delivery.kind {
             DeliveryKind::Fifo { .. } => "a FIFO is served by hushpipe for as long as it is there",
-            DeliveryKind::File(_) if plan.isolation == Isolation::Shared => {
+            DeliveryKind::File(_) | DeliveryKind::Credential(_)
+                if plan.isolation == Isolation::Shared =>
+            {
                 "a shared directory is removed by hushpipe at the end: use `isolation: private`"
             }
             _ => continue,
@@ -300,6 +319,20 @@ mod tests {
             .collect();
         assert_eq!(indices, [0, 3]);
         assert!(!layout.is_empty());
+    }
+
+    #[test]
+    fn the_way_to_others_files_does_not_lead_through_credentials() {
+        let DeliveryKind::File(one) = file("/run/a/one") else {
+            unreachable!("it is a file");
+        };
+        let mut deliveries = vec![(file("/run/b/two"), secret("x"))];
+        assert_eq!(Layout::of(&plan(deliveries.clone())).credentials(), None);
+        deliveries.push((DeliveryKind::Credential(one), secret("x")));
+        let layout = Layout::of(&plan(deliveries));
+        let paths = layout.directories();
+        assert_eq!(paths, [Path::new("/run/b"), Path::new("/run/a")]);
+        assert_eq!(layout.credentials().unwrap(), Path::new("/run/a/..data"));
     }
 
     #[test]

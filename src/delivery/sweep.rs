@@ -107,15 +107,26 @@ fn is_generation(directory: &OwnedFd, name: &OsStr, device: u64) -> io::Result<b
     Ok(true)
 }
 
+/// What holds credentials is closed to its own owner as well.
+fn make_writable(directory: &OwnedFd) -> io::Result<()> {
+    let status = filesystem::status(directory)?;
+    if status.uid == filesystem::effective_uid() && status.mode & 0o200 == 0 {
+        filesystem::change_mode(directory, 0o700)?;
+    }
+    Ok(())
+}
+
 /// Removes one generation's directory and its files, relative to the directory that holds it.
 pub(super) fn remove_generation(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     if filesystem::status_at(directory, name)?.is_none() {
         return Ok(());
     }
     let generation = filesystem::open_directory_at(directory, name)?;
+    make_writable(&generation)?;
     for entry in filesystem::entries(&generation)? {
         if is_numbered(&entry, b"..dir-") {
             let inner = filesystem::open_directory_at(&generation, &entry)?;
+            make_writable(&inner)?;
             for file in filesystem::entries(&inner)? {
                 filesystem::unlink_at(&inner, file)?;
             }

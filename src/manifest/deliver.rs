@@ -20,10 +20,12 @@ const HIGHEST_FD: u64 = 1_048_575;
 
 /// What deliveries take for themselves.
 #[derive(Default)]
-struct Taken {
+pub struct Taken {
     fds: Vec<(i32, Span)>,
     paths: Vec<(PathBuf, Span)>,
     stdin: Option<Span>,
+    /// Where credentials are delivered.
+    pub credentials: Option<Span>,
 }
 
 impl Builder<'_> {
@@ -33,17 +35,34 @@ impl Builder<'_> {
         let mut deliveries = Vec::new();
         for item in manifest.deliver.get().map_or(&[][..], |list| &list.0) {
             let Some(deliver) = item.get() else { continue };
-            let (at, secret, content) = parts(deliver);
-            let channel = self.channel(at, secret, content, known);
-            let kind = self.kind(deliver, &mut taken);
             self.fits_mode(manifest, deliver, mode);
-            if let (Some(kind), Some(channel)) = (kind, channel) {
-                let at = self.place(at);
-                deliveries.push(Delivery { at, kind, channel });
+            match deliver {
+                Deliver::Credentials(credentials) => {
+                    let directory = self.credentials_directory(manifest, credentials);
+                    let all = self.credentials(credentials, directory, known, &mut taken);
+                    deliveries.extend(all);
+                }
+                one => deliveries.extend(self.delivery(one, known, &mut taken)),
             }
         }
         self.separate_paths(&taken.paths);
         deliveries
+    }
+
+    fn delivery(
+        &mut self,
+        deliver: &Deliver,
+        known: &Known,
+        taken: &mut Taken,
+    ) -> Option<Delivery> {
+        let (at, secret, content) = parts(deliver)?;
+        let channel = self.channel(at, secret, content, known);
+        let kind = self.kind(deliver, taken);
+        Some(Delivery {
+            at: self.place(at),
+            kind: kind?,
+            channel: channel?,
+        })
     }
 
     fn channel(
@@ -108,6 +127,8 @@ impl Builder<'_> {
                 self.stdin(span, taken);
                 Some(DeliveryKind::Stdin)
             }
+            // Several deliveries: `Builder::credentials`.
+            Deliver::Credentials(_) => None,
         }
     }
 
@@ -146,14 +167,7 @@ impl Builder<'_> {
         taken: &mut Taken,
     ) -> Option<FileSpec> {
         let target = path.get()?.0.clone();
-        let fits = self.path_fits(&target, path.span);
-        if let Some((_, first)) = taken.paths.iter().find(|(other, _)| *other == target) {
-            let message = "two deliveries to one path";
-            let fault = Fault::new(path.span, message, "give one of them another path");
-            self.faults.push(fault.related(*first, "first here"));
-        } else if fits {
-            taken.paths.push((target.clone(), path.span));
-        }
+        self.take_path(&target, path.span, taken);
         let word = |field: &Field<Word>| field.get().map(|word| word.0.clone());
         Some(FileSpec {
             path: target,
@@ -163,6 +177,18 @@ impl Builder<'_> {
                 group: word(group),
             },
         })
+    }
+
+    /// No two deliveries have one path.
+    pub fn take_path(&mut self, path: &Path, span: Span, taken: &mut Taken) {
+        let fits = self.path_fits(path, span);
+        if let Some((_, first)) = taken.paths.iter().find(|(other, _)| *other == path) {
+            let message = "two deliveries to one path";
+            let fault = Fault::new(span, message, "give one of them another path");
+            self.faults.push(fault.related(*first, "first here"));
+        } else if fits {
+            taken.paths.push((path.to_owned(), span));
+        }
     }
 
     /// hushpipe needs a directory of its own, and names that start with `..` for itself.
@@ -250,7 +276,9 @@ impl Builder<'_> {
                 let span = fifo.path.key.unwrap_or(fifo.at);
                 self.not_in_exec(span, "a fifo", "no process stays behind that could fill it");
             }
-            Deliver::File(_) if manifest.isolation.get() == Some(&Isolation::Shared) => {
+            Deliver::File(_) | Deliver::Credentials(_)
+                if manifest.isolation.get() == Some(&Isolation::Shared) =>
+            {
                 let span = manifest.isolation.span;
                 let why = "no process stays behind that could remove the files";
                 self.not_in_exec(span, "files with `isolation: shared`", why);
@@ -269,8 +297,8 @@ fn standard_fd(number: u64) -> Option<&'static str> {
     }
 }
 
-fn parts(deliver: &Deliver) -> (Span, &Field<SecretRef>, &Field<Content>) {
-    match deliver {
+fn parts(deliver: &Deliver) -> Option<(Span, &Field<SecretRef>, &Field<Content>)> {
+    Some(match deliver {
         Deliver::File(file) => (
             file.path.key.unwrap_or(file.at),
             &file.secret,
@@ -287,5 +315,6 @@ fn parts(deliver: &Deliver) -> (Span, &Field<SecretRef>, &Field<Content>) {
             &stdin.secret,
             &stdin.content,
         ),
-    }
+        Deliver::Credentials(_) => return None,
+    })
 }

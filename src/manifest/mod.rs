@@ -5,6 +5,7 @@ mod addresses;
 mod build;
 mod checks;
 mod collections;
+mod credentials;
 mod decode;
 mod deliver;
 mod fault;

@@ -12,7 +12,7 @@ use super::schema;
 use super::tree::{self, Data, Entry, Node};
 
 /// Where examples are taken from; the first that has a key has it.
-const SAMPLES: [&str; 13] = [
+const SAMPLES: [&str; 14] = [
     include_str!("../../tests/vectors/manifests/good/full.yaml"),
     include_str!("../../tests/vectors/manifests/good/vault.yaml"),
     include_str!("../../tests/vectors/manifests/good/rotate.yaml"),
@@ -20,6 +20,7 @@ const SAMPLES: [&str; 13] = [
     include_str!("../../tests/vectors/manifests/good/rotate-command.yaml"),
     include_str!("../../tests/vectors/manifests/good/stores.yaml"),
     include_str!("../../tests/vectors/manifests/good/fifos.yaml"),
+    include_str!("../../tests/vectors/manifests/good/credentials.yaml"),
     include_str!("../../tests/vectors/manifests/good/checks.yaml"),
     include_str!("../../tests/vectors/manifests/good/exec.yaml"),
     include_str!("../../tests/vectors/manifests/good/limits.yaml"),

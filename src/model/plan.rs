@@ -336,6 +336,8 @@ pub enum DeliveryKind {
     },
     /// `stdin: true`
     Stdin,
+    /// One of `credentials:`, in the directory that holds the program's `$CREDENTIALS_DIRECTORY`.
+    Credential(FileSpec),
 }
 
 /// Path, mode and owner of a delivered file.

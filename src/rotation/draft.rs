@@ -52,7 +52,7 @@ impl Reach {
                 secrets,
                 live: matches!(
                     delivery.kind,
-                    DeliveryKind::File(_) | DeliveryKind::Fifo { .. }
+                    DeliveryKind::File(_) | DeliveryKind::Fifo { .. } | DeliveryKind::Credential(_)
                 ),
             })
             .collect();

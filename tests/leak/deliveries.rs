@@ -7,7 +7,16 @@ use super::scan::Scan;
 use crate::harness::{Hushpipe, Running, descendants, wait_until};
 
 /// The deliveries of one launch; each has a secret of its own, of the same name.
-const PRIVATE: &[&str] = &["file", "template", "memfd", "pipe", "long", "stdin", "fifo"];
+const PRIVATE: &[&str] = &[
+    "file",
+    "template",
+    "memfd",
+    "pipe",
+    "long",
+    "stdin",
+    "fifo",
+    "credential",
+];
 
 const DELIVER: &str = r#"
 deliver:
@@ -18,6 +27,7 @@ deliver:
   - { fd: 5, as: pipe, secret: long }
   - { stdin: true, secret: stdin }
   - { fifo: "{place}/run/fifo", secret: fifo }
+  - { credentials: [credential], directory: "{place}/credentials" }
 isolation: private
 run:
   command: ["{probe}", digest, "4", digest, "5", digest, "0", digest-file, "{place}/run/fifo",

@@ -146,6 +146,7 @@ fn delivery(delivery: &Delivery) -> Value {
             json!({ "fd": number, "as": words::fd_kind(*kind) })
         }
         DeliveryKind::Stdin => json!({ "stdin": true }),
+        DeliveryKind::Credential(spec) => file("credential", spec),
     };
     match &delivery.channel {
         Channel::Secret(reference) => object["secret"] = json!(reference.to_string()),

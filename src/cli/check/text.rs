@@ -269,7 +269,7 @@ fn deliveries(plan: &Plan) -> Rows {
     let files = |delivery: &Delivery| {
         matches!(
             delivery.kind,
-            DeliveryKind::File(_) | DeliveryKind::Fifo { .. }
+            DeliveryKind::File(_) | DeliveryKind::Fifo { .. } | DeliveryKind::Credential(_)
         )
     };
     if plan.deliveries.iter().any(files) {
@@ -298,6 +298,9 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
             row(&["fd", &number.to_string(), &carries, words::fd_kind(*kind)])
         }
         DeliveryKind::Stdin => row(&["stdin", "0", &carries, "pipe"]),
+        DeliveryKind::Credential(spec) => {
+            row(&["credential", &path(spec), &carries, &access(spec)])
+        }
     }
 }
 

@@ -126,8 +126,9 @@ fn surroundings(settings: &Settings) -> Vec<String> {
     .any(is_set)
     {
         notes.push(
-            "The unit has credentials, which are hushpipe's now. A program that reads them itself \
-             needs run.env.set: { CREDENTIALS_DIRECTORY: \"${CREDENTIALS_DIRECTORY}\" }."
+            "The unit has credentials, which are hushpipe's now. A program that reads credentials \
+             gets its own by `deliver: - credentials: [NAME]`, or the unit's by \
+             run.env.set: { CREDENTIALS_DIRECTORY: \"${CREDENTIALS_DIRECTORY}\" }."
                 .to_owned(),
         );
     }

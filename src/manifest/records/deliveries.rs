@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::credentials::CredentialsDelivery;
 use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::fault::{Fault, nearest, quote};
 use crate::manifest::paths::ProgramPath;
@@ -83,11 +84,13 @@ pub enum Deliver {
     Fd(FdDelivery),
     /// `stdin:`
     Stdin(StdinDelivery),
+    /// `credentials:`
+    Credentials(CredentialsDelivery),
 }
 
 impl Deliver {
-    const WAYS: [&'static str; 4] = ["file", "fifo", "fd", "stdin"];
-    const LATER: [&'static str; 2] = ["credentials", "socket"];
+    const WAYS: [&'static str; 5] = ["file", "fifo", "fd", "stdin", "credentials"];
+    const LATER: [&'static str; 1] = ["socket"];
 
     /// The one key that says how; else faults were added.
     fn way<'n, 'a>(entries: &'n [Entry<'a>], to: &mut Decoder<'_>) -> Option<&'n Entry<'a>> {
@@ -118,13 +121,20 @@ impl Deliver {
             return to.fault(
                 entry.key_span,
                 message,
-                "this version has file, fifo, fd and stdin",
+                "this version has file, fifo, fd, stdin and credentials",
             );
         }
         let known = |key: &str| {
             matches!(
                 key,
-                "secret" | "content" | "mode" | "as" | "owner" | "group" | "max_reads"
+                "secret"
+                    | "content"
+                    | "mode"
+                    | "as"
+                    | "owner"
+                    | "group"
+                    | "max_reads"
+                    | "directory"
             )
         };
         let guess = entries
@@ -138,7 +148,8 @@ impl Deliver {
             return to.fault(entry.key_span, message, format!("did you mean `{near}`?"));
         }
         let at = entries.first().map_or(to.within, |entry| entry.key_span);
-        let help = "add one of `file: PATH`, `fifo: PATH`, `fd: NUMBER` or `stdin: true`";
+        let help = "add one of `file: PATH`, `fifo: PATH`, `fd: NUMBER`, `stdin: true` or `credentials: \
+                    [NAME]`";
         to.fault(at, "this delivery does not say how", help);
     }
 }
@@ -153,7 +164,8 @@ impl Decode for Deliver {
             "file" => FileDelivery::decode(node, to).map(Self::File),
             "fifo" => FifoDelivery::decode(node, to).map(Self::Fifo),
             "fd" => FdDelivery::decode(node, to).map(Self::Fd),
-            _ => StdinDelivery::decode(node, to).map(Self::Stdin),
+            "stdin" => StdinDelivery::decode(node, to).map(Self::Stdin),
+            _ => CredentialsDelivery::decode(node, to).map(Self::Credentials),
         }
     }
 
@@ -171,6 +183,7 @@ impl Decode for Deliver {
             filled(FifoDelivery::schema()),
             fd,
             stdin,
+            CredentialsDelivery::schema(),
         ]})
     }
 }

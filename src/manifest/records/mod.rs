@@ -1,5 +1,6 @@
 //! The records of a manifest: one table each, for decoding and for the schema.
 
+mod credentials;
 mod deliveries;
 mod rotation;
 mod run;
@@ -7,6 +8,7 @@ mod secrets;
 mod stores;
 mod vault;
 
+pub use credentials::{Credential, CredentialsDelivery};
 pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery};
 pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Forks, Inherit, Rewritten, Run, Signals, StopRecord};

@@ -15,6 +15,8 @@ use crate::sys::users::User;
 const BOOTSTRAP_CREDENTIALS: &[&str] = &[
     // hushpipe's own
     "HUSHPIPE_*",
+    // systemd's LoadCredential=
+    "CREDENTIALS_DIRECTORY",
     // Vault and OpenBao
     "VAULT_TOKEN",
     "VAULT_ROLE_ID",

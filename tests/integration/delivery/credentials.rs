@@ -1,0 +1,149 @@
+//! `credentials:`, as programs of systemd's look for them, and as `systemd-creds` does.
+
+use std::fs;
+
+use super::{Memory, VALUE, launch, shell};
+use crate::harness::Hushpipe;
+
+/// Two, in a directory of the place.
+const TWO: &str = "deliver:\n\
+                   \x20 - { credentials: [token, db.password], directory: \"{place}/c\" }\n";
+
+fn with_two(rest: &str) -> Hushpipe {
+    let output = launch("");
+    output
+        .file("secrets/db", "{\"password\":\"battery\"}")
+        .manifest(&format!(
+            "version: 1\nservice: t\n\
+         stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
+         secrets:\n  token: {{ store: dir, key: token }}\n  \
+         db: {{ store: dir, key: db, format: json }}\n{rest}"
+        ))
+}
+
+/// What a program that knows systemd's credentials does, and `systemd-creds` with them.
+const LOOK: &str = "cd $CREDENTIALS_DIRECTORY && stat -c '%A %u %F' . && stat -c '%n %a %u %F' * && \
+                    systemd-creds cat token && systemd-creds cat db.password && \
+                    systemd-creds list --no-legend | cut -d ' ' -f 1";
+
+fn seen(uid: u32) -> String {
+    format!(
+        "dr-x------ {uid} directory\n\
+         db.password 400 {uid} regular file\ntoken 400 {uid} regular file\n\
+         {VALUE}batterydb.password\ntoken\n"
+    )
+}
+
+#[test]
+fn a_program_and_systemd_creds_find_them_where_systemd_has_them() {
+    for uid in [0, 1000] {
+        let private = format!("{TWO}isolation: private\n");
+        let output = with_two(&private).user(uid).args(shell(LOOK)).run();
+        let output = output.success().stdout_is(&seen(uid));
+        assert!(!output.place().join("c").exists());
+    }
+}
+
+#[test]
+fn they_belong_to_the_programs_user() {
+    for isolation in ["private", "shared"] {
+        let memory = Memory::new();
+        let rest = TWO.replace("{place}", "{memory}");
+        let rest = format!("{rest}isolation: {isolation}\nrun: {{ user: '1000' }}\n");
+        let output = with_two(&memory.fill(&rest)).args(shell(LOOK)).run();
+        output.success().stdout_is(&seen(1000));
+        assert!(memory.is_empty());
+    }
+}
+
+#[test]
+fn shared_ones_are_removed_by_an_unprivileged_user() {
+    let memory = Memory::given_to(1000);
+    let rest = format!("{}isolation: shared\n", TWO.replace("{place}", "{memory}"));
+    let output = with_two(&memory.fill(&rest)).user(1000).args(shell(LOOK));
+    output.run().success().stdout_is(&seen(1000));
+    assert!(memory.is_empty());
+}
+
+#[test]
+fn files_can_have_other_names_and_stand_beside_other_deliveries() {
+    let rest = "deliver:\n\
+                \x20 - { credentials: { tls-key: token }, directory: \"{place}/a\" }\n\
+                \x20 - { file: \"{place}/b/token\", secret: token, owner: '1001' }\n\
+                isolation: private\n";
+    let script = "systemd-creds cat tls-key; \
+                  setpriv --reuid=1001 --regid=1001 --clear-groups cat {place}/b/token; \
+                  systemd-creds list --no-legend | wc -l; \
+                  setpriv --reuid=1001 --regid=1001 --clear-groups ls $CREDENTIALS_DIRECTORY/";
+    let output = launch(rest).args(shell(script)).run();
+    output
+        .code(2)
+        .stdout_is(&format!("{VALUE}{VALUE}1\n"))
+        .stderr_has("Permission denied");
+}
+
+#[test]
+fn a_generation_replaces_them_all_at_once() {
+    for uid in [0, 1000] {
+        let rest = format!("{TWO}on_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n");
+        let script = "trap 'systemd-creds cat token; echo' HUP; echo ready; \
+                      while :; do sleep 0.01; done";
+        let running = with_two(&rest).user(uid).args(shell(script)).spawn();
+        running.wait_for_line("ready");
+        for value in ["second", "third", "fourth"] {
+            let place = running.place();
+            place.write("next", value);
+            place.give_to(uid);
+            fs::rename(place.join("next"), place.join("secrets/token")).unwrap();
+            running.wait_for_line(value);
+        }
+        running.stop();
+    }
+}
+
+/// systemd's own for hushpipe are hushpipe's: with them the program could log in as hushpipe does.
+#[test]
+fn hushpipes_own_are_not_the_programs() {
+    let own = "echo ${CREDENTIALS_DIRECTORY-none}; cat {place}/unit/role_id";
+    let with_own = |rest: &str| {
+        let hushpipe = launch(rest).file("unit/role_id", "role\n").directory("c");
+        let directory = hushpipe.place().join("unit");
+        hushpipe.env("CREDENTIALS_DIRECTORY", directory)
+    };
+    // Where the program has none, the variable alone is kept from it.
+    let output = with_own("").args(shell(own)).run().success();
+    output.stdout_is("none\nrole\n");
+    let rest = "deliver:\n  - { credentials: [token], directory: \"{place}/c\" }\n\
+                isolation: private\n";
+    let output = with_own(rest).args(shell(own)).run().code(1);
+    let directory = output.place().join("c/..data");
+    let output = output.stdout_is(&format!("{}\n", directory.display()));
+    let output = output.stderr_has("role_id: No such file");
+    assert_eq!(output.place().read("unit/role_id"), "role\n");
+    let given = "run: { env: { set: { CREDENTIALS_DIRECTORY: \"${CREDENTIALS_DIRECTORY}\" } } }\n";
+    let output = with_own(given).args(shell("cat $CREDENTIALS_DIRECTORY/role_id"));
+    output.run().success().stdout_is("role\n");
+}
+
+#[test]
+fn without_a_directory_named_they_are_where_the_service_may_write() {
+    let rest = "deliver:\n  - { credentials: [token] }\n";
+    let script = shell("echo $CREDENTIALS_DIRECTORY; systemd-creds cat token");
+    let output = launch(rest).args(script).run().success();
+    let output = output.stdout_is(&format!("/dev/shm/hushpipe-t/credentials/..data\n{VALUE}"));
+    assert!(fs::metadata("/dev/shm/hushpipe-t").is_err());
+    let again = output.again().args(["run", "-v"]).args(script);
+    let runtime = again.place().join("runtime");
+    let output = again.env("RUNTIME_DIRECTORY", format!("{}:/x", runtime.display()));
+    output.run().success().stdout_is(&format!(
+        "{}/credentials/..data\n{VALUE}",
+        runtime.display()
+    ));
+}
+
+#[test]
+fn exec_mode_has_them_too() {
+    let private = format!("{TWO}isolation: private\nmode: exec\n");
+    let output = with_two(&private).args(shell(LOOK)).run();
+    output.success().stdout_is(&seen(0));
+}
