@@ -18,6 +18,7 @@ mod retry;
 mod session;
 mod tls;
 mod tls_fault;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use resolve::lookups_ended;
 pub use session::Session;
+pub use wire::Wire;
 
 use super::Fault;
 use crate::model::{Address, Tls};
@@ -100,6 +102,7 @@ pub struct Request {
     headers: HeaderMap,
     body: Option<SecretBytes>,
     once: bool,
+    wire: Option<Wire>,
 }
 
 impl Request {
@@ -111,6 +114,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: None,
             once: false,
+            wire: None,
         }
     }
 
@@ -126,6 +130,13 @@ impl Request {
     #[must_use]
     pub fn json(mut self, body: SecretBytes) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    /// Tells while its body is with the server.
+    #[must_use]
+    pub fn on(mut self, wire: &Wire) -> Self {
+        self.wire = Some(wire.clone());
         self
     }
 

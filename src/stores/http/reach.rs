@@ -182,7 +182,10 @@ impl Reach {
         if let Some(body) = &ask.request.body {
             builder = builder
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(body.expose().to_vec());
+                .body(match &ask.request.wire {
+                    Some(wire) => wire.body(body),
+                    None => body.expose().to_vec().into(),
+                });
         }
         let sent = timeout(ask.limits.head, builder.send()).await;
         let trouble = match sent {

@@ -150,6 +150,9 @@ impl Session {
             reach.ask(config, ask).await
         };
         let asked = timeout_at(ask.until, asked).await;
+        if let Some(wire) = &ask.request.wire {
+            wire.rests();
+        }
         asked.unwrap_or_else(|_| Err(reach.unfinished().into()))
     }
 

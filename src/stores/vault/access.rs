@@ -7,9 +7,11 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue, USER_AGENT};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::answer;
 use super::error::{Trouble, denied};
+use super::flight::Flight;
 use super::login::Method as Login;
 use super::path;
 use super::term::Term;
@@ -17,7 +19,7 @@ use super::token::{Looked, Token};
 use crate::model::{Event, Observer, StoreName, VaultStore};
 use crate::secret::SecretBytes;
 use crate::stores::Fault;
-use crate::stores::http::{Answer, Http, Request, Session, Settings};
+use crate::stores::http::{Answer, Http, Request, Session, Settings, Wire};
 use crate::sys::clock::Boottime;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -33,6 +35,9 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How long a look at a version is tried, at most.
 const BRIEF: Duration = Duration::from_secs(10);
 
+/// How long the end of hushpipe waits for a login that the server may have taken.
+const LANDING: Duration = Duration::from_secs(2);
+
 /// A request, before it is known who asks.
 pub(super) struct Call {
     pub method: Method,
@@ -42,6 +47,7 @@ pub(super) struct Call {
     body: Option<SecretBytes>,
     once: bool,
     brief: bool,
+    wire: Option<Wire>,
 }
 
 impl Call {
@@ -53,6 +59,7 @@ impl Call {
             body: None,
             once: false,
             brief: false,
+            wire: None,
         }
     }
 
@@ -67,6 +74,13 @@ impl Call {
     #[must_use]
     pub fn body(mut self, json: SecretBytes) -> Self {
         self.body = Some(json);
+        self
+    }
+
+    /// Tells while the server is at work on it.
+    #[must_use]
+    pub fn on(mut self, wire: &Wire) -> Self {
+        self.wire = Some(wire.clone());
         self
     }
 
@@ -113,6 +127,9 @@ impl Call {
         if let Some(token) = token {
             request = request.header(TOKEN, token);
         }
+        if let Some(wire) = &self.wire {
+            request = request.on(wire);
+        }
         if let Some(json) = &self.body {
             request = request.json(SecretBytes::new(json.expose().to_vec()));
         }
@@ -135,6 +152,8 @@ pub(super) struct Access {
     /// Held while somebody logs in; why the last try failed.
     turn: Mutex<Option<Trouble>>,
     tries: Cell<u64>,
+    /// The login that is under way.
+    flight: RefCell<Option<Rc<Flight>>>,
     /// The login may not look itself up.
     blind: Cell<bool>,
 }
@@ -165,6 +184,7 @@ impl Access {
             before: RefCell::new(Vec::new()),
             turn: Mutex::new(None),
             tries: Cell::new(0),
+            flight: RefCell::new(None),
             blind: Cell::new(false),
         })
     }
@@ -204,12 +224,12 @@ impl Access {
     }
 
     /// Sends a request as who hushpipe is. A token that has ended behind our back is replaced, once.
-    pub async fn call(&self, call: &Call) -> Result<Answer, Trouble> {
+    pub async fn call(self: &Rc<Self>, call: &Call) -> Result<Answer, Trouble> {
         self.call_with(call).await.map(|(answer, _)| answer)
     }
 
     /// As [`Access::call`], and tells with which token.
-    pub async fn call_with(&self, call: &Call) -> Result<(Answer, Rc<Token>), Trouble> {
+    pub async fn call_with(self: &Rc<Self>, call: &Call) -> Result<(Answer, Rc<Token>), Trouble> {
         // Held over both requests, so that a login and what follows it share a connection.
         let _session = self.session_for(call)?;
         let token = self.token().await?;
@@ -249,7 +269,7 @@ impl Access {
     }
 
     /// The login; who comes first logs in, and the others wait for it.
-    pub async fn token(&self) -> Result<Rc<Token>, Trouble> {
+    pub async fn token(self: &Rc<Self>) -> Result<Rc<Token>, Trouble> {
         if let Some(token) = self.current() {
             return Ok(token);
         }
@@ -268,7 +288,7 @@ impl Access {
     }
 
     /// Another login than this one, which the server does not take any more.
-    async fn another(&self, bad: &Rc<Token>) -> Result<Rc<Token>, Trouble> {
+    async fn another(self: &Rc<Self>, bad: &Rc<Token>) -> Result<Rc<Token>, Trouble> {
         let is_bad = |token: &Rc<Token>| Rc::ptr_eq(token, bad);
         if self.token.borrow().as_ref().is_some_and(is_bad) {
             if bad.is_given() && !self.login.has_changed() {
@@ -281,7 +301,7 @@ impl Access {
 
     /// A new login before the old one ends. The old one is left to run out: what the program uses
     /// may be tied to it.
-    pub async fn renew_login(&self) -> Result<Rc<Token>, Trouble> {
+    pub async fn renew_login(self: &Rc<Self>) -> Result<Rc<Token>, Trouble> {
         let mut last = self.turn.lock().await;
         let result = self.log_in().await;
         self.tries.set(self.tries.get() + 1);
@@ -289,16 +309,57 @@ impl Access {
         result
     }
 
-    async fn log_in(&self) -> Result<Rc<Token>, Trouble> {
-        let _session = self.session()?;
-        let token = Rc::new(self.login.log_in(self).await?);
+    async fn log_in(self: &Rc<Self>) -> Result<Rc<Token>, Trouble> {
+        let under_way = self.flight.borrow().clone();
+        if let Some(flight) = under_way {
+            // Whoever began it waits no more. If it fails, that was so then; it may work now.
+            if let Ok(token) = self.land(&flight).await {
+                return Ok(token);
+            }
+        }
+        let (access, wire) = (Rc::clone(self), Wire::default());
+        let its = wire.clone();
+        let login = async move {
+            let _session = access.session()?;
+            access.login.log_in(&access, &its).await
+        };
+        let flight = Rc::new(Flight::new(Box::pin(login), wire));
+        *self.flight.borrow_mut() = Some(Rc::clone(&flight));
+        self.land(&flight).await
+    }
+
+    async fn land(&self, flight: &Flight) -> Result<Rc<Token>, Trouble> {
+        let landed = flight.landed().await;
+        *self.flight.borrow_mut() = None;
+        landed.map(|token| self.take(token))
+    }
+
+    /// At the end: a login that the server may have taken is waited for, for [`LANDING`], so that its
+    /// token can be revoked; any other is given up.
+    pub async fn end_login(&self) -> Result<(), Trouble> {
+        let Some(flight) = self.flight.take() else {
+            return Ok(());
+        };
+        match timeout(LANDING, flight.answered()).await {
+            Ok(token) => {
+                if let Some(token) = token {
+                    self.take(token);
+                }
+                Ok(())
+            }
+            Err(_) => Err(Trouble::Asked(Fault::Deadline { after: LANDING })),
+        }
+    }
+
+    fn take(&self, token: Token) -> Rc<Token> {
+        let token = Rc::new(token);
         if !token.is_given() {
             self.tell_login(&token);
         }
         if let Some(before) = self.token.replace(Some(Rc::clone(&token))) {
             self.before.borrow_mut().push(before);
         }
-        Ok(token)
+        token
     }
 
     fn tell_login(&self, token: &Token) {
@@ -325,7 +386,7 @@ impl Access {
     }
 
     /// Makes the login live longer, or logs in anew where it cannot. A given one runs out.
-    pub async fn keep_login(&self, token: &Rc<Token>) -> Result<(), Trouble> {
+    pub async fn keep_login(self: &Rc<Self>, token: &Rc<Token>) -> Result<(), Trouble> {
         if !token.is_looked_up() {
             return self.look_up(token).await;
         }

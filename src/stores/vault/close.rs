@@ -22,8 +22,14 @@ struct Serial<'a> {
 }
 
 impl Core {
-    /// Revokes leases and hushpipe's own logins. The leases of a login go with it.
+    /// Revokes leases and hushpipe's own logins, also one that is under way. The leases of a login go
+    /// with it.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
+        if !self.access.spec.revoke_on_exit {
+            return Ok(());
+        }
+        let login = self.access.end_login().await;
+        let login = login.map_err(|trouble| trouble.named(&self.access.store, "the login"));
         let now = Boottime::now();
         let tokens = self.access.tokens();
         let leases: Vec<Rc<Lease>> = self
@@ -32,13 +38,13 @@ impl Core {
             .values()
             .flat_map(|kept| kept.leases(now))
             .collect();
-        if !self.access.spec.revoke_on_exit || (tokens.is_empty() && leases.is_empty()) {
-            return Ok(());
+        if tokens.is_empty() && leases.is_empty() {
+            return login;
         }
         let result = self.give_back(&tokens, &leases).await;
         self.kept.borrow_mut().clear();
         self.access.forget();
-        result
+        login.and(result)
     }
 
     async fn give_back(

@@ -84,7 +84,7 @@ impl Lease {
     }
 
     /// Makes it live longer. One that cannot is not renewable any more.
-    pub async fn renew(&self, access: &Access) -> Result<(), Trouble> {
+    pub async fn renew(&self, access: &Rc<Access>) -> Result<(), Trouble> {
         let since = Boottime::now();
         let answer = access.call(&self.call("sys/leases/renew")?).await?;
         if answer.status != 200 {
@@ -109,7 +109,7 @@ impl Lease {
     }
 
     /// Asks whether it is still there.
-    pub async fn look_up(&self, access: &Access) -> Result<Standing, Trouble> {
+    pub async fn look_up(&self, access: &Rc<Access>) -> Result<Standing, Trouble> {
         let call = self.call("sys/leases/lookup")?.brief();
         let answer = access.call(&call).await?;
         match answer.status {
@@ -124,7 +124,7 @@ impl Lease {
     }
 
     /// Ends it; what it gave is taken back.
-    pub async fn revoke(&self, access: &Access) -> Result<(), Trouble> {
+    pub async fn revoke(&self, access: &Rc<Access>) -> Result<(), Trouble> {
         let call = self.call("sys/leases/revoke")?;
         let answer = access.call(&call).await?;
         match answer.status {

@@ -15,6 +15,7 @@ use super::wrapping;
 use crate::model::VaultAuth;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
+use crate::stores::http::Wire;
 use crate::sys::clock::Boottime;
 
 /// Credentials are small; what is larger is another file.
@@ -140,7 +141,8 @@ impl Method {
     }
 
     /// Logs in.
-    pub async fn log_in(&self, access: &Access) -> Result<Token, Trouble> {
+    /// `wire` tells while the server is at work on it.
+    pub async fn log_in(&self, access: &Access, wire: &Wire) -> Result<Token, Trouble> {
         match &self.auth {
             VaultAuth::Environment => self.of_environment(),
             VaultAuth::TokenFile(path) => self.of_file(path),
@@ -160,7 +162,7 @@ impl Method {
                     role_id: text(&role_id, role_id_file)?,
                     secret_id: secret_id.transpose()?,
                 };
-                let token = self.granted(access, mount, "login", &body).await?;
+                let token = self.granted(access, mount, "login", &body, wire).await?;
                 self.used_secret_id()?;
                 Ok(token)
             }
@@ -174,13 +176,13 @@ impl Method {
                     role: role.as_deref(),
                     jwt: text(&jwt, jwt_file)?,
                 };
-                self.granted(access, mount, "login", &body).await
+                self.granted(access, mount, "login", &body, wire).await
             }
             VaultAuth::Certificate { mount, role } => {
                 let body = Certificate {
                     name: role.as_deref(),
                 };
-                self.granted(access, mount, "login", &body).await
+                self.granted(access, mount, "login", &body, wire).await
             }
             VaultAuth::UserPass {
                 mount,
@@ -192,7 +194,7 @@ impl Method {
                     password: text(&password, password_file)?,
                 };
                 let login = format!("login/{username}");
-                self.granted(access, mount, &login, &body).await
+                self.granted(access, mount, &login, &body, wire).await
             }
         }
     }
@@ -224,10 +226,13 @@ impl Method {
         mount: &str,
         login: &str,
         body: &impl Serialize,
+        wire: &Wire,
     ) -> Result<Token, Trouble> {
         let mount = mount.trim_matches('/');
         let since = Boottime::now();
-        let call = Call::post(format!("auth/{mount}/{login}")).body(json(body)?);
+        let call = Call::post(format!("auth/{mount}/{login}"))
+            .body(json(body)?)
+            .on(wire);
         let answer = access.send_as(&call, None).await?;
         match answer.status {
             200 => Token::granted(&answer.body, since).map_err(Trouble::Store),

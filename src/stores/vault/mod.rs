@@ -15,6 +15,7 @@ mod ask;
 mod close;
 mod error;
 mod fetch;
+mod flight;
 mod interest;
 mod kept;
 mod lease;
@@ -52,7 +53,7 @@ pub struct Vault {
 
 /// Shared with the watch.
 struct Core {
-    access: Access,
+    access: Rc<Access>,
     digests: DigestKey,
     kept: RefCell<BTreeMap<Ask, Kept>>,
     looked: RefCell<BTreeMap<Ask, Look>>,
@@ -66,7 +67,7 @@ impl Vault {
     pub fn new(name: StoreName, spec: &VaultStore, observer: Rc<dyn Observer>) -> io::Result<Self> {
         Ok(Self {
             core: Rc::new(Core {
-                access: Access::new(name, spec, observer)?,
+                access: Rc::new(Access::new(name, spec, observer)?),
                 digests: DigestKey::new()?,
                 kept: RefCell::new(BTreeMap::new()),
                 looked: RefCell::new(BTreeMap::new()),

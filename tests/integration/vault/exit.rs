@@ -1,10 +1,12 @@
 //! At the end all is given back.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{API, DB, READS, by_approle, file, file_at_once, manifest, once, start};
-use crate::harness::{Bao, FaultProxy, Hushpipe, Postgres, Wire, wait_until};
+use crate::harness::{Bao, FaultProxy, Hushpipe, Postgres, Running, Wire, wait_until};
 
 /// OpenBao takes leases back one after the other.
 fn until_no_lease(bao: &Bao) {
@@ -103,6 +105,48 @@ fn a_signal_during_the_fetch_gives_back_what_was_got_until_then() {
     until_no_lease(&bao);
 }
 
+/// A launch over a slow wire, whose login the server has just taken.
+fn logging_in(bao: &Bao, proxy: &FaultProxy) -> Running {
+    bao.kv_put("app", &json!({ "key": "one" }));
+    proxy.set(Wire::Delay(Duration::from_millis(300)));
+    let hushpipe = Hushpipe::new();
+    let store = bao.store_by_approle_at(hushpipe.place(), &proxy.address(), "");
+    let running = once(hushpipe, &manifest(&store, API, &file("{{ api.key }}"))).spawn();
+    running.until("the server has the login", || {
+        (bao.requests("auth/approle/login") == 1).then_some(())
+    });
+    running
+}
+
+#[test]
+fn a_signal_during_the_login_waits_for_its_answer_and_revokes_it() {
+    let bao = Bao::start();
+    let proxy = FaultProxy::start(bao.port());
+    let running = logging_in(&bao, &proxy);
+    running.signal(Signal::SIGTERM);
+    running
+        .wait()
+        .code(143)
+        .stdout_is("")
+        .stderr_has("store bao: revoked the login");
+    assert!(bao.tokens().is_empty());
+    assert_eq!(bao.requests("kv/"), 0, "it went on after the login");
+}
+
+#[test]
+fn a_login_that_is_not_answered_does_not_hold_the_end_up_for_long() {
+    let bao = Bao::start();
+    let proxy = FaultProxy::start(bao.port());
+    let running = logging_in(&bao, &proxy);
+    proxy.set(Wire::BlackHole);
+    let began = Instant::now();
+    running.signal(Signal::SIGTERM);
+    running.wait().code(143).stderr_has(
+        "store bao, the login: no answer within 2s; leases and logins are left to run out",
+    );
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+}
+
 #[test]
 fn nothing_is_revoked_where_the_manifest_says_so() {
     let (bao, _postgres) = with_database();
@@ -126,7 +170,7 @@ fn a_server_that_does_not_answer_holds_the_end_up_for_five_seconds_at_most() {
     let rest = file_at_once("{{ api.key }}");
     let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
     proxy.set(Wire::BlackHole);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     running
         .stop()
         .success()
