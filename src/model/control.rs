@@ -157,6 +157,16 @@ pub struct Status {
     pub restarts_left: Option<u32>,
 }
 
+/// The state between the two programs of a restart.
+pub const RESTARTING: &str = "restarting";
+
+impl Status {
+    /// The program runs, or is about to again.
+    pub fn is_alive(&self) -> bool {
+        self.program_pid.is_some() || self.state == RESTARTING
+    }
+}
+
 /// A secret's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

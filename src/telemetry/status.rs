@@ -6,14 +6,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
-use crate::model::control::{Moment, Outage, Status};
+use crate::model::control::{Moment, Outage, RESTARTING, Status};
 use crate::model::{Event, Observer, SecretName, Version};
 
 /// The state of a launch whose program runs and is not about to end: the rotation's own is to be shown
 /// then.
 pub const RUNNING: &str = "steady";
-
-const RESTARTING: &str = "restarting";
 
 /// Keeps what events tell.
 pub struct Board {

@@ -19,10 +19,14 @@ Examples:
   hushpipe status                         the only one that runs
   hushpipe status payments-api            by its service, or by a process id
   hushpipe status --json | jq .secrets
-  HEALTHCHECK CMD [\"hushpipe\", \"status\", \"--check\"]       in a Dockerfile
+  hushpipe status --check                 for monitoring
+  HEALTHCHECK CMD [\"hushpipe\", \"status\", \"--alive\"]       in a Dockerfile
 
 Healthy means: the program runs, every store answers, and nothing has failed since the last rotation
-that worked.";
+that worked. While it is not healthy, the program runs on with its last good values, and somebody
+should look: after a rollback, until its store has another version than the one that failed. What
+restarts a program must go by --alive: a restart would take good values away while their store is
+down, or start with the version that failed.";
 
 /// Arguments of `status`.
 #[derive(Args)]
@@ -37,6 +41,10 @@ pub struct StatusArgs {
     /// Write one line, and end with 0 when it is healthy and with 1 when it is not
     #[arg(long, conflicts_with = "json")]
     check: bool,
+    /// Write one line, and end with 0 while the program runs, healthy or not, and with 1 when it does
+    /// not: for probes whose failure restarts it
+    #[arg(long, conflicts_with_all = ["json", "check"])]
+    alive: bool,
     /// Ask at this socket
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -51,6 +59,14 @@ pub fn run(arguments: &StatusArgs) -> Outcome {
     if arguments.check {
         print(&format!("{}\n", verdict(&status)))?;
         return Ok(if status.healthy { Exit::Ok } else { Exit::No });
+    }
+    if arguments.alive {
+        print(&format!("{}\n", verdict(&status)))?;
+        return Ok(if status.is_alive() {
+            Exit::Ok
+        } else {
+            Exit::No
+        });
     }
     print(&if arguments.json {
         let object = serde_json::to_string_pretty(&status);

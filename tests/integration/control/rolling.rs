@@ -83,8 +83,45 @@ fn the_status_is_told_until_the_last_leftover_is_gone() {
     ask(&running, "status", &["--check"])
         .code(1)
         .stdout_is("not healthy: payments: the program does not run\n");
+    ask(&running, "status", &["--alive"]).code(1);
     // Twice asked to end, it waits no longer.
     running.signal(Signal::SIGTERM);
     running.signal(Signal::SIGTERM);
     running.wait().success();
+}
+
+#[test]
+fn after_a_rollback_somebody_should_look_until_the_store_has_another_version() {
+    let hushpipe = Hushpipe::new().sealed(&[("token", "good one")]);
+    let on_rotate = "on_rotate:\n  signal: HUP\n  settle: 0s\n  rollback: true\n\
+         \x20 verify: { command: [grep, -q, ^good, \"{place}/run/token\"], within: 300ms }\n";
+    let running = start_with(hushpipe, &format!("{SEALED}{on_rotate}"));
+    running.place().seal("token", "bad two");
+    running.wait_for_stderr("rolled back, which is generation 3");
+    running.wait_for_line("good one");
+    let now = status(&running);
+    assert_eq!(now["healthy"], false);
+    assert_eq!(now["state"], "steady");
+    assert_eq!(now["secrets"][0]["version"], "v1");
+    assert_eq!(now["secrets"][0]["quarantined"], "v2");
+    ask(&running, "status", &["--check"])
+        .code(1)
+        .stdout_has("not healthy: payments: rolled back: the program is not well with it");
+    // A probe that went by its health would have the program restarted, with the bad version.
+    ask(&running, "status", &["--alive"])
+        .success()
+        .stdout_has("not healthy: payments: rolled back");
+    // The old value once more: nothing is to be handed over, and nothing is bad any more.
+    running.place().seal("token", "good one");
+    running.until("it is healthy again", || {
+        (status(&running)["healthy"] == true).then_some(())
+    });
+    let now = status(&running);
+    assert_eq!(now["secrets"][0]["version"], "v3");
+    assert_eq!(now["secrets"][0]["quarantined"], serde_json::Value::Null);
+    assert_eq!(now["generation"], 3);
+    running
+        .stop()
+        .success()
+        .stdout_is("ready\nbad two\ngood one\n");
 }
