@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::canary::Canary;
 use super::deliveries::assert_clean;
+use super::scan::Scan;
 use crate::harness::{Bao, Hushpipe, Running};
 
 const NAMES: &[&str] = &["file", "template", "memfd", "pipe", "stdin", "fifo"];
@@ -73,7 +74,32 @@ fn leaves_nothing(auth: &str) {
         all.push(canary);
     }
     assert_clean(&running, &control, &all.iter().collect::<Vec<_>>());
+    nothing_is_told(&running, &all);
     running.stop().success();
+}
+
+/// What it says, and all that its control socket answers.
+fn nothing_is_told(running: &Running, canaries: &[Canary]) {
+    let mut told = running.stderr().into_bytes();
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["status", "--check"],
+        &["rotate"],
+        &["rotate", "file"],
+        &["rollback"],
+        &["rollback", "file"],
+        &["revoke", "file"],
+        &["status", "--json"],
+    ] {
+        let output = running.ask(words);
+        told.extend(output.stdout);
+        told.extend(output.stderr);
+    }
+    told.extend(running.stderr().into_bytes());
+    let text = String::from_utf8_lossy(&told);
+    assert!(text.contains("\"service\": \"leak\""), "{text}");
+    assert_eq!(Scan::new(canaries).bytes("the answers", &told), [""; 0]);
 }
 
 #[test]

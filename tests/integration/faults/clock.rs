@@ -82,3 +82,32 @@ fn leases_are_kept_alive_when_the_clock_is_set_forward_and_back() {
     assert_eq!(postgres.leased_roles(), [role.as_str()]);
     goes_on(&running, &role);
 }
+
+/// It is judged by the wall clock, so a clock that is wrong costs certificates, but not many.
+#[test]
+fn a_certificate_is_replaced_when_the_clock_is_set_past_its_time_and_not_again_and_again() {
+    let bao = Bao::start();
+    bao.pki("1h");
+    bao.kv_put("app", &json!({ "value": "one" }));
+    let secret = "path: pki/issue/web, parameters: { common_name: localhost } }\n  \
+                  often: { store: bao, path: kv/data/app, refresh: 1s";
+    let running = start(&bao, secret, "{{ it.serial_number }} {{ often.value }}");
+    let issued = || bao.requests("pki/issue/web");
+    assert_eq!(issued(), 1);
+    jump(&running, "+50m");
+    let first = running.wait_for_line(":");
+    // The server's clock is right: the new one has ended for hushpipe when it comes.
+    jump(&running, "+3h");
+    let second = running.wait_for_line(":");
+    assert_ne!(first, second);
+    for value in ["two", "three"] {
+        bao.kv_put("app", &json!({ "value": value }));
+        running.wait_for_line(value);
+    }
+    // One for each time that the stores were asked, at most.
+    assert!(issued() <= 6, "{} were issued", issued());
+    jump(&running, "+0");
+    bao.kv_put("app", &json!({ "value": "four" }));
+    let last = running.wait_for_line("four");
+    goes_on(&running, &last);
+}

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Life;
-use crate::harness::{Bao, Wire};
+use super::{KV, Life, PATIENCE, goes_on, manifest, run};
+use crate::harness::{Bao, FaultProxy, Hushpipe, Wire};
 
 #[test]
 fn a_server_that_is_down_for_a_while_is_waited_for() {
@@ -98,4 +98,43 @@ fn a_slow_wire_is_no_fault() {
     life.bao.kv_put("app", &json!({ "value": "two" }));
     life.running.wait_for_line("two");
     assert!(!life.running.stderr().contains("gives no answer"));
+}
+
+#[test]
+fn a_server_that_is_down_does_not_keep_the_values_of_another_back() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "value": "one" }));
+    bao.kv_put("held", &json!({ "value": "one" }));
+    let proxy = FaultProxy::start(bao.port());
+    let hushpipe = Hushpipe::new();
+    let store = |address: &str| bao.store_by_approle_at(hushpipe.place(), address, PATIENCE);
+    let stores = format!(
+        "{}\n  down: {}",
+        store(&bao.address()),
+        store(&proxy.address())
+    );
+    let secrets = format!("{KV} }}\n  held: {{ store: down, path: kv/data/held, refresh: 1s");
+    let file = "  - { file: \"{place}/other/held\", secret: held.value }\nisolation:";
+    let text = manifest(&stores, &secrets, "{{ it.value }}").replace("isolation:", file);
+    let running = run(hushpipe, &text);
+    proxy.set(Wire::Refuse);
+    running.wait_for_stderr("error: store down");
+    bao.kv_put("held", &json!({ "value": "two" }));
+    for value in ["two", "three"] {
+        bao.kv_put("app", &json!({ "value": value }));
+        running.wait_for_line(value);
+        goes_on(&running, value);
+    }
+    let status = running.status();
+    assert_eq!(status["outages"][0]["store"], "down", "{status}");
+    let held = |status: &Value| status["secrets"][0]["version"].clone();
+    assert_eq!(held(&status), "v1", "{status}");
+    proxy.set(Wire::Good);
+    running.wait_for_stderr("store down answers again");
+    running.until("the program has what was held back", || {
+        (held(&running.status()) == "v2").then_some(())
+    });
+    goes_on(&running, "three");
+    let said = running.stderr();
+    assert_eq!(said.matches("hushpipe: error").count(), 1, "{said}");
 }
