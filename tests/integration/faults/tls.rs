@@ -37,23 +37,52 @@ fn a_server_of_an_unknown_authority_is_told_nothing() {
     refused(&bao, "certificate");
 }
 
+/// The server ends and comes back with the certificate of another authority for these names.
+fn comes_back_as_another(life: &mut Life, names: &str, trusted: bool, text: &str) {
+    let at = |name: &str| life.bao.directory().join(name);
+    let (file, key, ca) = (at("server.pem"), at("server.key"), life.bao.ca_file());
+    let good = [&file, &key, &ca].map(|path| std::fs::read(path).unwrap());
+    life.takes_note();
+    life.bao.kill();
+    let stranger = Authority::new(life.bao.directory(), "stranger");
+    let other = stranger.server("other", names);
+    std::fs::copy(other.certificate, &file).unwrap();
+    std::fs::copy(other.key, &key).unwrap();
+    if trusted {
+        std::fs::copy(stranger.certificate(), &ca).unwrap();
+    }
+    life.bao.restart();
+    life.suffers(text);
+    life.bao.kill();
+    for (path, content) in [file, key, ca].into_iter().zip(good) {
+        std::fs::write(path, content).unwrap();
+    }
+    life.bao.restart();
+    life.recovers();
+}
+
 #[test]
 fn a_server_that_comes_back_as_another_is_told_nothing() {
     let mut life = Life::start(Bao::settings().durable().start());
+    let names = "DNS:localhost,IP:127.0.0.1";
+    comes_back_as_another(&mut life, names, false, "certificate");
+}
+
+#[test]
+fn a_server_that_comes_back_with_another_name_is_told_nothing() {
+    let mut life = Life::start(Bao::settings().durable().start());
+    comes_back_as_another(&mut life, "DNS:other.example", true, "name");
+}
+
+#[test]
+fn an_authority_that_ends_while_the_program_runs_is_believed_no_more() {
+    let life = Life::start(Bao::start());
     life.takes_note();
-    let file = life.bao.directory().join("server.pem");
-    let key = life.bao.directory().join("server.key");
-    let good = (std::fs::read(&file).unwrap(), std::fs::read(&key).unwrap());
-    life.bao.kill();
-    let other = Authority::new(life.bao.directory(), "stranger");
-    let other = other.server("other", "DNS:localhost,IP:127.0.0.1");
-    std::fs::copy(other.certificate, &file).unwrap();
-    std::fs::copy(other.key, &key).unwrap();
-    life.bao.restart();
-    life.suffers("certificate");
-    life.bao.kill();
-    std::fs::write(file, good.0).unwrap();
-    std::fs::write(key, good.1).unwrap();
-    life.bao.restart();
+    let good = std::fs::read(life.bao.ca_file()).unwrap();
+    let ended = Authority::expired(life.bao.directory(), "ended");
+    std::fs::copy(ended.certificate(), life.bao.ca_file()).unwrap();
+    life.running.wait_for_stderr("expired");
+    life.bears("expired");
+    std::fs::write(life.bao.ca_file(), good).unwrap();
     life.recovers();
 }
