@@ -74,6 +74,16 @@ fn http(text: &str) -> Result<Url, &'static str> {
             return Err("it has no host");
         }
         Some(rest) if rest.contains(slip) => return Err("it has spaces or a backslash"),
+        Some(rest)
+            if !rest
+                .split(['/', '?', '#'])
+                .next()
+                .is_some_and(str::is_ascii) =>
+        {
+            return Err(
+                "its host is not in ASCII: write it in punycode, as `xn--bcher-kva.example`",
+            );
+        }
         Some(_) => {}
     }
     let url = Url::parse(text).map_err(|_| "it is no URL: host and port are wrong")?;
@@ -287,6 +297,10 @@ mod tests {
             ("https://bao:99999", "it is no URL: host and port are wrong"),
             ("https://ba o", "it has spaces or a backslash"),
             ("https://bao\\x", "it has spaces or a backslash"),
+            (
+                "https://bücher.example:8200/v1",
+                "its host is not in ASCII: write it in punycode, as `xn--bcher-kva.example`",
+            ),
             ("https://u:p@bao", "it has a user name or password"),
             ("https://bao?x", "it has a query (`?`)"),
             ("https://bao#x", "it has a fragment (`#`)"),
