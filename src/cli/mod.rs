@@ -143,12 +143,42 @@ pub fn main() -> ExitCode {
     finish(outcome.map(Exit::code), globals)
 }
 
-/// As `CommandLine::try_parse`, but for the tree of all commands: it is left where it is. To take it
-/// apart, block by block, and wipe each, would cost a tenth of a launch.
+/// What a launch needs of [`CommandLine`]. To build and check the tree of all commands costs a tenth
+/// of a launch.
+#[derive(Parser)]
+#[command(name = "hushpipe")]
+struct LaunchLine {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: LaunchCommand,
+}
+
+#[derive(Subcommand)]
+enum LaunchCommand {
+    Run(run::RunArgs),
+}
+
+/// Parses as little as it can. Whatever is wrong with a launch, and its help, tells the whole tree.
 fn parse() -> Result<CommandLine, clap::Error> {
-    let mut tree = std::mem::ManuallyDrop::new(CommandLine::command());
+    let mut arguments = std::env::args_os().skip(1);
+    let word = arguments.find(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+    if word.is_some_and(|word| word == "run")
+        && let Ok(LaunchLine { globals, command }) = parse_as()
+    {
+        let LaunchCommand::Run(arguments) = command;
+        let command = Command::Run(arguments);
+        return Ok(CommandLine { globals, command });
+    }
+    parse_as()
+}
+
+/// As `try_parse`, but for the tree of commands: it is left where it is. To take it apart, block by
+/// block, and wipe each, would cost a tenth of a launch.
+fn parse_as<T: CommandFactory + FromArgMatches>() -> Result<T, clap::Error> {
+    let mut tree = std::mem::ManuallyDrop::new(T::command());
     let matches = tree.try_get_matches_from_mut(std::env::args_os())?;
-    CommandLine::from_arg_matches(&matches)
+    T::from_arg_matches(&matches)
 }
 
 fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
