@@ -305,9 +305,9 @@ fn changes(vault: &Vault<'_>) -> Vec<Row> {
             percentile(&mut times, 0.5),
         ),
         Row::at_most(
-            "OpenBao: write to signal, refresh: 1s, p99, ms",
-            percentile(&mut times, 0.99),
-            INTERVAL + 10.0,
+            "OpenBao: write to signal, past the interval, p99, ms",
+            percentile(&mut times, 0.99) - INTERVAL,
+            10.0,
         ),
     ]
 }

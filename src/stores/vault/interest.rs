@@ -49,10 +49,17 @@ impl Interest {
         }
     }
 
+    /// It is looked at now.
     pub fn begins(&mut self, now: Boottime) {
         if let Some(every) = self.every {
             self.next = now + jittered(every);
         }
+    }
+
+    /// Whether it is looked at now where another one is: then one connection does for both.
+    pub fn joins(&self, look: &Look, now: Boottime) -> bool {
+        let soon = self.every.map(|every| now + every / 10);
+        soon.is_some_and(|soon| self.next <= soon && look.hinted.is_none())
     }
 
     /// When it is looked at next: earlier where the server named a time of its own.
@@ -112,6 +119,21 @@ mod tests {
                 "{first:?} {second:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_due_within_a_tenth_of_its_period_is_looked_at_with_another() {
+        let now = Boottime::now();
+        let interest = Interest::new(Refresh::Every(s(100)), now);
+        let look = Look::new(Kind::Versioned, State::Faulty);
+        assert!(!interest.joins(&look, now));
+        assert!(!interest.joins(&look, now + s(75)));
+        assert!(interest.joins(&look, now + s(90)));
+        let mut hinted = Look::new(Kind::Plain, State::Faulty);
+        hinted.hint(Some(s(200)));
+        assert!(!interest.joins(&hinted, now + s(90)));
+        let never = Interest::new(Refresh::Never, now);
+        assert!(!never.joins(&look, now + s(90)));
     }
 
     #[test]

@@ -99,9 +99,15 @@ pub(super) fn spread(length: Duration) -> Duration {
     length.mul_f64(1.0 - 0.05 * fraction())
 }
 
-/// Up to a tenth shorter: polls are never later than asked for.
+/// What a look and what follows it may take, at least: the program is to have the new value within
+/// the period, not only then be asked for.
+const HAND_OVER: Duration = Duration::from_millis(50);
+
+/// Up to a tenth shorter, so that a fleet's polls spread, and a little more for the way to the
+/// program: at most a twentieth.
 pub(super) fn jittered(period: Duration) -> Duration {
-    period.mul_f64(1.0 - 0.1 * fraction())
+    let ahead = HAND_OVER.min(period / 20);
+    period.saturating_sub(ahead).mul_f64(1.0 - 0.1 * fraction())
 }
 
 /// From 0 to 1. Jitter needs no better source than the hasher's seed.
@@ -129,7 +135,9 @@ mod tests {
             let due = Term::new(now, s(3_000), true).due().since(now);
             assert!(due <= s(2_000) && due >= s(1_900), "{due:?}");
             let poll = jittered(s(30));
-            assert!(poll <= s(30) && poll >= s(27), "{poll:?}");
+            assert!(poll + HAND_OVER <= s(30) && poll >= s(26), "{poll:?}");
+            let often = jittered(Duration::from_millis(200)).as_millis();
+            assert!((171..=190).contains(&often), "{often}");
         }
     }
 

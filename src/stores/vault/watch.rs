@@ -13,6 +13,7 @@ use super::Core;
 use super::ask::Ask;
 use super::interest::Interest;
 use super::kept::Kept;
+use super::look::Look;
 use super::term::random;
 use super::upkeep::Done;
 use crate::model::Backoff;
@@ -149,20 +150,24 @@ impl VaultWatch {
         }
     }
 
-    /// Starts what is due; gives how long it is to what is due next.
+    /// Starts what is due, and looks that are due soon where one is due now; gives how long it is to
+    /// what is due next.
     fn start(&mut self) -> Option<Duration> {
         let now = Boottime::now();
-        let tasks = self.tasks(now);
+        let mut tasks = self.tasks(now);
         self.forget_failing(&tasks);
+        for (due, task) in &mut tasks {
+            let held = self.failing.get(task).map(|hold| hold.until);
+            *due = held.map_or(*due, |until| until.max(*due));
+        }
+        let looks = |(due, task): &(Boottime, Task)| *due <= now && matches!(task, Task::Look(_));
+        let together = tasks.iter().any(looks);
         let mut next = self.next_replacement(now);
         for (due, task) in tasks {
-            let is_running = self.running.iter().any(|(running, _)| *running == task);
-            if is_running {
+            if self.running.iter().any(|(running, _)| *running == task) {
                 continue;
             }
-            let held = self.failing.get(&task).map(|hold| hold.until);
-            let due = held.map_or(due, |until| until.max(due));
-            if due > now {
+            if due > now && !(together && self.joins(&task, now)) {
                 let wait = due.since(now);
                 next = Some(next.map_or(wait, |next| next.min(wait)));
                 continue;
@@ -172,6 +177,17 @@ impl VaultWatch {
             self.running.push((task, work));
         }
         next
+    }
+
+    /// Whether this look may as well be now.
+    fn joins(&self, task: &Task, now: Boottime) -> bool {
+        let Task::Look(ask) = task else {
+            return false;
+        };
+        let looked = self.core.looked.borrow();
+        let (interest, look) = (self.watched.get(ask), looked.get(ask));
+        let joins = |(interest, look): (&Interest, &Look)| interest.joins(look, now);
+        !self.failing.contains_key(task) && interest.zip(look).is_some_and(joins)
     }
 
     /// Everything that is to be done, and when.
