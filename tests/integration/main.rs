@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bad_input;
+mod binary;
 mod control;
 mod delivery;
 mod docker;
