@@ -1,8 +1,10 @@
 //! What the kernel and the C library do for a program that was attacked, as far as the linker must
 //! ask for it: see checksec(1).
 //!
-//! `HUSHPIPE_STATIC` is the binary of packaging/build; `tests/run` sets it.
+//! `HUSHPIPE_STATIC` is a binary with the flags of packaging/flags: that of packaging/build, or of
+//! tests/static. `tests/run` sets it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -155,17 +157,22 @@ fn c_in_the_static_one_sees_when_its_stack_was_written_over() {
     }
 }
 
-/// What build scripts compiled.
+/// What build scripts compiled, the newest of each name; ring's own tests are not linked.
 fn archives(builds: &Path) -> Vec<PathBuf> {
     let entries = |directory: PathBuf| {
         let entries = fs::read_dir(directory).into_iter().flatten();
         entries.map(|entry| entry.expect("it can be read").path())
     };
     let outputs = entries(builds.to_owned()).map(|build| build.join("out"));
-    outputs
+    let mut all: Vec<PathBuf> = outputs
         .flat_map(entries)
         .filter(|path| path.extension().is_some_and(|ending| ending == "a"))
-        .collect()
+        .filter(|path| !path.display().to_string().ends_with("_test.a"))
+        .collect();
+    all.sort_by_key(|path| fs::metadata(path).and_then(|data| data.modified()).ok());
+    let named = |path: PathBuf| Some((path.file_name()?.to_owned(), path));
+    let newest: BTreeMap<_, _> = all.into_iter().filter_map(named).collect();
+    newest.into_values().collect()
 }
 
 #[test]
