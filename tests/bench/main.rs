@@ -1,10 +1,16 @@
-//! Measures hushpipe against tini, curl and `bao agent`: see `tests/bench/run`. Called as `handler` it is the program that
-//! hushpipe supervises: it says when a signal came.
+//! Measures hushpipe against tini, curl and `bao agent`, and in containers: see `tests/bench/run`.
+//! Called as `handler` it is the program that hushpipe supervises: it says when a signal came.
 
 #![allow(clippy::disallowed_methods, clippy::cast_precision_loss)]
 
+mod docker;
+#[path = "../integration/docker/engine.rs"]
+#[allow(dead_code)]
+mod engine;
 #[path = "../integration/harness/mod.rs"]
 mod harness;
+#[path = "../integration/docker/images.rs"]
+mod images;
 mod launches;
 mod supervised;
 mod table;
@@ -146,6 +152,7 @@ fn main() -> ExitCode {
     let mut rows = launches::measure(&bench);
     rows.extend(supervised::measure(&bench));
     rows.extend(vault::measure(&bench.hushpipe));
+    rows.extend(docker::measure(&bench));
     rows.push(size(&bench.hushpipe));
     print(&rows);
     let missed = rows.iter().any(Row::is_missed_clearly);

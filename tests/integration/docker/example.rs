@@ -1,6 +1,7 @@
-//! examples/docker, as its README tells to run it.
+//! examples/docker, by its own script and by the steps of the README.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -56,4 +57,49 @@ fn nginx_is_served_from_memory() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n--- stderr\n{errors}");
     assert!(said.ends_with("All as promised.\n"), "{said}");
+}
+
+/// The first shell lines of the README's part on containers, but for those that install Debian's
+/// packages.
+fn steps() -> String {
+    let readme = include_str!("../../../README.md");
+    let part = readme.split("\n## In a container\n").nth(1);
+    let block = part.and_then(|part| part.split("```sh\n").nth(1)?.split("```").next());
+    let lines = block.expect("the README has it").split_inclusive('\n');
+    lines.filter(|line| !line.starts_with("apt-get ")).collect()
+}
+
+#[test]
+fn the_steps_of_the_readme_lead_to_nginx_in_a_container() {
+    let engine = Engine::shared();
+    let place = Place::new();
+    engine.import("nginx:stable", &nginx(&place));
+    place.bring(images::hushpipe(), "hushpipe");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["packaging", "examples"] {
+        symlink(source.join(name), place.join(name)).expect("it is new");
+    }
+    let port = free_port().to_string();
+    let steps = steps().replace("8443", &port);
+    let configure = format!("cd web && sed -i s/8443/{port}/ nginx.conf\n");
+    let steps = steps.replace("cd web\n", &configure);
+    let script = format!("set -e -o pipefail\ntrap 'docker-compose down' EXIT\n{steps}");
+    let path = std::env::var("PATH").expect("it is set");
+    let said = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(place.path())
+        .env("PATH", format!("{}:{path}", place.join("bin").display()))
+        .env("DOCKER_HOST", engine.host())
+        .env("DOCKER_BUILDKIT", "0")
+        .env("HOME", place.path())
+        .env("HUSHPIPE", images::hushpipe())
+        .output()
+        .expect("bash can be started");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&said.stdout),
+        String::from_utf8_lossy(&said.stderr),
+    );
+    assert!(said.status.success(), "{stdout}\n--- stderr\n{stderr}");
+    assert!(stdout.contains("\nserved\n"), "{stdout}");
+    assert!(stdout.contains("web  healthy\n"), "{stdout}");
 }

@@ -8,7 +8,7 @@ use super::{Container, give};
 use crate::harness::{Place, descendants, wait_until};
 use crate::leak::{Canary, Scan};
 
-/// Every kind of delivery; `DIR` is where files go.
+/// Every kind of delivery; `@` is where files go.
 const MANIFEST: &str = "version: 1
 service: matrix
 stores:
@@ -19,19 +19,22 @@ secrets:
   pipe: { store: given, key: pipe }
   stdin: { store: given, key: stdin }
   fifo: { store: given, key: fifo }
+  credential: { store: given, key: credential }
 deliver:
-  - { file: DIR/file, secret: file }
-  - { fifo: DIR/fifo, secret: fifo }
+  - { file: @/file, secret: file }
+  - { fifo: @/fifo, secret: fifo }
   - { fd: 3, as: memfd, secret: memfd }
   - { fd: 4, as: pipe, secret: pipe }
   - { stdin: true, secret: stdin }
+  - { credentials: [credential], directory: @-credentials }
 ";
 
-const KINDS: [&str; 5] = ["file", "memfd", "pipe", "stdin", "fifo"];
+const KINDS: [&str; 6] = ["file", "memfd", "pipe", "stdin", "fifo", "credential"];
 
 /// Shows digests of what it was given, makes orphans, and waits for SIGTERM.
 const SCRIPT: &str = "trap 'exit 3' TERM
-sha256sum <DIR/file; sha256sum </dev/fd/3; sha256sum <&4; sha256sum; sha256sum <DIR/fifo
+sha256sum <@/file; sha256sum </dev/fd/3; sha256sum <&4; sha256sum; sha256sum <@/fifo
+sha256sum <$CREDENTIALS_DIRECTORY/credential
 i=0; while [ $i -lt ORPHANS ]; do (true & true & true & true & true &); i=$((i+1)); done
 echo ready; while :; do sleep 0.05; done";
 
@@ -52,12 +55,12 @@ fn digest(value: &str) -> String {
 fn row(options: &[&str], directory: &str, isolation: &str, orphans: usize) {
     let canaries: Vec<Canary> = KINDS.iter().map(|kind| Canary::new(kind)).collect();
     let place = Place::new();
-    give(&place, "hushpipe.yaml", MANIFEST.replace("DIR", directory));
+    give(&place, "hushpipe.yaml", MANIFEST.replace('@', directory));
     for canary in &canaries {
         let path = format!("secrets/{}", canary.name);
         give(&place, &path, canary.value());
     }
-    let script = SCRIPT.replace("DIR", directory);
+    let script = SCRIPT.replace('@', directory);
     let script = script.replace("ORPHANS", &orphans.to_string());
     let container = Container::start(place, options, &script);
     container.wait_for("ready");
@@ -177,27 +180,36 @@ fn on_a_terminal() {
     row(&["--tty"], "/dev/shm/app", "shared", 20);
 }
 
-#[test]
-fn a_commit_of_a_running_container_has_no_value() {
+/// An image made of a running container that has a file in this directory.
+fn commit(options: &[&str], directory: &str) {
     let canary = Canary::new("file");
     let place = Place::new();
-    place.write("secrets/file", canary.value());
-    place.write(
-        "hushpipe.yaml",
-        "version: 1\nservice: commit\nstores:\n  given: { type: directory, path: /given/secrets }\n\
-         secrets:\n  file: { store: given, key: file }\n\
-         deliver:\n  - { file: /run/app/file, secret: file }\n",
+    give(&place, "secrets/file", canary.value());
+    let manifest = format!(
+        "version: 1\nservice: commit\nstores:\n  given: {{ type: directory, path: /given/secrets }}\n\
+         secrets:\n  file: {{ store: given, key: file }}\n\
+         deliver:\n  - {{ file: {directory}/file, secret: file }}\n"
     );
-    let options = ["--tmpfs=/run"];
-    let script = "sha256sum </run/app/file; trap 'exit 0' TERM; while :; do sleep 0.05; done";
-    let container = Container::start(place, &options, script);
+    give(&place, "hushpipe.yaml", manifest);
+    let script = "sha256sum <DIR/file; trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let container = Container::start(place, options, &script.replace("DIR", directory));
     container.wait_for(&digest(&canary.value()));
     let image = container.engine.ask(["commit", &container.id]);
     let saved = container.engine.try_docker(["save", &image]);
+    let history = container
+        .engine
+        .try_docker(["history", "--no-trunc", &image]);
     container.engine.ask(["image", "rm", &image]);
     assert!(saved.stdout.len() > 1_000_000);
-    assert_eq!(
-        Scan::new([&canary]).bytes("the image", &saved.stdout),
-        [""; 0]
-    );
+    let scan = Scan::new([&canary]);
+    assert_eq!(scan.bytes("the image", &saved.stdout), [""; 0]);
+    assert!(history.status.success());
+    assert_eq!(scan.bytes("its history", &history.stdout), [""; 0]);
+}
+
+#[test]
+fn a_commit_of_a_running_container_has_no_value() {
+    commit(&[], "/dev/shm/app");
+    commit(&["--tmpfs=/run"], "/run/app");
+    commit(&["--cap-add=SYS_ADMIN"], "/run/app");
 }

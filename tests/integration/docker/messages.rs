@@ -21,12 +21,22 @@ fn run(options: &[&str], directory: &str, isolation: &str, script: &str) -> (i32
 
 #[test]
 fn private_files_name_the_flag_that_allows_them() {
-    let (code, said) = run(&[], "/run/app", "private", "true");
-    assert_eq!(code, 71, "{said}");
-    assert!(said.contains("--cap-add SYS_ADMIN"), "{said}");
-    let (code, said) = run(&["--user=1000:1000"], "/dev/shm/app", "private", "true");
-    assert_eq!(code, 71, "{said}");
-    assert!(said.contains("--security-opt seccomp=unconfined"), "{said}");
+    const ROOT: &str = "--cap-add SYS_ADMIN";
+    const OTHER: &str = "--security-opt seccomp=unconfined";
+    for (options, flag) in [
+        (&[][..], ROOT),
+        (&["--cap-drop=ALL", "--read-only"], ROOT),
+        (&["--security-opt=seccomp=unconfined"], ROOT),
+        (&["--user=1000:1000"], OTHER),
+        (
+            &["--user=1000:1000", "--cap-drop=ALL", "--read-only"],
+            OTHER,
+        ),
+    ] {
+        let (code, said) = run(options, "/dev/shm/app", "private", "true");
+        assert_eq!(code, 71, "{options:?}: {said}");
+        assert!(said.contains(flag), "{options:?}: {said}");
+    }
 }
 
 #[test]
@@ -43,4 +53,12 @@ fn files_never_go_to_the_image_s_disk() {
     let (code, said) = run(&[], "/run/app", "auto", "true");
     assert_eq!(code, 71, "{said}");
     assert!(said.contains("--tmpfs /run"), "{said}");
+}
+
+#[test]
+fn without_shared_memory_a_user_is_told_to_make_the_directory() {
+    let options = ["--ipc=none", "--user=1000:1000"];
+    let (code, said) = run(&options, "/dev/shm/app", "auto", "true");
+    assert_eq!(code, 71, "{said}");
+    assert!(said.contains("create the directory beforehand"), "{said}");
 }
