@@ -18,6 +18,7 @@ mod launch;
 mod leak;
 mod man;
 mod manifest;
+mod packages;
 mod quickstart;
 mod rotation;
 mod sealed;

@@ -1,6 +1,7 @@
 //! In a booted systemd, 252 and 257: what the fakes beside this file say that systemd does, it does.
 
 mod machine;
+mod package;
 mod template;
 
 use machine::{Machine, Suite};
@@ -11,6 +12,16 @@ fn in_each(test: impl Fn(&Machine) + Sync) {
         for suite in Suite::ALL {
             let test = &test;
             scope.spawn(move || test(&Machine::booted(suite)));
+        }
+    });
+}
+
+/// As [`in_each`], each on a system of its own that has no hushpipe.
+fn in_each_alone(test: impl Fn(&Machine) + Sync) {
+    std::thread::scope(|scope| {
+        for suite in Suite::ALL {
+            let test = &test;
+            scope.spawn(move || test(&Machine::without_hushpipe(suite)));
         }
     });
 }

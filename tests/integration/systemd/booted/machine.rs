@@ -72,9 +72,25 @@ impl Machine {
 
     /// Boots a system with the hushpipe that is tested, and its unit, where a package has them.
     fn boot(suite: Suite) -> Self {
+        let hushpipe = Path::new(env!("CARGO_BIN_EXE_hushpipe"));
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let unit = sources.join("packaging/systemd/hushpipe@.service");
+        let binds = [
+            bind(hushpipe, "/usr/bin/hushpipe"),
+            bind(&unit, "/usr/lib/systemd/system/hushpipe@.service"),
+        ];
+        Self::boot_with(suite, &binds)
+    }
+
+    /// Boots a system as Debian has it, for one test alone.
+    pub fn without_hushpipe(suite: Suite) -> Self {
+        Self::boot_with(suite, &[])
+    }
+
+    fn boot_with(suite: Suite, binds: &[String]) -> Self {
         let name = unique_name();
         let cgroups = make_cgroups(&name);
-        let nspawn = nspawn(suite, &name, &cgroups);
+        let nspawn = nspawn(suite, &name, &cgroups, binds);
         let leader = wait_until(|| init_of(nspawn.id() as i32));
         let machine = Self {
             name,
@@ -202,7 +218,7 @@ impl Drop for Machine {
     }
 }
 
-fn nspawn(suite: Suite, name: &str, cgroups: &[PathBuf]) -> Child {
+fn nspawn(suite: Suite, name: &str, cgroups: &[PathBuf], binds: &[String]) -> Child {
     let hushpipe = Path::new(env!("CARGO_BIN_EXE_hushpipe"));
     let target = hushpipe.parent().and_then(Path::parent).expect("target");
     let image = target.join("tools/images").join(suite.name());
@@ -211,15 +227,13 @@ fn nspawn(suite: Suite, name: &str, cgroups: &[PathBuf]) -> Child {
         "there is no {}: tests/install makes it",
         image.display()
     );
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/hushpipe@.service");
     Command::new("sh")
         .args(["-c", &enter(cgroups), "sh", "systemd-nspawn", "--quiet"])
         .args(["--boot", "--register=no", "--keep-unit", "--console=pipe"])
         .args(["--volatile=overlay", "--private-network"])
         .arg(format!("--machine={name}"))
         .arg(format!("--directory={}", image.display()))
-        .arg(bind(hushpipe, "/usr/bin/hushpipe"))
-        .arg(bind(&unit, "/usr/lib/systemd/system/hushpipe@.service"))
+        .args(binds)
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
