@@ -5,6 +5,8 @@
 
 mod bad_input;
 mod binary;
+#[path = "../compliance/mod.rs"]
+mod compliance;
 mod control;
 mod delivery;
 mod docker;

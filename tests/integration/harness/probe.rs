@@ -23,10 +23,15 @@
 //! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
 //! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`, `orphan`; without one: `got SIGNAL`; given again, one after the other |
 //! | `compare DIRECTORY A B` | starts a child that reads both files through one `..data`, again and again; it writes `pair CONTENT` for each new content, or `mixed A B` |
+//! | `orphans N wide` | leaves N processes that end at once, each of another parent |
+//! | `orphans N deep` | as `wide`, each the child of the one before |
+//! | `beside N` | as `orphans N wide`, by a child, while the next commands go on |
+//! | `leave` | leaves a process in a session of its own: `left PID`, and `left got N` at its end |
+//! | `tell NAME` | writes `NAME ready`, then `NAME got N` for each signal, for ever |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
-//! `serve` blocks every signal and takes them one by one with sigwait(3). It asks the kernel for
-//! no death signal and changes no disposition.
+//! `serve`, `tell` and the process of `leave` block every signal and take them one by one with
+//! sigwait(3). They ask the kernel for no death signal and change no disposition.
 
 #![allow(unsafe_code)]
 
@@ -97,6 +102,10 @@ impl Probe {
                     self.actions.entry(signal).or_default().push(next()?);
                 }
                 "compare" => compare(&next()?, &next()?, &next()?)?,
+                "orphans" => orphans(&next()?, next()? == "deep")?,
+                "beside" => beside(&next()?)?,
+                "leave" => leave()?,
+                "tell" => tell(&next()?)?,
                 "serve" => self.serve()?,
                 other => return Err(bad(&format!("no command {other}"))),
             }
@@ -232,6 +241,75 @@ fn orphan() -> io::Result<()> {
     }
     loop {
         unistd::pause();
+    }
+}
+
+fn fork() -> io::Result<ForkResult> {
+    // SAFETY: the probe has one thread; the children call nothing that needs another.
+    Ok(unsafe { unistd::fork() }?)
+}
+
+/// Each one's parent has ended, or ends as soon as it has forked.
+fn orphans(count: &str, deep: bool) -> io::Result<()> {
+    let count: u32 = count.parse().map_err(io::Error::other)?;
+    for _ in 0..if deep { 1 } else { count } {
+        if let ForkResult::Parent { child } = fork()? {
+            nix::sys::wait::waitpid(child, None)?;
+            continue;
+        }
+        let mut left = if deep { count } else { 1 };
+        while left > 0 && !fork()?.is_parent() {
+            left -= 1;
+        }
+        // SAFETY: plain end, without what the test runner registered.
+        unsafe { libc::_exit(0) };
+    }
+    say("orphaned")
+}
+
+fn beside(count: &str) -> io::Result<()> {
+    if fork()?.is_child() {
+        orphans(count, false)?;
+        process::exit(0);
+    }
+    Ok(())
+}
+
+fn leave() -> io::Result<()> {
+    let (mut settled, settling) = io::pipe()?;
+    if let ForkResult::Parent { child } = fork()? {
+        drop(settling);
+        nix::sys::wait::waitpid(child, None)?;
+        return settled.read_to_end(&mut Vec::new()).map(drop);
+    }
+    if fork()?.is_parent() {
+        process::exit(0);
+    }
+    unistd::setsid()?;
+    SigSet::all().thread_block()?;
+    say(&format!("left {}", process::id()))?;
+    drop(settling);
+    say(&format!("left got {}", next_signal()?))?;
+    process::exit(0);
+}
+
+fn tell(name: &str) -> io::Result<()> {
+    SigSet::all().thread_block()?;
+    say(&format!("{name} ready"))?;
+    loop {
+        say(&format!("{name} got {}", next_signal()?))?;
+    }
+}
+
+/// Of those that are blocked; real-time ones too.
+fn next_signal() -> io::Result<i32> {
+    let all = SigSet::all();
+    let mut number = 0;
+    // SAFETY: both point to what is there for the length of the call. `all` has no real-time signals
+    // that glibc keeps to itself.
+    match unsafe { libc::sigwait(all.as_ref(), &raw mut number) } {
+        0 => Ok(number),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
