@@ -314,8 +314,13 @@ pub fn unlock(fd: impl AsFd) -> io::Result<()> {
     Ok(fs::flock(fd, FlockOperation::Unlock)?)
 }
 
-/// fchown(2); `None` keeps.
+/// fchown(2), where the owner is another; `None` keeps. Services are often forbidden the call.
 pub fn change_owner(fd: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let status = fs::fstat(&fd)?;
+    let other = |wanted: Option<u32>, is: u32| wanted.is_some_and(|wanted| wanted != is);
+    if !other(uid, status.st_uid) && !other(gid, status.st_gid) {
+        return Ok(());
+    }
     let (uid, gid) = (uid.map(fs::Uid::from_raw), gid.map(fs::Gid::from_raw));
     Ok(fs::fchown(fd, uid, gid)?)
 }

@@ -56,6 +56,7 @@ impl Wrapping<'_> {
         }
         text.push_str("\n[Service]\n");
         text.push_str(&kind(settings));
+        text.push_str(&self.allowances(settings));
         text.push_str("ExecStart=\n");
         for command in &commands {
             writeln!(text, "ExecStart={}", self.exec_start(settings, command))
@@ -94,6 +95,24 @@ impl Wrapping<'_> {
             file = self.file.display(),
             manifest = self.manifest,
         )
+    }
+
+    /// What a closed unit must let hushpipe do.
+    fn allowances(&self, settings: &Settings) -> String {
+        let mut text = String::new();
+        if !settings.list("Service", "NoExecPaths").is_empty() {
+            let hushpipe = quoted(&self.hushpipe.to_string_lossy());
+            writeln!(text, "ExecPaths={hushpipe}").expect("writing to a String does not fail");
+        }
+        let filtered = !settings.list("Service", "SystemCallFilter").is_empty();
+        let answer = settings.value("Service", "SystemCallErrorNumber");
+        if filtered && answer.is_none_or(|answer| answer == "kill") {
+            text.push_str(
+                "# hushpipe tries what would be best here, and does without what is forbidden.\n\
+                 SystemCallErrorNumber=EPERM\n",
+            );
+        }
+        text
     }
 
     /// hushpipe with the program as it was written.

@@ -56,6 +56,22 @@ fn a_plain_service_changes_its_program_and_its_way_to_stop() {
     );
 }
 
+/// redis-server.service of Debian is as closed as this.
+#[test]
+fn a_closed_unit_lets_hushpipe_run() {
+    let closed = service(
+        "ExecStart=/a\nNoExecPaths=/\nExecPaths=/a /lib\nSystemCallFilter=@system-service\n\
+         SystemCallFilter=~ @privileged\n",
+    );
+    let allowed = "ExecPaths=/usr/bin/hushpipe\nSystemCallErrorNumber=EPERM\nExecStart=\n";
+    assert!(closed.starts_with(allowed), "{closed}");
+    let kill =
+        service("ExecStart=/a\nSystemCallFilter=@system-service\nSystemCallErrorNumber=kill\n");
+    assert!(kill.starts_with("SystemCallErrorNumber=EPERM\n"), "{kill}");
+    let kept = service("ExecStart=/a\nSystemCallFilter=@mount\nSystemCallErrorNumber=ENOSYS\n");
+    assert!(kept.starts_with("ExecStart=\n"), "{kept}");
+}
+
 /// nginx.service of Debian 12.
 #[test]
 fn a_daemon_is_followed_by_its_pid_file() {

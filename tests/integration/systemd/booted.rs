@@ -1,7 +1,11 @@
 //! In a booted systemd, 252 and 257: what the fakes beside this file say that systemd does, it does.
 
+mod credentials;
+mod kinds;
+mod leaks;
 mod machine;
 mod package;
+mod shipped;
 mod template;
 
 use machine::{Machine, Suite};

@@ -70,7 +70,8 @@ impl Machine {
         })
     }
 
-    /// Boots a system with the hushpipe that is tested, and its unit, where a package has them.
+    /// Boots a system with the hushpipe that is tested, its unit and examples, where a package has
+    /// them.
     fn boot(suite: Suite) -> Self {
         let hushpipe = Path::new(env!("CARGO_BIN_EXE_hushpipe"));
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -78,6 +79,10 @@ impl Machine {
         let binds = [
             bind(hushpipe, "/usr/bin/hushpipe"),
             bind(&unit, "/usr/lib/systemd/system/hushpipe@.service"),
+            bind(
+                &sources.join("examples"),
+                "/usr/share/doc/hushpipe/examples",
+            ),
         ];
         Self::boot_with(suite, &binds)
     }
@@ -104,6 +109,11 @@ impl Machine {
             (state.trim() == "running").then_some(())
         });
         machine
+    }
+
+    /// Which one it is.
+    pub const fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// Runs a command to its end.
@@ -199,6 +209,12 @@ impl Machine {
         file.write_all(content.as_ref()).expect("there is room");
         fs::set_permissions(&new, fs::Permissions::from_mode(mode)).expect("it is ours");
         fs::rename(new, here).expect("both are in one directory");
+    }
+
+    /// Writes a unit or a drop-in below /etc/systemd/system, and has systemd read it.
+    pub fn write_unit(&self, name: &str, text: &str) {
+        self.write(&format!("/etc/systemd/system/{name}"), text, 0o644);
+        self.systemctl("daemon-reload");
     }
 }
 
