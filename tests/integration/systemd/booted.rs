@@ -4,6 +4,7 @@ mod credentials;
 mod kinds;
 mod leaks;
 mod machine;
+mod odd;
 mod package;
 mod shipped;
 mod template;
