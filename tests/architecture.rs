@@ -333,6 +333,31 @@ fn a_type_that_holds_a_value_shows_nothing_of_it() {
 }
 
 #[test]
+fn the_ledger_names_tests_that_are_there() {
+    let text = fs::read_to_string(root().join("tests/LEDGER.md")).expect("the ledger is there");
+    let rows = text.lines().filter_map(|line| line.strip_suffix("` |"));
+    let named: Vec<&str> = rows
+        .filter_map(|row| Some(row.rsplit_once('`')?.1))
+        .collect();
+    assert!(named.len() >= 40, "{} rows", named.len());
+    let mut sources = sources("src");
+    sources.extend(self::sources("tests"));
+    let is_there = |name: &&&str| {
+        let test = ["test", "]", "fn", name];
+        let later = ["test", "]", "async", "fn", name];
+        sources
+            .iter()
+            .any(|code| !code.lines_with(&test).is_empty() || !code.lines_with(&later).is_empty())
+    };
+    let missing: Vec<String> = named
+        .iter()
+        .filter(|name| !is_there(name))
+        .map(ToString::to_string)
+        .collect();
+    assert_none("tests/LEDGER.md names what is no test", &missing);
+}
+
+#[test]
 fn the_top_of_the_repository_stays_small() {
     let known = [
         "Cargo.toml",
