@@ -8,6 +8,8 @@ mod binary;
 #[path = "../compliance/mod.rs"]
 mod compliance;
 mod control;
+#[path = "../death/mod.rs"]
+mod death;
 mod delivery;
 mod docker;
 mod doctor;

@@ -128,9 +128,13 @@ impl SealedStore {
     /// The bytes of a version, or of the current one, and its number.
     pub fn get(&self, key: &Key, version: Option<u64>) -> Result<(SecretBytes, u64), StoreError> {
         self.about(key, || {
-            let version = self.pick(key, version)?;
-            let bytes = self.read(&self.versions(key), version)?;
-            Ok((bytes, version))
+            let picked = self.pick(key, version)?;
+            let versions = self.versions(key);
+            if version.is_none() && !versions.file(picked).exists() {
+                return Err(lost(key, &versions.file(picked)));
+            }
+            let bytes = self.read(&versions, picked)?;
+            Ok((bytes, picked))
         })
     }
 
@@ -175,21 +179,25 @@ impl SealedStore {
         })
     }
 
-    /// Removes all versions of a secret; gives how many there were.
+    /// Removes all versions of a secret; gives how many there were: none, where a removal that was
+    /// interrupted is ended.
     pub fn remove(&self, key: &Key) -> Result<usize, StoreError> {
         self.about(key, || {
             self.check_there()?;
             let versions = self.versions(key);
             let cannot = |source| unwritable(versions.path(), source);
             let Some(locked) = versions.lock().map_err(cannot)? else {
+                versions.remove_empty(&self.secrets()).map_err(cannot)?;
                 return Err(self.missing());
             };
             let count = versions.list().map_err(cannot)?.len();
-            if count == 0 {
-                return Err(self.missing());
-            }
+            let was_there = versions.is_there().map_err(cannot)?;
             locked.remove(&self.secrets()).map_err(cannot)?;
-            Ok(count)
+            if was_there {
+                Ok(count)
+            } else {
+                Err(self.missing())
+            }
         })
     }
 
@@ -344,6 +352,17 @@ impl Store for SealedStore {
 
 fn named(version: u64) -> Version {
     Version(format!("v{version}"))
+}
+
+fn lost(key: &Key, current: &Path) -> Fault {
+    let current = current.display();
+    Fault::Missing {
+        hint: format!(
+            "the file of its current version, {current}. `hushpipe secret rm {key}` ends a removal \
+             that was interrupted, `hushpipe secret rollback {key} --to VERSION` takes a version \
+             that is there, `hushpipe secret set {key}` makes a new one"
+        ),
+    }
 }
 
 /// The version before the current one.

@@ -93,7 +93,11 @@ pub fn edit(path: &Path, text: &str, add: &[String], remove: &[String]) -> Resul
     let present: Vec<String> = text.lines().filter_map(of).collect();
     if let Some(missing) = remove.iter().find(|one| !present.contains(one)) {
         return Err(Fault::Missing {
-            hint: format!("{} does not name {missing}", path.display()),
+            hint: format!(
+                "{} does not name {missing}. A rekey that was interrupted after it had changed this \
+                 file is ended by `hushpipe secret rekey` without recipients",
+                path.display()
+            ),
         });
     }
     let mut lines: Vec<&str> = text

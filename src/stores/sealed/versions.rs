@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -131,6 +131,11 @@ impl Versions {
         Ok(events)
     }
 
+    /// Whether there is something of it: a version, or what a removal that was interrupted left.
+    pub fn is_there(&self) -> io::Result<bool> {
+        Ok(!self.list()?.is_empty() || fs::symlink_metadata(self.path.join(CURRENT)).is_ok())
+    }
+
     /// When the current version became it.
     pub fn changed(&self, current: u64) -> io::Result<SystemTime> {
         let link = fs::symlink_metadata(self.path.join(CURRENT));
@@ -160,6 +165,12 @@ impl Versions {
                 _ => {}
             }
         }
+    }
+
+    /// Takes directories away that are empty, from the secret's up to `root`: what a removal that was
+    /// interrupted may have left.
+    pub fn remove_empty(&self, root: &Path) -> io::Result<()> {
+        remove_empty(&self.path, root)
     }
 
     /// Locks the directory against other writers, and makes it (0700) where it is not there.
@@ -218,8 +229,10 @@ impl Locked {
     /// Removes all versions, and the directories that are empty after it, up to `root`.
     pub fn remove(self, root: &Path) -> io::Result<()> {
         let path = &self.versions.path;
-        // The link goes last: when this is interrupted, no older version becomes current.
-        for version in self.versions.list()? {
+        // The current one goes first: without it there is no value any more. The link goes last: when
+        // this is interrupted, no older version becomes current.
+        let current = self.versions.current().ok().flatten();
+        for version in current.into_iter().chain(self.versions.list()?) {
             remove_if_there(&self.versions.file(version))?;
         }
         for name in [HISTORY, NEW, NEW_CURRENT, CURRENT] {
@@ -245,14 +258,26 @@ impl Locked {
 
     fn note(&self, what: What, version: u64) -> io::Result<()> {
         let now = humantime::format_rfc3339_millis(SystemTime::now());
-        let line = format!("{now} {} {version}\n", what.word());
-        File::options()
+        let mut history = File::options()
+            .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
-            .open(self.versions.path.join(HISTORY))?
-            .write_all(line.as_bytes())
+            .open(self.versions.path.join(HISTORY))?;
+        // A power cut may have taken the end of the last line: this one starts at its own.
+        let end = if is_cut_off(&history)? { "\n" } else { "" };
+        let line = format!("{end}{now} {} {version}\n", what.word());
+        history.write_all(line.as_bytes())
     }
+}
+
+fn is_cut_off(history: &File) -> io::Result<bool> {
+    let Some(last) = history.metadata()?.len().checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut byte = [0];
+    history.read_exact_at(&mut byte, last)?;
+    Ok(byte != *b"\n")
 }
 
 /// Only for who holds the lock.
@@ -398,6 +423,37 @@ mod tests {
         assert_eq!(locked.add(b"two").unwrap(), 2);
         assert!(!versions.path().join(NEW).exists());
         assert_eq!(fs::read(versions.file(2)).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_history_whose_end_is_lost_takes_the_next_line() {
+        let (root, versions) = secret();
+        let locked = versions.lock_or_make(root.path()).unwrap();
+        locked.add(b"one").unwrap();
+        let history = versions.path().join(HISTORY);
+        let whole = fs::read(&history).unwrap();
+        fs::write(&history, &whole[..whole.len() - 3]).unwrap();
+        locked.add(b"two").unwrap();
+        let events = versions.history().unwrap();
+        let known: Vec<_> = events.iter().map(|event| event.version).collect();
+        assert_eq!(known, [1, 2]);
+        assert_eq!(events[1].what, What::Set);
+    }
+
+    #[test]
+    fn what_an_interrupted_removal_left_is_no_value_and_can_be_removed() {
+        let (root, versions) = secret();
+        let locked = versions.lock_or_make(root.path()).unwrap();
+        locked.add(b"one").unwrap();
+        locked.add(b"two").unwrap();
+        for version in [2, 1] {
+            fs::remove_file(versions.file(version)).unwrap();
+            assert_eq!(versions.current().unwrap(), Some(2));
+            assert!(versions.is_there().unwrap());
+        }
+        locked.remove(root.path()).unwrap();
+        assert!(!versions.is_there().unwrap());
+        assert!(!root.path().join("a").exists());
     }
 
     #[test]

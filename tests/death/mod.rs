@@ -1,0 +1,5 @@
+//! Sudden death: SIGKILL at any moment, and the power cut of a sealed store. What is left is whole,
+//! and the next start finds nothing of the dead one.
+
+mod power;
+mod trace;
