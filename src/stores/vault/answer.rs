@@ -81,7 +81,7 @@ impl<'a> Envelope<'a> {
         let id = self.lease_id.as_deref().filter(|id| !id.is_empty())?;
         Some(Granted {
             id: id.to_owned(),
-            ttl: seconds(self.lease_duration),
+            ttl: length(self.lease_duration),
             renewable: self.renewable,
         })
     }
@@ -133,7 +133,7 @@ impl Secret {
         }
         let lease = envelope.lease();
         let ttl = match lease {
-            None => own_ttl(&mut fields).or(some_seconds(envelope.lease_duration)),
+            None => own_ttl(&mut fields).or(some_length(envelope.lease_duration)),
             Some(_) => None,
         };
         Ok(Self {
@@ -230,12 +230,20 @@ pub(super) fn standing(
     })
 }
 
-fn seconds(number: i64) -> Duration {
-    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+/// A hundred years. A server may name any number, and not all of them can be counted with.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// So many seconds, or [`LONGEST`].
+pub(super) fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number).min(LONGEST)
 }
 
-fn some_seconds(number: i64) -> Option<Duration> {
-    Some(seconds(number)).filter(|length| !length.is_zero())
+fn length(number: i64) -> Duration {
+    seconds(u64::try_from(number).unwrap_or(0))
+}
+
+fn some_length(number: i64) -> Option<Duration> {
+    Some(length(number)).filter(|length| !length.is_zero())
 }
 
 /// Engines that give no lease name the time in a field: `ttl` (static roles of database and LDAP
@@ -246,13 +254,13 @@ fn own_ttl(fields: &mut BTreeMap<String, SecretBytes>) -> Option<Duration> {
         // no part of the value. At its end the server takes a moment.
         let left = fields.remove("ttl")?;
         let left = std::str::from_utf8(left.expose()).ok()?;
-        return Some(seconds(left.parse().ok()?));
+        return Some(length(left.parse().ok()?));
     }
     let number = ["ttl", "token_ttl"]
         .iter()
         .find_map(|name| fields.get(*name))?;
     let text = std::str::from_utf8(number.expose()).ok()?;
-    some_seconds(text.parse().ok()?)
+    some_length(text.parse().ok()?)
 }
 
 /// A list of PEM texts becomes one text, as files of certificates are: one block after the other.

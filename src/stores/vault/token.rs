@@ -86,7 +86,7 @@ impl Token {
                  for machines",
             ));
         }
-        let ttl = Duration::from_secs(auth.lease_duration);
+        let ttl = answer::seconds(auth.lease_duration);
         let term = (!ttl.is_zero()).then(|| Term::new(since, ttl, auth.renewable));
         Ok(Self {
             secret: Buffer::new(auth.client_token.as_bytes()).map_err(no_room)?,
@@ -163,7 +163,7 @@ impl Token {
             None => None,
         };
         if let Some(auth) = auth {
-            let ttl = Duration::from_secs(auth.lease_duration);
+            let ttl = answer::seconds(auth.lease_duration);
             let term = self
                 .term
                 .get()
@@ -182,7 +182,7 @@ impl Token {
 
     /// What the server told of it, asked at `since`.
     pub fn learn(&self, looked: &Looked, since: Boottime) {
-        let ttl = Duration::from_secs(looked.ttl);
+        let ttl = answer::seconds(looked.ttl);
         let term = (!ttl.is_zero()).then(|| Term::new(since, ttl, looked.renewable));
         self.term.set(term);
         self.uses

@@ -156,3 +156,28 @@ fn metadata_tell_which_version_is_there() {
     let other = body(r#"{"data":{"data":{},"metadata":{}}}"#);
     assert_eq!(super::standing(&other, None, now), None);
 }
+
+/// Found by tests/fuzz: to count with them was a panic.
+#[test]
+fn times_that_nobody_can_count_with_are_a_hundred_years() {
+    use crate::stores::vault::term::Term;
+    use crate::stores::vault::token::Token;
+    use crate::sys::clock::Boottime;
+
+    let now = Boottime::now();
+    for time in [u64::MAX, u64::MAX / 2, u64::MAX / 9] {
+        let login = body(&format!(
+            r#"{{"auth":{{"client_token":"t","lease_duration":{time},"renewable":true}}}}"#
+        ));
+        let token = Token::granted(&login, now).ok().unwrap();
+        assert!(token.renew(&login, now).is_ok());
+        assert_eq!(token.term().map(Term::length), Some(LONGEST));
+    }
+    let lease = format!(
+        r#"{{"lease_id":"a/b","lease_duration":{},"data":{{"a":"b"}}}}"#,
+        i64::MAX
+    );
+    let ttl = secret(&lease).lease.unwrap().ttl;
+    let term = Term::new(now, ttl, true).renewed(now, ttl, true);
+    assert_eq!(term.length(), LONGEST);
+}
