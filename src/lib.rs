@@ -14,6 +14,9 @@
 pub mod app;
 pub mod cli;
 pub mod delivery;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod manifest;
 pub mod model;
 pub mod rotation;

@@ -156,7 +156,8 @@ fn is_credential(path: &Path) -> bool {
         .is_some_and(|directory| path.parent() == Some(Path::new(&directory)))
 }
 
-fn parse(path: &Path, content: &[u8]) -> Result<Parsed, Fault> {
+/// The identities in a file; the path is for messages.
+pub fn parse(path: &Path, content: &[u8]) -> Result<Parsed, Fault> {
     if is_ssh(content) {
         return Ok(vec![Box::new(parse_ssh(path, content)?)]);
     }

@@ -20,6 +20,8 @@
 //! A version's file never changes, but for a rekey: the same value, sealed for other recipients.
 
 mod age_file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod identity;
 mod key;
 mod recipients;

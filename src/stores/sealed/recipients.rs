@@ -20,6 +20,11 @@ impl Recipients {
             tried: path.to_owned(),
             source,
         })?;
+        Self::parse(path, &text)
+    }
+
+    /// Its text; the path is for messages.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Fault> {
         let mut recipients = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if let Some(line) = significant(line) {

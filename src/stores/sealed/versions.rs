@@ -303,7 +303,8 @@ pub fn version_of(name: &str) -> Option<u64> {
     number.parse().ok().filter(|_| plain)
 }
 
-fn read_event(line: &str) -> Option<Happened> {
+/// A line of `.history`; `None`: it is none.
+pub fn read_event(line: &str) -> Option<Happened> {
     let mut words = line.split(' ');
     let at = humantime::parse_rfc3339(words.next()?).ok()?;
     let word = words.next()?;

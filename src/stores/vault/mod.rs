@@ -16,6 +16,8 @@ mod close;
 mod error;
 mod fetch;
 mod flight;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod interest;
 mod kept;
 mod lease;

@@ -5,6 +5,8 @@
 //! as hushpipe's own. Only the program and its descendants are listened to.
 
 mod conversation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod outbox;
 mod place;
 
