@@ -13,6 +13,8 @@ mod death;
 mod delivery;
 mod docker;
 mod doctor;
+#[path = "../endurance/mod.rs"]
+mod endurance;
 mod examples;
 mod faults;
 mod harness;

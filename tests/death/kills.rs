@@ -1,0 +1,334 @@
+//! SIGKILL at random moments of hushpipe's life.
+//!
+//! `HUSHPIPE_TEST_ROUNDS` says how many rounds, and `HUSHPIPE_TEST_SEED` which: a failed test prints
+//! its seed.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::harness::{Hushpipe, Output, Running, children, is_alive, wait_until, walk};
+
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Hushpipe,
+    Program,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    Launch,
+    Rotation,
+    Rollback,
+    Stop,
+}
+
+/// One life and its end.
+#[derive(Debug)]
+struct Round {
+    number: u64,
+    victim: Victim,
+    moment: Moment,
+    isolation: &'static str,
+    on_rotate: &'static str,
+    /// How long after the moment began.
+    after: Duration,
+}
+
+/// Numbers that look random (splitmix64), the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn new_seed() -> u64 {
+    let mut bytes = [0; 4];
+    let random = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    random.expect("the kernel has random bytes");
+    u32::from_ne_bytes(bytes).into()
+}
+
+impl Round {
+    /// `launch` is how long one takes on this machine, as a measure for the rest.
+    fn new(number: u64, random: &mut Random, launch: Duration) -> Self {
+        let moment = random.of(&[
+            Moment::Launch,
+            Moment::Rotation,
+            Moment::Rollback,
+            Moment::Stop,
+        ]);
+        let longest = match moment {
+            Moment::Rollback => launch + Duration::from_millis(150),
+            _ => launch,
+        };
+        Self {
+            number,
+            victim: random.of(&[Victim::Hushpipe, Victim::Program, Victim::Both]),
+            moment,
+            isolation: random.of(&["shared", "private"]),
+            on_rotate: random.of(&["signal, signal: HUP", "restart"]),
+            after: Duration::from_micros(random.below(longest.as_micros() as u64)),
+        }
+    }
+}
+
+/// Sixteen KiB of one word: half of it, or two of them, are seen.
+fn value(number: u64) -> String {
+    format!("{number:08}").repeat(2048)
+}
+
+/// What all rounds share: the directory in memory where shared files are, and who looks at it.
+struct Scene {
+    memory: TempDir,
+    reader: Reader,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let memory = tempfile::Builder::new()
+            .prefix("hushpipe-test-")
+            .tempdir_in("/dev/shm")
+            .expect("/dev/shm is there");
+        Self {
+            reader: Reader::start(memory.path().join("run")),
+            memory,
+        }
+    }
+
+    fn prepare(&self, hushpipe: Hushpipe, isolation: &str, on_rotate: &str) -> Hushpipe {
+        let run = self.memory.path().join("run");
+        let run = run.display();
+        let text = format!(
+            "version: 1\nservice: t\n\
+             stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
+             secrets:\n  token: {{ store: dir, key: token }}\n\
+             deliver:\n\
+             \x20 - {{ file: \"{run}/one\", secret: token }}\n\
+             \x20 - {{ file: \"{run}/two\", content: \"{{{{ token }}}}\" }}\n\
+             \x20 - {{ fifo: \"{run}/fifo\", secret: token }}\n\
+             isolation: {isolation}\n\
+             on_rotate: {{ do: {on_rotate}, settle: 0s, rollback: true, \
+             verify: {{ command: [test, \"!\", -e, \"{{place}}/bad\"], within: 100ms }} }}\n"
+        );
+        let words = ["run", "--", "{probe}"];
+        hushpipe.controlled().manifest(&text).args(words)
+    }
+
+    /// A life that ends by itself finds nothing of the dead one, and leaves nothing.
+    fn live_well(&self, hushpipe: Hushpipe) -> Hushpipe {
+        let one = self.memory.path().join("run/one");
+        let hushpipe = self.prepare(hushpipe, "shared", "signal, signal: HUP");
+        let output = hushpipe.arg("cat").arg(one).run().success();
+        let expected = output.place().read("secrets/token");
+        assert!(
+            output.stdout() == expected,
+            "another value than the store's"
+        );
+        let left = self.sweep();
+        assert!(left.is_empty(), "in memory: {left:?}");
+        let left = output.place().entries();
+        let made = ["hushpipe.yaml", "runtime", "secrets", "secrets/token"];
+        assert_eq!(left, made, "in the place");
+        output.again()
+    }
+
+    /// What is left in memory, but for an empty directory: killed before its marker is in it, or where
+    /// files are private, nothing tells it from one that somebody else made, and it stays. It goes
+    /// here.
+    fn sweep(&self) -> Vec<PathBuf> {
+        fs::remove_dir(self.memory.path().join("run")).ok();
+        walk(self.memory.path())
+    }
+
+    /// A life that does not.
+    fn die(&self, hushpipe: Hushpipe, round: &Round) -> Hushpipe {
+        let hushpipe = self.prepare(hushpipe, round.isolation, round.on_rotate);
+        let running = hushpipe
+            .args(["on", "TERM", "exit:0", "on", "HUP", "say:told", "serve"])
+            .spawn();
+        if round.moment != Moment::Launch {
+            running.wait_for_line("ready");
+            self.reader.look_through(running.program());
+        }
+        begin(&running, round);
+        thread::sleep(round.after);
+        let program = strike(&running, round.victim);
+        let output = end(running, round.victim, program);
+        self.reader.look_through(0);
+        if matches!(round.victim, Victim::Program) {
+            let left = walk(self.memory.path());
+            assert!(
+                left.is_empty(),
+                "it ended well, and left in memory: {left:?}"
+            );
+        }
+        let ended = wait_until(|| output.place().processes().is_empty().then_some(()));
+        let left = output.place().processes();
+        assert!(ended.is_some(), "still there: {left:?}");
+        fs::remove_file(output.place().join("bad")).ok();
+        output.again()
+    }
+}
+
+fn begin(running: &Running, round: &Round) {
+    let place = running.place();
+    let change = || place.replace("secrets/token", value(round.number));
+    match round.moment {
+        Moment::Launch => {}
+        Moment::Rotation => change(),
+        Moment::Rollback => {
+            place.write("bad", "");
+            change();
+        }
+        Moment::Stop => running.signal(Signal::SIGTERM),
+    }
+}
+
+/// Gives the program that was killed: there may be none yet, or none any more.
+fn strike(running: &Running, victim: Victim) -> Option<i32> {
+    let program = children(running.pid()).first().copied();
+    let program = program.filter(|_| !matches!(victim, Victim::Hushpipe));
+    if !matches!(victim, Victim::Program) {
+        running.signal(Signal::SIGKILL);
+    }
+    // It may have ended just now.
+    program.filter(|&pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
+}
+
+/// Who was not killed ends too, or serves another program: then it is asked to end.
+fn end(mut running: Running, victim: Victim, killed: Option<i32>) -> Output {
+    if matches!(victim, Victim::Program) {
+        let serves = |hushpipe: i32| {
+            let others = children(hushpipe).into_iter();
+            let mut others = others.filter(|pid| Some(*pid) != killed && is_alive(*pid));
+            killed.is_none() || others.next().is_some()
+        };
+        let pid = running.pid();
+        let settled = wait_until(|| (!running.is_running() || serves(pid)).then_some(()));
+        assert!(
+            settled.is_some(),
+            "neither ended nor served: {}",
+            running.stderr()
+        );
+        if running.is_running() {
+            running.signal(Signal::SIGTERM);
+        }
+    }
+    running.wait()
+}
+
+/// A thread that reads both files of whatever generation is there, without a pause.
+struct Reader {
+    program: Arc<AtomicI32>,
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<Looks>,
+}
+
+/// What a reader saw.
+#[derive(Default)]
+struct Looks {
+    whole: usize,
+    faults: Vec<String>,
+}
+
+impl Reader {
+    fn start(directory: PathBuf) -> Self {
+        let (program, ended) = (Arc::default(), Arc::default());
+        let (through, until): (Arc<AtomicI32>, Arc<AtomicBool>) =
+            (Arc::clone(&program), Arc::clone(&ended));
+        let below_root = directory.strip_prefix("/").expect("absolute").to_owned();
+        let thread = thread::spawn(move || {
+            let mut looks = Looks::default();
+            while !until.load(Ordering::Relaxed) {
+                let pid = through.load(Ordering::Relaxed);
+                let root = PathBuf::from(format!("/proc/{pid}/root"));
+                looks.look(&directory);
+                looks.look(&root.join(&below_root));
+            }
+            looks
+        });
+        Self {
+            program,
+            ended,
+            thread,
+        }
+    }
+
+    /// Private files are seen through their program.
+    fn look_through(&self, program: i32) {
+        self.program.store(program, Ordering::Relaxed);
+    }
+
+    fn finish(self) -> Looks {
+        self.ended.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it does not panic")
+    }
+}
+
+impl Looks {
+    fn look(&mut self, directory: &Path) {
+        let Ok(generation) = fs::File::open(directory.join("..data")) else {
+            return;
+        };
+        let below = format!("/proc/self/fd/{}", generation.as_raw_fd());
+        let read = |name: &str| fs::read_to_string(format!("{below}/{name}"));
+        // A generation that is retired in between is not half of one, but gone.
+        let (Ok(one), Ok(two)) = (read("one"), read("two")) else {
+            return;
+        };
+        let number = one.get(..8).and_then(|word| word.parse().ok());
+        if one == two && number.is_some_and(|number| one == value(number)) {
+            self.whole += 1;
+        } else {
+            let (one_is, two_is) = (one.get(..8), two.get(..8));
+            let lengths = (one.len(), two.len());
+            self.faults
+                .push(format!("{one_is:?} {two_is:?} {lengths:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_nothing_past_the_next_start() {
+    let seed = number("HUSHPIPE_TEST_SEED").unwrap_or_else(new_seed);
+    println!("HUSHPIPE_TEST_SEED={seed}");
+    let mut random = Random(seed);
+    let scene = Scene::new();
+    let started = Instant::now();
+    let mut hushpipe = scene.live_well(Hushpipe::new().file("secrets/token", value(0)));
+    let launch = started.elapsed();
+    for number in 1..=number("HUSHPIPE_TEST_ROUNDS").unwrap_or(40) {
+        let round = Round::new(number, &mut random, launch);
+        println!("{round:?}");
+        hushpipe = scene.die(hushpipe, &round);
+        hushpipe = scene.live_well(hushpipe);
+    }
+    let looks = scene.reader.finish();
+    println!("whole generations seen: {}", looks.whole);
+    assert!(looks.whole > 0, "nobody looked");
+    assert!(looks.faults.is_empty(), "{:?}", looks.faults);
+}
