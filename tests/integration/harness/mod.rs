@@ -49,7 +49,7 @@ pub use fault_proxy::{FaultProxy, Wire};
 pub use output::Output;
 pub use place::{Place, walk};
 pub use postgres::Postgres;
-pub use processes::{children, descendants, is_alive, wait_until};
+pub use processes::{children, descendants, is_alive, wait_until, wait_within};
 pub use running::Running;
 
 /// How long anything may take. `HUSHPIPE_TEST_DEADLINE` (seconds) is for slow machines.

@@ -11,8 +11,13 @@ use super::deadline;
 pub const MARK: &str = "TEST_PLACE";
 
 /// Looks again and again, for things that no event tells of. `None` when the deadline passes.
-pub fn wait_until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let until = Instant::now() + deadline();
+pub fn wait_until<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
+    wait_within(deadline(), look)
+}
+
+/// The same, for a shorter time.
+pub fn wait_within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + time;
     loop {
         if let Some(found) = look() {
             return Some(found);

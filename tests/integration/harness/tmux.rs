@@ -1,8 +1,9 @@
 //! A shell in tmux(1): a terminal that draws, is resized and hangs up, as a person has it.
 
 use std::process::Command;
+use std::time::Duration;
 
-use super::{Place, deadline, wait_until};
+use super::{Place, deadline, wait_until, wait_within};
 
 /// A window of 80 by 24 with an interactive bash in a place, which is its HOME. `$H` is
 /// `hushpipe run --` in there.
@@ -82,6 +83,23 @@ impl Tmux {
         let seen = wait_until(|| self.screen().contains(text).then_some(()));
         let screen = self.screen();
         assert!(seen.is_some(), "no {text:?} in {:?}:\n{screen}", deadline());
+    }
+
+    /// Types a line until the window shows the answer: an editor that is drawing itself anew wipes out
+    /// what it has just said.
+    pub fn asks(&self, line: &str, answer: &str) {
+        let answered = || {
+            self.line(line);
+            let seen = || self.screen().contains(answer).then_some(());
+            wait_within(Duration::from_secs(2), seen)
+        };
+        let seen = wait_until(answered);
+        let screen = self.screen();
+        assert!(
+            seen.is_some(),
+            "no {answer:?} in {:?}:\n{screen}",
+            deadline()
+        );
     }
 
     /// An empty window with a fresh prompt, when the shell has the terminal.

@@ -18,8 +18,7 @@ fn an_editor_follows_the_windows_size_and_comes_back_from_a_stop() {
     tmux.line("$H vim.tiny --clean -N -n text");
     tmux.expect("\n~\n");
     tmux.resize(100, 30);
-    tmux.line(":set columns?");
-    tmux.expect("columns=100");
+    tmux.asks(":set columns?", "columns=100");
     tmux.types("ifrom the editor");
     tmux.expect("from the editor");
     tmux.press("Escape");
@@ -32,8 +31,7 @@ fn an_editor_follows_the_windows_size_and_comes_back_from_a_stop() {
     tmux.resize(90, 20);
     tmux.line("fg");
     tmux.expect("from the editor");
-    tmux.line(":set columns?");
-    tmux.expect("columns=90");
+    tmux.asks(":set columns?", "columns=90");
     tmux.line(":wq");
     tmux.expect_code(0);
     assert_eq!(tmux.place().read("text"), "from the editor\n");

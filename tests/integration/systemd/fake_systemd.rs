@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::IoSliceMut;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -44,6 +45,9 @@ impl FakeSystemd {
 
     /// It goes away.
     pub fn vanish(self) {
+        // A child that another test is just starting may hold the socket open for a moment.
+        let shut = self.socket.shutdown(Shutdown::Both);
+        shut.expect("it is a socket");
         std::fs::remove_file(&self.path).expect("it is there");
     }
 
