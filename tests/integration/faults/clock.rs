@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{KV, PATIENCE, PROGRAM, goes_on, manifest};
+use crate::harness::certificates::ALONE;
 use crate::harness::{Bao, Hushpipe, Postgres, Running};
 
 /// What gives a program another wall clock: an offset that stands in a file, read at every look.
@@ -24,15 +25,17 @@ fn start(bao: &Bao, secret: &str, content: &str) -> Running {
     let hushpipe = Hushpipe::new().file("offset", "+0\n");
     let store = bao.store_by_approle_at(hushpipe.place(), &bao.address(), PATIENCE);
     let preload = format!("LD_PRELOAD={}", library().display());
+    let mut through = ALONE.to_vec();
+    through.extend([
+        "env",
+        &preload,
+        "FAKETIME_TIMESTAMP_FILE={place}/offset",
+        "FAKETIME_NO_CACHE=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    ]);
     let running = hushpipe
         .manifest(&manifest(&store, secret, content))
-        .through(&[
-            "env",
-            &preload,
-            "FAKETIME_TIMESTAMP_FILE={place}/offset",
-            "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1",
-        ])
+        .through(&through)
         .args(["run", "--"])
         .args(PROGRAM)
         .spawn();

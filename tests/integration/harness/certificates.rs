@@ -92,11 +92,24 @@ impl Authority {
     }
 }
 
+/// Through this a program with libfaketime is started. The library makes files in /dev/shm that are
+/// named for the process id, leaves some, and fails where another process of that id has left one.
+pub const ALONE: [&str; 6] = [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mount -t tmpfs none /dev/shm && exec \"$@\"",
+    "sh",
+];
+
 /// openssl(1) at another time: what it makes is valid from then on. Tests set clocks back.
 fn openssl_at(time: &str) -> Command {
-    let mut faketime = Command::new("faketime");
-    faketime.args([time, "openssl"]);
-    faketime
+    let mut openssl = Command::new(ALONE[0]);
+    openssl
+        .args(&ALONE[1..])
+        .args(["faketime", time, "openssl"]);
+    openssl
 }
 
 /// Runs a command that must succeed; gives what it wrote.
