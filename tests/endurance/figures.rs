@@ -54,7 +54,8 @@ impl Figures {
     /// Memory of its own is never more than at the first look, but for [`KIB`]. Descriptors and mounts
     /// are no more at some look of the second half: a connection may be made anew during one.
     pub fn assert_flat(&self) {
-        let Some(first) = self.0.first() else { return };
+        assert!(self.0.len() > 1, "too few looks");
+        let first = &self.0[0];
         let said = self.summary();
         let most = self.0.iter().map(|now| now.own).max();
         assert!(most <= Some(first.own + KIB), "{said}");

@@ -12,8 +12,10 @@ use serde_json::json;
 use crate::harness::{Bao, Hushpipe, Running};
 use figures::Figures;
 
-/// After so many, everything that is made once has been made.
+/// After so many, everything that is made once has been made; then there is a look each time.
 const SETTLED: usize = 100;
+/// The same, where there are few in all.
+const SETTLED_OF_FEW: usize = 10;
 
 fn rotations(few: usize, many: usize) -> usize {
     if std::env::var_os("HUSHPIPE_ENDURANCE").is_some() {
@@ -44,6 +46,11 @@ fn start(hushpipe: Hushpipe, stores_and_secrets: &str, reference: &str) -> Runni
 /// Changes the value again and again, each time as soon as the program has the one before; it sees
 /// every one, once and in order.
 fn endures(running: Running, rotations: usize, change: impl Fn(&Running, &str)) {
+    let every = if rotations > SETTLED {
+        SETTLED
+    } else {
+        SETTLED_OF_FEW
+    };
     let mut figures = Figures::default();
     let mut seen = "ready\n".to_owned();
     let started = Instant::now();
@@ -52,7 +59,7 @@ fn endures(running: Running, rotations: usize, change: impl Fn(&Running, &str)) 
         change(&running, &value);
         running.wait_for_line(&value);
         seen = seen + &value + "\n";
-        if number % SETTLED == 0 {
+        if number % every == 0 {
             figures.take(&running);
         }
     }
