@@ -179,3 +179,16 @@ fn a_signal_that_means_rotate_goes_nowhere_else() {
         ],
     );
 }
+
+/// One that dies while a rotation looks whether it is well would have another after it.
+#[test]
+fn a_request_while_leftovers_of_a_dead_program_are_ended_is_remembered() {
+    for (asks, remembered) in [(Signal::TERM, true), (Signal::USR1, false)] {
+        let mut state = State::new(setting(Control::None));
+        state.on(Input::Ended(End::Signal(Signal::KILL)));
+        assert!(!state.is_asked_late());
+        state.on(signal(asks, OTHER));
+        state.on(Input::Childless);
+        assert_eq!(state.is_asked_late(), remembered, "{asks}");
+    }
+}

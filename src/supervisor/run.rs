@@ -121,6 +121,9 @@ impl Supervisor {
         let mut other = Some(Box::pin(other));
         loop {
             if let Some(end) = running.over {
+                if running.state.is_asked_late() {
+                    self.handle.is_asked_to_stop();
+                }
                 return Ok(Ended {
                     exited: end.into(),
                     replaced: running.state.is_replaced(),

@@ -196,6 +196,8 @@ pub struct State {
     setting: Setting,
     phase: Phase,
     after: After,
+    /// Somebody asked hushpipe to end after the program had ended.
+    asked_late: bool,
     suspended: bool,
 }
 
@@ -210,6 +212,7 @@ impl State {
             setting,
             phase: Phase::Running,
             after: After::Nothing,
+            asked_late: false,
             suspended: false,
         }
     }
@@ -217,6 +220,12 @@ impl State {
     /// Whether another program is to be started in the place of this one.
     pub fn is_replaced(&self) -> bool {
         self.after == After::Another
+    }
+
+    /// Whether hushpipe was asked to end while the leftovers of a program were ended: no other program
+    /// comes after it then, whatever becomes of a rotation.
+    pub const fn is_asked_late(&self) -> bool {
+        self.asked_late
     }
 
     /// Takes what happened, gives what to do, in order.
@@ -451,6 +460,9 @@ impl State {
     }
 
     fn sweep(&mut self, end: End, hard: bool, input: Input) -> Vec<Action> {
+        if let Input::Signal { signal, sender, .. } = input {
+            self.asked_late |= ends_the_wait(signal) && sender != Sender::Itself;
+        }
         match input {
             Input::Childless => {
                 self.phase = Phase::Over;
