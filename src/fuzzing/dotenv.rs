@@ -10,7 +10,11 @@ use crate::stores::format;
 pub fn dotenv(data: &[u8]) {
     for format in [ValueFormat::Raw, ValueFormat::Json, ValueFormat::Dotenv] {
         match format::read(SecretBytes::new(data.to_vec()), format) {
-            Ok(Value::Raw(bytes)) => assert_eq!(bytes.expose(), data),
+            Ok(Value::Raw(bytes)) if format == ValueFormat::Raw => {
+                assert!(bytes.expose() == data, "it is not as it was");
+            }
+            // A number or a string of JSON.
+            Ok(Value::Raw(bytes)) => assert!(bytes.len() <= data.len()),
             Ok(Value::Fields(_)) => assert!(format != ValueFormat::Raw),
             // Where, and what: nothing of the content.
             Err(error) => assert!(error.to_string().len() < 200),
