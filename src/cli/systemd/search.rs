@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::syntax::Settings;
 
@@ -30,6 +32,17 @@ pub const DROP_IN: &str = "50-hushpipe.conf";
 
 /// How many aliases of aliases are followed.
 const ALIASES: usize = 16;
+
+/// Where generators write, systemd.generator(7).
+const GENERATED: [&str; 3] = [
+    "run/systemd/generator.early",
+    "run/systemd/generator",
+    "run/systemd/generator.late",
+];
+
+/// How long generators may take, and how often is looked whether they are done.
+const GENERATORS: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A service, as systemd would load it without hushpipe's drop-in.
 #[derive(Debug)]
@@ -82,22 +95,29 @@ pub enum Fault {
 
 /// Below which directory everything is looked for.
 #[derive(Clone, Debug)]
-pub struct Root(PathBuf);
+pub struct Root {
+    path: PathBuf,
+    /// Of a system that runs, not of an image.
+    is_live: bool,
+}
 
 impl Root {
     /// `/`, or that of an image.
     pub fn new(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self {
+            path: path.to_owned(),
+            is_live: path == Path::new("/"),
+        }
     }
 
     /// A path of the image as one of this host.
     pub fn join(&self, path: &str) -> PathBuf {
-        self.0.join(path.trim_start_matches('/'))
+        self.path.join(path.trim_start_matches('/'))
     }
 
     /// A path of this host as one of the image.
     pub fn within(&self, path: &Path) -> PathBuf {
-        let below = path.strip_prefix(&self.0).unwrap_or(path);
+        let below = path.strip_prefix(&self.path).unwrap_or(path);
         Path::new("/").join(below)
     }
 
@@ -106,8 +126,36 @@ impl Root {
         self.join(&format!("etc/systemd/system/{unit}.d/{DROP_IN}"))
     }
 
-    /// Finds and reads a service; `.service` may be left out.
+    /// Finds and reads a service; `.service` may be left out. `systemctl daemon-reload` takes all
+    /// generated units away and makes them anew: what is missing is looked for until that is over.
     pub fn find(&self, name: &str) -> Result<Unit, Fault> {
+        let patience = Instant::now() + GENERATORS;
+        let mut calm = 0;
+        loop {
+            let found = self.look_for(name);
+            let is_gone = match &found {
+                Err(Fault::Missing { .. }) => true,
+                Err(Fault::Unreadable(_, error)) => error.kind() == io::ErrorKind::NotFound,
+                _ => false,
+            };
+            // Twice without a reload in sight: one may have ended during the first look.
+            if !is_gone || !self.is_live || calm == 2 || Instant::now() > patience {
+                return found;
+            }
+            calm = if self.is_generating() { 0 } else { calm + 1 };
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Whether generators are at work: systemd makes these directories before, and removes the empty
+    /// ones after.
+    fn is_generating(&self) -> bool {
+        GENERATED.iter().any(|place| {
+            fs::read_dir(self.join(place)).is_ok_and(|mut entries| entries.next().is_none())
+        })
+    }
+
+    fn look_for(&self, name: &str) -> Result<Unit, Fault> {
         let mut name = full_name(name)?;
         let mut names = vec![name.clone()];
         for _ in 0..ALIASES {
@@ -195,9 +243,9 @@ impl Root {
             let below = target
                 .components()
                 .filter(|part| *part != Component::RootDir);
-            return self.0.join(below.collect::<PathBuf>());
+            return self.path.join(below.collect::<PathBuf>());
         }
-        link.parent().unwrap_or(&self.0).join(target)
+        link.parent().unwrap_or(&self.path).join(target)
     }
 
     /// The drop-ins of all names in the order of their own names. Of two with one name, the more
@@ -324,181 +372,5 @@ fn text(path: &Path) -> Result<String, Fault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    struct Image(tempfile::TempDir);
-
-    impl Image {
-        fn new() -> Self {
-            Self(tempfile::tempdir().unwrap())
-        }
-
-        fn write(&self, path: &str, text: &str) -> &Self {
-            let path = self.0.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-            self
-        }
-
-        fn link(&self, path: &str, target: &str) -> &Self {
-            let path = self.0.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            symlink(target, path).unwrap();
-            self
-        }
-
-        fn find(&self, name: &str) -> Result<Unit, Fault> {
-            Root::new(self.0.path()).find(name)
-        }
-
-        fn start_of(&self, name: &str) -> String {
-            let unit = self.find(name).unwrap();
-            unit.settings.list("Service", "ExecStart").join(",")
-        }
-    }
-
-    fn starts(text: &str) -> String {
-        format!("[Service]\nExecStart={text}\n")
-    }
-
-    #[test]
-    fn the_administrators_file_goes_before_the_packages() {
-        let image = Image::new();
-        image.write("lib/systemd/system/a.service", &starts("/lib"));
-        assert_eq!(image.start_of("a"), "/lib");
-        image.write("usr/lib/systemd/system/a.service", &starts("/usr"));
-        assert_eq!(image.start_of("a.service"), "/usr");
-        image.write("run/systemd/system/a.service", &starts("/run"));
-        image.write("etc/systemd/system/a.service", &starts("/etc"));
-        assert_eq!(image.start_of("a.service"), "/etc");
-    }
-
-    #[test]
-    fn drop_ins_are_added_by_name_but_for_our_own() {
-        let image = Image::new();
-        image
-            .write("lib/systemd/system/a-b.service", &starts("/a"))
-            .write(
-                "lib/systemd/system/a-b.service.d/20.conf",
-                &starts("/lib20"),
-            )
-            .write(
-                "etc/systemd/system/a-b.service.d/20.conf",
-                &starts("/etc20"),
-            )
-            .write(
-                "run/systemd/system/a-b.service.d/10.conf",
-                &starts("/run10"),
-            )
-            .write(
-                "etc/systemd/system/a-.service.d/30.conf",
-                &starts("/prefix30"),
-            )
-            .write("etc/systemd/system/service.d/40.conf", &starts("/all40"))
-            .write(
-                "etc/systemd/system/a-b.service.d/50-hushpipe.conf",
-                &starts("/ours"),
-            )
-            .write("etc/systemd/system/a-b.service.d/60.txt", &starts("/none"))
-            .write(
-                "lib/systemd/system/a-b.service.d/70.conf",
-                &starts("/lib70"),
-            )
-            .link("etc/systemd/system/a-b.service.d/70.conf", "/dev/null");
-        assert_eq!(image.start_of("a-b"), "/a,/run10,/etc20,/prefix30,/all40");
-    }
-
-    #[test]
-    fn an_instance_is_found_by_its_template() {
-        let image = Image::new();
-        image
-            .write("lib/systemd/system/a@.service", &starts("/a %i"))
-            .write("etc/systemd/system/a@.service.d/1.conf", &starts("/all"))
-            .write("etc/systemd/system/a@x.service.d/2.conf", &starts("/x"));
-        assert_eq!(image.start_of("a@x"), "/a %i,/all,/x");
-        assert_eq!(image.start_of("a@y"), "/a %i,/all");
-        assert_eq!(image.start_of("a@"), "/a %i,/all");
-        image.write("etc/systemd/system/a@x.service", &starts("/own"));
-        assert_eq!(image.start_of("a@x"), "/own,/all,/x");
-    }
-
-    #[test]
-    fn an_alias_stands_for_its_unit() {
-        let image = Image::new();
-        image
-            .write("lib/systemd/system/real.service", &starts("/real"))
-            .write(
-                "etc/systemd/system/alias.service.d/1.conf",
-                &starts("/more"),
-            )
-            .link(
-                "etc/systemd/system/alias.service",
-                "/lib/systemd/system/real.service",
-            )
-            .write("lib/systemd/system/t@.service", &starts("/t"))
-            .link(
-                "etc/systemd/system/u@.service",
-                "/lib/systemd/system/t@.service",
-            );
-        let unit = image.find("alias").unwrap();
-        assert_eq!(unit.name, "real.service");
-        assert_eq!(image.start_of("alias"), "/real,/more");
-        assert_eq!(image.find("u@x").unwrap().name, "t@x.service");
-    }
-
-    #[test]
-    fn a_linked_unit_is_read_where_it_is() {
-        let image = Image::new();
-        image
-            .write("opt/app/app.service", &starts("/app"))
-            .link("etc/systemd/system/app.service", "/opt/app/app.service");
-        assert_eq!(image.start_of("app"), "/app");
-        image.link("etc/systemd/system/gone.service", "/opt/gone/gone.service");
-        assert!(matches!(image.find("gone"), Err(Fault::Missing { .. })));
-    }
-
-    #[test]
-    fn what_cannot_be_wrapped_is_told_apart() {
-        let image = Image::new();
-        image
-            .link("etc/systemd/system/null.service", "/dev/null")
-            .write("lib/systemd/system/null.service", &starts("/a"))
-            .write("etc/systemd/system/empty.service", "")
-            .write("run/systemd/transient/run-1.service", &starts("/a"))
-            .write("run/systemd/generator.late/sysv.service", &starts("/a"))
-            .write("lib/systemd/system/nginx.service", &starts("/a"));
-        assert!(matches!(image.find("null"), Err(Fault::Masked { .. })));
-        assert!(matches!(image.find("empty"), Err(Fault::Masked { .. })));
-        assert!(matches!(image.find("run-1"), Err(Fault::Transient(_))));
-        assert!(image.find("sysv").unwrap().is_generated());
-        assert!(!image.find("nginx").unwrap().is_generated());
-        match image.find("ngnix") {
-            Err(Fault::Missing { near, .. }) => assert_eq!(near.as_deref(), Some("nginx.service")),
-            other => panic!("{other:?}"),
-        }
-        for name in [
-            "",
-            "a/b",
-            "../a",
-            "a b",
-            "a.socket",
-            ".service",
-            "@.service",
-            "a\n",
-        ] {
-            assert!(matches!(image.find(name), Err(Fault::Name(_))), "{name:?}");
-        }
-    }
-
-    #[test]
-    fn links_in_a_circle_end() {
-        let image = Image::new();
-        image
-            .link("etc/systemd/system/a.service", "b.service")
-            .link("etc/systemd/system/b.service", "a.service");
-        assert!(matches!(image.find("a"), Err(Fault::Missing { .. })));
-    }
-}
+#[path = "search_tests.rs"]
+mod tests;
