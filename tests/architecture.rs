@@ -1,6 +1,8 @@
 //! The table of rooms (who may import whom), where `unsafe`, processes and waits may stand, what a
 //! type that holds a value may derive, and what lies at the top of the repository.
 
+#[path = "architecture/dependencies.rs"]
+mod dependencies;
 #[path = "architecture/scan.rs"]
 mod scan;
 
@@ -371,81 +373,6 @@ fn the_ledger_names_tests_that_are_there() {
 
 fn text(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-/// The names in a table of Cargo.toml.
-fn asked_for(manifest: &str, table: &str) -> BTreeSet<String> {
-    let lines = manifest.lines().skip_while(|line| *line != table).skip(1);
-    lines
-        .take_while(|line| !line.starts_with('['))
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| Some(line.split_once(" = ")?.0.to_owned()))
-        .collect()
-}
-
-#[test]
-fn every_dependency_is_explained_and_none_that_is_gone() {
-    let manifest = text("Cargo.toml");
-    let explained = text("packaging/DEPENDENCIES.md");
-    for (table, heading, cells) in [
-        ("[dependencies]", "## In the program", 4),
-        ("[dev-dependencies]", "## In tests alone", 3),
-    ] {
-        let lines = explained.lines().skip_while(|line| *line != heading);
-        let rows = lines.skip(1).take_while(|line| !line.starts_with("## "));
-        let mut named = BTreeSet::new();
-        for row in rows.filter_map(|line| line.strip_prefix("| `")) {
-            let filled = row.split(" | ").filter(|cell| !cell.trim().is_empty());
-            assert_eq!(filled.count(), cells, "a cell is empty: {row}");
-            named.extend(row.split_once('`').map(|(name, _)| name.to_owned()));
-        }
-        assert_eq!(named, asked_for(&manifest, table), "{heading}");
-    }
-    assert!(
-        !manifest.contains("[build-dependencies]"),
-        "not in the list"
-    );
-}
-
-/// What a lockfile has, as `name version`; and what its package hushpipe needs, as it is written there.
-fn locked(file: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut all, mut ours) = (BTreeSet::new(), BTreeSet::new());
-    for package in text(file).split("[[package]]").skip(1) {
-        let value = |key: &str| {
-            let line = package.lines().find_map(|line| line.strip_prefix(key));
-            line.unwrap_or_default().trim_matches('"').to_owned()
-        };
-        let name = value("name = ");
-        if name == "hushpipe" {
-            let needs = package.lines().filter_map(|line| line.strip_prefix(" \""));
-            ours = needs
-                .map(|need| need.trim_end_matches("\",").to_owned())
-                .collect();
-        }
-        all.insert(format!("{name} {}", value("version = ")));
-    }
-    (all, ours)
-}
-
-#[test]
-fn the_fuzzers_are_built_from_what_hushpipe_is_built_from() {
-    let (all, _) = locked("Cargo.lock");
-    let (fuzzed, needs) = locked("tests/fuzz/Cargo.lock");
-    let own = ["arbitrary", "hushpipe-fuzz", "jobserver", "libfuzzer-sys"];
-    let others: Vec<String> = fuzzed
-        .difference(&all)
-        .filter(|one| !own.iter().any(|name| one.starts_with(&format!("{name} "))))
-        .cloned()
-        .collect();
-    assert_none("tests/fuzz/Cargo.lock has other versions", &others);
-    let asked = asked_for(&text("Cargo.toml"), "[dependencies]");
-    // A name that is there in two versions has its version behind it.
-    let needed = needs.iter().filter_map(|need| need.split(' ').next());
-    let needed: BTreeSet<String> = needed.map(str::to_owned).collect();
-    assert_eq!(
-        needed, asked,
-        "tests/fuzz/Cargo.lock is of another hushpipe"
-    );
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::Bench;
 use super::engine::{Engine, IMAGE};
 use super::launches::launch;
 use super::table::{Row, percentile};
+use super::{Bench, Effort};
 
 const PAIRS: usize = 20;
 
@@ -23,7 +23,7 @@ deliver:
 ";
 
 /// Pairs of runs in turn; the median of the differences within pairs.
-pub fn measure(bench: &Bench) -> Vec<Row> {
+pub fn measure(bench: &Bench, effort: Effort) -> Vec<Row> {
     let engine = Engine::shared();
     fs::write(bench.path("plain/hushpipe.yaml"), MANIFEST).expect("it is writable");
     let mount = format!("{}:/given:ro", bench.path("plain").display());
@@ -36,10 +36,10 @@ pub fn measure(bench: &Bench) -> Vec<Row> {
     let mut bare = run(&["true"]);
     let hushpipe = ["hushpipe", "-q", "run", "-m", "/given/hushpipe.yaml", "--"];
     let mut with = run(&[&hushpipe[..], &["true"]].concat());
-    let (mut bare, mut differences) = pairs(&mut bare, &mut with);
+    let (mut bare, mut differences) = pairs(&mut bare, &mut with, effort.rounds(PAIRS));
     vec![
         Row::info("docker run true, ms", percentile(&mut bare, 0.5)),
-        Row::at_most(
+        Row::timed(
             "docker run with hushpipe in front, ms more",
             percentile(&mut differences, 0.5),
             10.0,
@@ -48,12 +48,12 @@ pub fn measure(bench: &Bench) -> Vec<Row> {
 }
 
 /// The times of the first in milliseconds, and how much longer the second took.
-fn pairs(bare: &mut Command, with: &mut Command) -> (Vec<f64>, Vec<f64>) {
+fn pairs(bare: &mut Command, with: &mut Command, count: usize) -> (Vec<f64>, Vec<f64>) {
     // Once for the caches.
     launch(bare);
     launch(with);
     let (mut times, mut differences) = (Vec::new(), Vec::new());
-    for pair in 0..PAIRS {
+    for pair in 0..count {
         // Each is first as often as it is second.
         let (alone, in_front) = if pair % 2 == 0 {
             let alone = launch(bare);

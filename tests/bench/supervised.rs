@@ -12,7 +12,7 @@ use nix::sys::signal::{self, SigSet, Signal};
 use nix::unistd::Pid;
 
 use super::table::{Row, percentile};
-use super::{Bench, by_file};
+use super::{Bench, Effort, by_file};
 
 const CHANGES: usize = 100;
 
@@ -139,21 +139,24 @@ fn change(bench: &Bench, store: &str, number: usize) -> u128 {
 }
 
 /// Both stores, one after the other.
-pub fn measure(bench: &Bench) -> Vec<Row> {
+pub fn measure(bench: &Bench, effort: Effort) -> Vec<Row> {
+    let changes = effort.rounds(CHANGES);
     let mut rows = Vec::new();
     for (store, name) in [("sealed", "sealed store"), ("plain", "directory store")] {
         let files = by_file(bench.directory.path());
         let manifest = bench.manifest(store, &files, &run_handler());
         let mut supervised = Supervised::start(&bench.hushpipe, &manifest);
         let before = supervised.resident();
-        let mut times = supervised.changes(CHANGES, |number| change(bench, store, number));
+        let mut times = supervised.changes(changes, |number| change(bench, store, number));
         let after = supervised.resident();
         supervised.stop();
-        let row =
-            |what: &str, value, target| Row::at_most(format!("{name}: {what}"), value, target);
-        rows.push(row("resident after the hand-over, MiB", before, 4.0));
-        rows.push(row(
-            &format!("resident after {CHANGES} rotations, MiB"),
+        rows.push(Row::counted(
+            format!("{name}: resident after the hand-over, MiB"),
+            before,
+            4.0,
+        ));
+        rows.push(Row::counted(
+            format!("{name}: resident after {changes} rotations, MiB"),
             after,
             4.0,
         ));
@@ -161,8 +164,8 @@ pub fn measure(bench: &Bench) -> Vec<Row> {
             format!("{name}: change to signal, p50, ms"),
             percentile(&mut times, 0.5),
         ));
-        rows.push(row(
-            "change to signal, p99, ms",
+        rows.push(Row::timed(
+            format!("{name}: change to signal, p99, ms"),
             percentile(&mut times, 0.99),
             10.0,
         ));

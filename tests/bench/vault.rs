@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::SECRETS;
 use super::harness::{Bao, FaultProxy, Place, Wire, bao};
 use super::launches::{launch, medians};
 use super::supervised::{Supervised, now, own_program, run_handler};
 use super::table::{Row, percentile};
+use super::{Effort, SECRETS};
 
 const LAUNCHES: usize = 40;
 
@@ -193,23 +193,23 @@ fn as_one(secrets: usize) -> String {
 }
 
 /// All of it.
-pub fn measure(hushpipe: &Path) -> Vec<Row> {
+pub fn measure(hushpipe: &Path, effort: Effort) -> Vec<Row> {
     let vault = Vault::new(hushpipe);
-    let mut rows = near(&vault);
-    rows.extend(far(&vault));
-    rows.extend(against_agent(&vault));
-    rows.extend(changes(&vault));
+    let mut rows = near(&vault, effort.rounds(LAUNCHES));
+    rows.extend(far(&vault, effort.rounds(FAR_LAUNCHES)));
+    rows.extend(against_agent(&vault, effort.rounds(AGENT_LAUNCHES)));
+    rows.extend(changes(&vault, effort.rounds(WRITES)));
     rows
 }
 
 /// Launches beside the server.
-fn near(vault: &Vault<'_>) -> Vec<Row> {
+fn near(vault: &Vault<'_>, launches: usize) -> Vec<Row> {
     let hushpipe = vault.launch("near", &vault.bao.address(), SECRETS);
-    let medians = medians(&mut [vault.curl(), hushpipe], LAUNCHES);
+    let medians = medians(&[vault.curl(), hushpipe], launches);
     vec![
         Row::info("OpenBao: login and 10 reads by curl, ms", medians[0]),
         Row::info("OpenBao: run --exec, 10 secrets, ms", medians[1]),
-        Row::at_most(
+        Row::timed(
             "OpenBao: run --exec, 10 secrets / curl",
             medians[1] / medians[0],
             1.3,
@@ -220,7 +220,7 @@ fn near(vault: &Vault<'_>) -> Vec<Row> {
 /// Launches over a slow line, the best of each: load only adds. What a round trip really takes tells
 /// curl, which needs two: one for TLS 1.3, and one for its request. The proxy takes connections at
 /// once, which over a real line is one round trip more: it is counted as one.
-fn far(vault: &Vault<'_>) -> Vec<Row> {
+fn far(vault: &Vault<'_>, launches: usize) -> Vec<Row> {
     let proxy = FaultProxy::start(vault.bao.port());
     let mut hushpipe = vault.launch("far", &proxy.address(), PATHS);
     let mut curl = Command::new("curl");
@@ -229,13 +229,13 @@ fn far(vault: &Vault<'_>) -> Vec<Row> {
         .arg(format!("{}/v1/sys/health", proxy.address()));
     let mut connections = 0;
     let mut best = [[f64::INFINITY; 2]; 2];
-    for _ in 0..FAR_LAUNCHES {
+    for _ in 0..launches {
         let wires = [Wire::Good, Wire::Delay(ROUND_TRIP / 2)];
-        for (wire, [curls, launches]) in wires.into_iter().zip(&mut best) {
+        for (wire, [curls, ours]) in wires.into_iter().zip(&mut best) {
             proxy.set(wire);
             *curls = curls.min(launch(&mut curl));
             let before = proxy.connections();
-            *launches = launches.min(launch(&mut hushpipe));
+            *ours = ours.min(launch(&mut hushpipe));
             connections += proxy.connections() - before;
         }
     }
@@ -245,58 +245,72 @@ fn far(vault: &Vault<'_>) -> Vec<Row> {
         Row::info("OpenBao: run --exec, 200 paths, ms", near),
         Row::info("OpenBao: the same, 20 ms away, ms", far),
         Row::info("OpenBao: a round trip 20 ms away, by curl, ms", round_trip),
-        Row::at_most(
+        Row::timed(
             "OpenBao: 200 paths, 20 ms away: round trips with TCP's",
             1.0 + (far - near) / round_trip,
             4.0,
         ),
-        Row::at_most(
+        Row::counted(
             "OpenBao: connections for 200 paths",
-            connections as f64 / (2 * FAR_LAUNCHES) as f64,
+            connections as f64 / (2 * launches) as f64,
             1.0,
         ),
     ]
 }
 
 /// From the start of a supervisor to the first line of the program, and what is resident then.
-fn against_agent(vault: &Vault<'_>) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut measured = |name: &str, mut command: Command| {
-        let one = |_| {
-            let since = Instant::now();
-            let supervised = Supervised::of(&mut command);
-            let took = since.elapsed().as_secs_f64() * 1000.0;
-            let resident = supervised.resident();
-            supervised.stop();
-            (took, resident)
-        };
-        let (mut took, mut resident): (Vec<f64>, Vec<f64>) = (0..AGENT_LAUNCHES).map(one).unzip();
-        rows.push(Row::info(
-            format!("OpenBao: {name}, until the program is ready, ms"),
-            percentile(&mut took, 0.5),
-        ));
-        let resident = percentile(&mut resident, 0.5);
-        rows.push(Row::info(
-            format!("OpenBao: {name}, resident, MiB"),
-            resident,
-        ));
+fn against_agent(vault: &Vault<'_>, launches: usize) -> Vec<Row> {
+    let [agent_took, agent_resident] = ready(vault.agent(), launches);
+    let [took, resident] = ready(vault.supervise("30s"), launches);
+    vec![
+        Row::info(
+            "OpenBao: bao agent, 10 secrets, until the program is ready, ms",
+            agent_took,
+        ),
+        Row::info("OpenBao: bao agent, resident, MiB", agent_resident),
+        Row::info(
+            "OpenBao: hushpipe run, 10 secrets, until the program is ready, ms",
+            took,
+        ),
+        Row::info("OpenBao: hushpipe run, resident, MiB", resident),
+        Row::timed(
+            "OpenBao: until the program is ready, hushpipe run / bao agent",
+            took / agent_took,
+            1.0,
+        ),
+        Row::counted(
+            "OpenBao: resident, hushpipe run / bao agent",
+            resident / agent_resident,
+            1.0,
+        ),
+    ]
+}
+
+/// Milliseconds until the program is ready, and MiB that are resident then: medians.
+fn ready(mut supervisor: Command, launches: usize) -> [f64; 2] {
+    let one = |_| {
+        let since = Instant::now();
+        let supervised = Supervised::of(&mut supervisor);
+        let took = since.elapsed().as_secs_f64() * 1000.0;
+        let resident = supervised.resident();
+        supervised.stop();
+        (took, resident)
     };
-    measured("bao agent, 10 secrets", vault.agent());
-    measured("hushpipe run, 10 secrets", vault.supervise("30s"));
-    rows
+    let (mut took, mut resident): (Vec<f64>, Vec<f64>) = (0..launches).map(one).unzip();
+    [percentile(&mut took, 0.5), percentile(&mut resident, 0.5)]
 }
 
 /// Writes, until the program's signal.
-fn changes(vault: &Vault<'_>) -> Vec<Row> {
+fn changes(vault: &Vault<'_>, writes: usize) -> Vec<Row> {
     let mut supervised = Supervised::of(&mut vault.supervise("1s"));
     let launched = supervised.resident();
-    let mut times = supervised.changes(WRITES, |number| vault.write(number));
+    let mut times = supervised.changes(writes, |number| vault.write(number));
     let rotated = supervised.resident();
     supervised.stop();
     vec![
-        Row::at_most("OpenBao: resident after the hand-over, MiB", launched, 5.0),
-        Row::at_most(
-            format!("OpenBao: resident after {WRITES} rotations, MiB"),
+        Row::counted("OpenBao: resident after the hand-over, MiB", launched, 5.0),
+        Row::counted(
+            format!("OpenBao: resident after {writes} rotations, MiB"),
             rotated,
             5.0,
         ),
@@ -304,7 +318,7 @@ fn changes(vault: &Vault<'_>) -> Vec<Row> {
             "OpenBao: write to signal, refresh: 1s, p50, ms",
             percentile(&mut times, 0.5),
         ),
-        Row::at_most(
+        Row::timed(
             "OpenBao: write to signal, past the interval, p99, ms",
             percentile(&mut times, 0.99) - INTERVAL,
             10.0,
