@@ -52,10 +52,11 @@ pub use postgres::Postgres;
 pub use processes::{children, descendants, is_alive, wait_until, wait_within};
 pub use running::Running;
 
-/// How long anything may take. `HUSHPIPE_TEST_DEADLINE` (seconds) is for slow machines.
+/// How long anything may take: nothing does when all is well. `HUSHPIPE_TEST_DEADLINE` (seconds) is
+/// for slow machines.
 pub fn deadline() -> Duration {
     let seconds = std::env::var("HUSHPIPE_TEST_DEADLINE").ok();
-    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(10))
+    Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(30))
 }
 
 /// hushpipe, about to be started.

@@ -38,21 +38,36 @@ fn all() -> Vec<i32> {
         .collect()
 }
 
-/// A process's state letter and parent, from proc_pid_stat(5).
-fn stat(pid: i32) -> Option<(char, i32)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after_name) = text.rsplit_once(") ")?;
-    let mut fields = after_name.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?))
+/// Of proc_pid_stat(5).
+struct Stat {
+    state: char,
+    parent: i32,
+    /// Since the machine started.
+    began: u64,
 }
 
-/// Its children, oldest first; zombies among them.
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = text.rsplit_once(") ")?;
+    // The state is field 3, the start time field 22.
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        began: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// Its children, oldest first; zombies among them. By the time that they began: process ids start
+/// again from low numbers now and then.
 pub fn children(pid: i32) -> Vec<i32> {
-    let parent = |child: &i32| stat(*child).is_some_and(|(_, parent)| parent == pid);
-    let mut found: Vec<i32> = all().into_iter().filter(parent).collect();
+    let child = |child: i32| {
+        let stat = stat(child).filter(|stat| stat.parent == pid)?;
+        Some((stat.began, child))
+    };
+    let mut found: Vec<(u64, i32)> = all().into_iter().filter_map(child).collect();
     found.sort_unstable();
-    found
+    found.into_iter().map(|(_, child)| child).collect()
 }
 
 /// Its children, their children, and so on.
@@ -68,7 +83,7 @@ pub fn descendants(pid: i32) -> Vec<i32> {
 
 /// Whether it is there and no zombie.
 pub fn is_alive(pid: i32) -> bool {
-    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
 /// Processes that carry the mark of a place in their environment, or have it as their home.
