@@ -49,7 +49,7 @@ async fn a_dead_address_is_passed_over_at_once() {
     let fake = Fake::always(fine()).await;
     let (took, answer) = timed(answer(settings(&[&nobody(), &fake.address]), "/v1/a")).await;
     assert_eq!(answer.0, 200);
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < LATE, "{took:?}");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn an_address_that_cannot_serve_is_passed_over_at_once() {
         let (took, answer) = timed(answer(addresses, "/v1/a")).await;
         assert_eq!(answer.0, 200);
         assert_eq!(standby.requests().len(), 1);
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < LATE, "{took:?}");
     }
 }
 

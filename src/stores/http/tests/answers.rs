@@ -94,7 +94,7 @@ async fn what_lasts_until_the_deadline_is_said() {
         let (took, cause) = timed(cause(within(SHORT, &[&fake.address]))).await;
         assert!(cause.contains(words), "{cause}");
         assert!(!cause.contains("own words"), "{cause}");
-        assert!(took < SHORT * 2 && took > SHORT / 4, "{took:?}");
+        assert!(took < SHORT + LATE && took > SHORT / 4, "{took:?}");
         assert!(fake.requests().len() > 1);
     }
 }
@@ -105,7 +105,7 @@ async fn a_server_that_asks_to_wait_is_not_asked_before() {
     let fake = Fake::in_turn(vec![Act::Say(patience), fine()]).await;
     let (took, _) = timed(answer(settings(&[&fake.address]), "/v1/a")).await;
     assert!(
-        took >= Duration::from_secs(1) && took < Duration::from_secs(3),
+        took >= Duration::from_secs(1) && took < Duration::from_secs(1) + LATE,
         "{took:?}"
     );
 }
@@ -116,7 +116,7 @@ async fn a_wait_past_the_deadline_is_not_waited_for() {
     let fake = Fake::always(Act::Say(patience)).await;
     let (took, cause) = timed(cause(settings(&[&fake.address]))).await;
     assert!(cause.contains("it asks to wait 3600s"), "{cause}");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < LATE, "{took:?}");
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_server_that_is_silent_ends_in_a_deadline() {
     let fake = Fake::always(Act::Hang).await;
     let (took, end) = timed(send(within(SHORT, &[&fake.address]), &get("/"))).await;
     assert!(matches!(end, Err(Fault::Deadline { .. })));
-    assert!(took >= SHORT / 2 && took < SHORT * 2, "{took:?}");
+    assert!(took >= SHORT / 2 && took < SHORT + LATE, "{took:?}");
 }
 
 #[tokio::test]
@@ -232,9 +232,12 @@ async fn what_is_for_one_use_is_sent_again_where_it_was_not_used() {
 
 #[tokio::test]
 async fn what_is_for_one_use_may_take_all_of_the_deadline() {
-    let slow = Act::Slowly(whole("200 OK", "", ""), SHORT / 60);
-    let fake = Fake::always(slow).await;
-    send(within(SHORT * 3, &[&fake.address]), &get("/").once())
+    const ALL: Duration = Duration::from_secs(6);
+    // Longer than half of it, which is what a request may take that can be made again.
+    let bytes = whole("200 OK", "", "");
+    let pause = ALL * 3 / 5 / u32::try_from(bytes.len()).unwrap();
+    let fake = Fake::always(Act::Slowly(bytes, pause)).await;
+    send(within(ALL, &[&fake.address]), &get("/").once())
         .await
         .unwrap();
     assert_eq!(fake.requests().len(), 1);

@@ -12,7 +12,10 @@ use super::*;
 use crate::stores::join;
 
 /// Long, so that what the machine needs for itself is little beside it.
-const ROUND_TRIP: Duration = Duration::from_millis(400);
+const ROUND_TRIP: Duration = Duration::from_secs(1);
+
+/// How often it is tried: a busy machine may need a whole round trip for itself, but not each time.
+const TRIES: u32 = 4;
 
 /// Forwards connections to a port, each byte half a round trip later. Gives its own port.
 async fn far_away(port: u16) -> u16 {
@@ -54,6 +57,20 @@ fn late(
 
 #[tokio::test]
 async fn a_login_and_two_hundred_requests_take_three_and_the_connection_itself() {
+    let mut least = Duration::MAX;
+    for _ in 0..TRIES {
+        let took = launch_from_far_away().await;
+        // TLS, the login, the rest.
+        assert!(took >= ROUND_TRIP * 3, "{took:?}");
+        least = least.min(took);
+        if least < ROUND_TRIP * 4 {
+            return;
+        }
+    }
+    panic!("{least:?}");
+}
+
+async fn launch_from_far_away() -> Duration {
     let server = Multiplexed::after_a_login(200).await;
     let port = far_away(server.port).await;
     let mut settings = settings(&[&format!("https://localhost:{port}")]);
@@ -66,6 +83,5 @@ async fn a_login_and_two_hundred_requests_take_three_and_the_connection_itself()
     };
     let (took, answers) = timed(launch).await;
     assert!(answers.iter().all(Result::is_ok));
-    // TLS, the login, the rest.
-    assert!(took >= ROUND_TRIP * 3 && took < ROUND_TRIP * 4, "{took:?}");
+    took
 }
