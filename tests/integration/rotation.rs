@@ -58,7 +58,11 @@ fn sealed_as(hushpipe: Hushpipe, rest: &str, probe: &[&str]) -> Running {
 
 /// `token` in a directory, which is `one`.
 fn directory(rest: &str, probe: &[&str]) -> Running {
-    let hushpipe = Hushpipe::new().file("secrets/token", "one");
+    directory_as(Hushpipe::new(), rest, probe)
+}
+
+fn directory_as(hushpipe: Hushpipe, rest: &str, probe: &[&str]) -> Running {
+    let hushpipe = hushpipe.file("secrets/token", "one");
     let manifest = format!(
         "stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
          secrets:\n  token: {{ store: dir, key: token }}\n{rest}"

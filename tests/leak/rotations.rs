@@ -61,7 +61,7 @@ fn keeps_nothing_in_sight(on_rotate: &str) {
 fn nothing_of_what_is_kept_for_a_rollback_is_found() {
     keeps_nothing_in_sight(
         "on_rotate: { signal: HUP, settle: 0s, \
-         verify: { command: [test, \"!\", -e, \"{place}/bad\"], within: 100ms } }\n",
+         verify: { command: [test, \"!\", -e, \"{place}/bad\"], within: 3s } }\n",
     );
 }
 
@@ -69,6 +69,6 @@ fn nothing_of_what_is_kept_for_a_rollback_is_found() {
 fn nothing_of_what_is_kept_for_a_restart_is_found() {
     keeps_nothing_in_sight(
         "on_rotate: { do: restart, settle: 0s, restarts: { max: 100, per: 10m }, \
-         verify: { command: [test, \"!\", -e, \"{place}/bad\"], within: 100ms } }\n",
+         verify: { command: [test, \"!\", -e, \"{place}/bad\"], within: 3s } }\n",
     );
 }

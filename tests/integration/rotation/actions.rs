@@ -4,12 +4,15 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use super::{AT_ONCE, BY_FILE, READS, directory, said_times, sealed, sealed_as, start};
+use super::{
+    AT_ONCE, BY_FILE, READS, directory, directory_as, said_times, sealed, sealed_as, start,
+};
 use crate::harness::{Fake, FakeAnswers, Hushpipe, Running, is_alive};
 
 /// `token` and `other` in a directory; what follows says what becomes of them.
 fn two(token: &str, other: &str, rest: &str, probe: &[&str]) -> Running {
     let hushpipe = Hushpipe::new()
+        .controlled()
         .file("secrets/token", "one")
         .file("secrets/other", "one");
     let manifest = format!(
@@ -152,17 +155,20 @@ fn a_request_tells_the_program() {
 #[test]
 fn each_secret_has_its_own_action_and_each_action_is_done_once() {
     let usr1 = ", on_rotate: { signal: USR1 }";
-    let rest = format!("{BOTH}on_rotate: {{ signal: HUP, settle: 1s }}\n");
+    let rest = format!("{BOTH}on_rotate: {{ signal: HUP, settle: 1h }}\n");
     let running = two("", usr1, &rest, &["serve"]);
     let place = running.place();
     place.replace("secrets/other", "two");
+    running.rotate("other");
     running.wait_for_line("got USR1");
     running.wait_for_stderr("generation 2 is in place");
     place.replace("secrets/token", "two");
+    running.rotate("token");
     running.wait_for_line("got HUP");
     running.wait_for_stderr("generation 3 is in place");
     place.replace("secrets/token", "three");
     place.replace("secrets/other", "three");
+    running.rotate("token");
     running.wait_for_stderr("generation 4 is in place");
     let output = running.stop().success();
     said_times(&output, "told the program by SIGUSR1", 2);
@@ -171,11 +177,41 @@ fn each_secret_has_its_own_action_and_each_action_is_done_once() {
 
 #[test]
 fn two_secrets_with_one_action_tell_the_program_once() {
-    let rest = format!("{BOTH}on_rotate: {{ signal: HUP, settle: 1s }}\n");
+    let rest = format!("{BOTH}on_rotate: {{ signal: HUP, settle: 5s }}\n");
     let running = two("", "", &rest, &["serve"]);
     running.place().replace("secrets/token", "two");
     running.place().replace("secrets/other", "two");
     running.wait_for_stderr("generation 2 is in place");
+    let output = running.stop().success().stdout_is("ready\ngot HUP\n");
+    said_times(&output, "told the program", 1);
+}
+
+#[test]
+fn a_secret_has_its_own_command_its_own_request_or_nothing_at_all() {
+    let server = FakeAnswers::alone();
+    server.answer("/reload", Fake::status(200, ""));
+    let own = |action: &str| format!(", on_rotate: {{ {action} }}");
+    let command = own("do: command, command: [touch, \"{place}/told\"]");
+    let http = own(&format!("do: http, http: \"{}/reload\"", server.address()));
+    let rest = format!("{BOTH}on_rotate: {{ signal: HUP, settle: 0s }}\n");
+    let running = two(&command, &http, &rest, &["serve"]);
+    let place = running.place();
+    place.replace("secrets/token", "two");
+    running.wait_for_stderr("told the program by command touch");
+    assert!(place.join("told").exists());
+    assert_eq!(server.count("/reload"), 0);
+    place.replace("secrets/other", "two");
+    running.wait_for_stderr("told the program by POST http://");
+    assert_eq!(server.count("/reload"), 1);
+    running.wait_for_stderr("generation 3 is in place");
+    let output = running.stop().success().stdout_is("ready\n");
+    said_times(&output, "told the program", 2);
+    let running = two("", &own("do: nothing"), &rest, &["serve"]);
+    let place = running.place();
+    place.replace("secrets/other", "two");
+    running.wait_for_stderr("generation 2 is in place");
+    place.replace("secrets/token", "two");
+    running.wait_for_line("got HUP");
     let output = running.stop().success().stdout_is("ready\ngot HUP\n");
     said_times(&output, "told the program", 1);
 }
@@ -218,7 +254,25 @@ fn a_signal_goes_to_the_group_where_the_manifest_says_so() {
 }
 
 #[test]
-fn a_generation_waits_for_its_splay() {
+fn a_generation_waits_for_its_splay_and_a_request_does_not() {
+    let rest = format!("{BY_FILE}on_rotate: {{ signal: HUP, settle: 0s, splay: 100h }}\n");
+    let running = directory_as(Hushpipe::new().controlled(), &rest, &READS);
+    running.place().replace("secrets/token", "two");
+    let status = running.until("it waits for its turn", || {
+        Some(running.status()).filter(|status| status["state"] == "settling")
+    });
+    assert_eq!(status["next"]["what"], "ask the stores", "{status}");
+    // A draw of less than a minute of a hundred hours is not to be expected.
+    let wait = status["next"]["in_seconds"].as_u64().unwrap();
+    assert!((60..=360_000).contains(&wait), "{status}");
+    assert_eq!(status["generation"], 1, "{status}");
+    running.rotate("token");
+    running.wait_for_line("two");
+    running.stop().success().stdout_is("ready\ntwo\n");
+}
+
+#[test]
+fn after_its_splay_a_generation_comes_by_itself() {
     let rest = format!("{BY_FILE}on_rotate: {{ signal: HUP, settle: 0s, splay: 200ms }}\n");
     let running = directory(&rest, &READS);
     running.place().replace("secrets/token", "two");

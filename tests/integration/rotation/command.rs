@@ -82,7 +82,7 @@ fn signals_are_forwarded_and_orphans_reaped_while_a_command_hangs() {
         since.elapsed()
     });
     let took = took.min().unwrap();
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(took < Duration::from_millis(500), "{took:?}");
     running.signal_to(orphan, Signal::SIGKILL);
     running.until("the orphan is reaped", || {
         (!children(running.pid()).contains(&orphan)).then_some(())

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use super::{BY_FILE, directory, said_times, sealed, sealed_as, start};
+use super::{BY_FILE, directory, directory_as, said_times, sealed, sealed_as, start};
 use crate::harness::{Hushpipe, Output, Running, is_alive};
 
 const RESTART: &str = "on_rotate: { do: restart, settle: 0s }\n";
@@ -77,16 +77,18 @@ fn a_secret_alone_can_ask_for_a_restart() {
          secrets:\n  token: {{ store: dir, key: token }}\n\
          \x20 other: {{ store: dir, key: other, on_rotate: {{ do: restart }} }}\n{BY_FILE}\
          \x20 - {{ fd: 3, as: memfd, content: \"{{{{ other }}}}\\n\" }}\n\
-         on_rotate: {{ signal: HUP, settle: 1s }}\n"
+         on_rotate: {{ signal: HUP, settle: 1h }}\n"
     );
-    let running = start(hushpipe, &manifest, &["read", "3", "serve"]);
+    let running = start(hushpipe.controlled(), &manifest, &["read", "3", "serve"]);
     let place = running.place();
     place.replace("secrets/token", "two");
+    running.rotate("token");
     running.wait_for_line("got HUP");
     running.wait_for_stderr("generation 2 is in place");
     // Both at once: nobody need be told.
     place.replace("secrets/token", "three");
     place.replace("secrets/other", "three");
+    running.rotate("token");
     restarted(&running, 3);
     let output = running.stop().success();
     output.stdout_is("one\nready\ngot HUP\nthree\nready\n");
@@ -222,18 +224,35 @@ fn a_second_request_during_a_restart_kills() {
 
 #[test]
 fn restarts_beyond_the_budget_wait_until_it_has_room() {
-    let rest = "on_rotate: { do: restart, settle: 0s, restarts: { max: 2, per: 5s } }\n";
-    let running = directory(&format!("{BY_FILE}{rest}"), &SHOWS);
+    let rest = "on_rotate: { do: restart, settle: 0s, restarts: { max: 2, per: 20s } }\n";
+    let hushpipe = Hushpipe::new().controlled();
+    let running = directory_as(hushpipe, &format!("{BY_FILE}{rest}"), &SHOWS);
     let place = running.place();
     for (generation, value) in [(2, "two"), (3, "three")] {
         place.replace("secrets/token", value);
         restarted(&running, generation);
     }
     place.replace("secrets/token", "four");
-    let said = running.wait_for_stderr("error: the budget of 2 restarts in 5s is used up");
+    let said = running.wait_for_stderr("error: the budget of 2 restarts in 20s is used up");
     assert!(said.contains("until it has room again"), "{said}");
     place.replace("secrets/token", "five");
+    let status = running.until("the status says so", || {
+        Some(running.status()).filter(|status| status["state"] == "restarts exhausted")
+    });
+    assert_eq!(status["restarts_left"], 0, "{status}");
+    assert_eq!(status["healthy"], false, "{status}");
+    assert_eq!(
+        status["next"]["what"], "restart the program, when the budget has room",
+        "{status}"
+    );
+    assert!(
+        status["next"]["in_seconds"].as_u64() <= Some(20),
+        "{status}"
+    );
     restarted(&running, 4);
+    let status = running.status();
+    assert_eq!(status["state"], "steady", "{status}");
+    assert_eq!(status["healthy"], true, "{status}");
     let output = running.stop().success();
     said_times(&output, "the budget of", 1);
     output.stdout_is("one\nready\ntwo\nready\nthree\nready\nfive\nready\n");
@@ -249,7 +268,7 @@ fn a_program_that_ends_by_itself_is_not_restarted() {
 
 /// Is content with values that start with `good`.
 const VERIFIED: &str = "on_rotate:\n  do: restart\n  settle: 0s\n\
-     \x20 verify: { command: [grep, -q, ^good, \"{place}/run/token\"], within: 300ms }\n";
+     \x20 verify: { command: [grep, -q, ^good, \"{place}/run/token\"], within: 3s }\n";
 
 #[test]
 fn a_program_that_is_not_well_is_restarted_with_the_old_values() {
@@ -276,7 +295,7 @@ fn a_program_that_ends_while_it_is_verified_is_started_with_the_old_values() {
         "trap 'exit 0' TERM; echo up $(cat run/token)\n\
          grep -q bad run/token && exit 3\n{WAITS}"
     );
-    let rest = "on_rotate: { do: restart, settle: 0s, verify: { alive: true, within: 1s } }\n";
+    let rest = "on_rotate: { do: restart, settle: 0s, verify: { alive: true, within: 5s } }\n";
     let running = script(&body, rest);
     running.place().replace("secrets/token", "bad");
     let said = running.wait_for_stderr("rolled back, which is generation 3");
