@@ -116,7 +116,13 @@ impl Core {
                 Ok(State::At(self.version_of(read.secret)))
             }
             Err(trouble) if trouble.is_outage() => Err(trouble),
-            Err(_) => Ok(State::Faulty),
+            Err(_) => {
+                // The time that the server named has come: it is no reason to look again at once.
+                if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
+                    look.hinted = None;
+                }
+                Ok(State::Faulty)
+            }
         }
     }
 
