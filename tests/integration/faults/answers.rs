@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{KV, ONE_INTERVAL, PATIENCE, goes_on, is_told, is_well, manifest, run};
+use super::{DEADLINE, KV, MORE, ONE_INTERVAL, PATIENCE, goes_on, is_told, is_well, manifest, run};
 use crate::harness::{Bao, Fake, FakeAnswers, Hushpipe, Running};
 
 /// A program with the KV secret `app`, through a fake.
@@ -29,14 +29,14 @@ impl Spoilt {
         Self { bao, fake, running }
     }
 
-    /// Every answer of KV is this, until it was met three times; one line says so.
+    /// Every answer of KV is this, until it was met in more tries; one line says so.
     fn suffers(&self, fake: Fake, text: &str) {
         let said = self.running.stderr().len();
         self.fake.answer("/v1/kv/", fake);
         self.running.wait_for_stderr(text);
-        let before = self.fake.count("/v1/kv/");
+        let before = self.fake.tries("/v1/kv/", DEADLINE);
         self.running.until("hushpipe tries again", || {
-            (self.fake.count("/v1/kv/") >= before + 3).then_some(())
+            (self.fake.tries("/v1/kv/", DEADLINE) >= before + MORE).then_some(())
         });
         goes_on(&self.running, "one");
         let said = self.running.stderr().split_off(said);

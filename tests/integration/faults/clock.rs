@@ -72,7 +72,7 @@ fn looks_go_on_when_the_clock_is_set_forward_and_back() {
 #[test]
 fn leases_are_kept_alive_when_the_clock_is_set_forward_and_back() {
     let (bao, postgres) = (Bao::start(), Postgres::start());
-    bao.database(&postgres, "3s", "1h");
+    bao.database(&postgres, "12s", "1h");
     let running = start(&bao, "path: database/creds/app", "{{ it.username }}");
     let role = postgres.leased_roles().pop().expect("it was made");
     for offset in ["+30m", "-30m"] {

@@ -49,6 +49,7 @@ fn a_value_whose_field_is_gone_is_not_handed_over() {
     life.takes_note();
     life.bao.kv_put("app", &json!({ "other": "two" }));
     life.running.wait_for_stderr("value");
+    life.is_tried_again();
     life.has("one");
     let said = life.running.stderr().split_off(life.said.get());
     assert_eq!(said.lines().count(), 1, "{said}");

@@ -22,8 +22,7 @@ fn a_server_that_refuses_connections_is_waited_for() {
     let life = Life::start(Bao::start());
     life.takes_note();
     life.proxy.set(Wire::Refuse);
-    life.running.wait_for_stderr("gives no answer");
-    life.bears("refused");
+    life.suffers_unseen("refused");
     life.proxy.set(Wire::Good);
     life.recovers();
 }

@@ -218,6 +218,19 @@ impl Bao {
         self.audit_log().into_iter().filter_map(token).collect()
     }
 
+    /// A field of all that was given at paths that start so, oldest first. Needs
+    /// [`Settings::raw_audit`].
+    pub fn given(&self, prefix: &str, field: &str) -> Vec<String> {
+        let given = |entry: Value| {
+            let path = entry["request"]["path"].as_str()?;
+            let value = entry["response"]["data"][field].as_str();
+            value
+                .filter(|_| path.starts_with(prefix))
+                .map(str::to_owned)
+        };
+        self.audit_log().into_iter().filter_map(given).collect()
+    }
+
     fn audit_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.place.join("audit.log")).unwrap_or_default();
         text.lines()

@@ -19,6 +19,8 @@ pub enum Fake {
     Truncated,
     /// The server's own answer so much later.
     Late(Duration),
+    /// The server's own answer, which it has given at once, when there is another rule or none.
+    Held,
     /// The connection is closed without a byte.
     Nothing,
 }
@@ -129,6 +131,15 @@ impl FakeAnswers {
         self.shared.seen.lock().expect("no holder panics").clone()
     }
 
+    /// How many looks they were, at least, at paths that start so: see [`FaultProxy::tries`].
+    ///
+    /// [`FaultProxy::tries`]: super::FaultProxy::tries
+    pub fn tries(&self, prefix: &str, deadline: Duration) -> usize {
+        let seen = self.seen();
+        let times = seen.iter().filter(|seen| seen.path.starts_with(prefix));
+        super::fault_proxy::tries(times.map(|seen| seen.at), deadline)
+    }
+
     /// How many of them had a path that starts so.
     pub fn count(&self, prefix: &str) -> usize {
         let seen = self.seen();
@@ -177,6 +188,14 @@ impl Shared {
             Some(Fake::Late(by)) => {
                 thread::sleep(by);
                 self.pass_on(request)
+            }
+            Some(Fake::Held) => {
+                let answer = self.pass_on(request)?;
+                let held = || matches!(self.rule_for(&request.seen.path), Some(Fake::Held));
+                while held() && !self.ended.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Ok(answer)
             }
             Some(Fake::Truncated) => {
                 let mut answer = self.pass_on(request)?;

@@ -2,8 +2,8 @@
 //! passes bytes on as they are: TLS goes through.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub enum Wire {
 pub struct FaultProxy {
     port: u16,
     wire: watch::Sender<Wire>,
-    connections: Arc<AtomicUsize>,
+    server: Arc<AtomicU16>,
+    connections: Arc<Mutex<Vec<Instant>>>,
     thread: Option<JoinHandle<()>>,
     end: watch::Sender<bool>,
     /// What the listener has come to: told apart from what it was asked for.
@@ -50,10 +51,11 @@ impl FaultProxy {
         let (wire, wires) = watch::channel(Wire::Good);
         let (end, ends) = watch::channel(false);
         let (tell, listening) = watch::channel(false);
-        let connections = Arc::new(AtomicUsize::new(0));
+        let server = Arc::new(AtomicU16::new(server));
+        let connections = Arc::default();
         let front = Front {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
-            server: SocketAddr::from(([127, 0, 0, 1], server)),
+            server: Arc::clone(&server),
             wire: wires,
             connections: Arc::clone(&connections),
             listening: tell,
@@ -62,6 +64,7 @@ impl FaultProxy {
         let proxy = Self {
             port,
             wire,
+            server,
             connections,
             thread: Some(thread),
             end,
@@ -81,6 +84,11 @@ impl FaultProxy {
         format!("https://127.0.0.1:{}", self.port)
     }
 
+    /// From now on, new connections go to another port.
+    pub fn lead_to(&self, server: u16) {
+        self.server.store(server, Ordering::Relaxed);
+    }
+
     /// From now on it does this.
     pub fn set(&self, wire: Wire) {
         self.wire.send_replace(wire);
@@ -94,7 +102,14 @@ impl FaultProxy {
 
     /// How many connections were made through it so far.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.connections.lock().expect("no holder panics").len()
+    }
+
+    /// How many requests these connections were for, at least, where each gives up after `deadline`:
+    /// no connection is made for one that long after its first.
+    pub fn tries(&self, deadline: Duration) -> usize {
+        let connections = self.connections.lock().expect("no holder panics");
+        tries(connections.iter().map(|at| at.into_std()), deadline)
     }
 }
 
@@ -108,11 +123,23 @@ impl Drop for FaultProxy {
     }
 }
 
+/// How many groups there are, each no longer than `deadline`.
+pub(super) fn tries(times: impl Iterator<Item = std::time::Instant>, deadline: Duration) -> usize {
+    let (mut count, mut first) = (0, None);
+    for at in times {
+        if first.is_none_or(|first| at.duration_since(first) > deadline) {
+            count += 1;
+            first = Some(at);
+        }
+    }
+    count
+}
+
 struct Front {
     address: SocketAddr,
-    server: SocketAddr,
+    server: Arc<AtomicU16>,
     wire: watch::Receiver<Wire>,
-    connections: Arc<AtomicUsize>,
+    connections: Arc<Mutex<Vec<Instant>>>,
     listening: watch::Sender<bool>,
 }
 
@@ -160,8 +187,10 @@ impl Front {
                 _ = wire.wait_for(|wire| *wire == Wire::Refuse) => return,
                 taken = listener.accept() => {
                     if let Ok((client, _)) = taken {
-                        self.connections.fetch_add(1, Ordering::Relaxed);
-                        tokio::spawn(connection(client, self.server, self.wire.clone()));
+                        self.connections.lock().expect("no holder panics").push(Instant::now());
+                        let server = self.server.load(Ordering::Relaxed);
+                        let server = SocketAddr::from(([127, 0, 0, 1], server));
+                        tokio::spawn(connection(client, server, self.wire.clone()));
                     }
                 }
             }

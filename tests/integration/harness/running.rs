@@ -130,6 +130,15 @@ impl Running {
         self.signal_to(self.pid(), signal);
     }
 
+    /// Whether a signal was sent to it that it has not taken yet: proc_pid_status(5).
+    pub fn is_pending(&self, signal: Signal) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("it runs, or nobody has waited for it");
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let pending = pending.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+        pending.expect("the kernel tells") & (1 << (signal as u64 - 1)) != 0
+    }
+
     /// Sends a signal to any process.
     pub fn signal_to(&self, pid: i32, signal: Signal) {
         signal::kill(Pid::from_raw(pid), signal)

@@ -20,6 +20,7 @@ pub struct Settings {
     names: Option<String>,
     expired: bool,
     audit: Audit,
+    tls: Option<[String; 2]>,
     more: String,
 }
 
@@ -62,11 +63,24 @@ impl Settings {
         self
     }
 
+    /// The lowest and the highest version of TLS that it speaks: `tls10`, `tls12`.
+    pub fn tls(mut self, lowest: &str, highest: &str) -> Self {
+        self.tls = Some([lowest, highest].map(str::to_owned));
+        self
+    }
+
     /// More configuration, in HCL: `default_lease_ttl = "5s"`.
     pub fn with(mut self, more: &str) -> Self {
         self.more.push_str(more);
         self.more.push('\n');
         self
+    }
+
+    fn tls_versions(&self) -> String {
+        let Some([lowest, highest]) = &self.tls else {
+            return String::new();
+        };
+        format!("tls_min_version = {lowest:?}\n  tls_max_version = {highest:?}")
     }
 
     /// Starts it and waits until it answers.
@@ -213,6 +227,7 @@ listener "tcp" {{
   cluster_address = "127.0.0.1:0"
   tls_cert_file = {:?}
   tls_key_file = {:?}
+  {}
 }}
 listener "tcp" {{
   address = "127.0.0.1:{}"
@@ -226,6 +241,7 @@ listener "unix" {{
             self.port,
             at("server.pem"),
             at("server.key"),
+            self.settings.tls_versions(),
             self.plain_port,
             at("bao.sock"),
         )
