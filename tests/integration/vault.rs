@@ -4,6 +4,7 @@ mod denied;
 mod engines;
 mod exit;
 mod given;
+mod idle;
 mod kv;
 mod leases;
 mod logins;
@@ -11,7 +12,7 @@ mod rotated;
 mod tokens;
 mod wrapped;
 
-use crate::harness::{Bao, Hushpipe, Running};
+use crate::harness::{Bao, Hushpipe, Running, wait_until};
 
 /// No waiting for more changes.
 const AT_ONCE: &str = "on_rotate: { do: signal, signal: HUP, settle: 0s }\n";
@@ -56,6 +57,12 @@ fn once(hushpipe: Hushpipe, manifest: &str) -> Hushpipe {
     hushpipe
         .manifest(manifest)
         .args(["-v", "run", "--", "cat", "{place}/run/token"])
+}
+
+/// OpenBao takes leases back one after the other, and answers before it has.
+fn until_no_lease(bao: &Bao) {
+    let gone = wait_until(|| bao.leases("database/creds/app").is_empty().then_some(()));
+    assert!(gone.is_some(), "{:?}", bao.leases("database/creds/app"));
 }
 
 /// hushpipe in a place that has the files of an AppRole login, and the store that uses them.

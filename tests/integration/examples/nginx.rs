@@ -121,6 +121,7 @@ fn a_hundred_certificates_come_and_go_and_no_handshake_fails() {
             .map(|client| client.join().expect("it does not panic"))
             .collect()
     });
+    assert_eq!(running.status()["generation"], ROTATIONS + 1);
     let mut serials = BTreeSet::new();
     for met in met {
         let met = met.unwrap_or_else(|fault| panic!("{fault}\n{}", running.stderr()));

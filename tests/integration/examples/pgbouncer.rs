@@ -70,8 +70,15 @@ fn a_hundred_roles_come_and_go_and_no_query_fails() {
     let works = |load: &Server| load.log().contains(" tps, ").then_some(());
     running.until("both query", || works(&staying).and(works(&coming)));
     for _ in 0..ROTATIONS {
+        let before = bao.leases("database/creds/app");
         running.rotate("role");
+        // From now on nobody can use the old roles: also who is connected as one has its rights no more.
+        for lease in before {
+            bao.revoke_lease(&lease);
+        }
     }
+    assert_eq!(postgres.leased_roles().len(), 1);
+    assert_eq!(running.status()["generation"], ROTATIONS + 1);
     assert_ne!(ask("SELECT current_user"), Some(first));
     for load in [&mut staying, &mut coming] {
         let log = load.log();

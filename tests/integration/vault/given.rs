@@ -105,13 +105,13 @@ fn a_given_token_that_ends_is_told_once_and_a_new_one_taken_up() {
 #[test]
 fn a_given_token_is_renewed() {
     let bao = bao();
-    let token = bao.token("app", "4s");
+    let token = bao.token("app", "12s");
     let hushpipe = Hushpipe::new().file("token", &token);
     let store = bao.store(&hushpipe.place().fill(FILE));
     let rest = file_at_once("{{ api.key }}");
     let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
     for _ in 0..2 {
-        running.wait_for_stderr("auth/token/renew-self: the lease is good for 4s");
+        running.wait_for_stderr("auth/token/renew-self: the lease is good for 12s");
     }
     bao.kv_put("app", &json!({ "key": "two" }));
     running.wait_for_line("two");

@@ -124,6 +124,33 @@ fn a_pinned_version_stays() {
         .stdout_is("one\n");
 }
 
+#[test]
+fn a_pinned_version_stays_whatever_is_written_and_when_it_is_destroyed() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "key": "one" }));
+    bao.kv_put("other", &json!({ "key": "a" }));
+    let (hushpipe, store) = by_approle(&bao);
+    let secrets = "  api: { store: bao, path: kv/data/app, version: 1, refresh: 1s }\n  \
+                   other: { store: bao, path: kv/data/other, refresh: 1s }\n";
+    let pinned = "  - { file: \"{place}/pinned/api\", content: \"{{ api.key }}\\n\" }\n";
+    let rest = file("{{ other.key }}") + pinned + super::AT_ONCE;
+    let mut probe = READS.to_vec();
+    probe.splice(0..0, ["on", "HUP", "cat:{place}/pinned/api"]);
+    let running = start(hushpipe, &manifest(&store, secrets, &rest), &probe);
+    bao.kv_put("app", &json!({ "key": "two" }));
+    bao.kv_put("other", &json!({ "key": "b" }));
+    running.wait_for_line("b");
+    bao.kv_destroy("app", 1);
+    running.wait_for_stderr("kv/data/app: not there: version 1 was destroyed");
+    bao.kv_put("other", &json!({ "key": "c" }));
+    running.wait_for_line("c");
+    let output = running
+        .stop()
+        .success()
+        .stdout_is("ready\none\nb\none\nc\n");
+    assert_eq!(output.stderr().matches("hushpipe: error").count(), 1);
+}
+
 /// The launch fails for want of a value, and says this.
 fn is_missing(bao: &Bao, secrets: &str, said: &str) {
     let (hushpipe, store) = by_approle(bao);
@@ -177,7 +204,7 @@ fn a_secret_that_is_deleted_stays_with_the_program_until_there_is_another() {
     bao.kv_delete("app");
     until_missing(&running, "version 1 was deleted");
     bao.kv_undelete("app", 1);
-    running.wait_for_stderr("bao");
+    running.wait_for_stderr("store bao answers again");
     bao.kv_put("app", &json!({ "key": "two" }));
     running.wait_for_line("two");
     bao.kv_destroy("app", 2);
@@ -242,8 +269,12 @@ fn a_namespace_is_asked_in() {
         .place()
         .fill("{ method: token, file: \"{place}/token\" }");
     let store = bao.store_at(&bao.address(), &auth, ", namespace: team");
-    once(hushpipe, &manifest(&store, API, &file("{{ api.key }}")))
-        .run()
-        .success()
-        .stdout_is("inside\n");
+    let rest = file("{{ api.key }}");
+    let output = once(hushpipe, &manifest(&store, API, &rest)).run();
+    let again = output.success().stdout_is("inside\n").again();
+    // Or by the variable; and without either, the token is not one of the root namespace.
+    let store = bao.store(&auth);
+    let again = once(again, &manifest(&store, API, &rest)).env("VAULT_NAMESPACE", "team");
+    let again = again.run().success().stdout_is("inside\n").again();
+    once(again, &manifest(&store, API, &rest)).run().code(77);
 }

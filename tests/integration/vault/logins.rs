@@ -1,14 +1,17 @@
 //! Every way to log in.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{API, file, manifest, once};
+use super::{API, READS, file, file_at_once, manifest, once, start};
 use crate::harness::bao::auth::APPLICATION;
 use crate::harness::{Bao, FakeAnswers, Hushpipe, Output};
 
 /// A server with the secret `api.key`, and the policy that reads it.
 fn bao() -> Bao {
-    let bao = Bao::start();
+    prepared(Bao::start())
+}
+
+fn prepared(bao: Bao) -> Bao {
     bao.kv_put("app", &json!({ "key": "s3cret" }));
     bao.policy("app", APPLICATION);
     bao
@@ -125,6 +128,44 @@ fn by_the_service_account_of_a_pod() {
     let auth = "{ method: kubernetes, jwt_file: \"{place}/jwt\", role: app }";
     let hushpipe = Hushpipe::new().file("jwt", bao.service_account_token(600));
     logs_in(&bao, hushpipe, auth, "");
+}
+
+/// The file has another token at the second login, and that is the one that is shown.
+fn shows_what_the_file_has_then(bao: &Bao, method: &str, tokens: [String; 2]) {
+    let auth = format!("{{ method: {method}, jwt_file: \"{{place}}/jwt\", role: app }}");
+    let hushpipe = Hushpipe::new().file("jwt", &tokens[0]);
+    let store = bao.store(&hushpipe.place().fill(&auth));
+    let rest = file_at_once("{{ api.key }}");
+    let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
+    running.place().replace("jwt", &tokens[1]);
+    bao.revoke_tokens();
+    bao.kv_put("app", &json!({ "key": "two" }));
+    running.wait_for_line("two");
+    running.stop().success();
+    let login = format!("auth/{method}/login");
+    let logins = bao.audit().into_iter();
+    let logins = logins.filter(|entry| entry["request"]["path"] == login.as_str());
+    let shown: Vec<Value> = logins
+        .map(|entry| entry["request"]["data"]["jwt"].clone())
+        .collect();
+    assert_eq!(shown, tokens);
+}
+
+#[test]
+fn a_jwts_file_is_read_again_at_every_login() {
+    let bao = prepared(Bao::settings().raw_audit().start());
+    bao.jwt_role("app");
+    let tokens = [600, 601].map(|seconds| bao.jwt(seconds));
+    shows_what_the_file_has_then(&bao, "jwt", tokens);
+}
+
+#[test]
+fn a_service_accounts_file_is_read_again_at_every_login() {
+    let bao = prepared(Bao::settings().raw_audit().start());
+    let kubernetes = FakeAnswers::kubernetes();
+    bao.kubernetes_role(&kubernetes.address(), "app");
+    let tokens = [600, 601].map(|seconds| bao.service_account_token(seconds));
+    shows_what_the_file_has_then(&bao, "kubernetes", tokens);
 }
 
 #[test]

@@ -24,11 +24,11 @@ fn follows(running: &Running, bao: &Bao, value: &str) {
 
 #[test]
 fn a_login_is_renewed() {
-    let (bao, hushpipe, store) = bao_with(&json!({ "token_policies": "app", "token_ttl": "4s" }));
+    let (bao, hushpipe, store) = bao_with(&json!({ "token_policies": "app", "token_ttl": "12s" }));
     let rest = file_at_once("{{ api.key }}");
     let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
     for _ in 0..2 {
-        running.wait_for_stderr("auth/token/renew-self: the lease is good for 4s");
+        running.wait_for_stderr("auth/token/renew-self: the lease is good for 12s");
     }
     follows(&running, &bao, "two");
     running.stop().success();
@@ -52,16 +52,18 @@ fn a_login_that_can_live_no_longer_is_followed_by_another() {
 
 #[test]
 fn leases_move_to_the_new_login_before_the_old_one_takes_them_along() {
-    let role = json!({ "token_policies": "app", "token_ttl": "6s", "token_max_ttl": "6s" });
+    let role = json!({ "token_policies": "app", "token_ttl": "15s", "token_max_ttl": "15s" });
     let (bao, hushpipe, store) = bao_with(&role);
     let postgres = Postgres::start();
     bao.database(&postgres, "1h", "2h");
     let rest = file_at_once("{{ db.username }}");
     let running = start(hushpipe, &manifest(&store, DB, &rest), &READS);
-    let first = running.wait_for_line("v-");
+    let first = postgres.leased_roles().pop().expect("it was made");
     let second = running.wait_for_line("v-");
+    let alive = postgres.leased_roles();
     assert_ne!(first, second);
-    assert!(postgres.leased_roles().contains(&second.trim().to_owned()));
+    assert!(alive.contains(&first), "{first}: {alive:?}");
+    assert!(alive.contains(&second), "{second}: {alive:?}");
     running.stop().success();
 }
 
@@ -79,7 +81,7 @@ fn a_batch_token_is_followed_by_another_and_its_leases_are_revoked_one_by_one() 
     running.wait_for_line("v-");
     running.stop().success().stderr_has("store bao: revoked");
     assert_eq!(bao.requests("auth/token/revoke-self"), before);
-    assert_eq!(bao.leases("database/creds/app"), Vec::<String>::new());
+    super::until_no_lease(&bao);
 }
 
 #[test]
@@ -92,11 +94,7 @@ fn a_login_that_is_revoked_behind_our_back_is_followed_by_another() {
     assert_eq!(bao.requests("auth/approle/login"), 2);
     let output = running.stop().success();
     // It was no outage.
-    let stderr = output.stderr();
-    assert!(
-        !stderr.contains("store bao:") || stderr.contains("revoked"),
-        "{stderr}"
-    );
+    assert!(!output.stderr().contains("error"), "{}", output.stderr());
 }
 
 #[test]
