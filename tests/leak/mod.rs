@@ -3,6 +3,7 @@
 mod canary;
 mod control;
 mod deliveries;
+mod leased;
 mod rotations;
 mod scan;
 mod selftest;
