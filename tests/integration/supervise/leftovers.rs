@@ -54,8 +54,8 @@ fn it_is_a_correct_pid_1() {
 
 #[test]
 fn without_proc_leftovers_are_ended_all_the_same() {
-    let text = "trap '' TERM; setsid bash -c 'echo up; while :; do sleep 0.05; done' & \
-        sleep 0.2; exit 5";
+    let text = "trap '' TERM; mkfifo up; \
+        setsid bash -c 'echo up; echo >up; while :; do sleep 0.05; done' & read line <up; exit 5";
     // /proc is that of the outer namespace: of no use.
     let started = Instant::now();
     let output = script("stop: { timeout: 200ms }", text)

@@ -9,11 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{children, deadline, wait_until};
+use crate::harness::{children, deadline, wait_until, wait_within};
+
+/// How long a system may take to boot, at least: others may boot beside it.
+const BOOT: Duration = Duration::from_secs(90);
+
+/// How often it is looked at: every look is some processes, which the tested ones wait for.
+const LOOK_AGAIN: Duration = Duration::from_millis(60);
 
 /// Which systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,12 +68,14 @@ impl Machine {
     /// The system that another test has booted and still uses, else a new one: what tests write in
     /// it has names of their own.
     pub fn booted(suite: Suite) -> Arc<Self> {
-        static RUNNING: Mutex<[Weak<Machine>; 2]> = Mutex::new([Weak::new(), Weak::new()]);
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = &mut running[suite as usize];
-        place.upgrade().unwrap_or_else(|| {
+        // One lock each: both boot at once.
+        static RUNNING: [Mutex<Weak<Machine>>; 2] =
+            [Mutex::new(Weak::new()), Mutex::new(Weak::new())];
+        let place = &RUNNING[suite as usize];
+        let mut running = place.lock().unwrap_or_else(PoisonError::into_inner);
+        running.upgrade().unwrap_or_else(|| {
             let machine = Arc::new(Self::boot(suite));
-            *place = Arc::downgrade(&machine);
+            *running = Arc::downgrade(&machine);
             machine
         })
     }
@@ -104,9 +114,16 @@ impl Machine {
             nspawn,
             cgroups,
         };
-        machine.until("it has booted", || {
-            let state = machine.run(&["systemctl", "is-system-running"]).stdout;
-            (state.trim() == "running").then_some(())
+        machine.until_within(deadline().max(BOOT), "it has booted", || {
+            match machine
+                .run(&["systemctl", "is-system-running"])
+                .stdout
+                .trim()
+            {
+                "running" => Some(()),
+                "degraded" => machine.fail(&machine.systemctl("--failed --no-pager")),
+                _ => None,
+            }
         });
         machine
     }
@@ -178,8 +195,25 @@ impl Machine {
 
     /// Waits until a closure gives something.
     pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
-        wait_until(look)
-            .unwrap_or_else(|| self.fail(&format!("not within {:?}: {what}", deadline())))
+        self.until_within(deadline(), what, look)
+    }
+
+    /// The same, for another time than [`deadline`].
+    pub fn until_within<T>(
+        &self,
+        time: Duration,
+        what: &str,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> T {
+        let look = || {
+            let found = look();
+            if found.is_none() {
+                thread::sleep(LOOK_AGAIN);
+            }
+            found
+        };
+        wait_within(time, look)
+            .unwrap_or_else(|| self.fail(&format!("not within {time:?}: {what}")))
     }
 
     /// Ends the test with what the system has to say.
@@ -198,14 +232,18 @@ impl Machine {
             .join(&path[1..])
     }
 
-    /// Writes a file, with the directories that it needs.
+    /// Writes a file, with the directories that it needs, so that nobody sees half of it. Tests on one
+    /// system may write the same one.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) {
         let here = self.path(path);
         if let Some(directory) = Path::new(path).parent() {
             self.ok(&["mkdir", "--parents", directory.to_str().expect("UTF-8")]);
         }
-        let new = here.with_extension("new");
-        let mut file = fs::File::create(&new).expect("it can be written");
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = here.file_name().expect("a file").to_string_lossy();
+        let new = here.with_file_name(format!(".{name}.{count}.new"));
+        let mut file = fs::File::create_new(&new).expect("it can be written");
         file.write_all(content.as_ref()).expect("there is room");
         fs::set_permissions(&new, fs::Permissions::from_mode(mode)).expect("it is ours");
         fs::rename(new, here).expect("both are in one directory");
