@@ -15,6 +15,8 @@ use crate::app;
 use crate::manifest::Overrides;
 use crate::model::{Exit, Plan};
 
+pub use words::shell_word;
+
 const EXAMPLES: &str = "\
 Examples:
   hushpipe check                           is ./hushpipe.yaml good, and what would a run do?

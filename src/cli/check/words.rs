@@ -202,7 +202,7 @@ pub fn list(words: &[String]) -> String {
 }
 
 /// A word as a shell would take it.
-fn shell_word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

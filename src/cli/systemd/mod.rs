@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::check::shell_word;
 use super::{Failure, Outcome, help};
 use crate::model::Exit;
 use search::{Root, Unit};
@@ -24,8 +25,9 @@ Examples:
   hushpipe systemd wrap redis-server --install      put it there
   hushpipe systemd unwrap redis-server              how is it taken away again?
 
-The unit's own files are not changed: all is in one drop-in, 50-hushpipe.conf. Unit files are read
-as systemd reads them, drop-ins included; systemd itself is not asked, and nothing is reloaded.";
+The unit's own files are not changed: all is in one drop-in, 50-hushpipe.conf, or zz-hushpipe.conf
+where a drop-in such as the override.conf of `systemctl edit` would overrule that. Unit files are
+read as systemd reads them, drop-ins included; systemd itself is not asked, and nothing is reloaded.";
 
 /// Arguments of `systemd`.
 #[derive(Args)]
@@ -87,7 +89,9 @@ pub fn run(arguments: SystemdArgs) -> Outcome {
 
 fn wrap(arguments: &WrapArgs) -> Outcome {
     let root = Root::new(&arguments.root);
-    let unit = find(&root, &arguments.unit)?;
+    let unit = root
+        .find(&arguments.unit)
+        .map_err(|fault| not_found(&root, fault))?;
     let hushpipe = match &arguments.hushpipe {
         Some(path) => path.clone(),
         None if arguments.root != Path::new("/") => PathBuf::from("/usr/bin/hushpipe"),
@@ -103,62 +107,86 @@ fn wrap(arguments: &WrapArgs) -> Outcome {
         let text = "--manifest: systemd starts services elsewhere, so the path must be absolute";
         return Err(Failure::text(Exit::Usage, text));
     }
-    let path = root.drop_in(&unit.name);
-    let wrapping = Wrapping {
-        hushpipe: &hushpipe,
-        manifest,
-        file: root.within(&unit.file),
-        drop_in: root.within(&path),
-    };
-    let text = wrapping
-        .drop_in(&unit)
-        .map_err(|fault| cannot_wrap(&unit, &fault))?;
+    let (path, text) = drop_in(&root, &unit, &hushpipe, manifest)?;
     if arguments.install {
-        install(&unit, &path, &root.within(&path), &text)
+        install(&root, &unit, &path, &text)
     } else {
         help::print(&text)
     }
 }
 
-fn find(root: &Root, name: &str) -> Result<Unit, Failure> {
-    use search::Fault;
-    root.find(name).map_err(|fault| {
-        let (exit, text) = match fault {
-            Fault::Name(name) => (
-                Exit::Usage,
-                format!("{name:?} is not the name of a service, such as nginx or nginx.service"),
-            ),
-            Fault::Missing { name, near } => {
-                let near = near.map_or_else(
-                    || "`systemctl list-unit-files` shows what there is".to_owned(),
-                    |near| format!("did you mean {near}?"),
-                );
-                (Exit::Usage, format!("there is no unit {name}; {near}"))
-            }
-            Fault::Masked { name, by } => (
-                Exit::Usage,
-                format!(
-                    "{name} is masked by {}, so it never starts: `systemctl unmask {name}` first",
-                    root.within(&by).display()
-                ),
-            ),
-            Fault::Transient(name) => (
-                Exit::Usage,
-                format!(
-                    "{name} was made by systemd-run, and is gone when it stops: start `hushpipe \
-                     run` by systemd-run instead"
-                ),
-            ),
-            Fault::Unreadable(path, error) => (
-                Exit::Os,
-                format!("cannot read {}: {error}", root.within(&path).display()),
-            ),
+/// The drop-in under the first of its names under which it holds.
+fn drop_in(
+    root: &Root,
+    unit: &Unit,
+    hushpipe: &Path,
+    manifest: &str,
+) -> Result<(PathBuf, String), Failure> {
+    let mut after = None;
+    for name in search::DROP_INS {
+        let path = root.drop_in(&unit.name, name);
+        let wrapping = Wrapping {
+            hushpipe,
+            manifest,
+            file: root.within(&unit.file),
+            drop_in: root.within(&path),
+            after: after.clone(),
         };
-        Failure::text(exit, text)
-    })
+        let text = wrapping
+            .drop_in(unit)
+            .map_err(|fault| cannot_wrap(root, unit, &fault))?;
+        match unit.overruling(name, &text) {
+            None => return Ok((path, text)),
+            Some(other) => after = Some(root.within(other)),
+        }
+    }
+    let text = format!(
+        "{}: {} comes after any drop-in of hushpipe's and sets the same, so hushpipe would not be \
+         started: give it a name that sorts before {}",
+        unit.name,
+        after.unwrap_or_default().display(),
+        search::DROP_INS[0]
+    );
+    Err(Failure::text(Exit::Usage, text))
 }
 
-fn cannot_wrap(unit: &Unit, fault: &wrap::Fault) -> Failure {
+fn not_found(root: &Root, fault: search::Fault) -> Failure {
+    use search::Fault;
+    let (exit, text) = match fault {
+        Fault::Name(name) => (
+            Exit::Usage,
+            format!("{name:?} is not the name of a service, such as nginx or nginx.service"),
+        ),
+        Fault::Missing { name, near } => {
+            let near = near.map_or_else(
+                || "`systemctl list-unit-files` shows what there is".to_owned(),
+                |near| format!("did you mean {near}?"),
+            );
+            (Exit::Usage, format!("there is no unit {name}; {near}"))
+        }
+        Fault::Masked { name, by } => (
+            Exit::Usage,
+            format!(
+                "{name} is masked by {}, so it never starts: `systemctl unmask {name}` first",
+                root.within(&by).display()
+            ),
+        ),
+        Fault::Transient(name) => (
+            Exit::Usage,
+            format!(
+                "{name} was made by systemd-run, and is gone when it stops: start `hushpipe \
+                     run` by systemd-run instead"
+            ),
+        ),
+        Fault::Unreadable(path, error) => (
+            Exit::Os,
+            format!("cannot read {}: {error}", root.within(&path).display()),
+        ),
+    };
+    Failure::text(exit, text)
+}
+
+fn cannot_wrap(root: &Root, unit: &Unit, fault: &wrap::Fault) -> Failure {
     use wrap::Fault;
     let name = &unit.name;
     let text = match fault {
@@ -167,8 +195,9 @@ fn cannot_wrap(unit: &Unit, fault: &wrap::Fault) -> Failure {
             let others: Vec<String> = unit
                 .drop_ins
                 .iter()
+                .map(|drop_in| &drop_in.path)
                 .chain([&unit.file])
-                .map(|path| path.display().to_string())
+                .map(|path| root.within(path).display().to_string())
                 .collect();
             format!(
                 "{name} has hushpipe in front of its program already; it is in one of {}",
@@ -183,10 +212,20 @@ fn cannot_wrap(unit: &Unit, fault: &wrap::Fault) -> Failure {
 }
 
 /// Writes the drop-in by a rename, so that systemd never reads half of it.
-fn install(unit: &Unit, path: &Path, shown: &Path, text: &str) -> Outcome {
+fn install(root: &Root, unit: &Unit, path: &Path, text: &str) -> Outcome {
+    let shown = root.within(path);
     let shown = shown.display();
+    let name = shell_word(&unit.name);
     let refused =
         |error: io::Error| Failure::text(Exit::Os, format!("cannot write {shown}: {error}"));
+    if let Some(other) = root.own(&unit.name).iter().find(|other| *other != path) {
+        let text = format!(
+            "{} is there already, and systemd would apply both: take it away first (`hushpipe \
+             systemd unwrap {name}`), {shown} takes its place",
+            root.within(other).display()
+        );
+        return Err(Failure::text(Exit::Usage, text));
+    }
     match fs::read_to_string(path) {
         Ok(there) if there == text => {
             return help::print(&format!(
@@ -196,8 +235,7 @@ fn install(unit: &Unit, path: &Path, shown: &Path, text: &str) -> Outcome {
         Ok(_) => {
             let text = format!(
                 "{shown} is there already, with another content: take it away first (`hushpipe \
-                 systemd unwrap {}`), or edit it",
-                unit.name
+                 systemd unwrap {name}`), or edit it"
             );
             return Err(Failure::text(Exit::Usage, text));
         }
@@ -206,8 +244,7 @@ fn install(unit: &Unit, path: &Path, shown: &Path, text: &str) -> Outcome {
     }
     write_new(path, text).map_err(refused)?;
     help::print(&format!(
-        "wrote {shown}; now: systemctl daemon-reload && systemctl restart {}\n",
-        unit.name
+        "wrote {shown}; now: systemctl daemon-reload && systemctl restart {name}\n"
     ))
 }
 
@@ -230,26 +267,35 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
+/// Goes by the drop-ins that are there: the unit may be masked, or its package removed.
 fn unwrap(arguments: &UnwrapArgs) -> Outcome {
     let root = Root::new(&arguments.root);
-    let unit = find(&root, &arguments.unit)?;
-    let path = root.drop_in(&unit.name);
-    let shown = root.within(&path);
-    if !path.exists() {
+    let unit = root.find(&arguments.unit);
+    let name = match &unit {
+        Ok(unit) => unit.name.clone(),
+        Err(_) => search::full_name(&arguments.unit).map_err(|fault| not_found(&root, fault))?,
+    };
+    let own = root.own(&name);
+    if own.is_empty() {
+        let name = unit.map_err(|fault| not_found(&root, fault))?.name;
+        let path = root.drop_in(&name, search::DROP_INS[0]);
         let text = format!(
-            "{} is not wrapped: there is no {}",
-            unit.name,
-            shown.display()
+            "{name} is not wrapped: there is no {}",
+            root.within(&path).display()
         );
         return Err(Failure::text(Exit::No, text));
     }
-    let directory = shown.parent().unwrap_or(&shown).display().to_string();
-    help::print(&format!(
-        "rm {shown}\n\
-         rmdir --ignore-fail-on-non-empty {directory}\n\
-         systemctl daemon-reload\n\
-         systemctl restart {name}\n",
-        shown = shown.display(),
-        name = unit.name
-    ))
+    let shell = |path: &Path| shell_word(&root.within(path).to_string_lossy());
+    let mut commands: Vec<String> = own
+        .iter()
+        .map(|path| format!("rm {}", shell(path)))
+        .collect();
+    let directory = own[0].parent().map(shell).unwrap_or_default();
+    commands.push(format!("rmdir --ignore-fail-on-non-empty {directory}"));
+    commands.push("systemctl daemon-reload".to_owned());
+    // One that is masked or gone cannot be started.
+    if unit.is_ok() {
+        commands.push(format!("systemctl restart {}", shell_word(&name)));
+    }
+    help::print(&(commands.join("\n") + "\n"))
 }

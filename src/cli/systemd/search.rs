@@ -27,8 +27,10 @@ const PLACES: [&str; 13] = [
     "run/systemd/generator.late",
 ];
 
-/// The drop-in that is hushpipe's own.
-pub const DROP_IN: &str = "50-hushpipe.conf";
+/// The drop-ins that are hushpipe's own. systemd applies drop-ins in the order of their names: the
+/// second one is for units where another that comes after the first would take hushpipe out again,
+/// such as the override.conf of `systemctl edit`.
+pub const DROP_INS: [&str; 2] = ["50-hushpipe.conf", "zz-hushpipe.conf"];
 
 /// How many aliases of aliases are followed.
 const ALIASES: usize = 16;
@@ -51,13 +53,31 @@ pub struct Unit {
     pub name: String,
     /// Its file, below the root.
     pub file: PathBuf,
-    /// Its drop-ins, but for hushpipe's own.
-    pub drop_ins: Vec<PathBuf>,
+    /// Its drop-ins, but for hushpipe's own, in the order in which systemd applies them.
+    pub drop_ins: Vec<DropIn>,
     /// All that they say.
     pub settings: Settings,
 }
 
+/// A drop-in of a unit.
+#[derive(Debug)]
+pub struct DropIn {
+    /// Its file, below the root.
+    pub path: PathBuf,
+    settings: Settings,
+}
+
 impl Unit {
+    /// A drop-in that is applied after one of this name and sets something that is set by its text.
+    pub fn overruling(&self, name: &str, text: &str) -> Option<&Path> {
+        let mut ours = Settings::default();
+        ours.add(text);
+        let after = |other: &&DropIn| other.path.file_name().is_some_and(|other| other > name);
+        let mut after = self.drop_ins.iter().filter(after);
+        let found = after.find(|other| other.settings.sets_any_of(&ours));
+        found.map(|other| other.path.as_path())
+    }
+
     /// Made by a generator, as from an init script or /etc/fstab.
     pub fn is_generated(&self) -> bool {
         let within = |place: &str| {
@@ -121,9 +141,15 @@ impl Root {
         Path::new("/").join(below)
     }
 
-    /// Where hushpipe's drop-in goes.
-    pub fn drop_in(&self, unit: &str) -> PathBuf {
-        self.join(&format!("etc/systemd/system/{unit}.d/{DROP_IN}"))
+    /// Where a drop-in of hushpipe's goes.
+    pub fn drop_in(&self, unit: &str, name: &str) -> PathBuf {
+        self.join(&format!("etc/systemd/system/{unit}.d/{name}"))
+    }
+
+    /// Which drop-ins of hushpipe's are there.
+    pub fn own(&self, unit: &str) -> Vec<PathBuf> {
+        let paths = DROP_INS.map(|name| self.drop_in(unit, name));
+        paths.into_iter().filter(|path| path.exists()).collect()
     }
 
     /// Finds and reads a service; `.service` may be left out. `systemctl daemon-reload` takes all
@@ -178,9 +204,16 @@ impl Root {
         }
         let mut settings = Settings::default();
         settings.add(&text(&file)?);
-        let drop_ins = self.drop_ins(names);
-        for path in &drop_ins {
-            settings.add(&text(path)?);
+        let mut drop_ins = Vec::new();
+        for path in self.drop_ins(names) {
+            let text = text(&path)?;
+            settings.add(&text);
+            let mut alone = Settings::default();
+            alone.add(&text);
+            drop_ins.push(DropIn {
+                path,
+                settings: alone,
+            });
         }
         Ok(Unit {
             name,
@@ -262,7 +295,7 @@ impl Root {
                         .extension()
                         .is_some_and(|extension| extension == "conf");
                     let name = path.file_name().and_then(|name| name.to_str());
-                    if let Some(name) = name.filter(|name| is_conf && *name != DROP_IN) {
+                    if let Some(name) = name.filter(|name| is_conf && !DROP_INS.contains(name)) {
                         found.entry(name.to_owned()).or_insert(path);
                     }
                 }
@@ -298,7 +331,8 @@ enum Looked {
     Nothing,
 }
 
-fn full_name(name: &str) -> Result<String, Fault> {
+/// The name with its suffix.
+pub fn full_name(name: &str) -> Result<String, Fault> {
     let is_valid = |name: &str| {
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
         !name.is_empty() && name.len() < 256 && name.bytes().all(known) && !name.starts_with('.')

@@ -46,6 +46,12 @@ impl Settings {
         self.list(section, name).last().copied()
     }
 
+    /// Whether it says something about one of the settings that the other one is about.
+    pub fn sets_any_of(&self, other: &Self) -> bool {
+        let mut names = self.assignments.keys();
+        names.any(|name| other.assignments.contains_key(name))
+    }
+
     /// Whether it is set to one of the words for yes; `None`: it is not set, or to something else.
     pub fn boolean(&self, section: &str, name: &str) -> Option<bool> {
         match self.value(section, name)?.to_ascii_lowercase().as_str() {

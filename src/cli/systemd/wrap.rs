@@ -8,6 +8,7 @@ use super::command_line::{self, CommandLine};
 use super::notes::notes;
 use super::search::Unit;
 use super::syntax::Settings;
+use crate::cli::check::shell_word;
 use crate::model::format_duration;
 
 /// systemd's own `DefaultTimeoutStopSec=`.
@@ -36,6 +37,8 @@ pub struct Wrapping<'a> {
     pub file: PathBuf,
     /// Where the drop-in goes, as the system sees it.
     pub drop_in: PathBuf,
+    /// What would overrule it under its usual name.
+    pub after: Option<PathBuf>,
 }
 
 /// The manifest's path where none is given: one for each instance of a template.
@@ -51,7 +54,14 @@ impl Wrapping<'_> {
         let settings = &unit.settings;
         let commands = commands(settings)?;
         let mut text = self.head(unit, &commands);
-        for note in notes(unit) {
+        let order = self.after.as_deref().map(|other| {
+            format!(
+                "{} sets what is set here as well, and systemd goes by the names of drop-ins: this \
+                 one comes last.",
+                other.display()
+            )
+        });
+        for note in order.into_iter().chain(notes(unit)) {
             text.push_str(&comment(&format!("- {note}")));
         }
         text.push_str("\n[Service]\n");
@@ -74,14 +84,14 @@ impl Wrapping<'_> {
     }
 
     fn head(&self, unit: &Unit, commands: &[CommandLine]) -> String {
-        let name = &unit.name;
+        let name = shell_word(&unit.name);
         let program = commands
             .first()
             .map_or(String::new(), CommandLine::as_arguments);
         format!(
             "# {drop_in}\n\
              #\n\
-             # hushpipe in front of {name}, which is {file}.\n\
+             # hushpipe in front of {unit}, which is {file}.\n\
              # Made by `hushpipe systemd wrap {name}`, which with --install puts it in place:\n\
              #\n\
              #   1. write {manifest}, without run.command: the program stands here\n\
@@ -91,6 +101,7 @@ impl Wrapping<'_> {
              #\n\
              # `hushpipe systemd unwrap {name}` tells how to take it away.\n\
              #\n",
+            unit = unit.name,
             drop_in = self.drop_in.display(),
             file = self.file.display(),
             manifest = self.manifest,

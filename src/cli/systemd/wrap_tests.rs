@@ -22,6 +22,7 @@ fn wrapped(service: &str) -> Result<String, Fault> {
         manifest: &manifest_of(&unit.name),
         file: PathBuf::from("/lib/systemd/system/app.service"),
         drop_in: PathBuf::from("/etc/systemd/system/app.service.d/50-hushpipe.conf"),
+        after: None,
     };
     wrapping.drop_in(&unit)
 }

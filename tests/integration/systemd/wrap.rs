@@ -85,6 +85,88 @@ fn how_to_take_it_away_is_told() {
 }
 
 #[test]
+fn what_is_left_of_a_unit_that_is_gone_or_masked_can_be_taken_away() {
+    let unit = "root/lib/systemd/system/a\\x2db.service";
+    let directory = "root/etc/systemd/system/a\\x2db.service.d";
+    let name = "a\\x2db";
+    let hushpipe = Hushpipe::new().file(unit, "[Service]\nExecStart=/bin/a\n");
+    let output = systemd(hushpipe, "wrap", &[name, "--install"])
+        .success()
+        .stdout_has("systemctl restart 'a\\x2db.service'");
+    let path = "/etc/systemd/system/a\\x2db.service";
+    let away = format!(
+        "rm '{path}.d/50-hushpipe.conf'\nrmdir --ignore-fail-on-non-empty '{path}.d'\n\
+         systemctl daemon-reload\n"
+    );
+    let output = systemd(output.again(), "unwrap", &[name]).success();
+    let output = output.stdout_is(&format!("{away}systemctl restart 'a\\x2db.service'\n"));
+
+    // What `apt-get remove` leaves, and `systemctl mask`.
+    fs::remove_file(output.place().join(unit)).unwrap();
+    let output = systemd(output.again(), "unwrap", &[name]).success();
+    let output = output.stdout_is(&away);
+    let masked = output
+        .place()
+        .join("root/etc/systemd/system/a\\x2db.service");
+    symlink("/dev/null", masked).unwrap();
+    let output = systemd(output.again(), "unwrap", &[name]).success();
+    let output = output.stdout_is(&away);
+
+    fs::remove_dir_all(output.place().join(directory)).unwrap();
+    systemd(output.again(), "unwrap", &[name])
+        .code(64)
+        .stderr_has("is masked by");
+}
+
+/// As `systemctl edit` writes it.
+const OVERRIDE: &str = "root/etc/systemd/system/nginx.service.d/override.conf";
+
+#[test]
+fn a_drop_in_that_would_take_hushpipe_out_again_does_not() {
+    let first = "/etc/systemd/system/nginx.service.d/50-hushpipe.conf";
+    let last = "/etc/systemd/system/nginx.service.d/zz-hushpipe.conf";
+    // What is not set by hushpipe's is none of its business.
+    let hushpipe = image().file(OVERRIDE, "[Service]\nLimitNOFILE=9\n[Unit]\nKillMode=x\n");
+    systemd(hushpipe, "wrap", &["nginx", "--install"])
+        .success()
+        .stdout_has(first);
+    for setting in [
+        "ExecStart=\nExecStart=/bin/other",
+        "Type=forking",
+        "PIDFile=/run/n.pid",
+    ] {
+        let hushpipe = image().file(OVERRIDE, format!("[Service]\n{setting}\n"));
+        let output = systemd(hushpipe, "wrap", &["nginx"]).success();
+        assert!(output.stdout().starts_with(&format!("# {last}\n")));
+        let text = output.stdout();
+        assert!(
+            text.contains("nginx.service.d/override.conf sets what is set here"),
+            "{text}"
+        );
+        let output = systemd(output.again(), "wrap", &["nginx", "--install"]).success();
+        let output = output.stdout_has(&format!("wrote {last}"));
+        let output = systemd(output.again(), "unwrap", &["nginx"]).success();
+        let output = output.stdout_has(&format!("rm {last}\n"));
+        // Once it is away again, the usual name would do, but not both.
+        fs::remove_file(output.place().join(OVERRIDE)).unwrap();
+        systemd(output.again(), "wrap", &["nginx", "--install"])
+            .code(64)
+            .stderr_has(&format!(
+                "{last} is there already, and systemd would apply both"
+            ));
+    }
+    let other = "root/lib/systemd/system/service.d/zzz.conf";
+    systemd(
+        image().file(other, "[Service]\nType=forking\n"),
+        "wrap",
+        &["nginx"],
+    )
+    .code(64)
+    .stdout_is("")
+    .stderr_has("/lib/systemd/system/service.d/zzz.conf comes after any drop-in of hushpipe's");
+}
+
+#[test]
 fn manifest_and_hushpipe_are_where_they_are_said_to_be() {
     let arguments = [
         "nginx",

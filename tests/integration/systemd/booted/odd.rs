@@ -1,4 +1,5 @@
-//! Units that are not simply a file: instances of templates, generated and masked ones.
+//! Units that are not simply a file: instances of templates, generated and masked ones, those that
+//! `systemctl edit` has changed; and units without hushpipe again.
 
 use super::in_each;
 use super::machine::Machine;
@@ -21,9 +22,12 @@ fn wrap_and_start(machine: &Machine, name: &str) {
     machine.systemctl("daemon-reload");
     machine.systemctl(&format!("restart {name}"));
     machine.wait_for_journal(name, "have odd-token");
+    assert_eq!(main_process(machine, name), "hushpipe\n");
+}
+
+fn main_process(machine: &Machine, name: &str) -> String {
     let main = machine.property(name, "MainPID");
-    let command = machine.ok(&["cat", &format!("/proc/{main}/comm")]);
-    assert_eq!(command, "hushpipe\n");
+    machine.ok(&["cat", &format!("/proc/{main}/comm")])
 }
 
 #[test]
@@ -80,5 +84,121 @@ fn a_masked_unit_is_not_wrapped_and_says_what_to_do() {
         );
         machine.systemctl("unmask --quiet hidden.service");
         machine.ok(&["hushpipe", "systemd", "wrap", "hidden", "--install"]);
+    });
+}
+
+/// override.conf, as `systemctl edit` names it, comes after 50-hushpipe.conf.
+#[test]
+fn hushpipe_stays_in_front_of_what_an_override_starts() {
+    in_each(|machine| {
+        let name = "edited";
+        prepare(machine, name, "/run/edited");
+        let program = "/usr/bin/python3 /srv/kinds.py /run/edited/token";
+        machine.write_unit("edited.service", "[Service]\nExecStart=/bin/false\n");
+        machine.write_unit(
+            "edited.service.d/override.conf",
+            &format!(
+                "[Service]\nType=forking\nPIDFile=/run/edited.pid\nExecStart=\n\
+                 ExecStart={program} forking /run/edited.pid\n"
+            ),
+        );
+        wrap_and_start(machine, name);
+        // Type=forking would not be over yet, or hushpipe not the main process.
+        assert_eq!(machine.property(name, "Type"), "notify");
+        assert_eq!(machine.property(name, "SubState"), "running");
+        machine.systemctl("stop edited");
+        assert_eq!(machine.property(name, "Result"), "success");
+    });
+}
+
+/// What `unwrap` prints is for a shell, as it stands.
+#[test]
+fn what_unwrap_prints_takes_hushpipe_away() {
+    in_each(|machine| {
+        let name = "brief";
+        let path = "/etc/systemd/system/brief.service.d";
+        prepare(machine, name, "/run/brief");
+        machine.write("/run/brief-token", "plain", 0o644);
+        machine.write_unit(
+            "brief.service",
+            "[Service]\nExecStart=/bin/sh -c 'f=/run/brief/token; [ -e $f ] || f=/run/brief-token; \
+             exec /usr/bin/python3 /srv/kinds.py $f -'\n",
+        );
+        wrap_and_start(machine, name);
+        let commands = machine.ok(&["hushpipe", "systemd", "unwrap", name]);
+        machine.ok(&["sh", "-ec", &commands]);
+        machine.wait_for_journal(name, "have plain");
+        assert_eq!(main_process(machine, name), "python3\n");
+        assert!(!machine.path(path).exists());
+        let again = machine.run(&["hushpipe", "systemd", "unwrap", name]);
+        assert_eq!(again.code, Some(1), "{}", again.stderr);
+        machine.systemctl("stop brief");
+    });
+}
+
+/// All that is in front of a program and around it is as it was, and the program's arguments too.
+#[test]
+fn prefixes_variables_and_what_runs_before_are_kept() {
+    in_each(|machine| {
+        let name = "before";
+        prepare(machine, name, "/run/before-s");
+        let look = "import os, sys, time; print('have', open(sys.argv[1]).read(), sys.argv[2:], \
+                    os.getuid(), open('/proc/self/cmdline').read().split(chr(0))[0], flush=True); \
+                    time.sleep(1000)";
+        machine.write("/srv/before.py", look, 0o644);
+        machine.write_unit(
+            "before.service",
+            "[Service]\nUser=daemon\nRuntimeDirectory=before\n\
+             Environment=ONE=1 'TWO=a  b' PROGRAM=/bin/false\n\
+             ExecStartPre=-/bin/false\n\
+             ExecStartPre=+/bin/sh -c 'id -u >>/run/before/whole'\n\
+             ExecStartPre=/bin/sh -c 'id -u >>/run/before/own'\n\
+             ExecStartPost=/bin/sh -c 'echo done >>/run/before/own'\n\
+             ExecStart=!-@/usr/bin/python3 named /srv/before.py /run/before-s/token $TWO ${TWO} \
+             \"${ONE} x\" '%%' \\x41\n",
+        );
+        wrap_and_start(machine, name);
+        let said = machine.journal(name);
+        // `!`: as root all the same; `@`: by another name.
+        let expected = r#"have odd-token ['a', 'b', 'a  b', '1 x', '%', 'A'] 0 named"#;
+        assert!(said.contains(expected), "{said}");
+        assert_eq!(machine.ok(&["cat", "/run/before/whole"]), "0\n");
+        machine.until("what comes after the start has run", || {
+            (machine.run(&["cat", "/run/before/own"]).stdout == "1\ndone\n").then_some(())
+        });
+        // `-`: a program that fails is none of a failure.
+        let main = machine.property(name, "MainPID");
+        machine.ok(&["pkill", "-KILL", "--parent", &main]);
+        machine.until("it has ended", || {
+            (machine.property(name, "ActiveState") == "inactive").then_some(())
+        });
+        assert_eq!(machine.property(name, "Result"), "success");
+    });
+}
+
+/// Each program of a oneshot service in turn, every one through hushpipe.
+#[test]
+fn a_oneshot_service_runs_all_its_programs() {
+    in_each(|machine| {
+        let name = "steps";
+        prepare(machine, name, "/run/steps");
+        let say = "/bin/sh -c 'echo have $1 $(cat /run/steps/token)' sh";
+        machine.write_unit(
+            "steps.service",
+            &format!(
+                "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=-/bin/false\n\
+                 ExecStart={say} one ; {say} two\nExecStart={say} three\n"
+            ),
+        );
+        machine.ok(&["hushpipe", "systemd", "wrap", name, "--install"]);
+        machine.systemctl("daemon-reload");
+        machine.systemctl("start steps");
+        let said = machine.journal(name);
+        let have = said.lines().filter(|line| line.starts_with("have"));
+        let have: Vec<&str> = have.collect();
+        let expected = ["one", "two", "three"].map(|step| format!("have {step} odd-token"));
+        assert_eq!(have, expected, "{said}");
+        assert_eq!(machine.property(name, "ActiveState"), "active");
+        machine.systemctl("stop steps");
     });
 }
