@@ -57,7 +57,7 @@ async fn launch(
     board: Rc<Board>,
 ) -> Result<Exited, Failures> {
     let host = host::settle(plan, activation.as_ref())?;
-    let unit = Unit::supervised(&host, activation, supervisor, observer);
+    let unit = Unit::supervised(plan, &host, activation, supervisor, observer);
     let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);

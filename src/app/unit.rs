@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::failure::{Failure, Failures};
 use super::host::Host;
 use super::os;
-use crate::model::{Event, Observer, Plan, StoreName};
+use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName};
 use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;
 use crate::supervisor::notify::{Announcer, Relay, Surroundings};
@@ -31,6 +31,7 @@ pub struct Unit {
 impl Unit {
     /// For a program that becomes hushpipe's child: all that is said to hushpipe is said to it anew.
     pub fn supervised(
+        plan: &Plan,
         host: &Host,
         activation: Option<Activation>,
         supervisor: &mut Supervisor,
@@ -38,7 +39,8 @@ impl Unit {
     ) -> Self {
         let announcer = Announcer::new(&surroundings(), observer);
         let mut unit = Self::of(&host.launch, activation, announcer);
-        let relay = unit.listen(host, observer);
+        let room = room(plan, unit.activation.as_ref());
+        let relay = unit.listen(host, room, observer);
         supervisor.speak(unit.announcer.clone(), relay);
         if unit.activation.is_some() {
             unit.pid_variables.push("LISTEN_PID");
@@ -82,10 +84,15 @@ impl Unit {
     }
 
     /// A notify socket for the program, where it may have one.
-    fn listen(&mut self, host: &Host, observer: &Rc<dyn Observer>) -> Option<Relay> {
+    fn listen(
+        &mut self,
+        host: &Host,
+        room: Option<usize>,
+        observer: &Rc<dyn Observer>,
+    ) -> Option<Relay> {
         host.launch.of_systemd("NOTIFY_SOCKET")?;
         let (uid, _) = host.launch.owner();
-        match Relay::new(&self.announcer, uid, &host.layout.directories()) {
+        match Relay::new(&self.announcer, uid, &host.layout.directories(), room) {
             Ok(relay) => {
                 let name = relay.as_ref().map(|relay| relay.name().to_owned());
                 self.variables
@@ -134,6 +141,17 @@ impl Unit {
             ..self
         }
     }
+}
+
+/// How many descriptors systemd may keep for the program: at the next start they follow the sockets,
+/// and none may be where something is delivered.
+fn room(plan: &Plan, activation: Option<&Activation>) -> Option<usize> {
+    let free = activation.map_or(Activation::FIRST, |activation| activation.numbers().end);
+    let delivered = plan.deliveries.iter().filter_map(|each| match each.kind {
+        DeliveryKind::Fd { number, .. } => usize::try_from(number - free).ok(),
+        _ => None,
+    });
+    delivered.min()
 }
 
 fn surroundings() -> Surroundings {

@@ -10,9 +10,6 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use crate::model::Exit;
 use crate::sys::fd;
 
-/// The first number: `SD_LISTEN_FDS_START`.
-const FIRST: RawFd = 3;
-
 /// More than any process can have open (`fs.nr_open` as it comes).
 const MOST: usize = 1 << 20;
 
@@ -38,7 +35,7 @@ impl fmt::Display for ActivationError {
             "LISTEN_FDS={} promises {}, but fd {} cannot be used: whoever started hushpipe did \
              not pass it",
             self.count,
-            Shown(FIRST..FIRST + self.count as RawFd),
+            Shown(Activation::FIRST..Activation::FIRST + self.count as RawFd),
             self.number
         )
     }
@@ -58,6 +55,9 @@ pub struct Activation {
 }
 
 impl Activation {
+    /// The first number: `SD_LISTEN_FDS_START`.
+    pub const FIRST: RawFd = 3;
+
     /// Takes over what the variables tell of, if they are meant for the process `own`. To be called
     /// once, before hushpipe opens anything.
     pub fn claim(
@@ -82,7 +82,7 @@ impl Activation {
 
     /// The numbers that the descriptors take.
     pub fn numbers(&self) -> Range<RawFd> {
-        FIRST..FIRST + self.fds.len() as RawFd
+        Self::FIRST..Self::FIRST + self.fds.len() as RawFd
     }
 
     /// The numbers in words: `fds 3 to 5`.

@@ -35,8 +35,12 @@ const EVERY: Duration = Duration::from_millis(20);
 /// the daemon end at once.
 const ALONE: Duration = Duration::from_millis(200);
 
-/// How long it may take to name itself.
+/// How long it may take to name itself, where no systemd has a limit of its own (`TimeoutStartSec=`).
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long is looked for another one when one that was the only process has ended well: it may have
+/// been on the way to the daemon.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The daemon of a program that goes into the background, until it is found.
 #[derive(Debug)]
@@ -50,6 +54,10 @@ pub(super) struct Search {
     alone: Option<(i32, Instant)>,
     /// How a process ended that the program left; one that failed counts before one that did not.
     last: Option<End>,
+    /// One was found before, and not by its name.
+    guessed: bool,
+    /// It was told that it takes long.
+    told: bool,
 }
 
 /// What was found.
@@ -69,7 +77,18 @@ impl Search {
             empty: false,
             alone: None,
             last: None,
+            guessed: false,
+            told: false,
         }
+    }
+
+    /// For when what was found ends: `None` where it has said itself who it is.
+    fn after_guess(&self) -> Option<Self> {
+        let guessed = self.forking.pid_file.is_none();
+        guessed.then(|| Self {
+            guessed,
+            ..Self::new(self.forking.clone())
+        })
     }
 
     /// When to look next.
@@ -147,14 +166,15 @@ pub(super) async fn gone(followed: Option<&Followed>) -> io::Result<()> {
 }
 
 impl Running {
-    /// The first process has ended with 0: whether it may have left a daemon, which is looked for
-    /// then.
+    /// The first process, or one that was taken for the daemon, has ended with 0: whether it may have
+    /// left a daemon, which is looked for then.
     pub(super) fn begins_search(&mut self) -> bool {
         let stopping = self.state.asked_by().is_some();
         match &mut self.search {
             Some(search) if search.began.is_none() && !stopping => {
                 let now = Instant::now();
                 search.began = Some((now, now));
+                self.followed = None;
                 true
             }
             _ => false,
@@ -178,13 +198,26 @@ impl Supervisor {
         let (began, _) = search.began.unwrap_or((now, now));
         match search.look(&left, now) {
             Found::Daemon(pid) => self.found(running, pid),
+            // What was followed was the daemon, and has ended.
+            Found::Nobody if search.guessed => {
+                let end = search.last.unwrap_or(End::Code(0));
+                self.search_ends(running, end)
+            }
             Found::Nobody => {
                 let end = search.last.unwrap_or(End::Code(0));
                 self.fault("the program left no daemon (run.forking)".to_owned());
                 self.search_ends(running, end)
             }
-            Found::NotYet(_) if began.elapsed() < PATIENCE => {
+            Found::NotYet(_) if search.guessed && began.elapsed() >= AGAIN => {
+                self.search_ends(running, End::Code(0))
+            }
+            Found::NotYet(why) if began.elapsed() < PATIENCE || self.announcer.is_heard() => {
                 search.began = Some((began, now + EVERY));
+                if began.elapsed() >= PATIENCE && !std::mem::replace(&mut search.told, true) {
+                    self.fault(format!(
+                        "the daemon that the program left is still looked for: {why}"
+                    ));
+                }
                 Ok(())
             }
             Found::NotYet(why) => {
@@ -204,8 +237,11 @@ impl Supervisor {
             ));
             return self.search_ends(running, End::Code(Exit::Os.code()));
         }
-        running.search = None;
-        self.announcer.declare_ready();
+        let search = running.search.take();
+        if search.as_ref().is_none_or(|search| !search.guessed) {
+            self.announcer.declare_ready();
+        }
+        running.search = search.and_then(|search| search.after_guess());
         Ok(())
     }
 
@@ -282,7 +318,8 @@ impl Supervisor {
         gone.map_err(|error| Error::new("cannot watch the program", error))?;
         let (pid, followed) = (running.pid, running.followed.take());
         self.reap_beside(running)?;
-        if running.pid != pid || !self.handle.is_alive() {
+        let searches = running.search.as_ref().and_then(Search::due).is_some();
+        if running.pid != pid || searches || !self.handle.is_alive() {
             return Ok(());
         }
         if self.more {

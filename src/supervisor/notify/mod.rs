@@ -9,6 +9,7 @@ mod conversation;
 pub mod fuzzing;
 mod outbox;
 mod place;
+mod stored;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -27,6 +28,7 @@ use crate::sys::process;
 use conversation::Conversation;
 use outbox::Outbox;
 use place::Place;
+use stored::Stored;
 
 /// The longest message that systemd takes, `NOTIFY_BUFFER_MAX`.
 const LONGEST: usize = 4096;
@@ -93,6 +95,11 @@ impl Announcer {
     /// Says nothing.
     pub const fn silent() -> Self {
         Self(None)
+    }
+
+    /// Whether there is a systemd, which waits for `READY` as long as it likes.
+    pub(super) const fn is_heard(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Does work that comes before the program, and tells of it when it takes long, so that neither
@@ -209,14 +216,20 @@ pub struct Relay {
     inner: Rc<Inner>,
     receiver: Receiver,
     place: Place,
+    stored: RefCell<Stored>,
     /// What was said about the program's messages, once.
     complained: RefCell<Vec<&'static str>>,
 }
 
 impl Relay {
     /// Makes a socket that the program can reach: as `uid`, and where private files cover `covered`.
-    /// `None`: there is nobody to relay to.
-    pub fn new(announcer: &Announcer, uid: u32, covered: &[PathBuf]) -> io::Result<Option<Self>> {
+    /// systemd may be given `room` descriptors to keep. `None`: there is nobody to relay to.
+    pub fn new(
+        announcer: &Announcer,
+        uid: u32,
+        covered: &[PathBuf],
+        room: Option<usize>,
+    ) -> io::Result<Option<Self>> {
         let Some(inner) = &announcer.0 else {
             return Ok(None);
         };
@@ -225,6 +238,7 @@ impl Relay {
             inner: Rc::clone(inner),
             receiver,
             place,
+            stored: RefCell::new(Stored::new(room)),
             complained: RefCell::default(),
         }))
     }
@@ -251,6 +265,10 @@ impl Relay {
     pub(super) fn drain(&self, program: i32) -> io::Result<Vec<i32>> {
         let mut named = Vec::new();
         for _ in 0..BATCH {
+            // What systemd has no room for is better kept by the kernel, and the program held up.
+            if !self.inner.outbox.has_room() {
+                break;
+            }
             match self.receiver.try_receive()? {
                 Some(datagram) => named.extend(self.hear(datagram, program)),
                 None => break,
@@ -285,7 +303,15 @@ impl Relay {
             });
         }
         if let Some(message) = heard.relay {
-            let fds = if heard.with_fds {
+            let fits = self.stored.borrow_mut().takes(&message, datagram.fds.len());
+            if !fits {
+                self.complain(
+                    "the program gave systemd a descriptor to keep (FDSTORE=1): at the next start \
+                     it would be where a secret is delivered (deliver: fd), so it is closed; \
+                     deliver at a higher number, with room for all that it gives",
+                );
+            }
+            let fds = if heard.with_fds && fits {
                 datagram.fds
             } else {
                 Vec::new()

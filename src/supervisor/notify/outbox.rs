@@ -11,7 +11,8 @@ use std::task::Poll;
 use crate::model::{Event, Observer};
 use crate::sys::datagram::Sender;
 
-/// So many messages wait for a systemd that does not read; more are not kept.
+/// So many messages wait for a systemd that does not read; more are not kept. The program's wait in
+/// its own socket before that.
 const MOST: usize = 256;
 
 /// Messages in order, to one socket. A socket that goes away is told once, and tried again with
@@ -22,6 +23,7 @@ pub(super) struct Outbox {
     waiting: RefCell<VecDeque<Message>>,
     observer: Rc<dyn Observer>,
     lost: Cell<bool>,
+    overflowed: Cell<bool>,
     has_status: Cell<bool>,
 }
 
@@ -40,17 +42,28 @@ impl Outbox {
             waiting: RefCell::default(),
             observer,
             lost: Cell::new(false),
+            overflowed: Cell::new(false),
             has_status: Cell::new(false),
         })
     }
 
-    /// Sends, or keeps for when there is room.
+    /// Whether another message would be kept.
+    pub fn has_room(&self) -> bool {
+        self.waiting.borrow().len() < MOST
+    }
+
+    /// Sends, or keeps for when there is room. Where there is none left, that is told once.
     pub fn send(&self, bytes: Vec<u8>, fds: Vec<OwnedFd>) {
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() < MOST {
-            waiting.push_back(Message { bytes, fds });
+        if self.has_room() {
+            let message = Message { bytes, fds };
+            self.waiting.borrow_mut().push_back(message);
+        } else if !self.overflowed.replace(true) {
+            let message = format!(
+                "systemd does not read what it is told: {MOST} messages wait for it, and more are \
+                 lost"
+            );
+            self.observer.observe(&Event::Weaker { message });
         }
-        drop(waiting);
         self.flush();
     }
 

@@ -48,12 +48,44 @@ fn the_daemon_in_the_pid_file_is_followed_and_ready_is_said_for_it() {
 
 #[test]
 fn without_a_pid_file_the_one_process_that_is_left_is_the_daemon() {
-    let program =
-        program("daemon()\ntell('up')\nwait_for(signal.SIGTERM)\nos.kill(os.getpid(), 9)");
+    let program = program(
+        "daemon()\ntell('up', os.getpid())\nwait_for(signal.SIGTERM)\nos.kill(os.getpid(), 9)",
+    );
     let (running, systemd) = start("forking: true", "", &program);
-    running.wait_for_line("up");
+    let daemon = running.wait_for_line("up").replace("up ", "");
+    running.wait_for_stderr(&format!("the program is process {daemon}"));
     assert_eq!(systemd.hears_text(), "READY=1");
     running.stop().code(137);
+}
+
+/// On a slow machine, it is alone for long.
+#[test]
+fn one_on_the_way_to_the_daemon_is_not_the_daemon() {
+    let program = "if os.fork(): os._exit(0)\nos.setsid()\n\
+                   child = os.fork()\n\
+                   if child:\n    \
+                       tell('processes', os.getpid(), child)\n    \
+                       wait_for(signal.SIGUSR1)\n    \
+                       os._exit(0)\n\
+                   got = wait_for(signal.SIGTERM, signal.SIGUSR1)\n\
+                   os._exit(6 if got == signal.SIGTERM else 0)";
+    for ends in [Signal::SIGTERM, Signal::SIGUSR1] {
+        let (running, systemd) = start("forking: true", "", program);
+        let line = running.wait_for_line("processes");
+        let (middle, daemon) = line["processes ".len()..].split_once(' ').unwrap();
+        running.wait_for_stderr(&format!("the program is process {middle}"));
+        running.signal_to(middle.parse().unwrap(), Signal::SIGUSR1);
+        running.wait_for_stderr(&format!("the program is process {daemon}"));
+        running.signal_to(daemon.parse().unwrap(), ends);
+        let code = if ends == Signal::SIGTERM { 6 } else { 0 };
+        let output = running.wait().code(code);
+        assert!(
+            !output.stderr().contains("left no daemon"),
+            "{}",
+            output.stderr()
+        );
+        assert_eq!(systemd.rest(), ["READY=1"]);
+    }
 }
 
 #[test]

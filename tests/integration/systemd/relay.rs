@@ -105,6 +105,34 @@ fn descriptors_are_stored_with_systemd() {
     assert_eq!(said, 1, "{}", output.stderr());
 }
 
+/// At the next start, what systemd has kept comes at 3 and on: a secret there would have it refused.
+#[test]
+fn descriptors_that_would_come_back_where_a_secret_is_delivered_are_not_stored() {
+    for (number, stored) in [(3, [0, 0]), (4, [1, 0]), (5, [1, 1])] {
+        let rest = format!(
+            "stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
+             secrets:\n  token: {{ store: dir, key: token }}\n\
+             deliver:\n  - {{ fd: {number}, secret: token }}\n  - {{ fd: 9, secret: token }}\n"
+        );
+        let program = "fd = os.memfd_create('kept')\n\
+                       say('FDSTORE=1\\nFDNAME=a', [fd])\nsay('FDSTORE=1\\nSTATUS=b', [fd])";
+        let (hushpipe, systemd) = unit("", &rest, program);
+        let output = hushpipe.file("secrets/token", "t0k3n").run().success();
+        let heard = [systemd.hears(), systemd.hears()];
+        assert_eq!(heard[1].text, "FDSTORE=1\nSTATUS=b");
+        assert_eq!(
+            heard.map(|message| message.fds.len()),
+            stored,
+            "fd {number}"
+        );
+        let told = output
+            .stderr()
+            .matches("it is closed; deliver at a higher")
+            .count();
+        assert_eq!(told, usize::from(number < 5), "{}", output.stderr());
+    }
+}
+
 #[test]
 fn the_last_words_before_the_end_arrive() {
     for _ in 0..10 {
@@ -346,6 +374,23 @@ fn all_of_a_thousand_messages_arrive_in_order() {
     let program = "for n in range(1000): say('STATUS=%d' % n)";
     let (running, systemd) = start("", "", program);
     for number in 0..1000 {
+        assert_eq!(systemd.hears_text(), format!("STATUS={number}"));
+    }
+    running.wait().success();
+}
+
+/// Orphans end all the while, and what was said is looked at before each is reaped.
+#[test]
+fn nothing_is_lost_while_systemd_does_not_read() {
+    let program = "import threading\n\
+        def orphans():\n    \
+            for n in range(40): os.system('(true &)')\n    \
+            tell('orphans')\n\
+        threading.Thread(target=orphans).start()\n\
+        for n in range(2000): say('STATUS=%d' % n)";
+    let (running, systemd) = start("", "", program);
+    running.wait_for_line("orphans");
+    for number in 0..2000 {
         assert_eq!(systemd.hears_text(), format!("STATUS={number}"));
     }
     running.wait().success();

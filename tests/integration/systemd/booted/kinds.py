@@ -25,6 +25,15 @@ def have():
         print("have", file.read(), flush=True)
 
 
+def was_given():
+    """What systemd passes: sockets, and descriptors that it has kept."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        count, names = int(os.environ["LISTEN_FDS"]), os.environ.get("LISTEN_FDNAMES", "")
+        for number in range(3, 3 + count):
+            os.fstat(number)
+        print("was given", names, flush=True)
+
+
 def into_background():
     if os.fork():
         os._exit(0)
@@ -35,11 +44,22 @@ def into_background():
         print(os.getpid(), file=file)
 
 
+def another_is_main():
+    """Says so to systemd, and leaves it alone."""
+    process = os.fork()
+    if process:
+        tell(f"MAINPID={process}")
+        os._exit(0)
+
+
 signals = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+was_given()
 have()
 if sys.argv[2] == "forking":
     into_background()
+if sys.argv[2] == "another":
+    another_is_main()
 tell("READY=1\nSTATUS=I am well")
 answering = True
 while True:

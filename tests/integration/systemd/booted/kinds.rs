@@ -2,6 +2,7 @@
 
 use super::machine::{Machine, Suite};
 use super::{in_each, leaks};
+use crate::harness::deadline;
 
 /// Installs a service with these settings, wraps it, and starts it.
 fn start(machine: &Machine, name: &str, settings: &str, deliver_to: &str, arguments: &str) {
@@ -71,13 +72,13 @@ fn simple_and_exec_services_start_rotate_and_stop() {
 fn a_notify_service_is_ready_when_the_program_says_so() {
     in_each(|machine| {
         let name = "notifies";
-        start(
-            machine,
-            name,
-            "Type=notify\nWatchdogSec=2\nRestart=on-failure\nRestartSec=0\nFileDescriptorStoreMax=1",
-            "/run/notifies/s",
-            "-",
+        // Long enough for a machine that stands still for a while, and well within the deadline.
+        let settings = format!(
+            "Type=notify\nWatchdogSec={}\nRestart=on-failure\nRestartSec=0\n\
+             FileDescriptorStoreMax=1",
+            deadline().as_secs() / 3
         );
+        start(machine, name, &settings, "/run/notifies/s", "-");
         assert_eq!(machine.property(name, "StatusText"), "I am well");
         rotates(machine, name);
         assert_eq!(machine.property(name, "NFileDescriptorStore"), "0");
@@ -89,9 +90,11 @@ fn a_notify_service_is_ready_when_the_program_says_so() {
         machine.systemctl("kill --signal=USR1 --kill-whom=main notifies");
         machine.wait_for_journal(name, "Watchdog timeout");
         machine.until("it is started anew", || {
-            let again = machine.property(name, "NRestarts") == "1";
+            let again = machine.property(name, "NRestarts") != "0";
             (again && machine.property(name, "SubState") == "running").then_some(())
         });
+        // What it gave systemd is the new program's, at the number where it looks for it.
+        machine.wait_for_journal(name, "was given kept");
         stops(machine, name);
     });
 }
@@ -133,6 +136,47 @@ fn a_forking_service_is_followed_by_its_pid_file() {
         machine.until("it has failed", || {
             (machine.property(name, "Result") == "signal").then_some(())
         });
+    });
+}
+
+/// To systemd hushpipe stays the main process, whomever the program names by `MAINPID=`.
+#[test]
+fn a_main_process_that_the_program_names_is_followed() {
+    in_each(|machine| {
+        let name = "names";
+        start(machine, name, "Type=notify", "/run/names/s", "another");
+        let hushpipe = machine.property(name, "MainPID");
+        let comm = machine.ok(&["cat", &format!("/proc/{hushpipe}/comm")]);
+        assert_eq!(comm, "hushpipe\n");
+        rotates(machine, name);
+        machine.ok(&["pkill", "-KILL", "--parent", &hushpipe]);
+        machine.until("it has failed", || {
+            (machine.property(name, "Result") == "signal").then_some(())
+        });
+    });
+}
+
+/// What systemd kept would be at 3 at the next start, and that start refused.
+#[test]
+fn a_service_with_a_secret_at_3_starts_again_after_a_crash() {
+    in_each(|machine| {
+        let name = "three";
+        let settings = "Type=notify\nRestart=on-failure\nRestartSec=0\nFileDescriptorStoreMax=4";
+        start(machine, name, settings, "/run/three/s", "-");
+        let manifest = format!("/etc/hushpipe/{name}.yaml");
+        let delivery = "s/^deliver:$/&\\n  - { fd: 3, secret: token }/";
+        machine.ok(&["sed", "-i", delivery, &manifest]);
+        machine.systemctl("restart three");
+        machine.systemctl("kill --signal=USR2 --kill-whom=main three");
+        machine.wait_for_journal(name, "it is closed; deliver at a higher number");
+        assert_eq!(machine.property(name, "NFileDescriptorStore"), "0");
+        let hushpipe = machine.property(name, "MainPID");
+        machine.ok(&["pkill", "-SEGV", "--parent", &hushpipe]);
+        machine.until("it is started anew", || {
+            let again = machine.property(name, "NRestarts") != "0";
+            (again && machine.property(name, "SubState") == "running").then_some(())
+        });
+        stops(machine, name);
     });
 }
 
