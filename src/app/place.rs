@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::failure::{Failure, Failures};
@@ -107,6 +107,7 @@ impl Placing<'_> {
     }
 
     fn without_files<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
+        self.tell_of_own_credentials(&host);
         let (spec, feeds) = self.spec(host.launch, Vec::new())?;
         let staged = S::stage(spec).map_err(failed)?;
         Ok(Placed {
@@ -120,7 +121,7 @@ impl Placing<'_> {
         let points = make_mount_points(&host.layout).map_err(|fault| vec![of_delivery(fault)])?;
         let mut targets = host.layout.directories();
         let delivered = targets.len();
-        targets.extend(hidden(&host));
+        targets.extend(own_credentials(&host));
         let mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
         let (spec, feeds) = self.spec(host.launch, mounts)?;
         let staged = match S::stage(spec) {
@@ -156,6 +157,7 @@ impl Placing<'_> {
         let directories = shared
             .directories()
             .map_err(|fault| vec![of_delivery(fault)])?;
+        self.tell_of_own_credentials(&host);
         let held = Held::Shared(shared);
         let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
         let (spec, feeds) = self.spec(host.launch, Vec::new())?;
@@ -192,6 +194,20 @@ impl Placing<'_> {
             .spec(handover)
             .map_err(|fault| vec![of_spawn(fault)])?;
         Ok((spec, fds.feeds))
+    }
+
+    /// Without private mounts, what hushpipe logs in with lies open to a program of the same user.
+    fn tell_of_own_credentials(&self, host: &Host) {
+        let (uid, _) = host.launch.owner();
+        let reads = uid == 0 || uid == crate::sys::filesystem::effective_uid();
+        if let Some(own) = own_credentials(host).filter(|_| reads) {
+            let message = format!(
+                "the program can read what systemd gave hushpipe, in {}: it runs as the same user; \
+                 with a file that is delivered by `isolation: private`, it cannot",
+                own.display()
+            );
+            self.observer.observe(&Event::Weaker { message });
+        }
     }
 
     fn report(&self, used: IsolationUsed, reason: Option<String>) {
@@ -234,14 +250,18 @@ fn failed(error: ChildError) -> Failures {
     vec![of_spawn(SpawnError::from(error))]
 }
 
-/// The credentials that systemd gave hushpipe, where the program has others: it sees an empty
-/// directory there.
-fn hidden(host: &Host) -> Option<PathBuf> {
-    host.layout.credentials()?;
+/// The credentials that systemd gave hushpipe, which are not the program's: with private mounts it
+/// sees an empty directory there. To a program that has none of its own they are handed on by naming
+/// them in `run.env.set` or in an argument.
+fn own_credentials(host: &Host) -> Option<PathBuf> {
     let own = PathBuf::from(std::env::var_os(CREDENTIALS_DIRECTORY)?);
     let apart = |other: &PathBuf| !other.starts_with(&own) && !own.starts_with(other);
-    (own.is_absolute() && own.is_dir() && host.layout.directories().iter().all(apart))
-        .then_some(own)
+    let is_named = || host.launch.exposes(&[own.as_os_str().as_bytes()]).is_some();
+    let is_hidden = own.is_absolute()
+        && own.is_dir()
+        && host.layout.directories().iter().all(apart)
+        && (host.layout.credentials().is_some() || !is_named());
+    is_hidden.then_some(own)
 }
 
 /// A tmpfs on each directory. Others may pass through it: only the program's own processes can see

@@ -104,25 +104,65 @@ fn a_generation_replaces_them_all_at_once() {
 /// systemd's own for hushpipe are hushpipe's: with them the program could log in as hushpipe does.
 #[test]
 fn hushpipes_own_are_not_the_programs() {
-    let own = "echo ${CREDENTIALS_DIRECTORY-none}; cat {place}/unit/role_id";
+    // No argument says where they are.
+    let own = ". {place}/look";
     let with_own = |rest: &str| {
+        let look = "echo ${CREDENTIALS_DIRECTORY-none}; cat {place}/unit/role_id";
         let hushpipe = launch(rest).file("unit/role_id", "role\n").directory("c");
+        let look = hushpipe.place().fill(look);
+        let hushpipe = hushpipe.file("look", look);
         let directory = hushpipe.place().join("unit");
         hushpipe.env("CREDENTIALS_DIRECTORY", directory)
     };
-    // Where the program has none, the variable alone is kept from it.
-    let output = with_own("").args(shell(own)).run().success();
-    output.stdout_is("none\nrole\n");
-    let rest = "deliver:\n  - { credentials: [token], directory: \"{place}/c\" }\n\
-                isolation: private\n";
-    let output = with_own(rest).args(shell(own)).run().code(1);
+    let private = "isolation: private\n";
+    let credentials = "deliver:\n  - { credentials: [token], directory: \"{place}/c\" }\n";
+    let output = with_own(&format!("{credentials}{private}")).args(shell(own));
+    let output = output.run().code(1);
     let directory = output.place().join("c/..data");
     let output = output.stdout_is(&format!("{}\n", directory.display()));
     let output = output.stderr_has("role_id: No such file");
     assert_eq!(output.place().read("unit/role_id"), "role\n");
-    let given = "run: { env: { set: { CREDENTIALS_DIRECTORY: \"${CREDENTIALS_DIRECTORY}\" } } }\n";
-    let output = with_own(given).args(shell("cat $CREDENTIALS_DIRECTORY/role_id"));
-    output.run().success().stdout_is("role\n");
+    // A program that has no credentials does not see them either.
+    let file = "deliver:\n  - { file: \"{place}/c/token\", secret: token }\n";
+    for mode in ["supervise", "exec"] {
+        let rest = format!("{file}{private}mode: {mode}\n");
+        let output = with_own(&rest).args(shell(own)).run().code(1);
+        output
+            .stdout_is("none\n")
+            .stderr_has("role_id: No such file");
+    }
+    // The manifest can hand them on.
+    let set = "run: { env: { set: { CREDENTIALS_DIRECTORY: \"${CREDENTIALS_DIRECTORY}\" } } }\n";
+    let other = "run: { env: { set: { ROLE: \"${CREDENTIALS_DIRECTORY}/role_id\" } } }\n";
+    let argument = "{place}/unit/role_id";
+    let given = [
+        (set, "$CREDENTIALS_DIRECTORY/role_id"),
+        (other, "$ROLE"),
+        ("", argument),
+    ];
+    for (given, path) in given {
+        let rest = format!("{file}{private}{given}");
+        let output = with_own(&rest).args(shell(&format!("cat {path}"))).run();
+        output.success().stdout_is("role\n");
+    }
+}
+
+/// Where there are no private mounts, a program of the same user could find them; that is told.
+#[test]
+fn hushpipes_own_that_cannot_be_hidden_are_told_of() {
+    let told = "the program can read what systemd gave hushpipe, in ";
+    let memory = Memory::new();
+    let shared = "deliver:\n  - { file: \"{memory}/token\", secret: token }\nisolation: shared\n";
+    let fd = "deliver:\n  - { fd: 9, secret: token }\n";
+    for rest in [fd, &memory.fill(shared)] {
+        for (user, tells) in [("", true), ("run: { user: '1000' }\n", false)] {
+            let hushpipe = launch(&format!("{rest}{user}")).file("unit/role_id", "role\n");
+            let directory = hushpipe.place().join("unit");
+            let hushpipe = hushpipe.env("CREDENTIALS_DIRECTORY", directory);
+            let output = hushpipe.args(shell("true")).run().success();
+            assert_eq!(output.stderr().contains(told), tells, "{}", output.stderr());
+        }
+    }
 }
 
 #[test]
