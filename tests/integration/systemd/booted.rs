@@ -7,6 +7,7 @@ mod machine;
 mod odd;
 mod package;
 mod shipped;
+mod sockets;
 mod template;
 
 use machine::{Machine, Suite};

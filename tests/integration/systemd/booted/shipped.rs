@@ -152,6 +152,8 @@ fn pgbouncer_starts_reloads_rotates_crashes_and_stops() {
         });
         assert_eq!(program(machine, unit), before);
         leaks::assert_none(machine, unit, "bouncer-secret-");
+        machine.systemctl("restart pgbouncer");
+        pgbouncer_takes(machine, "bouncer-secret-two");
         crash(machine, unit);
         pgbouncer_takes(machine, "bouncer-secret-two");
         stop(machine, unit);
@@ -197,6 +199,8 @@ fn nginx_starts_reloads_rotates_crashes_and_stops() {
         nginx_shows(machine, "third");
         assert_eq!(machine.property(unit, "NRestarts"), "0");
         leaks::assert_none(machine, unit, "PRIVATE KEY");
+        machine.systemctl("restart nginx");
+        nginx_shows(machine, "third");
         crash_daemon(machine);
         nginx_shows(machine, "third");
         stop(machine, unit);
