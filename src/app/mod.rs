@@ -4,6 +4,7 @@
 
 mod close;
 pub mod command;
+mod container;
 pub mod control;
 pub mod envfile;
 mod exec;

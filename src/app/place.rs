@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use super::container;
 use super::failure::{Failure, Failures};
 use super::host::{self, CREDENTIALS_DIRECTORY, Host, of_delivery, of_spawn};
 use super::live::{Held, Live};
@@ -226,24 +227,15 @@ fn refused(error: &ChildError, not_shared: Option<String>) -> Failure {
         || "`isolation: auto` takes shared files where this happens".to_owned(),
         |fault| format!("and shared files, which `isolation: auto` then takes, are not: {fault}"),
     );
-    let flag = container_flag().unwrap_or_default();
+    let flag = crate::sys::container::is_container()
+        .then(|| container::flags(error, crate::sys::container::confinement()))
+        .flatten()
+        .map_or_else(String::new, |flags| format!("{flags}; "));
     let text = format!(
         "isolation: private is not possible here: {error}; {flag}{rest}; `hushpipe doctor` tells \
          what this host allows"
     );
     Failure::new(Exit::Os, text)
-}
-
-/// What a container engine is to be told; engines refuse mounts by default.
-fn container_flag() -> Option<&'static str> {
-    crate::sys::host::is_container().then(|| {
-        if crate::sys::filesystem::effective_uid() == 0 {
-            "in a container, `--cap-add SYS_ADMIN` allows it; "
-        } else {
-            "in a container, `--security-opt seccomp=unconfined` allows it to users other than \
-             root; "
-        }
-    })
 }
 
 fn failed(error: ChildError) -> Failures {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{DeliveryError, DeliveryFault, Layout};
+use crate::sys::container;
 use crate::sys::filesystem::{self, Kind};
 
 /// Remembers the directories that hushpipe made, and removes those that are still empty.
@@ -41,7 +42,7 @@ impl MountPoints {
             match filesystem::make_directory(path, 0o755) {
                 Ok(_) => self.made.push(path.to_owned()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(DeliveryError::about(path, cannot_make(source))),
+                Err(source) => return Err(DeliveryError::about(path, cannot_make(path, source))),
             }
         }
         Ok(())
@@ -94,7 +95,7 @@ impl Drop for MountPoints {
 /// Whether a tmpfs can be mounted there without covering anything.
 pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
     match standing(path)? {
-        Standing::Nothing { above } => can_make_in(&above),
+        Standing::Nothing { above } => can_make_in(&above, path),
         Standing::Empty => Ok(()),
         Standing::Entries(entry) => Err(covered(&entry)),
     }
@@ -162,17 +163,25 @@ fn above(path: &Path) -> Result<PathBuf, DeliveryFault> {
     Ok(PathBuf::from("/"))
 }
 
-fn can_make_in(above: &Path) -> Result<(), DeliveryFault> {
-    filesystem::can_make_entries(above).map_err(cannot_make)
+fn can_make_in(above: &Path, path: &Path) -> Result<(), DeliveryFault> {
+    filesystem::can_make_entries(above).map_err(|source| cannot_make(path, source))
 }
 
 /// A directory that cannot be made, with what to do about it.
-pub(super) fn cannot_make(source: io::Error) -> DeliveryFault {
+pub(super) fn cannot_make(path: &Path, source: io::Error) -> DeliveryFault {
     if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
         return DeliveryFault::Host(
             "it is not there, and the filesystem is read-only: create the directory in the image"
                 .to_owned(),
         );
+    }
+    // What an image has there is on its disk, or below what the engine mounts and never seen.
+    if source.kind() == io::ErrorKind::PermissionDenied && container::is_container() {
+        return DeliveryFault::Host(format!(
+            "it is not there, and hushpipe may not make it: give the container a tmpfs there \
+             ({}), or choose a directory that it may make",
+            tmpfs_flag(path, filesystem::effective_uid())
+        ));
     }
     if source.kind() == io::ErrorKind::PermissionDenied {
         return DeliveryFault::Host(
@@ -184,6 +193,15 @@ pub(super) fn cannot_make(source: io::Error) -> DeliveryFault {
     DeliveryFault::System {
         doing: "cannot make the directory",
         source,
+    }
+}
+
+/// The flag of `docker run` for a tmpfs that a user may deliver into: without options it belongs to
+/// root, and has the mode of what the image has there.
+pub(super) fn tmpfs_flag(path: &Path, uid: u32) -> String {
+    match uid {
+        0 => format!("--tmpfs {}", path.display()),
+        uid => format!("--tmpfs {}:uid={uid},mode=0700", path.display()),
     }
 }
 

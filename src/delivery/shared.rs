@@ -6,10 +6,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::mount_points::{MountPoints, Standing, covered, standing};
+use super::mount_points::{MountPoints, Standing, cannot_make, covered, standing, tmpfs_flag};
 use super::sweep::{Found, survey};
 use super::{DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Event, Observer};
+use crate::sys::container;
 use crate::sys::filesystem::{self, Filesystem, Kind};
 
 /// Held with an exclusive flock(2) by the hushpipe whose directory it is.
@@ -106,7 +107,7 @@ impl Held {
         let made = match filesystem::make_directory(path, 0o700) {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(source) => return Err(super::mount_points::cannot_make(source)),
+            Err(source) => return Err(cannot_make(path, source)),
         };
         let taken = Self::take_standing(path, made, owner, observer);
         if taken.is_err() && made && filesystem::remove_directory(path).is_err() {
@@ -122,7 +123,7 @@ impl Held {
         observer: &dyn Observer,
     ) -> Result<Self, DeliveryFault> {
         let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
-        check_owner(&directory, owner)?;
+        check_owner(path, &directory, owner)?;
         let mut held = Self {
             path: path.to_owned(),
             _marker: lock(&directory)?,
@@ -202,15 +203,22 @@ impl Held {
 }
 
 /// A directory that was there must be ours, or belong to who gets it.
-fn check_owner(directory: &OwnedFd, owner: Owner) -> Result<(), DeliveryFault> {
+fn check_owner(path: &Path, directory: &OwnedFd, owner: Owner) -> Result<(), DeliveryFault> {
     let status = filesystem::status(directory).map_err(system("cannot look at it"))?;
     let own = filesystem::effective_uid();
     if status.uid == own || Some(status.uid) == owner.uid {
         return Ok(());
     }
+    let instead = if container::is_container() {
+        format!(
+            "give the container a tmpfs there ({})",
+            tmpfs_flag(path, own)
+        )
+    } else {
+        "remove it".to_owned()
+    };
     Err(DeliveryFault::Host(format!(
-        "the directory belongs to uid {}, and hushpipe runs as uid {own}: choose another, or \
-         remove it",
+        "the directory belongs to uid {}, and hushpipe runs as uid {own}: choose another, or {instead}",
         status.uid
     )))
 }
@@ -276,16 +284,15 @@ pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
     if above == path {
         return Ok(());
     }
-    filesystem::can_make_entries(&above).map_err(super::mount_points::cannot_make)
+    filesystem::can_make_entries(&above).map_err(|source| cannot_make(path, source))
 }
 
 fn on_disk(path: &Path, above: &Path, found: Filesystem) -> DeliveryFault {
     DeliveryFault::Host(format!(
         "{above} is on {found}, and shared files go to memory alone (tmpfs or ramfs): choose a \
-         path below /dev/shm or /run where that is a tmpfs, or give the container one (--tmpfs \
-         {path})",
+         path below /dev/shm or /run where that is a tmpfs, or give the container one ({flag})",
         above = above.display(),
-        path = path.display(),
+        flag = tmpfs_flag(path, filesystem::effective_uid()),
         found = found.name(),
     ))
 }

@@ -306,13 +306,6 @@ pub fn in_memory(path: &Path) -> InMemory {
     }
 }
 
-/// Whether this is a container of Docker, Podman, Kubernetes' CRI-O, LXC or nspawn, as far as they
-/// leave a mark: a file in the root, or the variable that they give to the first process.
-pub fn is_container() -> bool {
-    let marks = ["/.dockerenv", "/run/.containerenv"];
-    std::env::var_os("container").is_some() || marks.iter().any(|mark| Path::new(mark).exists())
-}
-
 /// Whether /proc is procfs.
 pub fn has_proc() -> bool {
     rustix::fs::statfs("/proc").is_ok_and(|stat| magic(&stat) == PROC_SUPER_MAGIC as u64)

@@ -4,6 +4,7 @@ pub mod beneath;
 pub mod child;
 pub mod clock;
 pub mod command;
+pub mod container;
 pub mod datagram;
 pub mod fd;
 pub mod filesystem;

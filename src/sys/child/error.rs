@@ -92,6 +92,20 @@ impl ChildError {
         }
     }
 
+    /// Whether a user namespace was not even tried, as it could not do what is needed.
+    pub const fn is_untried(&self) -> bool {
+        matches!(
+            self.step,
+            Step::Capabilities | Step::IdentityInNamespace | Step::ForeignOwner(_)
+        )
+    }
+
+    /// Whether a mount was refused by a security module: without the right to mount, the kernel itself
+    /// says EPERM.
+    pub fn is_denied_mount(&self) -> bool {
+        matches!(self.step, Step::Propagation | Step::Mount(_)) && self.errno == Errno::ACCESS
+    }
+
     /// The program's path, where executing it is what failed.
     pub fn program(&self) -> Option<&Path> {
         match &self.step {
