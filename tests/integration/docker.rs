@@ -13,4 +13,4 @@ mod messages;
 mod stop;
 
 use container::{Container, give};
-use engine::Engine;
+use engine::{Engine, look};

@@ -1,42 +1,52 @@
-//! A Docker engine of the tests' own: its own socket, its own directories, ended by its pid.
+//! A Docker engine of the tests' own: its own socket, its own directories, ended with the tests.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
-use tempfile::TempDir;
+use crate::harness::deadline;
 
-use crate::harness::wait_until;
-
-/// The engine, for as long as a test holds it.
+/// The engine. It serves all tests of this process: to start one takes seconds.
 pub struct Engine {
-    directory: TempDir,
-    child: Child,
+    directory: PathBuf,
+    /// Ends the engine when its standard input does.
+    keeper: Child,
 }
 
-/// The tests run side by side: those that do share one engine.
-static LIVE: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+static LIVE: Mutex<Option<&'static Engine>> = Mutex::new(None);
 
 /// The image of these tests: busybox and hushpipe, nothing else.
 pub const IMAGE: &str = "hushpipe-test";
 
+/// Runs the engine until its standard input ends, which it does with the tests, however they end. Then
+/// nothing is left of it: its containers and its containerd end with it, what it mounted for a container
+/// that was killed is unmounted, and its directory is removed.
+const KEEPER: &str = "directory=$1; shift
+dockerd \"$@\" </dev/null >\"$directory/log\" 2>&1 &
+cat >/dev/null
+kill $!
+wait $!
+while read -r _ mount _; do
+    case $mount in \"$directory\"/*) umount --lazy \"$mount\" ;; esac
+done </proc/self/mounts
+rm -rf \"$directory\"";
+
 impl Engine {
     /// The one that runs, or a new one with [`IMAGE`] in it.
-    pub fn shared() -> Arc<Self> {
+    pub fn shared() -> &'static Self {
         let mut live = LIVE
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(engine) = live.upgrade() {
+        if let Some(engine) = *live {
             return engine;
         }
-        let engine = Arc::new(Self::start());
-        engine.import(IMAGE, &super::images::busybox());
-        *live = Arc::downgrade(&engine);
+        let engine: &'static Self = Box::leak(Box::new(Self::start()));
+        engine.import(IMAGE, super::images::busybox().path());
+        *live = Some(engine);
         engine
     }
 
@@ -45,10 +55,12 @@ impl Engine {
         let directory = tempfile::Builder::new()
             .prefix("hushpipe-docker-")
             .tempdir()
-            .expect("a temporary directory can be made");
-        let at = |name: &str| directory.path().join(name);
-        let log = File::create(at("log")).expect("a log can be made");
-        let child = Command::new("dockerd")
+            .expect("a temporary directory can be made")
+            .keep();
+        let at = |name: &str| directory.join(name);
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&directory)
             .args(["--iptables=false", "--bridge=none", "--storage-driver=vfs"])
             .args(["--shutdown-timeout", "1", "--data-root"])
             .arg(at("data"))
@@ -58,29 +70,28 @@ impl Engine {
             .arg(at("pid"))
             .arg("--host")
             .arg(format!("unix://{}", at("socket").display()))
-            .stdout(log.try_clone().expect("a log can be shared"))
-            .stderr(log)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A key on the terminal is for the tests.
+            .process_group(0)
             .spawn()
-            .expect("dockerd is installed by tests/install");
-        let engine = Self { directory, child };
-        let up = wait_until(|| {
-            engine
-                .try_docker(["version"])
-                .status
-                .success()
-                .then_some(())
-        });
+            .expect("sh is there");
+        let engine = Self { directory, keeper };
+        let answers = || engine.try_docker(["version"]).status.success();
+        let time = deadline().max(Duration::from_mins(1));
+        let up = look(time, || answers().then_some(()));
         assert!(up.is_some(), "dockerd does not start:\n{}", engine.log());
         engine
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
     /// `DOCKER_HOST` of it.
     pub fn host(&self) -> String {
-        format!("unix://{}", self.directory.path().join("socket").display())
+        format!("unix://{}", self.directory.join("socket").display())
     }
 
     /// The client, with these arguments.
@@ -90,7 +101,7 @@ impl Engine {
             .arg("--host")
             .arg(self.host())
             .args(arguments)
-            .env("DOCKER_CONFIG", self.directory.path().join("config"))
+            .env("DOCKER_CONFIG", self.directory.join("config"))
             .env("DOCKER_BUILDKIT", "0")
             .stdin(Stdio::null());
         command
@@ -142,23 +153,24 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Its containers and its containerd end with it.
+    /// One that did not start.
     fn drop(&mut self) {
-        let pid = Pid::from_raw(self.child.id() as i32);
-        signal::kill(pid, Signal::SIGTERM).ok();
-        self.child.wait().ok();
-        // What the engine mounted for a container that was killed.
-        for mount in mounts_below(self.directory.path()) {
-            nix::mount::umount2(&mount, nix::mount::MntFlags::MNT_DETACH).ok();
-        }
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().ok();
     }
 }
 
-fn mounts_below(path: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let targets = text.lines().filter_map(|line| line.split(' ').nth(1));
-    targets
-        .map(PathBuf::from)
-        .filter(|mount| mount.starts_with(path))
-        .collect()
+/// Looks again and again, as [`crate::harness::wait_within`], but gently: each look starts a client of
+/// the engine, and with several tests at once they would leave the engine no processor.
+pub fn look<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + time;
+    loop {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if Instant::now() > until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

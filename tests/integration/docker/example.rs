@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Engine, images};
-use crate::harness::Place;
 use crate::harness::ports::free_port;
+use crate::harness::{Place, deadline};
 
 /// An image with this machine's nginx in it, as no registry is asked: the program, the libraries
 /// that it loads, and busybox.
 fn nginx(place: &Place) -> PathBuf {
     let root = place.join("nginx");
+    let base = images::busybox();
     let copied = Command::new("cp")
         .args(["-a", "--"])
-        .arg(images::busybox())
+        .arg(base.path())
         .arg(&root)
         .status();
     assert!(copied.expect("cp is there").success());
@@ -50,6 +51,7 @@ fn nginx_is_served_from_memory() {
         .env("BASE", "hushpipe-example-base")
         .env("HUSHPIPE", images::hushpipe())
         .env("PORT", free_port().to_string())
+        .env("PATIENCE", (deadline() * 2).as_secs().to_string())
         .env("TMPDIR", place.path())
         .output()
         .expect("the example can be started");

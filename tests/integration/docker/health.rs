@@ -1,7 +1,7 @@
 //! `HEALTHCHECK CMD ["hushpipe", "status", "--check"]`, as the engine sees it.
 
-use super::{Container, give};
-use crate::harness::{Place, wait_until};
+use super::{Container, give, look};
+use crate::harness::{Place, deadline};
 
 const MANIFEST: &str = "version: 1
 service: health
@@ -15,7 +15,7 @@ deliver:
 
 /// Waits for what the engine says of the container's health, and the last answer with it.
 fn wait_for(container: &Container, health: &str) -> String {
-    let seen = wait_until(|| {
+    let seen = look(deadline() * 2, || {
         let told = container.inspect("{{.State.Health.Status}}");
         (told == health).then_some(())
     });
@@ -32,9 +32,9 @@ fn in_a_container(options: &[&str]) {
     give(&place, "hushpipe.yaml", MANIFEST);
     give(&place, "secrets/token", "12345678");
     let check = "--health-cmd=hushpipe status --check";
-    let mut all = vec![check, "--health-interval=300ms", "--health-retries=1"];
+    let mut all = vec![check, "--health-interval=1s", "--health-retries=1"];
     all.extend(options);
-    let script = "trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    let script = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done";
     let container = Container::start(place, &all, script);
     let answer = wait_for(&container, "healthy");
     assert_eq!(answer, "0 healthy: health, generation 1");

@@ -21,10 +21,12 @@ const APPLETS: &[&str] = &[
     "mount",
     "ps",
     "seq",
+    "setsid",
     "sh",
     "sha256sum",
     "sleep",
     "stat",
+    "stty",
     "test",
     "true",
     "umount",
@@ -49,25 +51,21 @@ pub fn hushpipe() -> &'static Path {
 }
 
 /// busybox and hushpipe, users root and app (1000), and a manifest.
-pub fn busybox() -> PathBuf {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let root = tempfile::tempdir().expect("a temporary directory can be made");
-        let at = |path: &str| root.path().join(path);
-        for directory in ["bin", "etc", "proc", "run", "tmp", "usr/local/bin", "var"] {
-            fs::create_dir_all(at(directory)).expect("it can be made");
-        }
-        fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
-        fs::set_permissions(at("tmp"), PermissionsExt::from_mode(0o1777)).expect("it is ours");
-        fs::copy("/bin/busybox", at("bin/busybox")).expect("busybox-static is installed");
-        for applet in APPLETS {
-            symlink("busybox", at("bin").join(applet)).expect("it is new");
-        }
-        fs::copy(hushpipe(), at("usr/local/bin/hushpipe")).expect("it was built");
-        let passwd = "root:x:0:0:root:/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n";
-        fs::write(at("etc/passwd"), passwd).expect("it is new");
-        fs::write(at("etc/group"), "root:x:0:\napp:x:1000:\n").expect("it is new");
-        root
-    });
-    made.path().to_owned()
+pub fn busybox() -> TempDir {
+    let root = tempfile::tempdir().expect("a temporary directory can be made");
+    let at = |path: &str| root.path().join(path);
+    for directory in ["bin", "etc", "proc", "run", "tmp", "usr/local/bin", "var"] {
+        fs::create_dir_all(at(directory)).expect("it can be made");
+    }
+    fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(at("tmp"), PermissionsExt::from_mode(0o1777)).expect("it is ours");
+    fs::copy("/bin/busybox", at("bin/busybox")).expect("busybox-static is installed");
+    for applet in APPLETS {
+        symlink("busybox", at("bin").join(applet)).expect("it is new");
+    }
+    fs::copy(hushpipe(), at("usr/local/bin/hushpipe")).expect("it was built");
+    let passwd = "root:x:0:0:root:/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n";
+    fs::write(at("etc/passwd"), passwd).expect("it is new");
+    fs::write(at("etc/group"), "root:x:0:\napp:x:1000:\n").expect("it is new");
+    root
 }
