@@ -11,6 +11,8 @@ mod images;
 mod matrix;
 mod messages;
 mod stop;
+mod terminal;
+mod unseen;
 
 use container::{Container, give};
 use engine::{Engine, look};
