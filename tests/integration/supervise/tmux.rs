@@ -93,6 +93,74 @@ fn ctrl_c_ends_a_server_once_and_the_shell_gets_its_code() {
     assert!(!screen.contains("Traceback"), "{screen}");
 }
 
+#[test]
+fn a_server_is_stopped_and_goes_on_in_the_background_and_the_foreground() {
+    let tmux = Tmux::new();
+    tmux.place().write("index.html", "served");
+    let port = free_port();
+    tmux.line(&format!(
+        "$H python3 -m http.server --bind 127.0.0.1 {port}"
+    ));
+    tmux.expect("Serving HTTP");
+    tmux.press("C-z");
+    tmux.expect("Stopped");
+    tmux.line("bg");
+    tmux.expect("&");
+    // In the background it serves, and the shell has the terminal.
+    tmux.line(&format!("curl --silent http://127.0.0.1:{port}/"));
+    tmux.expect("served");
+    tmux.clear();
+    tmux.line("fg");
+    tmux.expect("http.server");
+    tmux.press("C-c");
+    tmux.expect("Keyboard interrupt received, exiting.");
+    tmux.expect_code(0);
+}
+
+#[test]
+fn a_pipeline_with_hushpipe_in_its_middle_is_stopped_and_continued_as_one() {
+    let tmux = Tmux::new();
+    // What is typed before the line runs would be lost.
+    tmux.line("cat | $H sh -c 'echo r\"\"eady >&2; exec sed -u s/^/=/' | sed -u s/$/./");
+    tmux.expect("\nready");
+    tmux.line("first");
+    tmux.expect("=first.");
+    tmux.press("C-z");
+    tmux.expect("Stopped");
+    tmux.clear();
+    tmux.line("fg");
+    tmux.expect("cat | $H");
+    tmux.line("second");
+    tmux.expect("=second.");
+    tmux.press("C-d");
+    tmux.expect_code(0);
+    // Who reads no more ends who writes, as without hushpipe.
+    tmux.clear();
+    tmux.line("$H yes | head -n 1; echo ${PIPESTATUS[*]}.");
+    tmux.expect("y\n141 0.");
+}
+
+#[test]
+fn a_shell_under_hushpipe_has_jobs_of_its_own_in_a_window() {
+    let tmux = Tmux::new();
+    tmux.line("$H bash --norc");
+    tmux.clear();
+    tmux.line("sh -c 'echo f\"\"irst; exec sleep 1000'");
+    tmux.expect("\nfirst");
+    tmux.press("C-z");
+    tmux.expect("Stopped");
+    tmux.line("bg; jobs");
+    tmux.expect("Running");
+    tmux.line("kill %1; wait");
+    tmux.clear();
+    tmux.line("sh -c 'echo s\"\"econd; exec sleep 1000'");
+    tmux.expect("\nsecond");
+    tmux.press("C-c");
+    tmux.expect_code(130);
+    tmux.line("exit 7");
+    tmux.expect_code(7);
+}
+
 /// Waits for the process ids of the program and of hushpipe, which the program writes.
 fn pids(place: &Place) -> [i32; 2] {
     let read = || {
