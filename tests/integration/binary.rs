@@ -2,7 +2,7 @@
 //! ask for it: see checksec(1).
 //!
 //! `HUSHPIPE_STATIC` is a binary with the flags of packaging/flags: that of packaging/build, or of
-//! tests/static. `tests/run` sets it.
+//! tests/static. `tests/run` sets it; continuous integration never goes without.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -81,6 +81,10 @@ fn binaries() -> Vec<Elf> {
 fn static_binary() -> Option<PathBuf> {
     let path = std::env::var_os("HUSHPIPE_STATIC").map(PathBuf::from);
     if path.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "HUSHPIPE_STATIC is not set"
+        );
         eprintln!("HUSHPIPE_STATIC is not set: only the ordinary binary is looked at");
     }
     path

@@ -240,17 +240,26 @@ fn the_bill_of_materials_names_every_crate_of_the_binary_and_none_of_the_tests()
         assert!(licences.is_some_and(|all| !all.is_empty()), "{name}");
         named.insert(format!("{name} v{version}"));
     }
-    let built = crates();
+    let built = crates("normal");
     let missing: Vec<_> = built.difference(&named).collect();
     assert!(missing.is_empty(), "{missing:?}");
+    let tests = crates("normal,dev");
+    let of_tests: Vec<_> = tests.difference(&built).collect();
+    assert!(of_tests.len() > 10, "{of_tests:?}");
+    let foreign: Vec<_> = of_tests
+        .iter()
+        .filter(|name| named.contains(**name))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
     // cargo metadata counts some that only other platforms and features would take.
     let more: Vec<_> = named.difference(&built).collect();
-    assert!(more.len() < 20, "{more:?}");
+    assert!(more.len() < 10, "{more:?}");
 }
 
-/// What cargo builds the binary of.
-fn crates() -> BTreeSet<String> {
-    let tree = "cargo tree --locked --offline --edges normal --prefix none --format {p}";
+/// What cargo builds the binary of; with `normal,dev`, its tests too.
+fn crates(edges: &str) -> BTreeSet<String> {
+    let tree =
+        format!("cargo tree --locked --offline --edges {edges} --prefix none --format {{p}}");
     let argv: Vec<_> = tree.split(' ').collect();
     let tree = run(&argv, Path::new(env!("CARGO_MANIFEST_DIR")));
     let name = |line: &str| {
