@@ -74,7 +74,7 @@ async fn fetch_by(
     for source in asked.keys() {
         by_store.entry(&source.store).or_default().push(source);
     }
-    let answers = join::all(by_store.iter().map(|(store, sources)| ask(store, sources))).await;
+    let answers = join::values(by_store.iter().map(|(store, sources)| ask(store, sources))).await;
     let mut round = Round::new(asked.len());
     let mut faults = Vec::new();
     let answered = by_store

@@ -11,4 +11,4 @@ mod value;
 pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
 pub use buffer::{Buffer, Protection};
 pub use digest::{Digest, DigestKey};
-pub use value::{SecretBytes, Value};
+pub use value::{KeptValue, SecretBytes, Value};

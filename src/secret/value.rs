@@ -1,9 +1,12 @@
 //! Values on their way from a store to a delivery.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+use super::Buffer;
 
 /// Bytes of a value, on the heap, wiped when dropped. Transient: what must be kept goes into
 /// [`super::Buffer`].
@@ -72,6 +75,44 @@ impl Value {
         match self {
             Self::Raw(bytes) => vec![bytes],
             Self::Fields(fields) => fields.values().collect(),
+        }
+    }
+}
+
+/// A [`Value`] that waits to be used, in protected memory.
+pub enum KeptValue {
+    /// As [`Value::Raw`].
+    Raw(Buffer),
+    /// As [`Value::Fields`].
+    Fields(BTreeMap<String, Buffer>),
+}
+
+impl KeptValue {
+    /// Copies the value. The error is the kernel's word when it has no memory.
+    pub fn new(value: &Value) -> io::Result<Self> {
+        let keep = |bytes: &SecretBytes| Buffer::new(bytes.expose());
+        match value {
+            Value::Raw(bytes) => keep(bytes).map(Self::Raw),
+            Value::Fields(fields) => {
+                let kept = fields
+                    .iter()
+                    .map(|(name, bytes)| Ok((name.clone(), keep(bytes)?)));
+                kept.collect::<io::Result<_>>().map(Self::Fields)
+            }
+        }
+    }
+
+    /// A copy, to be used now.
+    pub fn value(&self) -> Value {
+        let copy = |buffer: &Buffer| buffer.with(|bytes| SecretBytes::new(bytes.to_vec()));
+        match self {
+            Self::Raw(buffer) => Value::Raw(copy(buffer)),
+            Self::Fields(fields) => {
+                let copies = fields
+                    .iter()
+                    .map(|(name, buffer)| (name.clone(), copy(buffer)));
+                Value::Fields(copies.collect())
+            }
         }
     }
 }

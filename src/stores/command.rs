@@ -200,7 +200,7 @@ impl Store for Command {
             let runs = runs
                 .into_iter()
                 .map(|(argv, sources)| self.answer(argv, sources));
-            let mut answers: Vec<_> = join::all(runs).await.into_iter().flatten().collect();
+            let mut answers: Vec<_> = join::values(runs).await.into_iter().flatten().collect();
             answers.sort_unstable_by_key(|(index, _)| *index);
             answers.into_iter().map(|(_, answer)| answer).collect()
         })

@@ -42,7 +42,9 @@ pub trait Store {
         &'a self,
         sources: &'a [&'a Source],
     ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
-        Box::pin(join::all(sources.iter().map(|source| self.fetch(source))))
+        Box::pin(join::values(
+            sources.iter().map(|source| self.fetch(source)),
+        ))
     }
 
     /// The version that [`Store::fetch`] would give, without reading the value where the store can

@@ -118,7 +118,7 @@ impl Store for Vault {
             distinct.sort_unstable();
             distinct.dedup();
             let fetching = distinct.iter().map(|ask| self.core.fetch(ask));
-            let answers = join::all(fetching).await;
+            let answers = join::values(fetching).await;
             let answers: BTreeMap<&Ask, _> = distinct.into_iter().zip(answers).collect();
             asks.iter()
                 .map(|ask| match ask {
