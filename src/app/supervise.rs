@@ -159,11 +159,14 @@ fn start(
     observer: &Rc<dyn Observer>,
 ) -> Result<(First, Vec<Feed>), Failures> {
     let key = DigestKey::new().map_err(os("the kernel gives no random numbers"))?;
-    let known = Known::new(key, &gathered.round);
-    let kept = keeps.then(|| Kept::new(&gathered.payloads)).transpose();
+    let Gathered { round, payloads } = gathered;
+    let known = Known::new(key, &round);
+    // The child starts as a copy of hushpipe: what it does not get is gone by then.
+    drop(round);
+    let kept = keeps.then(|| Kept::new(&payloads)).transpose();
     let kept = kept.map_err(os("no memory to keep the values in"))?;
-    let launched = start_with(plan, host, &gathered.payloads, unit, supervisor, observer)?;
-    drop(gathered);
+    let launched = start_with(plan, host, &payloads, unit, supervisor, observer)?;
+    drop(payloads);
     if keeps || keeps_values(plan, &launched.feeds) {
         memory::report_protection(observer.as_ref());
     }
