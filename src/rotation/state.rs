@@ -483,3 +483,7 @@ mod tests;
 #[cfg(test)]
 #[path = "restart_tests.rs"]
 mod restart_tests;
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod table_tests;
