@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{API, READS, by_approle, file, file_at_once, manifest, once, start};
-use crate::harness::{Bao, Hushpipe, Running};
+use crate::harness::{Bao, FaultProxy, Hushpipe, Running, Wire};
 
 #[test]
 fn fields_of_version_2_are_given_as_they_are_and_others_as_json() {
@@ -63,6 +63,29 @@ fn many_secrets_share_one_login() {
         .stdout_has("17 18 19");
     assert_eq!(bao.requests("auth/approle/login"), 1);
     assert_eq!(bao.requests("kv/"), 20);
+}
+
+#[test]
+fn of_several_addresses_the_one_that_answers_is_asked_and_a_dead_one_passed_over() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "key": "one" }));
+    let proxies = [bao.port(), bao.port()].map(FaultProxy::start);
+    proxies[0].set(Wire::Refuse);
+    let hushpipe = Hushpipe::new();
+    let addresses = proxies.each_ref().map(FaultProxy::address).join("\", \"");
+    let store = bao.store_by_approle_at(hushpipe.place(), &addresses, "");
+    let store = store.replace(&format!("\"{addresses}\""), &format!("[\"{addresses}\"]"));
+    let rest = file_at_once("{{ api.key }}");
+    let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
+    for (dead, value) in [(1, "two"), (0, "three")] {
+        proxies[1 - dead].set(Wire::Good);
+        proxies[dead].set(Wire::Refuse);
+        bao.kv_put("app", &json!({ "key": value }));
+        running.wait_for_line(value);
+    }
+    assert_eq!(bao.requests("auth/approle/login"), 1);
+    let output = running.stop().success();
+    assert!(!output.stderr().contains("error"), "{}", output.stderr());
 }
 
 #[test]

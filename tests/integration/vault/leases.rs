@@ -1,5 +1,9 @@
 //! Secrets that are made on demand: their leases, and what becomes of them.
 
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
 use super::{DB, READS, by_approle, file_at_once, manifest, start};
 use crate::harness::{Bao, Hushpipe, Postgres, Running};
 
@@ -13,6 +17,14 @@ fn with_lease(secret: &str, ttl: &str, max_ttl: &str) -> (Bao, Postgres, Running
     (bao, postgres, running)
 }
 
+/// When such a path was asked for, by the server's own clock.
+fn asked_at(bao: &Bao, path: &str) -> Vec<SystemTime> {
+    let entries = bao.audit().into_iter();
+    let entries = entries.filter(|entry| entry["request"]["path"] == path);
+    let time = |entry: Value| humantime::parse_rfc3339(entry["time"].as_str()?).ok();
+    entries.filter_map(time).collect()
+}
+
 #[test]
 fn a_lease_is_kept_alive() {
     let (bao, _postgres, running) = with_lease(DB, "12s", "1h");
@@ -20,6 +32,15 @@ fn a_lease_is_kept_alive() {
         running.wait_for_stderr("database/creds/app: the lease is good for 12s");
     }
     assert_eq!(bao.requests("database/creds/app"), 1);
+    // After two thirds, or up to a twentieth of that before, so that a fleet does not come at once.
+    let given = asked_at(&bao, "database/creds/app");
+    let renewed = asked_at(&bao, "sys/leases/renew");
+    let waits = [given[0], renewed[0], renewed[1]];
+    for pair in waits.windows(2) {
+        let wait = pair[1].duration_since(pair[0]).unwrap();
+        assert!(wait >= Duration::from_millis(7_500), "{wait:?}");
+        assert!(wait < Duration::from_secs(12), "{wait:?}");
+    }
     running.stop().success();
 }
 
