@@ -239,8 +239,7 @@ impl Machine {
         if let Some(directory) = Path::new(path).parent() {
             self.ok(&["mkdir", "--parents", directory.to_str().expect("UTF-8")]);
         }
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let count = counted();
         let name = here.file_name().expect("a file").to_string_lossy();
         let new = here.with_file_name(format!(".{name}.{count}.new"));
         let mut file = fs::File::create_new(&new).expect("it can be written");
@@ -309,10 +308,14 @@ fn init_of(nspawn: i32) -> Option<i32> {
     })
 }
 
-fn unique_name() -> String {
+/// A number that nobody else gets.
+fn counted() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("hushpipe-test-{}-{count}", std::process::id())
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn unique_name() -> String {
+    format!("hushpipe-test-{}-{}", std::process::id(), counted())
 }
 
 /// Cgroups of the machine's own: systemd-nspawn names those it makes below its own always alike.

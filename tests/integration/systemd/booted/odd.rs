@@ -160,7 +160,7 @@ fn prefixes_variables_and_what_runs_before_are_kept() {
         wrap_and_start(machine, name);
         let said = machine.journal(name);
         // `!`: as root all the same; `@`: by another name.
-        let expected = r#"have odd-token ['a', 'b', 'a  b', '1 x', '%', 'A'] 0 named"#;
+        let expected = "have odd-token ['a', 'b', 'a  b', '1 x', '%', 'A'] 0 named";
         assert!(said.contains(expected), "{said}");
         assert_eq!(machine.ok(&["cat", "/run/before/whole"]), "0\n");
         machine.until("what comes after the start has run", || {
