@@ -6,6 +6,7 @@ mod leaks;
 mod machine;
 mod odd;
 mod package;
+mod readme;
 mod shipped;
 mod sockets;
 mod template;
