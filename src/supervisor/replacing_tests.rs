@@ -137,7 +137,10 @@ fn who_interrupts_does_not_want_the_next_one() {
     }
     let own = [
         (REPLACE, replacing(Signal::TERM)),
-        (signal(Signal::INT, Sender::Program), vec![]),
+        (
+            signal(Signal::INT, Sender::Program),
+            vec![forward(Signal::INT, To::Program)],
+        ),
         (
             signal(Signal::HUP, OTHER),
             vec![forward(Signal::HUP, To::Program)],

@@ -49,6 +49,8 @@ pub(super) struct Running {
     sweeper: Sweeper,
     /// The SIGCONT that woke hushpipe from a suspension is already answered.
     answered: bool,
+    /// The terminal did not answer once, which was told.
+    mute: bool,
     over: Option<End>,
     /// The program's first process leaves a daemon, which is looked for.
     pub(super) search: Option<Search>,
@@ -66,16 +68,11 @@ impl Running {
             look: None,
             sweeper: Sweeper::default(),
             answered: false,
+            mute: false,
             over: None,
             search,
             followed: None,
         }
-    }
-
-    fn foreground(&self) -> Result<Foreground, Error> {
-        self.job
-            .foreground(self.pid)
-            .map_err(|error| Error::new("cannot ask the terminal for its foreground", error))
     }
 
     fn sender(&self, received: &Received) -> Sender {
@@ -232,8 +229,7 @@ impl Supervisor {
     fn changed(&mut self, running: &mut Running, change: Change) -> Result<(), Error> {
         let input = match change.status {
             Status::Stopped(signal) => Signal::from_number(signal)
-                .map(|signal| Ok::<_, Error>(Input::Stopped(signal, running.foreground()?)))
-                .transpose()?,
+                .map(|signal| Input::Stopped(signal, self.foreground(running))),
             Status::Continued => Some(Input::Continued),
             status => end_of(status).map(Input::Ended),
         };
@@ -328,7 +324,7 @@ impl Supervisor {
         if running.job.control() == Control::Shared && !is_stopped {
             return self.feed(running, Input::Continued);
         }
-        let foreground = running.foreground()?;
+        let foreground = self.foreground(running);
         self.feed(
             running,
             Input::Awake {
@@ -337,6 +333,17 @@ impl Supervisor {
                 foreground,
             },
         )
+    }
+
+    /// Who has the terminal. One that does not answer is nobody's: the program goes on without job
+    /// control, as without a terminal.
+    fn foreground(&self, running: &mut Running) -> Foreground {
+        running.job.foreground(running.pid).unwrap_or_else(|error| {
+            if !std::mem::replace(&mut running.mute, true) {
+                self.fault(format!("cannot ask the terminal whose turn it is: {error}"));
+            }
+            Foreground::Elsewhere
+        })
     }
 
     fn sweep(&self, running: &mut Running, signal: Signal) {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::model::{Forward, Leftovers, Rewrite, Signal, Stop};
 
-/// Two SIGTERMs of the leader of hushpipe's group within this are one request: timeout(1) signals the
-/// process and then the group.
-const SAME_REQUEST: Duration = Duration::from_millis(5);
+/// Two SIGTERMs of the leader of hushpipe's group that come within this are one request: timeout(1)
+/// signals the process and then the group. On a busy machine there is time between the two.
+const SAME_REQUEST: Duration = Duration::from_millis(250);
 
 /// How the program's process group stands to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,10 +312,14 @@ impl State {
         vec![Action::Forward { received, sent, to }]
     }
 
-    /// Our own, the sender's own, and what a terminal has already sent to the whole group.
+    /// What hushpipe itself sent to a group that it is in, and what the sender's group has already:
+    /// from a terminal, or from the program, which may have signalled the group that it shares with
+    /// hushpipe. A program of another group means its init, and thereby itself: one that was written to
+    /// be PID 1 does. It gets back what it sent, as from tini and dumb-init.
     fn is_not_to_be_passed_on(&self, signal: Signal, sender: Sender) -> bool {
         match sender {
-            Sender::Itself | Sender::Program => true,
+            Sender::Itself => true,
+            Sender::Program => self.setting.control == Control::Shared,
             Sender::Kernel => {
                 self.setting.control == Control::Shared
                     && !self.setting.session_leader
@@ -352,6 +356,10 @@ impl State {
             timeout: self.setting.stop.timeout,
         };
         if let Phase::Stopping { by, at: began, .. } = &mut self.phase {
+            if sender == Sender::Program {
+                // It was asked already: this is its answer, not somebody's second request.
+                return Vec::new();
+            }
             if std::mem::replace(&mut self.after, After::Nothing) == After::Another {
                 // It is being stopped already. That nothing comes after it is the first request.
                 (*by, *began) = (sender, at);
@@ -474,7 +482,10 @@ impl State {
             }
             Input::TimeUp => self.sweep_hard(end),
             Input::Signal { signal, sender, .. }
-                if !hard && ends_the_wait(signal) && sender != Sender::Itself =>
+                // What the program sent before it ended is no second request.
+                if !hard
+                    && ends_the_wait(signal)
+                    && !matches!(sender, Sender::Itself | Sender::Program) =>
             {
                 // The first one only says that nothing comes after it.
                 match std::mem::replace(&mut self.after, After::Nothing) {
@@ -555,3 +566,7 @@ mod tests;
 #[cfg(test)]
 #[path = "replacing_tests.rs"]
 mod replacing_tests;
+
+#[cfg(test)]
+#[path = "state_properties.rs"]
+mod properties;

@@ -135,21 +135,70 @@ fn rewriting_replaces_or_drops() {
 }
 
 #[test]
-fn a_signal_never_goes_back_to_its_sender() {
+fn what_comes_back_to_hushpipe_goes_no_further() {
     for control in [Control::None, Control::Job, Control::Shared] {
         let mut setting = setting(control);
         setting.forward.to_group = true;
         play(
             setting,
             &[
-                (signal(Signal::HUP, Sender::Program), vec![]),
-                (signal(Signal::TERM, Sender::Program), vec![]),
+                (signal(Signal::HUP, Sender::Itself), vec![]),
                 (signal(Signal::TERM, Sender::Itself), vec![]),
                 // A member of the group wants the program to have it, not the group with itself.
                 (
                     signal(Signal::HUP, Sender::Member(9)),
                     vec![forward(Signal::HUP, To::Program)],
                 ),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_program_that_signals_its_init_signals_itself() {
+    for (to_group, to) in [(false, To::Program), (true, To::Group)] {
+        for control in [Control::None, Control::Job] {
+            let mut setting = setting(control);
+            setting.forward.to_group = to_group;
+            play(
+                setting,
+                &[
+                    (
+                        signal(Signal::HUP, Sender::Program),
+                        vec![forward(Signal::HUP, to)],
+                    ),
+                    (
+                        signal(Signal::TERM, Sender::Program),
+                        stopping(Signal::TERM, to),
+                    ),
+                    (Input::TimeUp, killing(to)),
+                ],
+            );
+        }
+    }
+    // Its group is hushpipe's: it may have signalled that, and has it already.
+    play(
+        setting(Control::Shared),
+        &[
+            (signal(Signal::HUP, Sender::Program), vec![]),
+            (signal(Signal::TERM, Sender::Program), vec![]),
+        ],
+    );
+}
+
+#[test]
+fn a_program_that_answers_a_stop_with_the_same_is_not_killed_for_it() {
+    for first in [OTHER, Sender::Program] {
+        play(
+            setting(Control::None),
+            &[
+                (
+                    signal(Signal::TERM, first),
+                    stopping(Signal::TERM, To::Program),
+                ),
+                (signal(Signal::TERM, Sender::Program), vec![]),
+                (signal(Signal::TERM, Sender::Program), vec![]),
+                (signal(Signal::TERM, OTHER), killing(To::Program)),
             ],
         );
     }
@@ -250,8 +299,8 @@ fn a_second_request_kills_at_once_but_the_same_one_twice_does_not() {
                 at(Signal::TERM, leader, 1000),
                 stopping(Signal::TERM, To::Program),
             ),
-            (at(Signal::TERM, leader, 1004), vec![]),
-            (at(Signal::TERM, leader, 1005), killing(To::Program)),
+            (at(Signal::TERM, leader, 1249), vec![]),
+            (at(Signal::TERM, leader, 1250), killing(To::Program)),
             (at(Signal::TERM, leader, 2000), vec![]),
         ],
     );
@@ -533,7 +582,10 @@ fn what_the_caller_ignored_asks_hushpipe_for_nothing() {
             // No request to stop.
             passed(Signal::TERM),
             passed(Signal::TERM),
-            (Input::Ignored(Signal::HUP, Sender::Program), vec![]),
+            (
+                Input::Ignored(Signal::HUP, Sender::Program),
+                vec![forward(Signal::HUP, To::Program)],
+            ),
             (Input::Ended(CODE), vec![SWEEP, Action::Timer(TIMEOUT)]),
             (ignored(Signal::INT), vec![]),
             (Input::Childless, vec![Action::End(CODE, false)]),

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::{script, serving, supervise};
-use crate::harness::Running;
+use crate::harness::{Hushpipe, Running, children};
 
 /// Sends any signal, real-time ones too, from a process that is neither hushpipe nor the program.
 fn send(running: &Running, number: i32) {
@@ -54,21 +54,27 @@ fn signals_are_rewritten_and_dropped() {
 
 #[test]
 fn a_group_gets_what_is_sent_to_the_group_and_only_then() {
-    let both = "trap 'echo parent' HUP; bash -c 'trap \"echo child\" HUP; echo ready; \
-        while :; do sleep 0.05; done' & while :; do wait $!; done";
-    let running = script("signals: { to: group }", both).spawn();
-    running.wait_for_line("ready");
-    running.signal(Signal::SIGHUP);
-    running.wait_for_line("child");
-    running.until("the parent has it too", || {
-        running.stdout().contains("parent").then_some(())
-    });
-
-    let running = script("", both).spawn();
-    running.wait_for_line("ready");
-    running.signal(Signal::SIGHUP);
-    running.wait_for_line("parent");
-    assert!(!running.stdout().contains("child"));
+    let both = [
+        "sh",
+        "-c",
+        "\"$0\" tell child & exec \"$0\" tell program",
+        "{probe}",
+    ];
+    for (to, gets_it) in [("group", true), ("program", false)] {
+        let running = supervise(&format!("signals: {{ to: {to} }}"), &both).spawn();
+        running.wait_for_line("ready");
+        running.wait_for_line("ready");
+        let child = children(running.program())[0];
+        running.signal(Signal::SIGHUP);
+        running.wait_for_line("program got 1");
+        // Straight to the child, which takes signals with lower numbers first.
+        running.signal_to(child, Signal::SIGUSR2);
+        running.wait_for_line("child got 12");
+        assert_eq!(running.stdout().contains("child got 1\n"), gets_it, "{to}");
+        running.signal_to(child, Signal::SIGKILL);
+        running.signal_to(running.program(), Signal::SIGKILL);
+        running.wait().code(137);
+    }
 }
 
 #[test]
@@ -105,13 +111,15 @@ fn a_second_request_kills_at_once() {
 
 #[test]
 fn timeout_sends_twice_and_means_once() {
-    let output = script(
+    let running = script(
         "",
-        "trap 'sleep 0.2; echo cleaned up; exit 8' TERM; while :; do sleep 0.05; done",
+        "trap 'sleep 0.2; echo cleaned up; exit 8' TERM; echo ready; while :; do sleep 0.05; done",
     )
-    .through(&["timeout", "--preserve-status", "1"])
-    .run();
-    output.code(8).stdout_is("cleaned up\n");
+    .through(&["timeout", "--preserve-status", "1000"])
+    .spawn();
+    running.wait_for_line("ready");
+    // It does what it does when the time is up: a signal to its child, and then to the group.
+    running.stop().code(8).stdout_is("ready\ncleaned up\n");
 }
 
 #[test]
@@ -127,13 +135,47 @@ fn a_stopped_program_can_be_stopped_for_good() {
 }
 
 #[test]
-fn a_signal_does_not_come_back_to_its_sender() {
-    let text = "trap 'echo back' HUP; kill -HUP $PPID; bash -c 'kill -USR1 '$PPID; \
-        trap 'exit 5' USR1; bash -c 'kill -USR1 '$PPID; while :; do sleep 0.05; done";
-    // Its first two go: HUP is its own, and USR1 of another is passed on.
-    let output = script("", &format!("trap 'echo got' USR1; {text}")).run();
-    let output = output.code(5);
-    assert!(!output.stdout().contains("back"), "{}", output.stdout());
+fn what_hushpipe_writes_in_vain_is_no_signal_for_the_program() {
+    // Each line of its log is a SIGPIPE of its own: nobody reads standard error.
+    let running = Hushpipe::new()
+        .manifest("version: 1\nservice: test\n")
+        .args([
+            "run", "-vv", "--", "{probe}", "on", "TERM", "exit:0", "serve",
+        ])
+        .through(&["bash", "-c", "exec \"$@\" 2> >(exec true)", "bash"])
+        .spawn();
+    running.wait_for_line("ready");
+    for (signal, got) in [(Signal::SIGUSR1, "got USR1"), (Signal::SIGUSR2, "got USR2")] {
+        running.signal(signal);
+        running.wait_for_line(got);
+    }
+    running
+        .stop()
+        .success()
+        .stdout_is("ready\ngot USR1\ngot USR2\n");
+}
+
+#[test]
+fn a_program_that_signals_its_init_signals_itself() {
+    // As it would be without an init, where it is PID 1 itself.
+    let text = "trap 'echo reloaded; kill -TERM $PPID' HUP; trap 'exit 5' TERM; kill -HUP $PPID; \
+        while :; do sleep 0.05; done";
+    script("", text).run().code(5).stdout_is("reloaded\n");
+}
+
+#[test]
+fn a_program_that_answers_a_stop_with_the_same_may_clean_up() {
+    let text = "trap 'kill -TERM $PPID; sleep 0.2; echo cleaned up; exit 5' TERM; echo ready; \
+        while :; do sleep 0.05; done";
+    let running = script("", text).spawn();
+    running.wait_for_line("ready");
+    running.stop().code(5).stdout_is("ready\ncleaned up\n");
+}
+
+#[test]
+fn a_program_that_ignores_its_own_request_is_killed_in_time() {
+    let text = "trap '' TERM; kill -TERM $PPID; while :; do sleep 0.05; done";
+    script("stop: { timeout: 200ms }", text).run().code(137);
 }
 
 #[test]

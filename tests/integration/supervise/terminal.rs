@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::harness::terminal::{CTRL_C, CTRL_D, CTRL_Z, Terminal};
-use crate::harness::{is_alive, wait_until};
+use crate::harness::{Place, is_alive, wait_until};
 
 #[test]
 fn ctrl_c_ends_the_program_and_the_shell_is_told() {
@@ -63,6 +63,31 @@ fn a_job_from_the_background_gets_the_terminal_with_fg() {
     shell.line("five");
     shell.expect("got five");
     shell.expect("PROMPT> ");
+}
+
+/// As gVisor, some containers and some seccomp filters have it: an errno that tcgetpgrp(3) does not
+/// name.
+#[test]
+fn a_terminal_that_does_not_answer_is_told_of_and_ends_nothing() {
+    let place = Place::new();
+    let (probe, binary) = (place.fill("{probe}"), env!("CARGO_BIN_EXE_hushpipe"));
+    let enxio = libc::ENXIO.to_string();
+    let text = "kill -TSTP $$; echo it goes on; exit 6";
+    place.write("hushpipe.yaml", "version: 1\nservice: test\n");
+    let words = [
+        probe.as_str(),
+        "refuse-terminal",
+        &enxio,
+        binary,
+        "run",
+        "--",
+    ];
+    let words = [&words[..], &["sh", "-c", text]].concat();
+    let mut terminal = Terminal::within(place, &words);
+    terminal.expect("cannot ask the terminal whose turn it is");
+    terminal.expect("it goes on");
+    let status = terminal.child.wait().unwrap();
+    assert_eq!(status.code(), Some(6));
 }
 
 #[test]
