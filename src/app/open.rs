@@ -10,7 +10,8 @@ use crate::stores::Store;
 use crate::stores::command::Command;
 use crate::stores::directory::Directory;
 use crate::stores::sealed::SealedStore;
-use crate::stores::vault::Vault;
+use crate::stores::vault::{self, Vault};
+use crate::sys::environment;
 use crate::sys::reaper::Reaper;
 
 /// Builds the plan's stores; nothing is asked of them yet.
@@ -19,10 +20,30 @@ pub fn stores(
     reaper: &Reaper,
     observer: &Rc<dyn Observer>,
 ) -> Result<Stores, Failures> {
-    plan.stores
+    let stores = plan
+        .stores
         .iter()
         .map(|(name, spec)| Ok((name.clone(), open(name, &spec.kind, reaper, observer)?)))
-        .collect()
+        .collect();
+    forget_tokens(plan);
+    stores
+}
+
+/// The stores have taken the tokens that the environment holds: nothing else of hushpipe needs them, and
+/// `/proc/PID/environ` would show them for as long as it lives. Only a command that the manifest gives
+/// such a variable gets it at each run.
+fn forget_tokens(plan: &Plan) {
+    let passed_on = |name: &str| {
+        let mut kinds = plan.stores.values().map(|spec| &spec.kind);
+        kinds.any(|kind| {
+            matches!(kind, StoreKind::Command(spec) if spec.env.iter().any(|one| one == name))
+        })
+    };
+    let names: Vec<&str> = vault::TOKEN_VARIABLES
+        .into_iter()
+        .filter(|name| !passed_on(name))
+        .collect();
+    environment::wipe(&names);
 }
 
 fn open(

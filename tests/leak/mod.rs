@@ -4,6 +4,7 @@ mod canary;
 mod control;
 mod deliveries;
 mod leased;
+mod logins;
 mod rotations;
 mod scan;
 mod selftest;

@@ -22,7 +22,7 @@ use crate::sys::clock::Boottime;
 const MAX_FILE: u64 = 64 << 10;
 
 /// Where a given token may stand, in the order of who is believed.
-const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
+pub const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
 
 /// How hushpipe logs in, and what it keeps for the next time.
 pub(super) struct Method {

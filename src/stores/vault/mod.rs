@@ -42,6 +42,7 @@ use self::access::Access;
 use self::ask::Ask;
 use self::error::Trouble;
 use self::kept::Kept;
+pub use self::login::VARIABLES as TOKEN_VARIABLES;
 use self::look::Look;
 use crate::model::{Observer, Source, StoreName, VaultStore, Version};
 use crate::secret::{DigestKey, SecretBytes, Value};

@@ -231,6 +231,13 @@ impl Bao {
         self.audit_log().into_iter().filter_map(given).collect()
     }
 
+    /// Every text at a place (a JSON pointer) in an answer, oldest first:
+    /// `/response/data/secret_id`. Needs [`Settings::raw_audit`].
+    pub fn answered(&self, pointer: &str) -> Vec<String> {
+        let text = |entry: Value| Some(entry.pointer(pointer)?.as_str()?.to_owned());
+        self.audit_log().into_iter().filter_map(text).collect()
+    }
+
     fn audit_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.place.join("audit.log")).unwrap_or_default();
         text.lines()
