@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{Stores, sources};
 use crate::model::{Plan, Refresh, SecretName, StoreName};
-use crate::stores::{Seen, StoreError, Watch, Watched};
+use crate::stores::{Seen, StoreError, Upkeep, Watch, Watched};
 
 /// How long a watch that broke is left alone before it is set up again.
 const REPAIR: Duration = Duration::from_secs(5);
@@ -26,8 +26,9 @@ pub struct Changes {
 pub enum Noticed {
     /// A source may have a new version.
     Changed,
-    /// A store cannot be watched, or does not answer. May be told again while it lasts.
-    Down(StoreError),
+    /// A store cannot be watched, or does not answer: all that is wrong with it, told again with
+    /// each change.
+    Down(Vec<StoreError>),
     /// It can, and does.
     Up(StoreName),
 }
@@ -36,6 +37,8 @@ pub enum Noticed {
 struct Looking {
     store: StoreName,
     sources: Vec<Watched>,
+    /// What the manifest calls each of the sources.
+    names: Vec<String>,
     watch: Result<Box<dyn Watch>, Instant>,
 }
 
@@ -56,7 +59,7 @@ impl Changes {
     ) -> Result<Self, StoreError> {
         let mut watched = Vec::new();
         let mut fetched: Vec<Duration> = Vec::new();
-        for (store, sources) in by_store(plan, refresh) {
+        for (store, (sources, names)) in by_store(plan, refresh) {
             let periods = periods(&sources);
             let watch = stores[&store].watch(&sources)?;
             if !watch.as_ref().is_some_and(|watch| watch.polls()) {
@@ -66,6 +69,7 @@ impl Changes {
                 watched.push(Looking {
                     store,
                     sources,
+                    names,
                     watch: Ok(watch),
                 });
             }
@@ -100,17 +104,24 @@ impl Changes {
         let looking = &mut self.watched[index];
         self.noticed.push_back(match seen {
             Ok(Seen::Changed) => Noticed::Changed,
-            Ok(Seen::Down(fault)) => Noticed::Down(fault),
+            Ok(Seen::Down(faults)) => Noticed::Down(faults),
             Ok(Seen::Up) => Noticed::Up(looking.store.clone()),
             Err(fault) => {
                 looking.watch = Err(Instant::now() + REPAIR);
-                Noticed::Down(fault)
+                Noticed::Down(vec![fault])
             }
         });
     }
 
-    /// When the stores are asked next, as far as that is known: not what watches tell.
-    pub fn due(&self) -> Option<Instant> {
+    /// What is done next, as far as that is known, and when.
+    pub fn due(&self) -> Option<(String, Instant)> {
+        let asked = self.asked().map(|at| ("ask the stores".to_owned(), at));
+        let watched = self.watched.iter().filter_map(Looking::due);
+        watched.chain(asked).min_by_key(|(_, at)| *at)
+    }
+
+    /// When all stores are asked next.
+    fn asked(&self) -> Option<Instant> {
         self.periods.iter().map(|period| period.due).min()
     }
 
@@ -120,7 +131,7 @@ impl Changes {
             .watched
             .iter()
             .filter_map(|watched| watched.watch.as_ref().err().copied());
-        self.due().into_iter().chain(repairs).min()
+        self.asked().into_iter().chain(repairs).min()
     }
 
     /// Does what is due.
@@ -153,6 +164,25 @@ impl Changes {
     }
 }
 
+impl Looking {
+    fn due(&self) -> Option<(String, Instant)> {
+        let watch = match &self.watch {
+            Ok(watch) => watch,
+            Err(at) => return Some((format!("watch store {} again", self.store), *at)),
+        };
+        let due = watch.due()?;
+        let name = due.source.and_then(|place| self.names.get(place));
+        let name = name.map_or(self.store.as_str(), String::as_str);
+        let what = match due.what {
+            Upkeep::Look => format!("look at {name}"),
+            Upkeep::Renew => format!("renew {name}"),
+            Upkeep::Replace => format!("replace {name}"),
+            Upkeep::Login => format!("renew the login to {}", self.store),
+        };
+        Some((what, Instant::now().checked_add(due.within)?))
+    }
+}
+
 /// What ended a wait.
 enum Woken {
     Store(usize, Result<Seen, StoreError>),
@@ -160,21 +190,22 @@ enum Woken {
 }
 
 /// Every store's sources, each with how often it is looked at: as often as the most impatient of its
-/// secrets asks for.
+/// secrets asks for; and what the manifest calls it.
 fn by_store(
     plan: &Plan,
     refresh: impl Fn(&SecretName) -> Refresh,
-) -> BTreeMap<StoreName, Vec<Watched>> {
-    let mut stores: BTreeMap<StoreName, Vec<Watched>> = BTreeMap::new();
-    for (source, names) in sources(plan) {
-        let refresh = names.into_iter().map(&refresh).reduce(sooner);
-        stores
-            .entry(source.store.clone())
-            .or_default()
-            .push(Watched {
-                source: source.clone(),
-                refresh: refresh.unwrap_or_default(),
-            });
+) -> BTreeMap<StoreName, (Vec<Watched>, Vec<String>)> {
+    let mut stores: BTreeMap<StoreName, (Vec<Watched>, Vec<String>)> = BTreeMap::new();
+    for (source, secrets) in sources(plan) {
+        let names: Vec<&str> = secrets.iter().map(|name| name.as_str()).collect();
+        let names = names.join(", ");
+        let refresh = secrets.into_iter().map(&refresh).reduce(sooner);
+        let (watched, named) = stores.entry(source.store.clone()).or_default();
+        watched.push(Watched {
+            source: source.clone(),
+            refresh: refresh.unwrap_or_default(),
+        });
+        named.push(names);
     }
     stores
 }

@@ -213,7 +213,8 @@ pub struct Outage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Next {
-    /// What: `ask the stores`, `try again`, `replace db`.
+    /// What: `ask the stores`, `try again`, `look at api`, `renew db`, `replace db`,
+    /// `renew the login to bao`.
     pub what: String,
     /// In how long.
     pub in_seconds: u64,

@@ -191,6 +191,13 @@ pub enum Event {
         /// What failed.
         message: String,
     },
+    /// A store that does not answer does not do so for another reason by now.
+    StoreStill {
+        /// Which store.
+        store: StoreName,
+        /// What failed last.
+        message: String,
+    },
     /// A store answers again.
     StoreRecovered {
         /// Which store.

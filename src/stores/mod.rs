@@ -61,6 +61,12 @@ pub trait Store {
         None
     }
 
+    /// Whether a version that it gave before is still good, so that a program can be given it once
+    /// more. Stores whose values do not end say yes.
+    fn is_good(&self, _: &Source, _: &Version) -> bool {
+        true
+    }
+
     /// The next fetch gives a new value where the store makes values on demand (leases), even if
     /// the one it gave last is still good.
     fn expire(&self, _: &Source) {}
@@ -68,7 +74,7 @@ pub trait Store {
     /// The program has this version now; what the store gave before need not be kept alive.
     fn adopted(&self, _: &Source, _: &Version) {}
 
-    /// This version was fetched and will not be used; the one before is.
+    /// This version was fetched and will not be used, or not any more; the one before is.
     fn rejected(&self, _: &Source, _: &Version) {}
 
     /// What a request that is under way is tried again for, for a person; `None`: nothing went wrong
@@ -119,10 +125,35 @@ fn looked_at(sources: &[Watched]) -> impl Iterator<Item = &Source> {
 pub enum Seen {
     /// At least one source may have a new version; may be told without cause.
     Changed,
-    /// The store does not answer; the watch goes on, and tells once when it does again.
-    Down(StoreError),
+    /// These faults are met now, each for as long as it is told again with every other list; the watch
+    /// goes on, and tells once when there is none.
+    Down(Vec<StoreError>),
     /// It does.
     Up,
+}
+
+/// Something that a watch will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What.
+    pub what: Upkeep,
+    /// For which source, by its place among those that the watch was made for; `None`: for all.
+    pub source: Option<usize>,
+    /// In how long.
+    pub within: Duration,
+}
+
+/// What keeps what a program has good, and finds what is newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// A look whether there is a newer version.
+    Look,
+    /// The lease is made longer.
+    Renew,
+    /// There will be another value in its place.
+    Replace,
+    /// The login is made longer, or there will be another one.
+    Login,
 }
 
 /// Tells that something may have changed.
@@ -131,6 +162,11 @@ pub trait Watch {
     /// what it has begun is kept in the watch, and goes on with the next call. Leases are renewed
     /// while it is awaited. After an error the watch is of no more use.
     fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>>;
+
+    /// What it will do next, and for which of the sources that it was made for.
+    fn due(&self) -> Option<Due> {
+        None
+    }
 
     /// Whether it looks at sources with `refresh: 30s` itself, by their versions. Else all of them
     /// are fetched at that period.
@@ -271,6 +307,17 @@ impl StoreError {
             *after = Duration::ZERO;
         }
         same
+    }
+
+    /// Whether it is one of all of the store: which secret it was asked for first says nothing.
+    pub const fn is_of_the_store(&self) -> bool {
+        matches!(
+            self.fault,
+            Fault::Unreachable { .. }
+                | Fault::NoAnswer { .. }
+                | Fault::Program { .. }
+                | Fault::Deadline { .. }
+        )
     }
 
     /// hushpipe's exit code for it.

@@ -422,6 +422,12 @@ fn describe_fault(event: &Event) -> Line {
             format!("{message}; the program keeps what it has"),
             json!({ "store": store.as_str() }),
         ),
+        Event::StoreStill { store, message } => line(
+            "store_still",
+            DEBUG,
+            message.clone(),
+            json!({ "store": store.as_str() }),
+        ),
         Event::RotationFailed { message } => {
             line("rotation_failed", ERROR, message.clone(), Value::Null)
         }

@@ -142,7 +142,7 @@ impl Facts {
     fn store(&mut self, event: &Event) {
         let outages = &mut self.status.outages;
         match event {
-            Event::StoreFault { store, message } => {
+            Event::StoreFault { store, message } | Event::StoreStill { store, message } => {
                 let store = store.to_string();
                 self.status.last_fault = Some(moment(message.clone()));
                 match outages.iter_mut().find(|outage| outage.store == store) {

@@ -5,6 +5,7 @@
 //! real one does not.
 
 mod answers;
+mod causes;
 mod clock;
 mod gone;
 mod launch;

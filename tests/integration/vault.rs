@@ -8,6 +8,7 @@ mod idle;
 mod kv;
 mod leases;
 mod logins;
+mod next;
 mod rotated;
 mod tokens;
 mod wrapped;

@@ -127,8 +127,8 @@ pub struct Rotation<'a> {
     began: Instant,
     generation: Generation,
     timer: Option<Instant>,
-    /// When the stores are asked at the latest, as far as that is known.
-    due: Option<Instant>,
+    /// What is done next while all is steady, as far as that is known.
+    due: Option<(String, Instant)>,
     /// When what is in flight was noticed first.
     since: Option<Instant>,
     flight: Option<Flight<'a>>,
@@ -226,7 +226,6 @@ impl<'a> Rotation<'a> {
     /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled.
     pub async fn run(&mut self, changes: &mut Changes, commands: &mut Commands) {
         loop {
-            self.due = changes.due();
             let woken = tokio::select! {
                 noticed = changes.next(self.stores) => Woken::Noticed(noticed),
                 () = elapsed(self.timer) => Woken::Elapsed,
@@ -238,6 +237,7 @@ impl<'a> Rotation<'a> {
                 asked = command::next(commands) => Woken::Asked(asked),
                 () = self.handle.rotation_asked() => Woken::Signalled,
             };
+            self.due = changes.due();
             if let Some(input) = self.woken(woken) {
                 self.drive(input);
             }
@@ -269,7 +269,7 @@ impl<'a> Rotation<'a> {
     fn noticed(&mut self, noticed: Noticed) -> Option<Input> {
         match noticed {
             Noticed::Changed => return Some(Input::Changed),
-            Noticed::Down(fault) => self.outages.watch_is_down(&fault),
+            Noticed::Down(faults) => self.outages.watch_is_down(&faults),
             Noticed::Up(store) => self.outages.watch_is_up(&store),
         }
         None

@@ -1,11 +1,12 @@
 //! What is wrong with stores: each fault said once while it lasts, and its end once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 
 use crate::app::failure::chain;
 use crate::model::{Event, Observer, StoreName};
-use crate::stores::{Fault, StoreError};
+use crate::stores::StoreError;
 
 /// Who met a fault: it lasts until the same one meets it no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +22,10 @@ pub enum By {
 type Kind = (StoreName, Option<String>, u8);
 
 struct Outage {
+    /// The last one, in words.
     message: String,
+    /// The same whenever it is met.
+    same: String,
     by: BTreeSet<By>,
 }
 
@@ -60,12 +64,15 @@ impl Outages {
         self.over(By::Asking, |kind| lasting.contains(kind));
     }
 
-    /// A store's watch met a fault.
-    pub fn watch_is_down(&mut self, fault: &StoreError) {
-        self.note(By::Watching, fault);
-        let lasting = kind_of(fault);
+    /// A store's watch meets these faults, and no others.
+    pub fn watch_is_down(&mut self, faults: &[StoreError]) {
+        for fault in faults {
+            self.note(By::Watching, fault);
+        }
+        let stores: BTreeSet<&StoreName> = faults.iter().map(|fault| &fault.store).collect();
+        let lasting: BTreeSet<Kind> = faults.iter().map(kind_of).collect();
         self.over(By::Watching, |kind| {
-            kind.0 != fault.store || *kind == lasting
+            !stores.contains(&kind.0) || lasting.contains(kind)
         });
     }
 
@@ -75,51 +82,63 @@ impl Outages {
     }
 
     fn note(&mut self, by: By, fault: &StoreError) {
-        let outage = self.down.entry(kind_of(fault)).or_insert_with(|| {
-            let message = chain(fault);
-            self.observer.observe(&Event::StoreFault {
-                store: fault.store.clone(),
-                message: message.clone(),
-            });
-            Outage {
-                message,
-                by: BTreeSet::new(),
+        let (store, message) = (fault.store.clone(), chain(fault));
+        let same = same(fault);
+        match self.down.entry(kind_of(fault)) {
+            Entry::Vacant(entry) => {
+                entry.insert(Outage {
+                    message: message.clone(),
+                    same,
+                    by: BTreeSet::from([by]),
+                });
+                self.observer.observe(&Event::StoreFault { store, message });
             }
-        });
-        outage.by.insert(by);
+            // Said once while it lasts; who asks for the status is told how it is now.
+            Entry::Occupied(mut entry) => {
+                let outage = entry.get_mut();
+                outage.by.insert(by);
+                if outage.same != same {
+                    outage.same = same;
+                    outage.message.clone_from(&message);
+                    self.observer.observe(&Event::StoreStill { store, message });
+                }
+            }
+        }
     }
 
     /// Forgets what does not last, and says which stores have no fault any more.
     fn over(&mut self, by: By, lasts: impl Fn(&Kind) -> bool) {
-        let before = self.stores();
+        let mut less = BTreeSet::new();
         self.down.retain(|kind, outage| {
             if !lasts(kind) {
                 outage.by.remove(&by);
             }
+            if outage.by.is_empty() {
+                less.insert(kind.0.clone());
+            }
             !outage.by.is_empty()
         });
-        for store in before.difference(&self.stores()) {
-            self.observer.observe(&Event::StoreRecovered {
-                store: store.clone(),
-            });
+        for store in less {
+            let last = self.down.iter().find(|(kind, _)| kind.0 == store);
+            let event = match last.map(|(_, outage)| outage.message.clone()) {
+                Some(message) => Event::StoreStill { store, message },
+                None => Event::StoreRecovered { store },
+            };
+            self.observer.observe(&event);
         }
-    }
-
-    fn stores(&self) -> BTreeSet<StoreName> {
-        self.down.keys().map(|(store, ..)| store.clone()).collect()
     }
 }
 
 fn kind_of(fault: &StoreError) -> Kind {
-    let asked = match fault.fault {
-        // All of the store: which secret it was asked for first says nothing.
-        Fault::Unreachable { .. }
-        | Fault::NoAnswer { .. }
-        | Fault::Program { .. }
-        | Fault::Deadline { .. } => None,
-        _ => fault.asked.clone(),
-    };
+    let asked = fault.asked.clone().filter(|_| !fault.is_of_the_store());
     (fault.store.clone(), asked, fault.exit().code())
+}
+
+/// In words that do not tell one secret of the store from another, nor one time from another.
+fn same(fault: &StoreError) -> String {
+    let mut same = fault.at_any_time();
+    same.asked = None;
+    chain(&same)
 }
 
 #[cfg(test)]
@@ -128,6 +147,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::stores::Fault;
 
     #[derive(Default)]
     struct Said(RefCell<Vec<String>>);
@@ -136,6 +156,7 @@ mod tests {
         fn observe(&self, event: &Event) {
             self.0.borrow_mut().push(match event {
                 Event::StoreFault { store, .. } => format!("{store} down"),
+                Event::StoreStill { store, message } => format!("{store} still: {message}"),
                 Event::StoreRecovered { store } => format!("{store} up"),
                 other => format!("{other:?}"),
             });
@@ -151,8 +172,12 @@ mod tests {
     }
 
     fn no_answer(store: &str, asked: &str) -> StoreError {
-        let after = Duration::from_secs(1);
-        let (address, cause) = ("http://x".to_owned(), "refused".to_owned());
+        no_answer_as(store, asked, "refused", 1)
+    }
+
+    fn no_answer_as(store: &str, asked: &str, cause: &str, seconds: u64) -> StoreError {
+        let after = Duration::from_secs(seconds);
+        let (address, cause) = ("http://x".to_owned(), cause.to_owned());
         fault(
             store,
             asked,
@@ -174,8 +199,8 @@ mod tests {
         let said = Rc::new(Said::default());
         let mut outages = Outages::new(Rc::clone(&said) as Rc<dyn Observer>);
         let a = StoreName::new("a").unwrap();
-        outages.watch_is_down(&no_answer("a", "x"));
-        outages.watch_is_down(&no_answer("a", "y"));
+        outages.watch_is_down(&[no_answer("a", "x")]);
+        outages.watch_is_down(&[no_answer("a", "y")]);
         outages.asked(&[no_answer("a", "y"), missing("b", "x")]);
         outages.watch_is_up(&a);
         assert_eq!(outages.down.len(), 2);
@@ -183,7 +208,39 @@ mod tests {
         assert!(!outages.is_empty());
         outages.asked(&[]);
         assert!(outages.is_empty());
-        let expected = ["a down", "b down", "b down", "a up", "b up"];
+        let still = format!("b still: {}", chain(&missing("b", "y")));
+        let expected = ["a down", "b down", "b down", "a up", &still, "b up"];
+        assert_eq!(*said.0.borrow(), expected);
+    }
+
+    #[test]
+    fn another_reason_is_told_without_a_second_line() {
+        let said = Rc::new(Said::default());
+        let mut outages = Outages::new(Rc::clone(&said) as Rc<dyn Observer>);
+        for (cause, seconds) in [("sealed", 1), ("sealed", 2), ("refused", 3), ("refused", 5)] {
+            outages.watch_is_down(&[no_answer_as("a", "x", cause, seconds)]);
+        }
+        outages.watch_is_up(&StoreName::new("a").unwrap());
+        let still = chain(&no_answer_as("a", "x", "refused", 3));
+        let expected = [
+            "a down".to_owned(),
+            format!("a still: {still}"),
+            "a up".to_owned(),
+        ];
+        assert_eq!(*said.0.borrow(), expected);
+    }
+
+    #[test]
+    fn a_fault_that_lasts_does_not_hide_another() {
+        let said = Rc::new(Said::default());
+        let mut outages = Outages::new(Rc::clone(&said) as Rc<dyn Observer>);
+        let lasting = || missing("a", "x");
+        outages.watch_is_down(&[lasting()]);
+        outages.watch_is_down(&[lasting(), no_answer("a", "y")]);
+        outages.watch_is_down(&[lasting()]);
+        outages.watch_is_up(&StoreName::new("a").unwrap());
+        let still = format!("a still: {}", chain(&lasting()));
+        let expected = ["a down", "a down", &still, "a up"];
         assert_eq!(*said.0.borrow(), expected);
     }
 }

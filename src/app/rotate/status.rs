@@ -49,18 +49,19 @@ impl Rotation<'_> {
         }
     }
 
-    /// What the timer that runs is for; else when the stores are asked next, where that is known.
+    /// What the timer that runs is for; else what is done next for what the program has.
     fn next(&self) -> Option<Next> {
+        let timer = |what: &str| Some((what.to_owned(), self.timer?));
         let (what, at) = match self.machine.state() {
-            State::Settling => ("ask the stores", self.timer),
-            State::Retrying => ("try again", self.timer),
-            State::Exhausted => ("restart the program, when the budget has room", self.timer),
-            State::Steady => ("ask the stores", self.due),
-            _ => return None,
-        };
+            State::Settling => timer("ask the stores"),
+            State::Retrying => timer("try again"),
+            State::Exhausted => timer("restart the program, when the budget has room"),
+            State::Steady => self.due.clone(),
+            _ => None,
+        }?;
         Some(Next {
-            what: what.to_owned(),
-            in_seconds: at?.saturating_duration_since(Instant::now()).as_secs(),
+            what,
+            in_seconds: at.saturating_duration_since(Instant::now()).as_secs(),
         })
     }
 }

@@ -352,13 +352,18 @@ impl Access {
     }
 
     fn take(&self, token: Token) -> Rc<Token> {
+        let known = self.token.borrow().clone();
+        // Its file was written anew, with the same token: what hangs on it stays.
+        if let Some(known) = known.filter(|known| known.is_same_given(&token)) {
+            known.forget_times();
+            return known;
+        }
         let token = Rc::new(token);
         if !token.is_given() {
             self.tell_login(&token);
         }
-        if let Some(before) = self.token.replace(Some(Rc::clone(&token))) {
-            self.before.borrow_mut().push(before);
-        }
+        let before = self.token.replace(Some(Rc::clone(&token)));
+        outlived(&mut self.before.borrow_mut(), before, Boottime::now());
         token
     }
 
@@ -438,5 +443,39 @@ impl Access {
     pub fn forget(&self) {
         *self.token.borrow_mut() = None;
         self.before.borrow_mut().clear();
+    }
+}
+
+/// Remembers a token that another one follows, and forgets those that have ended meanwhile: a login that
+/// lives a minute is followed by half a million in a year.
+fn outlived(before: &mut Vec<Rc<Token>>, token: Option<Rc<Token>>, now: Boottime) {
+    before.extend(token);
+    before.retain(|token| token.is_revocable(now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(seconds: u64, since: Boottime) -> Rc<Token> {
+        let body = format!(
+            r#"{{"auth":{{"client_token":"s.1","lease_duration":{seconds},"renewable":true}}}}"#
+        );
+        let body = SecretBytes::new(body.into_bytes());
+        Rc::new(Token::granted(&body, since).unwrap_or_else(|_| panic!("it is a token")))
+    }
+
+    #[test]
+    fn only_logins_that_may_be_alive_are_remembered() {
+        let start = Boottime::now();
+        let mut before = Vec::new();
+        for minute in 0..1_000 {
+            let now = start + Duration::from_mins(minute);
+            outlived(&mut before, Some(granted(90, now)), now);
+            assert!(before.len() <= 2, "{} after {minute} minutes", before.len());
+        }
+        assert_eq!(before.len(), 2);
+        outlived(&mut before, None, start + Duration::from_hours(17));
+        assert!(before.is_empty());
     }
 }

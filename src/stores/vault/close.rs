@@ -31,27 +31,22 @@ impl Core {
         let login = self.access.end_login().await;
         let login = login.map_err(|trouble| trouble.named(&self.access.store, "the login"));
         let now = Boottime::now();
-        let tokens = self.access.tokens();
         let leases: Vec<Rc<Lease>> = self
             .kept
             .borrow()
             .values()
             .flat_map(|kept| kept.leases(now))
             .collect();
-        if tokens.is_empty() && leases.is_empty() {
+        if self.access.tokens().is_empty() && leases.is_empty() {
             return login;
         }
-        let result = self.give_back(&tokens, &leases).await;
+        let result = self.give_back(&leases).await;
         self.kept.borrow_mut().clear();
         self.access.forget();
         login.and(result)
     }
 
-    async fn give_back(
-        &self,
-        tokens: &[Rc<Token>],
-        leases: &[Rc<Lease>],
-    ) -> Result<(), StoreError> {
+    async fn give_back(&self, leases: &[Rc<Lease>]) -> Result<(), StoreError> {
         let store = &self.access.store;
         let _session = self
             .access
@@ -67,6 +62,8 @@ impl Core {
             revoked.map_err(|trouble| trouble.named(store, &lease.asked))
         });
         let revoked = join::all(revoking).await;
+        // Now, as one may have been needed for that.
+        let tokens = self.access.tokens();
         let ended = join::all(tokens.iter().map(|token| self.end(token))).await;
         let mut faults = Vec::new();
         let good = |result: Result<(), StoreError>, faults: &mut Vec<StoreError>| {
@@ -115,9 +112,12 @@ impl Core {
             };
             (kept.leases(now), kept.current().field("serial_number"))
         };
-        for trouble in join::all(leases.iter().map(|lease| lease.revoke(&self.access))).await {
-            trouble?;
+        let revoked = join::all(leases.iter().map(|lease| lease.revoke(&self.access))).await;
+        let count = revoked.iter().filter(|result| result.is_ok()).count();
+        if count > 0 {
+            self.was_revoked(ask, count);
         }
+        revoked.into_iter().collect::<Result<(), Trouble>>()?;
         let serial = serial
             .as_ref()
             .and_then(|serial| std::str::from_utf8(serial.expose()).ok());
@@ -134,14 +134,23 @@ impl Core {
                 let namespace = self.access.spec.namespace.as_deref();
                 return Err(Trouble::Asked(refused(answer.status, &call, namespace)));
             }
+            if let Some(kept) = self.kept.borrow_mut().get_mut(ask) {
+                kept.was_revoked();
+            }
+            self.was_revoked(ask, 1);
         }
+        Ok(())
+    }
+
+    /// Something of it is of no more use: the program is to have another one, also where not all of
+    /// it could be revoked.
+    fn was_revoked(&self, ask: &Ask, leases: usize) {
         self.access.observer.observe(&Event::Revoked {
             store: self.access.store.clone(),
-            leases: leases.len().max(1),
+            leases,
             token: false,
         });
         self.expire(ask);
         self.wake.notify_one();
-        Ok(())
     }
 }

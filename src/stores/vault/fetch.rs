@@ -9,7 +9,7 @@ use super::Core;
 use super::access::Call;
 use super::answer::{self, Secret};
 use super::ask::Ask;
-use super::error::{Trouble, no_room, refused};
+use super::error::{Trouble, denied, no_room, refused};
 use super::kept::{Given, Kept};
 use super::lease::Lease;
 use super::login::{self, Stamp};
@@ -37,6 +37,7 @@ impl Core {
         if let Some(fetched) = self.again(ask) {
             return Ok(fetched);
         }
+        self.refuse_spent(ask)?;
         let stamp = ask
             .token_file
             .as_deref()
@@ -57,11 +58,23 @@ impl Core {
         let (now, wall) = (Boottime::now(), SystemTime::now());
         let mut kept = self.kept.borrow_mut();
         let kept = kept.get_mut(ask)?;
-        if kept.is_due() && kept.stamp.is_some() && kept.stamp == stamp_of(ask) {
-            // The wrapping token is spent: there is nothing else to be had for it.
+        if kept.is_due() && kept.is_spent(ask) {
             kept.stays();
         }
         kept.again(now, wall)
+    }
+
+    /// What came out of a wrapping token has ended, and the token opened once.
+    fn refuse_spent(&self, ask: &Ask) -> Result<(), Trouble> {
+        let kept = self.kept.borrow();
+        let spent = kept.get(ask).is_some_and(|kept| kept.is_spent(ask));
+        match ask.token_file.as_deref().filter(|_| spent) {
+            Some(path) => Err(Trouble::Asked(denied(format!(
+                "what the wrapping token in {} gave has ended: put a new wrapping token there",
+                path.display()
+            )))),
+            None => Ok(()),
+        }
     }
 
     /// Asks the server.
@@ -110,8 +123,8 @@ impl Core {
             (_, false) => Kind::Plain,
         };
         let ttl = secret.ttl;
-        let lease = secret.lease.zip(token).map(|(granted, token)| {
-            self.warn_of_limit(&token);
+        let lease = secret.lease.map(|granted| {
+            token.iter().for_each(|token| self.warn_of_limit(token));
             Rc::new(Lease::new(granted, &ask.path, since, token))
         });
         let term = (made && lease.is_none())
@@ -235,7 +248,7 @@ fn is_made(ask: &Ask, secret: &Secret) -> bool {
         || has("token") && has("token_ttl") && has("expires_at_seconds")
 }
 
-fn stamp_of(ask: &Ask) -> Option<Stamp> {
+pub(super) fn stamp_of(ask: &Ask) -> Option<Stamp> {
     Stamp::of(ask.token_file.as_deref()?).ok()
 }
 

@@ -81,7 +81,7 @@ fn secret_is_kept(secret: Secret) {
     let token = Rc::new(Token::given(Buffer::new(b"t").expect("there is memory")));
     let lease = secret
         .lease
-        .map(|granted| Rc::new(Lease::new(granted, "kv/data/app", now, token)));
+        .map(|granted| Rc::new(Lease::new(granted, "kv/data/app", now, Some(token))));
     if let Some(lease) = &lease {
         let renewed = lease.term().renewed(now, Duration::from_secs(7), true);
         assert!(renewed.due() <= renewed.end());

@@ -13,6 +13,8 @@ const LOOK: Duration = Duration::from_mins(1);
 
 /// What the manifest wants of a request.
 pub(super) struct Interest {
+    /// Which of the sources that are watched wants it, by its place among them.
+    pub place: usize,
     /// Whether changes are told.
     pub tells: bool,
     /// How often it is looked at.
@@ -26,13 +28,14 @@ pub(super) struct Interest {
 }
 
 impl Interest {
-    pub fn new(refresh: Refresh, now: Boottime) -> Self {
+    pub fn new(refresh: Refresh, place: usize, now: Boottime) -> Self {
         let every = match refresh {
             Refresh::Store => Some(LOOK),
             Refresh::Every(period) => Some(period),
             Refresh::Never => None,
         };
         Self {
+            place,
             tells: refresh != Refresh::Never,
             every,
             named: matches!(refresh, Refresh::Every(_)),
@@ -43,7 +46,7 @@ impl Interest {
 
     /// Another secret asks for the same: who is more impatient decides.
     pub fn join(&mut self, refresh: Refresh, now: Boottime) {
-        let other = Self::new(refresh, now);
+        let other = Self::new(refresh, self.place, now);
         if other.named && (!self.named || other.every < self.every) || !self.tells {
             *self = other;
         }
@@ -99,7 +102,7 @@ mod tests {
     fn who_is_more_impatient_decides() {
         let now = Boottime::now();
         let every = |first: Refresh, second: Refresh| {
-            let mut interest = Interest::new(first, now);
+            let mut interest = Interest::new(first, 0, now);
             interest.join(second, now);
             (interest.tells, interest.every)
         };
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_due_within_a_tenth_of_its_period_is_looked_at_with_another() {
         let now = Boottime::now();
-        let interest = Interest::new(Refresh::Every(s(100)), now);
+        let interest = Interest::new(Refresh::Every(s(100)), 0, now);
         let look = Look::new(Kind::Versioned, State::Faulty);
         assert!(!interest.joins(&look, now));
         assert!(!interest.joins(&look, now + s(75)));
@@ -132,14 +135,14 @@ mod tests {
         let mut hinted = Look::new(Kind::Plain, State::Faulty);
         hinted.hint(Some(s(200)));
         assert!(!interest.joins(&hinted, now + s(90)));
-        let never = Interest::new(Refresh::Never, now);
+        let never = Interest::new(Refresh::Never, 0, now);
         assert!(!never.joins(&look, now + s(90)));
     }
 
     #[test]
     fn a_time_that_the_server_names_is_not_slept_through() {
         let now = Boottime::now();
-        let interest = Interest::new(Refresh::Store, now);
+        let interest = Interest::new(Refresh::Store, 0, now);
         let due = |kind, ttl| {
             let mut look = Look::new(kind, State::Faulty);
             look.hint(ttl);

@@ -6,6 +6,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use super::ask::Ask;
+use super::fetch::stamp_of;
 use super::lease::Lease;
 use super::login::Stamp;
 use super::term::{Term, random, spread};
@@ -26,6 +28,8 @@ pub(super) struct Given {
     /// Without a lease.
     pub term: Option<Term>,
     certificate: Option<Certificate>,
+    /// It was revoked by hushpipe, and no lease tells.
+    revoked: bool,
 }
 
 /// The times of a certificate are the wall clock's.
@@ -53,6 +57,7 @@ impl Given {
             lease,
             term,
             certificate: fields.get("certificate").and_then(Certificate::read),
+            revoked: false,
         })
     }
 
@@ -87,7 +92,9 @@ impl Given {
         let certificate = self
             .certificate
             .map(|times| times.end.duration_since(wall).unwrap_or_default());
-        lease.into_iter().chain(term).chain(certificate).min()
+        let revoked = self.revoked.then_some(Duration::ZERO);
+        let all = lease.into_iter().chain(term).chain(certificate);
+        all.chain(revoked).min()
     }
 
     /// In what time it is to be replaced; zero: now. `None`: never by itself.
@@ -125,6 +132,8 @@ pub(super) struct Kept {
     current: Given,
     /// What the program has while `current` is on trial.
     before: Option<Given>,
+    /// What the program had before the one that it has: it may be handed over again while it lives.
+    former: Option<Given>,
     /// The next fetch asks for another one.
     due: bool,
     /// A replacement was refused: not before this.
@@ -144,6 +153,7 @@ impl Kept {
         Self {
             current: given,
             before: None,
+            former: None,
             due: false,
             again: None,
             backoff: Backoff::new(FIRST_AGAIN, LONGEST_AGAIN),
@@ -177,26 +187,52 @@ impl Kept {
             return;
         }
         if let Some(before) = self.before.take() {
-            self.superseded.extend(before.lease);
+            self.superseded.extend(before.lease.clone());
+            self.former = Some(before);
         }
         self.again = None;
         self.backoff.reset();
     }
 
-    /// The program does not get this version: the one before is used on, and is replaced by another
-    /// after a while.
+    /// The program does not get this version, or has it no more: the one before is used on. Where it
+    /// was on trial, that is replaced by another after a while; where it was adopted, when that ends.
     pub fn rejected(&mut self, version: &Version, now: Boottime) {
         if self.current.version != *version {
             return;
         }
-        let Some(before) = self.before.take() else {
-            return;
-        };
-        let bad = std::mem::replace(&mut self.current, before);
+        if let Some(before) = self.before.take() {
+            self.puts_back(before);
+            let wait = self.backoff.next(random()).max(FIRST_AGAIN / 10);
+            self.again = Some(now + wait);
+        } else if let Some(former) = self.former.take() {
+            let lease = former.lease.clone();
+            let is_it = |one: &Rc<Lease>| lease.as_ref().is_some_and(|it| Rc::ptr_eq(one, it));
+            self.superseded.retain(|one| !is_it(one));
+            self.puts_back(former);
+        }
+    }
+
+    fn puts_back(&mut self, older: Given) {
+        let bad = std::mem::replace(&mut self.current, older);
         self.unused.extend(bad.lease);
         self.due = false;
-        let wait = self.backoff.next(random()).max(FIRST_AGAIN / 10);
-        self.again = Some(now + wait);
+    }
+
+    /// Whether a version that was given, and may be handed over once more, is still good.
+    pub fn is_good(&self, version: &Version, now: Boottime, wall: SystemTime) -> bool {
+        let given = [
+            Some(&self.current),
+            self.before.as_ref(),
+            self.former.as_ref(),
+        ];
+        let mut given = given.into_iter().flatten();
+        let it = given.find(|given| given.version == *version);
+        it.is_some_and(|it| it.left(now, wall) != Some(Duration::ZERO))
+    }
+
+    /// The newest, which has no lease, was revoked.
+    pub const fn was_revoked(&mut self) {
+        self.current.revoked = true;
     }
 
     /// The next fetch asks for another one.
@@ -211,6 +247,12 @@ impl Kept {
 
     pub const fn is_due(&self) -> bool {
         self.due
+    }
+
+    /// It came out of a wrapping token, and there is no other one in its file so far: there is nothing
+    /// to replace it with.
+    pub fn is_spent(&self, ask: &Ask) -> bool {
+        self.stamp.is_some() && self.stamp == stamp_of(ask)
     }
 
     /// The newest.
@@ -262,129 +304,15 @@ impl Kept {
     }
 
     /// Forgets leases that have run out.
-    pub fn sweep(&mut self, now: Boottime) {
+    pub fn sweep(&mut self, now: Boottime, wall: SystemTime) {
+        let over = |given: &Given| given.left(now, wall) == Some(Duration::ZERO);
+        self.former = self.former.take().filter(|former| !over(former));
         self.superseded.retain(|lease| !lease.is_over(now));
         self.unused.retain(|lease| !lease.is_over(now));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stores::vault::answer::Granted;
-    use crate::stores::vault::token::Token;
-
-    const fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn token() -> Rc<Token> {
-        Rc::new(Token::given(Buffer::new(b"token").unwrap()))
-    }
-
-    fn fields(text: &str) -> BTreeMap<String, SecretBytes> {
-        let bytes = SecretBytes::new(text.as_bytes().to_vec());
-        BTreeMap::from([("password".to_owned(), bytes)])
-    }
-
-    /// A value `name` with a lease of that id, given at `since` for a minute.
-    fn given(name: &str, since: Boottime, renewable: bool) -> Given {
-        let granted = Granted {
-            id: name.to_owned(),
-            ttl: s(60),
-            renewable,
-        };
-        let lease = Rc::new(Lease::new(granted, "creds/app", since, token()));
-        Given::new(&fields(name), Version(name.to_owned()), Some(lease), None).unwrap()
-    }
-
-    fn version(name: &str) -> Version {
-        Version(name.to_owned())
-    }
-
-    fn ids<'a>(leases: impl IntoIterator<Item = &'a Rc<Lease>>) -> Vec<&'a str> {
-        leases.into_iter().map(|lease| lease.id.as_str()).collect()
-    }
-
-    fn seen(kept: &Kept, now: Boottime) -> Option<String> {
-        let fetched = kept.again(now, SystemTime::now())?;
-        let bytes = fetched.value.field("password")?.expose().to_vec();
-        Some(String::from_utf8(bytes).unwrap())
-    }
-
-    #[test]
-    fn it_is_given_again_until_it_is_over_or_expired() {
-        let now = Boottime::now();
-        let mut kept = Kept::new(given("a", now, true), None);
-        assert_eq!(seen(&kept, now + s(59)).as_deref(), Some("a"));
-        assert_eq!(seen(&kept, now + s(60)), None);
-        kept.expire();
-        assert_eq!(seen(&kept, now), None);
-        kept.stays();
-        assert_eq!(seen(&kept, now).as_deref(), Some("a"));
-    }
-
-    #[test]
-    fn only_what_cannot_be_renewed_is_replaced() {
-        let (now, wall) = (Boottime::now(), SystemTime::now());
-        let kept = Kept::new(given("a", now, true), None);
-        assert_eq!(kept.replaced_in(now + s(59), wall), None);
-        assert_eq!(kept.replaced_in(now + s(60), wall), Some(s(0)));
-        let kept = Kept::new(given("a", now, false), None);
-        let wait = kept.replaced_in(now, wall).unwrap();
-        assert!(wait >= s(38) && wait <= s(40), "{wait:?}");
-    }
-
-    #[test]
-    fn what_was_before_is_kept_alive_until_the_new_one_is_adopted() {
-        let now = Boottime::now();
-        let mut kept = Kept::new(given("a", now, true), None);
-        kept.expire();
-        kept.take(given("b", now, true), None);
-        assert_eq!(ids(kept.alive()), ["b", "a"]);
-        assert_eq!(seen(&kept, now).as_deref(), Some("b"));
-        kept.adopted(&version("a"));
-        assert_eq!(ids(kept.alive()), ["b", "a"]);
-        kept.adopted(&version("b"));
-        assert_eq!(ids(kept.alive()), ["b"]);
-        assert!(kept.unused().is_empty());
-        // It runs out by itself, and is revoked at the end of hushpipe.
-        assert_eq!(ids(&kept.leases(now)), ["b", "a"]);
-        kept.sweep(now + s(60));
-        assert!(kept.leases(now + s(60)).is_empty());
-    }
-
-    #[test]
-    fn what_is_rejected_is_given_back_and_another_one_tried_later() {
-        let (now, wall) = (Boottime::now(), SystemTime::now());
-        let mut kept = Kept::new(given("a", now, true), None);
-        kept.expire();
-        kept.take(given("b", now, true), None);
-        kept.rejected(&version("b"), now);
-        assert_eq!(ids(kept.alive()), ["a"]);
-        assert_eq!(ids(kept.unused()), ["b"]);
-        assert_eq!(seen(&kept, now).as_deref(), Some("a"));
-        let wait = kept.replaced_in(now, wall).unwrap();
-        assert!(wait >= s(1) && wait <= FIRST_AGAIN, "{wait:?}");
-        kept.settle("b");
-        assert!(kept.unused().is_empty());
-        // The next one is not replaced as soon as it is there.
-        kept.expire();
-        kept.take(given("c", now + s(20), true), None);
-        assert_eq!(kept.replaced_in(now + s(20), wall), None);
-    }
-
-    #[test]
-    fn one_that_never_reached_the_program_is_given_back_when_another_comes() {
-        let now = Boottime::now();
-        let mut kept = Kept::new(given("a", now, true), None);
-        kept.expire();
-        kept.take(given("b", now, true), None);
-        kept.expire();
-        kept.take(given("c", now, true), None);
-        assert_eq!(ids(kept.alive()), ["c", "a"]);
-        assert_eq!(ids(kept.unused()), ["b"]);
-        kept.rejected(&version("c"), now);
-        assert_eq!(seen(&kept, now).as_deref(), Some("a"));
-    }
-}
+mod property;
+#[cfg(test)]
+mod tests;

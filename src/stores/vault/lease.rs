@@ -13,6 +13,7 @@ use super::login::json;
 use super::term::Term;
 use super::token::Token;
 use crate::model::Event;
+use crate::stores::Fault;
 use crate::sys::clock::Boottime;
 
 /// A lease that hushpipe asked for. It is no secret: only who has a token can do something with it.
@@ -21,8 +22,8 @@ pub(super) struct Lease {
     /// The path it was asked for at, for messages.
     pub asked: String,
     term: Cell<Term>,
-    /// The login that asked for it: it ends with that.
-    token: Rc<Token>,
+    /// The login that asked for it: it ends with that. `None`: who wrapped it, whom nobody knows here.
+    token: Option<Rc<Token>>,
     /// It may not be looked up.
     hidden: Cell<bool>,
     gone: Cell<bool>,
@@ -39,11 +40,14 @@ pub(super) enum Standing {
 #[derive(Serialize)]
 struct Named<'a> {
     lease_id: &'a str,
+    /// Vault answers before it has begun, and says nothing of how it went, unless it is told to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<bool>,
 }
 
 impl Lease {
-    /// From the answer to a request that was sent at `since` with `token`.
-    pub fn new(granted: Granted, asked: &str, since: Boottime, token: Rc<Token>) -> Self {
+    /// From the answer to a request that was sent at `since` with `token`, if with one of ours.
+    pub fn new(granted: Granted, asked: &str, since: Boottime, token: Option<Rc<Token>>) -> Self {
         Self {
             id: granted.id,
             asked: asked.to_owned(),
@@ -65,12 +69,14 @@ impl Lease {
 
     /// Whether it ends with a login that is no more the current one.
     pub fn is_orphan(&self, current: Option<&Rc<Token>>) -> bool {
-        current.is_some_and(|token| !Rc::ptr_eq(token, &self.token))
+        let owned = current.zip(self.token.as_ref());
+        owned.is_some_and(|(current, owner)| !Rc::ptr_eq(current, owner))
     }
 
     /// Whether it ends when hushpipe's own logins are revoked.
     pub fn goes_with_login(&self) -> bool {
-        self.token.takes_leases_along()
+        let owner = self.token.as_ref();
+        owner.is_some_and(|token| token.takes_leases_along())
     }
 
     /// Whether the server may be asked for it.
@@ -78,15 +84,18 @@ impl Lease {
         !self.hidden.get()
     }
 
-    fn call(&self, path: &str) -> Result<Call, Trouble> {
-        let body = json(&Named { lease_id: &self.id })?;
-        Ok(Call::post(path).body(body))
+    fn call(&self, path: &str, sync: Option<bool>) -> Result<Call, Trouble> {
+        let body = Named {
+            lease_id: &self.id,
+            sync,
+        };
+        Ok(Call::post(path).body(json(&body)?))
     }
 
     /// Makes it live longer. One that cannot is not renewable any more.
     pub async fn renew(&self, access: &Rc<Access>) -> Result<(), Trouble> {
         let since = Boottime::now();
-        let answer = access.call(&self.call("sys/leases/renew")?).await?;
+        let answer = access.call(&self.call("sys/leases/renew", None)?).await?;
         if answer.status != 200 {
             // Revoked behind our back, or not to be renewed by us: another one is needed.
             self.gone.set(answer.status != 403);
@@ -110,7 +119,7 @@ impl Lease {
 
     /// Asks whether it is still there.
     pub async fn look_up(&self, access: &Rc<Access>) -> Result<Standing, Trouble> {
-        let call = self.call("sys/leases/lookup")?.brief();
+        let call = self.call("sys/leases/lookup", None)?.brief();
         let answer = access.call(&call).await?;
         match answer.status {
             403 => self.hidden.set(true),
@@ -123,15 +132,22 @@ impl Lease {
         Ok(Standing::Alive)
     }
 
-    /// Ends it; what it gave is taken back.
+    /// Ends it; what it gave is taken back when this is done. One that the server does not know any
+    /// more has ended: it says so by no error.
     pub async fn revoke(&self, access: &Rc<Access>) -> Result<(), Trouble> {
-        let call = self.call("sys/leases/revoke")?;
+        let call = self.call("sys/leases/revoke", Some(true))?;
         let answer = access.call(&call).await?;
         match answer.status {
-            200..=299 | 400 | 404 => {
+            200..=299 | 404 => {
                 self.gone.set(true);
                 Ok(())
             }
+            400 => Err(Trouble::Asked(Fault::Malformed {
+                reason:
+                    "the server could not revoke it (400): what it gave is still good. Its log \
+                         says why the engine failed at it"
+                        .to_owned(),
+            })),
             status => {
                 let namespace = access.spec.namespace.as_deref();
                 Err(Trouble::Asked(refused(status, &call, namespace)))

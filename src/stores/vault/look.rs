@@ -26,9 +26,13 @@ pub(super) struct Look {
     pub hinted: Option<Boottime>,
     /// When it was fetched last.
     pub fetched: Boottime,
-    /// Its metadata may not be read.
-    no_metadata: bool,
+    /// Its metadata may not be read, and are not asked for before this.
+    no_metadata: Option<Boottime>,
 }
+
+/// How long metadata that may not be read are not asked for: a policy may be mended, and to read the
+/// value instead shows it needlessly.
+const NOT_AGAIN: Duration = Duration::from_mins(10);
 
 /// After the end of a time that the server named, to find what comes after it.
 const AFTER: Duration = Duration::from_secs(1);
@@ -64,7 +68,7 @@ impl Look {
             state,
             hinted: None,
             fetched: Boottime::now(),
-            no_metadata: false,
+            no_metadata: None,
         }
     }
 
@@ -74,6 +78,16 @@ impl Look {
             no_metadata: self.no_metadata,
             ..Self::new(kind, state)
         };
+    }
+
+    /// Its metadata may not be read now.
+    const fn hides(&mut self, until: Boottime) {
+        self.no_metadata = Some(until);
+    }
+
+    /// Whether its metadata may be asked for.
+    fn may_tell(&self, now: Boottime) -> bool {
+        self.no_metadata.is_none_or(|until| until <= now)
     }
 
     /// The server said at its answer that what it gave is good for so long.
@@ -136,11 +150,10 @@ impl Core {
             (kept.current().lease.clone(), kept.stamp)
         };
         if let (Some(stamp), Some(path)) = (stamp, &ask.token_file) {
-            let other = Stamp::of(path).is_ok_and(|found| found != stamp);
-            if other {
+            if Stamp::of(path).is_ok_and(|found| found != stamp) {
                 self.expire(ask);
+                return Ok(true);
             }
-            return Ok(other);
         }
         let Some(lease) = lease.filter(|lease| lease.can_be_looked_up()) else {
             return Ok(false);
@@ -164,25 +177,29 @@ impl Core {
         ask: &Ask,
         sent: impl FnOnce(Call) -> Call,
     ) -> Result<Option<Standing>, Trouble> {
+        let now = Boottime::now();
         let forbidden = |core: &Self| {
             let looked = core.looked.borrow();
-            looked.get(ask).is_some_and(|look| look.no_metadata)
+            looked.get(ask).is_some_and(|look| !look.may_tell(now))
         };
         let Some(path) = path::metadata(&ask.path).filter(|_| !forbidden(self)) else {
             return Ok(None);
         };
         let answer = self.access.call(&sent(Call::get(path))).await?;
-        let standing = match answer.status {
-            200 => answer::standing(&answer.body, ask.version, SystemTime::now()),
-            404 => return Ok(Some(Standing::Gone)),
-            _ => None,
-        };
-        if standing.is_none()
-            && let Some(look) = self.looked.borrow_mut().get_mut(ask)
-        {
-            look.no_metadata = true;
+        match answer.status {
+            // What are no metadata were somebody else's answer: the next one may be the server's.
+            200 => {
+                let now = SystemTime::now();
+                Ok(answer::standing(&answer.body, ask.version, now))
+            }
+            404 => Ok(Some(Standing::Gone)),
+            _ => {
+                if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
+                    look.hides(now + NOT_AGAIN);
+                }
+                Ok(None)
+            }
         }
-        Ok(standing)
     }
 
     /// Whether a path is one of an engine that only stores.
@@ -239,5 +256,22 @@ impl Core {
         };
         wrapping::look_up(&self.access, &login::read(path)?, path).await?;
         Ok(wrapped_version())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_that_may_not_be_read_are_asked_for_again_after_a_while() {
+        let now = Boottime::now();
+        let mut look = Look::new(Kind::Versioned, State::Faulty);
+        assert!(look.may_tell(now));
+        look.hides(now + NOT_AGAIN);
+        // Values that are read meanwhile say nothing of it.
+        look.found(Kind::Versioned, State::Faulty);
+        assert!(!look.may_tell(now) && !look.may_tell(now + NOT_AGAIN / 2));
+        assert!(look.may_tell(now + NOT_AGAIN));
     }
 }

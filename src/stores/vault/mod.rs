@@ -153,6 +153,16 @@ impl Store for Vault {
         current.left(Boottime::now(), SystemTime::now())
     }
 
+    fn is_good(&self, source: &Source, version: &Version) -> bool {
+        let Ok(ask) = Ask::of(source) else {
+            return false;
+        };
+        let (now, wall) = (Boottime::now(), SystemTime::now());
+        let kept = self.core.kept.borrow();
+        let kept = kept.get(&ask);
+        kept.is_none_or(|kept| kept.is_good(version, now, wall))
+    }
+
     fn expire(&self, source: &Source) {
         self.core.with_kept(source, Kept::expire);
     }

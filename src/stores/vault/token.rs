@@ -145,6 +145,18 @@ impl Token {
         self.looked_up.set(true);
     }
 
+    /// Whether both were given, and are the same.
+    pub fn is_same_given(&self, other: &Self) -> bool {
+        self.given && other.given && other.secret.with(|bytes| self.secret.same(bytes))
+    }
+
+    /// Somebody else may have renewed it: the server is to be asked once more.
+    pub fn forget_times(&self) {
+        self.looked_up.set(false);
+        self.term.set(None);
+        self.uses.set(None);
+    }
+
     /// How long ago it was got.
     pub fn age(&self, now: Boottime) -> Duration {
         now.since(self.since)

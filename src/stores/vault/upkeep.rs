@@ -33,7 +33,7 @@ impl Core {
     pub(super) fn tell_end(&self, ask: &Ask) {
         let message = format!(
             "store {}, {}: what the program has of it ends soon, and is not replaced: nothing could \
-             bring it another one, or `refresh` is never",
+             bring it another one, or `refresh` is never, or its wrapping token is spent",
             self.access.store, ask.path
         );
         self.access.observer.observe(&Event::Weaker { message });

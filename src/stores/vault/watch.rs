@@ -3,7 +3,7 @@
 //!
 //! The work itself is owned by the watch: whoever waits for it may stop waiting at any time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -17,7 +17,7 @@ use super::look::Look;
 use super::term::random;
 use super::upkeep::Done;
 use crate::model::Backoff;
-use crate::stores::{Local, Seen, StoreError, Watch, Watched};
+use crate::stores::{Due, Local, Seen, StoreError, Upkeep, Watch, Watched};
 use crate::sys::clock::Boottime;
 use crate::sys::memory;
 
@@ -39,6 +39,8 @@ pub(super) struct VaultWatch {
     /// Tasks that failed: they are tried again.
     failing: BTreeMap<Task, Hold>,
     told: VecDeque<Seen>,
+    /// The faults that were told last, in words.
+    faults: BTreeSet<String>,
     /// Something was done since memory was last given back.
     worked: bool,
 }
@@ -58,14 +60,16 @@ enum Task {
 struct Hold {
     until: Boottime,
     backoff: Backoff,
+    /// The last one.
+    fault: StoreError,
 }
 
 impl VaultWatch {
     pub fn new(core: Rc<Core>, sources: &[Watched]) -> Result<Self, StoreError> {
         let now = Boottime::now();
         let mut watched: BTreeMap<Ask, Interest> = BTreeMap::new();
-        for source in sources {
-            let interest = Interest::new(source.refresh, now);
+        for (place, source) in sources.iter().enumerate() {
+            let interest = Interest::new(source.refresh, place, now);
             let known = watched.entry(core.ask(&source.source)?);
             known
                 .and_modify(|known| known.join(source.refresh, now))
@@ -77,6 +81,7 @@ impl VaultWatch {
             running: Vec::new(),
             failing: BTreeMap::new(),
             told: VecDeque::new(),
+            faults: BTreeSet::new(),
             worked: false,
         })
     }
@@ -114,7 +119,7 @@ impl VaultWatch {
             let Some(kept) = kept.get_mut(ask) else {
                 continue;
             };
-            kept.sweep(now);
+            kept.sweep(now, wall);
             let lease = kept.current().lease.as_ref();
             let orphan = lease.is_some_and(|lease| lease.is_orphan(login.as_ref()));
             let fetched = looked.get(ask).map(|look| look.fetched);
@@ -124,12 +129,13 @@ impl VaultWatch {
                 continue;
             }
             kept.expire();
-            if !interest.tells && interest.told.is_none() {
+            let tells = interest.tells && !kept.is_spent(ask);
+            if !tells && interest.told.is_none() {
                 interest.told = Some(now);
                 ending.push(ask);
             }
             let again = |at: Boottime| now.since(at) >= TELL_AGAIN;
-            if interest.tells && interest.told.is_none_or(again) {
+            if tells && interest.told.is_none_or(again) {
                 interest.told = Some(now);
                 changed = true;
             }
@@ -154,15 +160,11 @@ impl VaultWatch {
     /// what is due next.
     fn start(&mut self) -> Option<Duration> {
         let now = Boottime::now();
-        let mut tasks = self.tasks(now);
+        let tasks = self.tasks(now);
         self.forget_failing(&tasks);
-        for (due, task) in &mut tasks {
-            let held = self.failing.get(task).map(|hold| hold.until);
-            *due = held.map_or(*due, |until| until.max(*due));
-        }
         let looks = |(due, task): &(Boottime, Task)| *due <= now && matches!(task, Task::Look(_));
         let together = tasks.iter().any(looks);
-        let mut next = self.next_replacement(now);
+        let mut next = self.next_replacement(now).map(|(wait, _)| wait);
         for (due, task) in tasks {
             if self.running.iter().any(|(running, _)| *running == task) {
                 continue;
@@ -190,8 +192,17 @@ impl VaultWatch {
         !self.failing.contains_key(task) && interest.zip(look).is_some_and(joins)
     }
 
-    /// Everything that is to be done, and when.
+    /// Everything that is to be done, and when: what failed, after its wait.
     fn tasks(&self, now: Boottime) -> Vec<(Boottime, Task)> {
+        let mut tasks = self.wanted(now);
+        for (due, task) in &mut tasks {
+            let held = self.failing.get(task).map(|hold| hold.until);
+            *due = held.map_or(*due, |until| until.max(*due));
+        }
+        tasks
+    }
+
+    fn wanted(&self, now: Boottime) -> Vec<(Boottime, Task)> {
         let mut tasks = Vec::new();
         tasks.extend(self.login_due(now).map(|due| (due, Task::KeepLogin)));
         let kept = self.core.kept.borrow();
@@ -229,32 +240,93 @@ impl VaultWatch {
         (term.is_renewable() || !token.is_given()).then(|| term.due())
     }
 
-    fn next_replacement(&self, now: Boottime) -> Option<Duration> {
+    fn next_replacement(&self, now: Boottime) -> Option<(Duration, &Interest)> {
         let wall = SystemTime::now();
         let kept = self.core.kept.borrow();
         let looked = self.core.looked.borrow();
-        let wait = |(ask, interest): (&Ask, &Interest)| {
-            let fetched = looked.get(ask).map(|look| look.fetched);
-            let wait = interest.replaced_in(kept.get(ask)?, fetched, now, wall)?;
-            match interest.told {
-                Some(at) => Some((at + TELL_AGAIN).since(now).max(wait)),
-                None => Some(wait),
+        let mut next: Option<(Duration, &Interest)> = None;
+        for (ask, interest) in &self.watched {
+            let Some(kept) = kept.get(ask) else {
+                continue;
+            };
+            // The end of what is not replaced is told once.
+            if interest.told.is_some() && (!interest.tells || kept.is_spent(ask)) {
+                continue;
             }
+            let fetched = looked.get(ask).map(|look| look.fetched);
+            let Some(wait) = interest.replaced_in(kept, fetched, now, wall) else {
+                continue;
+            };
+            let told = interest.told.map(|at| (at + TELL_AGAIN).since(now));
+            let wait = told.map_or(wait, |told| told.max(wait));
+            if next.is_none_or(|(least, _)| wait < least) {
+                next = Some((wait, interest));
+            }
+        }
+        next
+    }
+
+    /// What comes next that is of use to people: what is given back is not.
+    fn next_due(&self) -> Option<Due> {
+        let now = Boottime::now();
+        let place = |ask: &Ask| self.watched.get(ask).map(|interest| interest.place);
+        let kept = self.core.kept.borrow();
+        let holds = |id: &str| {
+            let has = |kept: &Kept| kept.alive().any(|lease| lease.id == id);
+            let found = kept.iter().find(|(_, kept)| has(kept));
+            found.and_then(|(ask, _)| place(ask))
         };
-        // The end of what is not replaced is told once.
-        let to_tell = |(_, interest): &(&Ask, &Interest)| interest.tells || interest.told.is_none();
-        self.watched.iter().filter(to_tell).filter_map(wait).min()
+        let told = |(due, task): (Boottime, Task)| {
+            let (what, source) = match &task {
+                Task::KeepLogin => (Upkeep::Login, None),
+                Task::Renew(id) => (Upkeep::Renew, holds(id)),
+                Task::Look(ask) => (Upkeep::Look, place(ask)),
+                Task::GiveBack(_) => return None,
+            };
+            let within = due.since(now);
+            Some(Due {
+                what,
+                source,
+                within,
+            })
+        };
+        let replaced = self.next_replacement(now).map(|(within, interest)| Due {
+            what: Upkeep::Replace,
+            source: Some(interest.place),
+            within,
+        });
+        let tasks = self.tasks(now).into_iter().filter_map(told);
+        tasks.chain(replaced).min_by_key(|due| due.within)
     }
 
     /// What is no more to be done does not fail any more.
     fn forget_failing(&mut self, tasks: &[(Boottime, Task)]) {
-        let before = self.failing.len();
         self.failing
             .retain(|failing, _| tasks.iter().any(|(_, task)| task == failing));
-        if before > 0 && self.failing.is_empty() {
-            self.told.push_back(Seen::Up);
+        if self.tell_faults() {
             self.core.wake.notify_one();
         }
+    }
+
+    /// Tells of what fails, if that is not what was told last.
+    fn tell_faults(&mut self) -> bool {
+        let holds = self.failing.values();
+        let faults: BTreeMap<String, &StoreError> = holds
+            .map(|hold| (words(&hold.fault), &hold.fault))
+            .collect();
+        if faults.keys().eq(&self.faults) {
+            return false;
+        }
+        let seen = if faults.is_empty() {
+            Seen::Up
+        } else {
+            Seen::Down(faults.values().map(|fault| fault.again()).collect())
+        };
+        self.faults = faults.into_keys().collect();
+        // What was not heard yet is out of date.
+        self.told.retain(|seen| matches!(seen, Seen::Changed));
+        self.told.push_front(seen);
+        true
     }
 
     fn work(&mut self, task: &Task, now: Boottime) -> Local<'static, Done> {
@@ -294,22 +366,30 @@ impl VaultWatch {
             }
             Done::Well => None,
         };
-        let was_up = self.failing.is_empty();
-        let Some(fault) = failed else {
-            self.failing.remove(task);
-            if !was_up && self.failing.is_empty() {
-                self.told.push_front(Seen::Up);
+        match failed {
+            None => {
+                self.failing.remove(task);
             }
-            return;
-        };
-        let hold = self.failing.entry(task.clone()).or_insert_with(|| Hold {
-            until: Boottime::now(),
-            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
-        });
-        hold.until = Boottime::now() + hold.backoff.next(random());
-        if was_up {
-            self.told.push_back(Seen::Down(fault));
+            Some(fault) => self.hold(task, fault),
         }
+        self.tell_faults();
+    }
+
+    /// It is tried again after a while.
+    fn hold(&mut self, task: &Task, fault: StoreError) {
+        let now = Boottime::now();
+        let held = self.failing.remove(task);
+        let mut backoff = held.map_or_else(
+            || Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+            |hold| hold.backoff,
+        );
+        let until = now + backoff.next(random());
+        let hold = Hold {
+            until,
+            backoff,
+            fault,
+        };
+        self.failing.insert(task.clone(), hold);
     }
 }
 
@@ -318,9 +398,21 @@ impl Watch for VaultWatch {
         Box::pin(async move { Ok(self.next().await) })
     }
 
+    fn due(&self) -> Option<Due> {
+        self.next_due()
+    }
+
     fn polls(&self) -> bool {
         true
     }
+}
+
+/// What tells a fault from others: the same whenever it is met, and for all secrets where it is the
+/// store's.
+fn words(fault: &StoreError) -> String {
+    let mut same = fault.at_any_time();
+    same.asked = same.asked.take().filter(|_| !fault.is_of_the_store());
+    same.to_string()
 }
 
 /// Ends with the first of them that ends.

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{API, READS, file, file_at_once, manifest, once, start};
+use super::{API, DB, READS, file, file_at_once, manifest, once, start};
 use crate::harness::bao::auth::APPLICATION;
-use crate::harness::{Bao, Hushpipe};
+use crate::harness::{Bao, Hushpipe, Postgres};
 
 fn bao() -> Bao {
     let bao = Bao::start();
@@ -117,4 +117,27 @@ fn a_given_token_is_renewed() {
     running.wait_for_line("two");
     running.stop().success();
     assert_eq!(bao.tokens().len(), 1);
+}
+
+#[test]
+fn a_tokens_file_that_is_written_with_the_same_token_changes_nothing() {
+    let (bao, postgres) = (bao(), Postgres::start());
+    bao.database(&postgres, "1h", "2h");
+    let token = bao.token("app", "1h");
+    let hushpipe = Hushpipe::new().file("token", &token);
+    let store = bao.store(&hushpipe.place().fill(FILE));
+    let rest = file_at_once("{{ api.key }} {{ db.username }}");
+    let secrets = format!("{API}{DB}");
+    let running = start(hushpipe, &manifest(&store, &secrets, &rest), &READS);
+    let roles = postgres.leased_roles();
+    running.wait_for_stderr("logged in to store bao");
+    running.place().replace("token", &token);
+    // Its times are asked for once more: who wrote it may have renewed it.
+    running.wait_for_stderr("logged in to store bao");
+    bao.kv_put("app", &json!({ "key": "two" }));
+    let line = running.wait_for_line("two");
+    assert_eq!(line, format!("two {}", roles[0]));
+    assert_eq!(postgres.leased_roles(), roles);
+    assert_eq!(bao.requests("database/creds/app"), 1);
+    running.stop().success();
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{API, READS, by_approle, file, file_at_once, manifest, once, start};
-use crate::harness::Bao;
 use crate::harness::bao::ROOT;
+use crate::harness::{Bao, Postgres};
 
 const UNWRAP: &str = "  gift: { store: bao, path: sys/wrapping/unwrap, \
                       token_file: \"{place}/wrapping\" }\n";
@@ -74,4 +74,48 @@ fn check_online_opens_nothing() {
     let output = output.again().arg("run").run().success();
     let output = output.stdout_is("wrapped up\n");
     output.again().args(["check", "--online"]).run().code(77);
+}
+
+#[test]
+fn a_wrapped_lease_is_kept_alive_and_given_back() {
+    let (bao, postgres) = (Bao::start(), Postgres::start());
+    bao.database(&postgres, "12s", "1h");
+    let token = wrap(&bao, "GET", "database/creds/app", None);
+    let (hushpipe, store) = by_approle(&bao);
+    hushpipe.place().write("wrapping", &token);
+    let text = manifest(&store, UNWRAP, &file_at_once("{{ gift.username }}"));
+    let running = start(hushpipe.controlled(), &text, &READS);
+    let roles = postgres.leased_roles();
+    assert_eq!(roles.len(), 1);
+    let left = running.status()["secrets"][0]["lease_seconds"].clone();
+    assert!(left.as_u64().is_some_and(|left| left <= 12), "{left}");
+    for _ in 0..2 {
+        running.wait_for_stderr("sys/wrapping/unwrap: the lease is good for 12s");
+    }
+    assert_eq!(postgres.leased_roles(), roles);
+    running
+        .stop()
+        .success()
+        .stderr_has("store bao: revoked 1 lease and the login")
+        .says_nothing_of(&token);
+    assert_eq!(postgres.leased_roles(), [""; 0]);
+    assert!(bao.tokens().is_empty());
+}
+
+#[test]
+fn a_wrapped_lease_that_ends_is_told_and_another_wrapping_token_taken_up() {
+    let (bao, postgres) = (Bao::start(), Postgres::start());
+    bao.database(&postgres, "1h", "2h");
+    let (hushpipe, store) = by_approle(&bao);
+    let wrapped = || wrap(&bao, "GET", "database/creds/app", None);
+    hushpipe.place().write("wrapping", wrapped());
+    let often = UNWRAP.replace(" }", ", refresh: 1s }");
+    let text = manifest(&store, &often, &file_at_once("{{ gift.username }}"));
+    let running = start(hushpipe.controlled(), &text, &READS);
+    bao.revoke_prefix("database/creds/app");
+    running.wait_for_stderr("gave has ended: put a new wrapping token there");
+    running.place().replace("wrapping", wrapped());
+    let role = running.wait_for_line("v-");
+    assert_eq!(postgres.leased_roles(), [role.trim()]);
+    running.stop().success();
 }
