@@ -191,8 +191,15 @@ impl<D: Copy + PartialEq> Ledger<D> {
         }
     }
 
-    /// What to make of what the stores gave. `room`: a restart is possible.
-    pub fn draft(&mut self, reach: &Reach, fetched: &BTreeMap<SecretName, D>, room: bool) -> Draft {
+    /// What to make of what the stores gave. `wanted`: these are asked for by name, so that they come
+    /// also where `refresh` is never. `room`: a restart is possible.
+    pub fn draft(
+        &mut self,
+        reach: &Reach,
+        fetched: &BTreeMap<SecretName, D>,
+        wanted: &BTreeSet<SecretName>,
+        room: bool,
+    ) -> Draft {
         // After another one they are judged anew.
         self.bad
             .retain(|name, bad| fetched.get(name).is_none_or(|digest| bad.contains(digest)));
@@ -200,6 +207,7 @@ impl<D: Copy + PartialEq> Ledger<D> {
             reach,
             ledger: self,
             fetched,
+            wanted,
             held: BTreeSet::new(),
         };
         drafting.draft(room)
@@ -210,6 +218,7 @@ struct Drafting<'a, D> {
     reach: &'a Reach,
     ledger: &'a Ledger<D>,
     fetched: &'a BTreeMap<SecretName, D>,
+    wanted: &'a BTreeSet<SecretName>,
     /// The units that wait.
     held: BTreeSet<usize>,
 }
@@ -298,7 +307,8 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
     fn cause(&self) -> impl Iterator<Item = &SecretName> {
         let can_be = |name: &&SecretName| {
             let seen = &self.reach.secrets[*name];
-            !seen.never && (seen.live || seen.restart) && self.is_new(name)
+            let comes = !seen.never || self.wanted.contains(*name);
+            comes && (seen.live || seen.restart) && self.is_new(name)
         };
         self.reach.secrets.keys().filter(can_be)
     }

@@ -1,5 +1,6 @@
 //! Stores of type `vault`, against the real OpenBao.
 
+mod asked;
 mod denied;
 mod engines;
 mod exit;

@@ -85,8 +85,11 @@ impl Rotation<'_> {
         } = answers;
         self.take_pins(&pins);
         for (name, fault) in refused {
-            self.pins.remove(&name);
             self.answer_refused(fault.exit(), &chain(&fault));
+            match pins.get(&name) {
+                Some(before) => self.pins.insert(name, before.clone()),
+                None => self.pins.remove(&name),
+            };
         }
         self.outages.asked(&faults);
         let marks = self.known.marks(&round);
@@ -95,7 +98,15 @@ impl Rotation<'_> {
             self.stores[&source.store].adopted(&source, &version);
         }
         let room = self.machine.restarts_left(self.began.elapsed()) > 0;
-        let draft = self.known.ledger.draft(&self.reach, &marks.digests, room);
+        let known = &self.known;
+        let arrived = |name: &SecretName| {
+            let digest = marks.digests.get(name);
+            digest.is_some_and(|digest| known.ledger.has(name, *digest))
+        };
+        // There was nothing new to be had.
+        self.wanted.retain(|name| !arrived(name));
+        let ledger = &mut self.known.ledger;
+        let draft = ledger.draft(&self.reach, &marks.digests, &self.wanted, room);
         let found = draft.found;
         if found.new.is_none() {
             drop(round);

@@ -7,7 +7,7 @@ use std::task::Poll;
 use tokio::sync::oneshot;
 
 use super::ask::Candidate;
-use super::known::Former;
+use super::known::{Former, Marks};
 use super::pins::{Pin, Pins};
 use super::{Rotation, tell};
 use crate::app::command::Asked;
@@ -84,7 +84,7 @@ impl Rotation<'_> {
                 secret: Some(secret),
                 to,
             } => self.pin(&secret, to),
-            Request::Revoke { secret } => match self.named(&secret) {
+            Request::Revoke { secret } => match self.reached(&secret) {
                 Ok(secret) => {
                     self.revoke(secret, answer);
                     return None;
@@ -107,10 +107,11 @@ impl Rotation<'_> {
     /// The next fetch gives the named secret a new value, where its store makes one on demand.
     fn rotate(&mut self, secret: Option<&str>) -> Result<(), Reply> {
         if let Some(secret) = secret {
-            let secret = self.named(secret)?;
+            let secret = self.reached(secret)?;
             let source = &self.plan.secrets[&secret].source;
             self.stores[&source.store].expire(source);
             self.pins.remove(&secret);
+            self.wanted.insert(secret);
         }
         Ok(())
     }
@@ -156,6 +157,13 @@ impl Rotation<'_> {
         let Some(Former { kept, marks }) = self.former.take() else {
             return Err(refused(Exit::Usage, self.nothing_kept()));
         };
+        if let Some(secret) = self.ended_meanwhile(&marks) {
+            let text = format!(
+                "the generation before has a version of secret {secret} that has ended, or was \
+                 revoked: nothing could be done with it. `rotate {secret}` gets another one"
+            );
+            return Err(refused(Exit::Value, text));
+        }
         let names: BTreeSet<SecretName> = marks.digests.keys().cloned().collect();
         let restart = tell::actions(self.plan, &names).contains(&RotateAction::Restart);
         let means = if restart { Means::Restart } else { Means::Told };
@@ -186,6 +194,16 @@ impl Rotation<'_> {
         Ok(means)
     }
 
+    /// A secret whose store says that its version before is of no more use.
+    fn ended_meanwhile(&self, marks: &Marks) -> Option<SecretName> {
+        let ended = |(name, version): &(&SecretName, &Version)| {
+            let source = &self.plan.secrets[*name].source;
+            !self.stores[&source.store].is_good(source, version)
+        };
+        let ended = marks.versions.iter().find(ended);
+        ended.map(|(name, _)| name.clone())
+    }
+
     fn nothing_kept(&self) -> String {
         let what = if self.kept.is_some() {
             "there is no generation before that is kept: nothing was rotated since the start or the \
@@ -202,7 +220,7 @@ impl Rotation<'_> {
 
     /// Holds a secret at an older version.
     fn pin(&mut self, secret: &str, to: Option<u64>) -> Result<(), Reply> {
-        let name = self.named(secret)?;
+        let name = self.reached(secret)?;
         let spec = &self.plan.secrets[&name];
         let no = |text: String| refused(Exit::Usage, text);
         if let Some(version) = spec.source.version {
@@ -230,10 +248,13 @@ impl Rotation<'_> {
             let text = format!("secret {name} has version {current}, and there is none before it");
             return Err(no(text));
         }
+        let before = self.pins.remove(&name);
         let pin = Pin {
             version,
             from: None,
+            otherwise: before.and_then(Pin::held),
         };
+        self.wanted.insert(name.clone());
         self.pins.insert(name, pin);
         Ok(())
     }
@@ -264,6 +285,7 @@ impl Rotation<'_> {
                 let source = &self.plan.secrets[&secret].source;
                 self.stores[&source.store].expire(source);
                 self.pins.remove(&secret);
+                self.wanted.insert(secret);
                 self.waiting.next.push(answer);
                 Some(Input::Rotate)
             }
@@ -272,6 +294,20 @@ impl Rotation<'_> {
                 None
             }
         }
+    }
+
+    /// A secret of the manifest of which a new value can reach the program while it runs.
+    fn reached(&self, secret: &str) -> Result<SecretName, Reply> {
+        let name = self.named(secret)?;
+        if self.reach.reaches(&name) {
+            return Ok(name);
+        }
+        let text = format!(
+            "no new value of secret {name} can reach the program: it is delivered when the program \
+             starts, and only `on_rotate: {{ do: restart }}` starts another one. Nothing was done: end \
+             hushpipe, which revokes the leases of its vaults, and start it again"
+        );
+        Err(refused(Exit::Usage, text))
     }
 
     fn named(&self, secret: &str) -> Result<SecretName, Reply> {

@@ -191,6 +191,8 @@ impl Rotation<'_> {
     pub(super) fn retire(&mut self) {
         if let Some(candidate) = self.candidate.take() {
             let before = self.known.of(&candidate.draft.new);
+            self.wanted
+                .retain(|name| !candidate.draft.new.contains(name));
             self.known.adopt(&candidate.draft, &candidate.marks);
             if candidate.draft.found.new == Some(Means::Restart) {
                 self.adopted_all();
@@ -235,6 +237,7 @@ impl Rotation<'_> {
             for name in bad {
                 // What it was pinned to is bad.
                 self.pins.remove(name);
+                self.wanted.remove(name);
             }
         }
         let removed = if undone {
@@ -257,6 +260,10 @@ impl Rotation<'_> {
         let names: BTreeSet<SecretName> = candidate.marks.digests.keys().cloned().collect();
         let failed = self.known.of(&names);
         self.known.put_back(&candidate.marks);
+        for name in &names {
+            // What it was pinned to is what it was rolled back from.
+            self.pins.remove(name);
+        }
         self.rejected(&names, &failed, &candidate.pins);
         self.adopted(&candidate.draft.seen, &candidate.marks, &candidate.pins);
         self.kept = candidate.kept;

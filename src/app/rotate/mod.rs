@@ -14,7 +14,7 @@ mod status;
 mod tell;
 mod verify;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
@@ -129,6 +129,8 @@ pub struct Rotation<'a> {
     timer: Option<Instant>,
     /// What is done next while all is steady, as far as that is known.
     due: Option<(String, Instant)>,
+    /// Secrets that were asked for by name: they come to the program whatever their `refresh` says.
+    wanted: BTreeSet<SecretName>,
     /// When what is in flight was noticed first.
     since: Option<Instant>,
     flight: Option<Flight<'a>>,
@@ -187,6 +189,7 @@ impl<'a> Rotation<'a> {
             generation: Generation::FIRST,
             timer: None,
             due: None,
+            wanted: BTreeSet::new(),
             since: None,
             flight: None,
             took_off: now,

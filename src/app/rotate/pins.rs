@@ -13,6 +13,19 @@ pub struct Pin {
     pub version: u64,
     /// The current version that the secret is rolled back from; `None` until the store was asked.
     pub from: Option<Version>,
+    /// What held until it was asked for, and holds on where it cannot be had.
+    pub otherwise: Option<Box<Pin>>,
+}
+
+impl Pin {
+    /// What holds now, of this one and what was before it.
+    pub fn held(self) -> Option<Box<Self>> {
+        if self.from.is_some() {
+            Some(Box::new(self))
+        } else {
+            self.otherwise
+        }
+    }
 }
 
 /// By the manifest's names.
@@ -67,20 +80,19 @@ pub async fn ask(plan: &Plan, stores: &Stores, secrets: Vec<SecretName>, pins: P
 /// Ends the pins of secrets that have a newer version by now, and refuses new ones that cannot be had.
 /// Where a store does not answer, a pin holds.
 async fn settle(plan: &Plan, stores: &Stores, pins: Pins) -> (Pins, Vec<(SecretName, StoreError)>) {
-    let settling = pins.into_iter().map(|(name, pin)| async {
+    let settling = pins.into_iter().map(|(name, mut pin)| async {
         let source = &plan.secrets[&name].source;
-        let settled = settle_one(stores, source, pin).await;
-        (name, settled)
+        let otherwise = pin.otherwise.take();
+        let (settled, fault) = match settle_one(stores, source, pin).await {
+            Ok(settled) => (settled, None),
+            Err(fault) => (otherwise.map(|pin| *pin), Some(fault)),
+        };
+        (name, settled, fault)
     });
     let (mut held, mut refused) = (Pins::new(), Vec::new());
-    for (name, settled) in join::all(settling).await {
-        match settled {
-            Ok(Some(pin)) => {
-                held.insert(name, pin);
-            }
-            Ok(None) => {}
-            Err(fault) => refused.push((name, fault)),
-        }
+    for (name, settled, fault) in join::all(settling).await {
+        refused.extend(fault.map(|fault| (name.clone(), fault)));
+        held.extend(settled.map(|pin| (name, pin)));
     }
     (held, refused)
 }

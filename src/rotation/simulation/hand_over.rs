@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Contents, Flight, Former, MAX, PER, Quality, STORES, Values, World, is_live};
+use super::{
+    Contents, Flight, Former, LEASED, MAX, PER, Quality, STORES, Values, World, is_live, one,
+};
 use crate::model::SecretName;
 use crate::rotation::draft::tests::names;
 use crate::rotation::{Action, Input, State};
@@ -166,6 +168,7 @@ impl World {
         let before: Values = candidate.draft.new.iter().map(known).collect();
         self.ledger.adopt(&candidate.draft, &candidate.fetched);
         for name in &candidate.draft.new {
+            self.wanted.remove(name);
             self.known.insert(name.clone(), candidate.fetched[name]);
         }
         let contents = std::mem::replace(&mut self.current, candidate.contents);
@@ -189,10 +192,27 @@ impl World {
             self.known.extend(candidate.fetched.clone());
             self.current.clone_from(&candidate.contents);
             self.former = None;
+            if let Some(lease) = candidate.fetched.get(&one("f")) {
+                self.over.insert(self.stores[LEASED].value);
+                self.stores[LEASED].value = *lease;
+            }
+            if candidate.fetched.contains_key(&one("e")) {
+                self.pin = None;
+            }
             bad
         } else {
             let bad = of(&candidate.fetched);
             self.ledger.quarantine(bad.clone());
+            for name in &candidate.draft.new {
+                self.wanted.remove(name);
+            }
+            if candidate.draft.new.contains(&one("f")) {
+                self.over.insert(self.stores[LEASED].value);
+                self.stores[LEASED].value = self.known[&one("f")];
+            }
+            if candidate.draft.new.contains(&one("e")) {
+                self.pin = None;
+            }
             bad
         };
         self.quarantined.extend(bad);

@@ -2,6 +2,7 @@
 //! faults, ends, requests and timers, in any order.
 
 mod hand_over;
+mod named;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -9,15 +10,16 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::draft::tests::{names, reach};
-use super::{Draft, Input, Ledger, Machine, Means, Reach, Rules, State};
+use super::{Draft, Input, Ledger, Machine, Reach, Rules, State};
 use crate::model::{RestartBudget, SecretName};
 
 /// Three stores. What a store is written with at one time is one number, and belongs together: the
-/// program must never see two numbers of one store. `c` needs a restart; `d` is read once.
-const SECRETS: &str = "x:a x:b y:e z:!c z:d";
+/// program must never see two numbers of one store. `c` needs a restart; `d` is read once. `f` is a lease:
+/// there is another one when one is asked for, and it comes when it is asked for by name.
+const SECRETS: &str = "x:a x:b y:e z:!c z:d w:~f";
 
 /// Kinds, and the secrets that they show.
-type Deliveries = [(&'static str, &'static str); 6];
+type Deliveries = [(&'static str, &'static str); 7];
 
 /// Stores that are shown apart.
 const APART: Deliveries = [
@@ -25,6 +27,7 @@ const APART: Deliveries = [
     ("/2", "e"),
     ("/3", "a"),
     ("/4", "b"),
+    ("/5", "f"),
     ("fd", "c d"),
     ("fd", "a"),
 ];
@@ -35,10 +38,14 @@ const TOGETHER: Deliveries = [
     ("/2", "e"),
     ("/3", "a e"),
     ("/4", "b"),
+    ("/5", "f b"),
     ("fd", "c d"),
     ("fd", "a d"),
 ];
-const STORES: [(char, &str); 3] = [('x', "a b"), ('y', "e"), ('z', "c d")];
+const STORES: [(char, &str); 4] = [('x', "a b"), ('y', "e"), ('z', "c d"), ('w', "f")];
+/// The store that keeps versions, and the one that gives leases.
+const VERSIONED: usize = 1;
+const LEASED: usize = 3;
 
 const MAX: u32 = 2;
 const PER: Duration = Duration::from_mins(1);
@@ -65,6 +72,14 @@ enum Step {
     Rotate,
     /// Somebody asks.
     RollBack,
+    /// Another lease is asked for by name, and this is what it will be.
+    Another(Quality),
+    /// The lease is revoked.
+    Revoke,
+    /// Leases that nobody keeps alive run out.
+    Expire,
+    /// An older version is asked for by name.
+    Pin,
     /// The program ends by itself.
     Die,
     /// The program cannot be started any more, or can again.
@@ -84,9 +99,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Quality::Refused),
         1 => Just(Quality::Unwell),
     ];
+    let another = prop_oneof![3 => Just(Quality::Good), 1 => Just(Quality::Unwell)];
     let step = prop_oneof![
         8 => (0..3_usize, quality).prop_map(|(store, quality)| Step::Write(store, quality)),
-        3 => (0..3_usize).prop_map(Step::Toggle),
+        3 => (0..4_usize).prop_map(Step::Toggle),
+        2 => another.prop_map(Step::Another),
+        1 => Just(Step::Revoke),
+        2 => Just(Step::Expire),
+        2 => Just(Step::Pin),
         1 => Just(Step::Disk),
         12 => prop::bool::weighted(0.85).prop_map(Step::Land),
         6 => (1..40_u64).prop_map(Step::Wait),
@@ -129,6 +149,13 @@ struct Store {
     noticed: bool,
 }
 
+/// A version that its secret is held at until its store has another one than this.
+#[derive(Clone, Copy)]
+struct Pin {
+    version: u32,
+    from: u32,
+}
+
 /// The program, and what it sees.
 struct Program {
     alive: bool,
@@ -148,7 +175,16 @@ struct World {
     now: Duration,
     timer: Option<Duration>,
     flight: Option<Flight>,
-    stores: [Store; 3],
+    stores: [Store; 4],
+    /// The next fetch makes another lease, of this quality.
+    due: Option<Quality>,
+    /// Leases that are of no more use.
+    over: BTreeSet<u32>,
+    /// What the versioned store was written with.
+    versions: Vec<u32>,
+    pin: Option<Pin>,
+    /// What was asked for by name.
+    wanted: BTreeSet<SecretName>,
     qualities: BTreeMap<u32, Quality>,
     next: u32,
     disk: bool,
@@ -181,9 +217,13 @@ fn shown(deliveries: &Deliveries, values: &Values) -> Contents {
     deliveries.iter().map(|(_, used)| show(used)).collect()
 }
 
-/// The first four are files in either.
+/// The first five are files in either.
 const fn is_live(delivery: usize) -> bool {
-    delivery < 4
+    delivery < 5
+}
+
+fn one(name: &str) -> SecretName {
+    names(name).pop_first().expect("it is a name")
 }
 
 impl World {
@@ -204,7 +244,12 @@ impl World {
             now: Duration::ZERO,
             timer: None,
             flight: None,
-            stores: [Store::default(); 3],
+            stores: [Store::default(); 4],
+            due: None,
+            over: BTreeSet::new(),
+            versions: vec![0],
+            pin: None,
+            wanted: BTreeSet::new(),
             qualities: BTreeMap::from([(0, Quality::Good)]),
             next: 1,
             disk: true,
@@ -236,14 +281,28 @@ impl World {
             Step::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
             Step::Rotate => self.drive(Input::Rotate),
             Step::RollBack => self.roll_back(),
+            Step::Another(quality) => {
+                self.due = Some(quality);
+                self.ask_for("f");
+            }
+            Step::Revoke => self.revoke(),
+            Step::Expire => self.expire(),
+            Step::Pin => self.hold(),
             Step::Die => self.die(),
         }
     }
 
-    fn write(&mut self, store: usize, quality: Quality) {
+    fn make(&mut self, store: usize, quality: Quality) {
         self.stores[store].value = self.next;
         self.qualities.insert(self.next, quality);
+        if store == VERSIONED {
+            self.versions.push(self.next);
+        }
         self.next += 1;
+    }
+
+    fn write(&mut self, store: usize, quality: Quality) {
+        self.make(store, quality);
         if self.stores[store].down {
             self.stores[store].missed = true;
         } else {
@@ -271,39 +330,6 @@ impl World {
         if self.program.alive && self.flight != Some(Flight::Stop) {
             self.program.alive = false;
             self.drive(Input::Ended);
-        }
-    }
-
-    fn roll_back(&mut self) {
-        match self.machine.state() {
-            State::Steady
-            | State::Settling
-            | State::Fetching
-            | State::Retrying
-            | State::Exhausted => {
-                let Some(Former { contents, known }) = self.former.take() else {
-                    return;
-                };
-                let secrets: BTreeSet<SecretName> = known.keys().cloned().collect();
-                let restart = secrets.contains(&names("c").pop_first().unwrap());
-                let means = if restart { Means::Restart } else { Means::Told };
-                self.candidate = Some(Candidate {
-                    draft: Draft {
-                        new: secrets.clone(),
-                        cause: secrets,
-                        ..Draft::default()
-                    },
-                    fetched: known,
-                    contents,
-                    by_hand: true,
-                    undone: false,
-                });
-                self.drive(Input::RollBack(means));
-            }
-            State::Notifying | State::Verifying | State::Stopping => {
-                self.drive(Input::RollBack(Means::Told));
-            }
-            _ => {}
         }
     }
 
@@ -338,9 +364,17 @@ impl World {
         for store in &mut self.stores {
             store.noticed = store.down;
         }
+        self.lease();
+        self.end_pin();
         let fetched = self.values(|store| !store.down);
+        let ledger = &self.ledger;
+        let arrived = |name: &SecretName| {
+            let value = fetched.get(name);
+            value.is_some_and(|value| ledger.has(name, *value))
+        };
+        self.wanted.retain(|name| !arrived(name));
         let room = self.machine.restarts_left(self.now) > 0;
-        let draft = self.ledger.draft(&self.reach, &fetched, room);
+        let draft = self.ledger.draft(&self.reach, &fetched, &self.wanted, room);
         let found = draft.found;
         if found.new.is_some() {
             let contents = shown(&self.deliveries, &fetched)
@@ -361,7 +395,7 @@ impl World {
         Input::Found(found)
     }
 
-    /// What those stores have.
+    /// What those stores give.
     fn values(&self, of: impl Fn(&Store) -> bool) -> Values {
         let stores = STORES.iter().zip(self.stores);
         let stores = stores.filter(|(_, store)| of(store));
@@ -369,7 +403,11 @@ impl World {
             let secrets = names(secrets).into_iter();
             secrets.map(move |name| (name, store.value))
         });
-        values.collect()
+        let mut values: Values = values.collect();
+        if let (Some(pin), Some(value)) = (self.pin, values.get_mut(&one("e"))) {
+            *value = pin.version;
+        }
+        values
     }
 
     fn drive(&mut self, input: Input) {
@@ -403,7 +441,13 @@ impl World {
     fn settles(&mut self) {
         self.disk = true;
         self.program.starts = true;
-        (0..3).for_each(|store| self.comes_back(store));
+        (0..4).for_each(|store| self.comes_back(store));
+        self.rests();
+        if self.pin.is_some() {
+            self.write(VERSIONED, Quality::Good);
+        }
+        self.due = Some(Quality::Good);
+        self.ask_for("f");
         self.rests();
         for store in 0..3 {
             let value = self.stores[store].value;
@@ -431,7 +475,7 @@ impl World {
             live(&self.program.sees),
             live(&shown(&self.deliveries, &newest))
         );
-        let restarted = self.program.sees[4]
+        let restarted = self.program.sees[5]
             .values()
             .all(|value| *value == self.stores[2].value);
         assert!(restarted, "what needs a restart was delivered");
