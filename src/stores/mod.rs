@@ -125,8 +125,8 @@ fn looked_at(sources: &[Watched]) -> impl Iterator<Item = &Source> {
 pub enum Seen {
     /// At least one source may have a new version; may be told without cause.
     Changed,
-    /// These faults are met now, each for as long as it is told again with every other list; the watch
-    /// goes on, and tells once when there is none.
+    /// All the faults that are met now, told again whenever they change. The watch goes on, and tells
+    /// once when there are none any more.
     Down(Vec<StoreError>),
     /// It does.
     Up,

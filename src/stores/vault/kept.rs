@@ -252,7 +252,9 @@ impl Kept {
     /// It came out of a wrapping token, and there is no other one in its file so far: there is nothing
     /// to replace it with.
     pub fn is_spent(&self, ask: &Ask) -> bool {
-        self.stamp.is_some() && self.stamp == stamp_of(ask)
+        // Some remove the file once it was read.
+        let found = stamp_of(ask).or(self.stamp);
+        self.stamp.is_some() && self.stamp == found
     }
 
     /// The newest.

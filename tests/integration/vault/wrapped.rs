@@ -112,6 +112,8 @@ fn a_wrapped_lease_that_ends_is_told_and_another_wrapping_token_taken_up() {
     let often = UNWRAP.replace(" }", ", refresh: 1s }");
     let text = manifest(&store, &often, &file_at_once("{{ gift.username }}"));
     let running = start(hushpipe.controlled(), &text, &READS);
+    // Some remove it.
+    std::fs::remove_file(running.place().join("wrapping")).unwrap();
     bao.revoke_prefix("database/creds/app");
     running.wait_for_stderr("gave has ended: put a new wrapping token there");
     running.place().replace("wrapping", wrapped());
