@@ -5,11 +5,13 @@ use std::rc::Rc;
 use super::failure::Failures;
 use super::fetch::Stores;
 use super::host::{self, of_spawn};
+use super::kept::Kept;
 use super::place::{Placed, Placing};
 use super::unit::Unit;
-use super::values;
-use super::{close, open, supervise};
+use super::values::{self, Gathered};
+use super::{close, open, os, supervise};
 use crate::model::{Exited, Observer, Plan};
+use crate::secret::SecretBytes;
 use crate::stores::http;
 use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;
@@ -50,24 +52,52 @@ async fn prepare(
     let host = host::settle(plan, activation.as_ref()).map_err(Err)?;
     let unit = Unit::exec(&host.launch, activation);
     let gathering = values::gather(plan, stores, &host, observer);
-    let gathered = match supervisor.during(gathering).await {
+    let Gathered { payloads, .. } = match supervisor.during(gathering).await {
         Ok(gathered) => gathered.map_err(Err)?,
         Err(interrupted) => return Err(supervise::ended(interrupted)),
     };
+    let payloads = Payloads::waiting(plan, payloads).map_err(Err)?;
     close::close_before_exec(plan, stores, supervisor, observer.as_ref()).await;
     // Private files need a user namespace, which no process of several threads may make.
     if let Err(interrupted) = supervisor.during(http::lookups_ended()).await {
         return Err(supervise::ended(interrupted));
     }
+    let payloads = payloads.now();
     let placing = Placing {
         plan,
-        payloads: &gathered.payloads,
+        payloads: &payloads,
         group: Group::Shared,
         mask: supervisor.callers_mask(),
         unit: &unit,
         observer: observer.as_ref(),
     };
     placing.place::<StagedHere>(host).map_err(Err)
+}
+
+/// What is to be delivered, while stores are closed.
+enum Payloads {
+    /// No store has anything to take back.
+    Open(Vec<SecretBytes>),
+    /// A server may take its time.
+    Kept(Kept),
+}
+
+impl Payloads {
+    fn waiting(plan: &Plan, payloads: Vec<SecretBytes>) -> Result<Self, Failures> {
+        if !supervise::logs_in(plan) {
+            return Ok(Self::Open(payloads));
+        }
+        let kept = Kept::new(&payloads);
+        kept.map(Self::Kept)
+            .map_err(os("no memory to keep the values in"))
+    }
+
+    fn now(self) -> Vec<SecretBytes> {
+        match self {
+            Self::Open(payloads) => payloads,
+            Self::Kept(kept) => kept.payloads(),
+        }
+    }
 }
 
 /// Comes back only when it fails. Stores cannot be asked then: on the way to the program the

@@ -214,9 +214,13 @@ pub fn start_with(
 /// Whether values stay in hushpipe after the hand-over.
 fn keeps_values(plan: &Plan, feeds: &[Feed]) -> bool {
     let is_fifo = |delivery: &Delivery| matches!(delivery.kind, DeliveryKind::Fifo { .. });
-    // Logins, and what is leased.
+    !feeds.is_empty() || plan.deliveries.iter().any(is_fifo) || logs_in(plan)
+}
+
+/// Whether a store has a login, and may have leases.
+pub fn logs_in(plan: &Plan) -> bool {
     let is_vault = |store: &StoreSpec| matches!(store.kind, StoreKind::Vault(_));
-    !feeds.is_empty() || plan.deliveries.iter().any(is_fifo) || plan.stores.values().any(is_vault)
+    plan.stores.values().any(is_vault)
 }
 
 /// A supervisor for the plan. From here on signals are hushpipe's to handle.

@@ -163,11 +163,11 @@ mod tests {
     use super::{all, values};
     use crate::model::Version;
     use crate::secret::{SecretBytes, Value};
-    use crate::stores::{Fetched, StoreError};
+    use crate::stores::{Fault, Fetched};
 
-    fn fetched(value: Value) -> Result<Fetched, StoreError> {
+    fn fetched(value: Value) -> Fetched {
         let version = Version("7".to_owned());
-        Ok(Fetched { value, version })
+        Fetched { value, version }
     }
 
     fn bytes(text: &str) -> SecretBytes {
@@ -183,7 +183,7 @@ mod tests {
             for _ in index..3 {
                 tokio::task::yield_now().await;
             }
-            vec![fetched(value)]
+            vec![Ok::<_, Fault>(fetched(value))]
         });
         let answers: Vec<_> = values(futures).await.into_iter().flatten().collect();
         let [Ok(raw), Ok(fields)] = answers.as_slice() else {
