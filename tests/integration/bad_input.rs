@@ -1,6 +1,7 @@
 //! What users get wrong, and what hosts refuse: said with what, where, why and what to do; nothing
 //! is started, and nothing stays behind.
 
+use crate::harness::untold::MARK;
 use crate::harness::{Hushpipe, Output};
 
 mod commands;
@@ -12,7 +13,7 @@ mod stores;
 mod values;
 
 /// The one secret's value: 8 bytes or more, so that it is looked for in the open.
-const VALUE: &str = "canary-value";
+const VALUE: &str = MARK;
 
 /// Runs "$@" where nobody else is: with a /dev/shm, a /run and a /tmp of its own, in which nothing
 /// may stay behind. The place stays where it is. `SETUP` changes the host further, or "$@".

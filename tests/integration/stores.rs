@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use age::secrecy::ExposeSecret;
 use nix::sys::signal::Signal;
 
+use crate::harness::untold::MARK;
 use crate::harness::{Hushpipe, Output, is_alive, wait_until};
 
 /// hushpipe with one store `s`, and what else the manifest says.
@@ -104,7 +105,7 @@ fn a_kubernetes_flip_reaches_the_program_as_one_generation() {
 
 #[test]
 fn what_somebody_else_could_change_is_refused_with_its_cure() {
-    let files = || with_store(DIRECTORY, TOKEN).file("secrets/token", "hunter2");
+    let files = || with_store(DIRECTORY, TOKEN).file("secrets/token", MARK);
     refused(files().mode("secrets/token", 0o646), 77).stderr_has("chmod o-w {place}/secrets/token");
     refused(files().mode("secrets", 0o777), 77).stderr_has("chmod o-w {place}/secrets");
     let foreign = files();
@@ -123,7 +124,7 @@ fn what_is_no_file_of_the_directory_is_refused() {
     let path = fifo.place().join("secrets/token");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     refused(fifo, 65).stderr_has("is a FIFO");
-    let link = store().directory("secrets").file("outside", "hunter2");
+    let link = store().directory("secrets").file("outside", MARK);
     symlink("../outside", link.place().join("secrets/token")).unwrap();
     refused(link, 77).stderr_has("leads out of the directory");
     let huge = store().file("secrets/token", "");
@@ -152,7 +153,7 @@ fn a_value_of_any_bytes_arrives_as_it_is() {
 fn faults_of_all_secrets_come_in_one_go() {
     let rest = "secrets:\n  a: { store: s, key: a }\n  b: { store: s, key: b, format: json }\n\
                 deliver:\n  - { fd: 3, as: memfd, secret: a }\n  - { fd: 4, as: memfd, secret: b.x }\n";
-    let hushpipe = with_store(DIRECTORY, rest).file("secrets/b", "{\"x\": hunter2}");
+    let hushpipe = with_store(DIRECTORY, rest).file("secrets/b", format!("{{\"x\": {MARK}}}"));
     refused(hushpipe, 65)
         .stderr_has("store s, a: not there")
         .stderr_has("store s, b: not usable as JSON: line 1, column 7");
@@ -188,8 +189,11 @@ fn values_that_fail_their_checks_are_refused_together() {
                 - { fd: 5, as: memfd, secret: c }\n";
     let hushpipe = with_store(DIRECTORY, rest)
         .file("secrets/a", "hunter2")
-        .file("secrets/b", "{\"user\": \"hunter2\", \"port\": 1}")
-        .file("secrets/c", "hunter2");
+        .file(
+            "secrets/b",
+            format!("{{\"user\": \"{MARK}\", \"port\": 1}}"),
+        )
+        .file("secrets/c", MARK);
     refused(hushpipe, 65)
         .stderr_has("secret a: does not match the pattern \"^sk_\"")
         .stderr_has("secret a: is shorter than 20 bytes")
@@ -216,13 +220,13 @@ fn a_command_is_run_once_for_all_its_secrets() {
 
 #[test]
 fn a_commands_failure_is_told_by_code_and_last_line() {
-    let script = "echo hunter2; echo first >&2; echo access denied >&2; exit 3";
-    refused(with_store(&shell(script, ""), PRINTED), 69)
+    let script = format!("echo {MARK}; echo first >&2; echo access denied >&2; exit 3");
+    refused(with_store(&shell(&script, ""), PRINTED), 69)
         .stderr_has("store s: sh failed: exit code 3; it said: access denied");
     refused(with_store(&shell("kill -9 $$", ""), PRINTED), 69).stderr_has("killed by SIGKILL");
     let missing = "{ type: command, run: [no-such-tool] }";
     refused(with_store(missing, PRINTED), 69).stderr_has("no-such-tool failed: it was not found");
-    let json = shell("echo hunter2", ", format: json");
+    let json = shell(&format!("echo {MARK}"), ", format: json");
     refused(with_store(&json, PRINTED), 65).stderr_has("line 1, column 1: a syntax error");
     let endless = shell("exec cat /dev/zero", "");
     refused(with_store(&endless, PRINTED), 65).stderr_has("more than 16 MiB");

@@ -58,32 +58,43 @@ impl Canary {
 
     /// Every form it may have in memory: a half is enough, in any encoding, at any offset.
     pub fn forms(&self) -> Vec<Form> {
-        let value = self.value();
         let [head, tail] = &self.halves;
-        let mut forms: Vec<(String, Vec<u8>)> = vec![
-            ("raw, first half".to_owned(), head.clone().into()),
-            ("raw, second half".to_owned(), tail.clone().into()),
-            ("hex".to_owned(), hex(value.as_bytes()).into()),
-            (
-                "HEX".to_owned(),
-                hex(value.as_bytes()).to_uppercase().into(),
-            ),
-            ("URL-encoded".to_owned(), url(&value).into()),
-            ("JSON".to_owned(), json(&value).into()),
+        let mut forms = vec![
+            Form::new(&self.name, "raw, first half", head.as_bytes()),
+            Form::new(&self.name, "raw, second half", tail.as_bytes()),
         ];
-        for before in 0..3 {
-            let name = |kind| format!("{kind} at offset {before}");
-            let padded = [&b"   "[..before], value.as_bytes()].concat();
-            forms.push((name("base64"), inner(&STANDARD.encode(&padded), before)));
-            forms.push((name("base64url"), inner(&URL_SAFE.encode(&padded), before)));
-        }
-        let name = |form| format!("{}, {form}", self.name);
-        let form = |(form, bytes)| Form {
-            name: name(form),
-            bytes,
-        };
-        forms.into_iter().map(form).collect()
+        forms.extend(encoded(&self.name, &self.value));
+        forms
     }
+}
+
+impl Form {
+    fn new(name: &str, form: &str, bytes: &[u8]) -> Self {
+        Self {
+            name: format!("{name}, {form}"),
+            bytes: bytes.to_vec(),
+        }
+    }
+}
+
+/// A whole value in every encoding.
+pub fn encoded(name: &str, value: &str) -> Vec<Form> {
+    let hex = hex(value.as_bytes());
+    let mut forms = vec![
+        Form::new(name, "hex", hex.as_bytes()),
+        Form::new(name, "HEX", hex.to_uppercase().as_bytes()),
+        Form::new(name, "URL-encoded", url(value).as_bytes()),
+        Form::new(name, "JSON", json(value).as_bytes()),
+    ];
+    for before in 0..3 {
+        let form = |kind| format!("{kind} at offset {before}");
+        let padded = [&b"   "[..before], value.as_bytes()].concat();
+        let standard = inner(&STANDARD.encode(&padded), before);
+        let url_safe = inner(&URL_SAFE.encode(&padded), before);
+        forms.push(Form::new(name, &form("base64"), &standard));
+        forms.push(Form::new(name, &form("base64url"), &url_safe));
+    }
+    forms
 }
 
 /// The part of base64 text that does not depend on what stands before and after.

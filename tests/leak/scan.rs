@@ -1,11 +1,12 @@
 //! Looks for canaries in the memory of processes, in what /proc shows of them, and in files.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use memchr::memmem;
+use rustix::pipe::SpliceFlags;
 
 use super::canary::{Canary, Form};
 use crate::harness::walk;
@@ -94,15 +95,42 @@ impl Scan {
         }
     }
 
-    /// Environment and arguments of processes, as /proc shows them to all who may look.
+    /// Environment, arguments and titles of processes, as /proc shows them to all who may look.
     pub fn shown(&self, pids: &[i32]) -> Vec<String> {
         let mut hits = Vec::new();
         for pid in pids {
-            for name in ["environ", "cmdline", "comm", "status", "mountinfo"] {
+            for name in ["environ", "cmdline", "comm", "status", "mountinfo", "maps"] {
                 let path = format!("/proc/{pid}/{name}");
                 // A process that ended meanwhile shows nothing.
                 let bytes = fs::read(&path).unwrap_or_default();
                 hits.extend(self.bytes(&path, &bytes));
+            }
+        }
+        hits
+    }
+
+    /// What the descriptors of processes lead to: their names, what is in files, memfds among them,
+    /// and in pipes, where it stays. A hit names both: `… in /proc/7/fd/3 pipe:[8] at 0x0`.
+    pub fn descriptors(&self, pids: &[i32]) -> Vec<String> {
+        let mut hits = Vec::new();
+        for pid in pids {
+            // A process that ended meanwhile has none.
+            let open = fs::read_dir(format!("/proc/{pid}/fd"))
+                .into_iter()
+                .flatten();
+            for path in open.flatten().map(|entry| entry.path()) {
+                let target = fs::read_link(&path).unwrap_or_default();
+                let name = format!("{} {}", path.display(), target.display());
+                hits.extend(self.bytes(&name, target.as_os_str().as_encoded_bytes()));
+                let is_file = fs::metadata(&path).is_ok_and(|data| data.is_file());
+                let bytes = if is_file {
+                    fs::read(&path)
+                } else if target.to_string_lossy().starts_with("pipe:[") {
+                    peek(&path)
+                } else {
+                    continue;
+                };
+                hits.extend(self.bytes(&name, &bytes.unwrap_or_default()));
             }
         }
         hits
@@ -120,6 +148,19 @@ impl Scan {
         }
         hits
     }
+}
+
+/// What is in a pipe, and stays there: tee(2).
+fn peek(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let pipe = options.open(path)?;
+    let (mut copy, end) = io::pipe()?;
+    rustix::pipe::fcntl_setpipe_size(&end, PART)?;
+    let count = rustix::pipe::tee(&pipe, &end, PART, SpliceFlags::NONBLOCK)?;
+    let mut bytes = vec![0; count];
+    copy.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn mappings(pid: i32) -> Vec<Mapping> {

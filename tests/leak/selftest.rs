@@ -1,5 +1,6 @@
 //! The scan itself: one that finds nothing anywhere proves nothing.
 
+use std::io::{Read, Write};
 use std::process::Command;
 
 use super::canary::Canary;
@@ -70,4 +71,41 @@ fn arguments_variables_and_files_are_looked_at() {
     child.wait().unwrap();
     let hits = hits.expect("the variable is found");
     assert!(hits[0].contains("environ"), "{hits:?}");
+}
+
+#[test]
+fn what_descriptors_lead_to_is_looked_at_and_stays() {
+    let canaries = [
+        Canary::new("file"),
+        Canary::new("pipe"),
+        Canary::new("name"),
+    ];
+    let scan = Scan::new(&canaries);
+    let place = Place::new();
+    place.write("file", canaries[0].value());
+    // A name cannot have every character of a value; half of it is enough.
+    let name: String = canaries[2].value().chars().take(20).collect();
+    place.write(&name, "");
+    let open = |name: &str| std::fs::File::open(place.join(name)).unwrap();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(canaries[1].value().as_bytes()).unwrap();
+    let mut child = Command::new("/bin/sleep")
+        .arg("1000")
+        .stdin(reader.try_clone().unwrap())
+        .stdout(open("file"))
+        .stderr(open(&name))
+        .spawn()
+        .unwrap();
+    let hits = scan.descriptors(&[child.id() as i32]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for (number, canary) in [(0, "pipe"), (1, "file"), (2, "name")] {
+        let is_it =
+            |hit: &String| hit.starts_with(canary) && hit.contains(&format!("/fd/{number} "));
+        assert!(hits.iter().any(is_it), "{canary}: {hits:?}");
+    }
+    drop(writer);
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, canaries[1].value());
 }

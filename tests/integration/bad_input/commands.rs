@@ -28,8 +28,8 @@ fn a_program_that_is_missing() {
 
 #[test]
 fn a_program_that_fails() {
-    let script = "echo canary-value; echo one >&2; echo 'not logged in' >&2; exit 3";
-    refused(command(script, ""), 69).stderr_is(
+    let script = format!("echo {VALUE}; echo one >&2; echo 'not logged in' >&2; exit 3");
+    refused(command(&script, ""), 69).stderr_is(
         "hushpipe: error: store s: /bin/sh failed: exit code 3; it said: not logged in\n",
     );
     refused(command("kill -9 $$", ""), 69).stderr_has("store s: /bin/sh failed: killed by SIGKILL");
@@ -49,7 +49,7 @@ fn a_program_that_prints_too_much() {
 
 #[test]
 fn a_program_that_prints_no_json() {
-    refused(command("echo canary-value", "format: json"), 65)
+    refused(command(&format!("echo {VALUE}"), "format: json"), 65)
         .stderr_has("store s: ")
         .stderr_has("JSON");
 }

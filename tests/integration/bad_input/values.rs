@@ -96,8 +96,8 @@ fn a_value_that_does_not_match_its_pattern() {
 
 #[test]
 fn a_value_of_the_wrong_length() {
-    refused(checked("{ min_length: 20 }", VALUE), 65)
-        .stderr_has("hushpipe.yaml:3:12: secret token: is shorter than 20 bytes");
+    refused(checked("{ min_length: 40 }", VALUE), 65)
+        .stderr_has("hushpipe.yaml:3:12: secret token: is shorter than 40 bytes");
     refused(checked("{ max_length: 4 }", VALUE), 65)
         .stderr_has("hushpipe.yaml:3:12: secret token: is longer than 4 bytes");
     refused(checked("{ min_length: 1 }", ""), 65)
@@ -132,7 +132,7 @@ fn a_field_that_is_missing() {
     let hushpipe = launch(&format!(
         "{JSON}deliver: [{{ fd: 3, as: memfd, secret: token.password }}]"
     ));
-    let json = r#"{"user":"canary-value","pass":"canary-value"}"#;
+    let json = format!(r#"{{"user":"{VALUE}","pass":"{VALUE}"}}"#);
     refused(hushpipe.file("s/token", json), 65).stderr_is(
         "hushpipe: error: hushpipe.yaml:4:13: secret token.password: there is no such field; \
          there are: pass, user\n",
@@ -164,7 +164,7 @@ fn a_value_that_is_not_json() {
     let hushpipe = launch(&format!(
         "{JSON}deliver: [{{ fd: 3, as: memfd, secret: token.a }}]"
     ));
-    refused(hushpipe.file("s/token", "{\"a\": canary-value}"), 65)
+    refused(hushpipe.file("s/token", format!("{{\"a\": {VALUE}}}")), 65)
         .stderr_has("store s, token: not usable as JSON: line 1, column 7: a syntax error");
 }
 

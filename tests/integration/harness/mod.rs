@@ -13,7 +13,8 @@
 //! Each test has a [`Place`] of its own: a directory that other users can enter, removed at the
 //! end. In manifests, arguments and variables, `{place}` is its path, and `{probe}` is a program
 //! for tests (see [`probe`]). hushpipe starts with a small environment: PATH, HOME (the place),
-//! LANG. Every wait has a deadline, and says what hushpipe wrote to stderr when it passes.
+//! LANG. Every wait has a deadline, and says what hushpipe wrote to stderr when it passes. Whatever a
+//! test is about, it fails when hushpipe says anything of what is [`untold`].
 //!
 //! Tests need root, as most of what hushpipe does for others does: `tests/run` sees to it.
 
@@ -37,9 +38,11 @@ pub mod server;
 mod servertest;
 pub mod terminal;
 pub mod tmux;
+pub mod untold;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -59,6 +62,11 @@ pub fn deadline() -> Duration {
     Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(30))
 }
 
+/// The static binary, as it is shipped: that of `HUSHPIPE_STATIC`, if there is one.
+pub fn shipped() -> Option<PathBuf> {
+    std::env::var_os("HUSHPIPE_STATIC").map(PathBuf::from)
+}
+
 /// hushpipe, about to be started.
 pub struct Hushpipe {
     place: Place,
@@ -67,6 +75,7 @@ pub struct Hushpipe {
     variables: Vec<(String, OsString)>,
     stdin: Option<Vec<u8>>,
     user: Option<u32>,
+    binary: Option<PathBuf>,
 }
 
 impl Hushpipe {
@@ -84,7 +93,14 @@ impl Hushpipe {
             variables: Vec::new(),
             stdin: None,
             user: None,
+            binary: None,
         }
+    }
+
+    /// Another hushpipe than the one that cargo built for the tests, such as [`shipped`].
+    pub fn binary(mut self, path: Option<&Path>) -> Self {
+        self.binary = path.map(Path::to_owned);
+        self
     }
 
     /// The place.
@@ -178,7 +194,10 @@ impl Hushpipe {
     }
 
     fn command(&self) -> Command {
-        let program = self.place.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe");
+        let program = match &self.binary {
+            Some(path) => self.place.bring(path, "shipped"),
+            None => self.place.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe"),
+        };
         let mut words = self.through.iter().map(OsString::from).collect::<Vec<_>>();
         words.push(program.into());
         words.extend(self.arguments.iter().cloned());

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use super::{Hushpipe, Place};
+use super::{Hushpipe, Place, untold};
 
 /// An ended hushpipe. Checks panic with all that it wrote, and give it back.
 pub struct Output {
@@ -98,9 +98,10 @@ impl Output {
         self.check(holds, || format!("expected {text:?} on stderr"))
     }
 
-    /// Neither stream has this anywhere: for values.
+    /// Neither stream has this anywhere, in whatever encoding: for values.
     pub fn says_nothing_of(self, value: &str) -> Self {
-        let holds = !self.stdout().contains(value) && !self.stderr().contains(value);
-        self.check(holds, || format!("{value:?} was shown"))
+        let streams = [self.stdout.as_slice(), &self.stderr];
+        let told = untold::told(value, &streams);
+        self.check(told.is_none(), || format!("{value:?} was shown: {told:?}"))
     }
 }

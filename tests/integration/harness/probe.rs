@@ -27,6 +27,8 @@
 //! | `orphans N deep` | as `wide`, each the child of the one before |
 //! | `beside N` | as `orphans N wide`, by a child, while the next commands go on |
 //! | `leave` | leaves a process in a session of its own: `left PID`, and `left got N` at its end |
+//! | `refuse CALL PROGRAM ARG...` | becomes another program, to which the kernel denies that call: ENOSYS |
+//! | `look-into PID` | tries to read what /proc has of a process and to trace it; `NAME well` or `NAME ERRNO`, one a line |
 //! | `tell NAME` | writes `NAME ready`, then `NAME got N` for each signal, for ever |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
@@ -34,6 +36,8 @@
 //! sigwait(3). They ask the kernel for no death signal and change no disposition.
 
 #![allow(unsafe_code)]
+
+mod refused;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -105,6 +109,8 @@ impl Probe {
                 "orphans" => orphans(&next()?, next()? == "deep")?,
                 "beside" => beside(&next()?)?,
                 "leave" => leave()?,
+                "refuse" => return Err(refused::refuse(&next()?, words)),
+                "look-into" => look_into(&next()?)?,
                 "tell" => tell(&next()?)?,
                 "serve" => self.serve()?,
                 other => return Err(bad(&format!("no command {other}"))),
@@ -226,6 +232,37 @@ fn read_fd(number: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// As a debugger does, and gcore(1).
+fn look_into(pid: &str) -> io::Result<()> {
+    let shown = |name: &str, tried: io::Result<()>| match tried {
+        Ok(()) => say(&format!("{name} well")),
+        Err(error) => {
+            let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0));
+            say(&format!("{name} {errno:?}"))
+        }
+    };
+    for name in ["mem", "environ", "maps", "smaps", "auxv", "pagemap", "io"] {
+        let read = fs::File::open(format!("/proc/{pid}/{name}"));
+        // Of memory, nothing is at address 0, which is another error than that of no access.
+        let read = read.and_then(|mut file| match name {
+            "mem" => Ok(()),
+            _ => file.read(&mut [0; 64]).map(drop),
+        });
+        shown(name, read)?;
+    }
+    for name in ["fd", "map_files"] {
+        shown(name, fs::read_dir(format!("/proc/{pid}/{name}")).map(drop))?;
+    }
+    for name in ["exe", "cwd", "root"] {
+        shown(name, fs::read_link(format!("/proc/{pid}/{name}")).map(drop))?;
+    }
+    let number: i32 = pid.parse().map_err(io::Error::other)?;
+    // SAFETY: it takes numbers alone. What is attached is let go when the probe ends.
+    let attached = unsafe { libc::ptrace(libc::PTRACE_SEIZE, number, 0, 0) };
+    let attached = nix::errno::Errno::result(attached);
+    shown("ptrace", attached.map(drop).map_err(io::Error::from))
 }
 
 fn orphan() -> io::Result<()> {

@@ -11,7 +11,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use super::processes::{self, children, descendants};
-use super::{Output, Place, deadline, wait_until};
+use super::{Output, Place, deadline, untold, wait_until};
 
 /// A started hushpipe, ended with everything it started when the test lets go of it.
 pub struct Running {
@@ -102,12 +102,19 @@ impl Running {
         self.until("the control socket is there", || {
             socket.exists().then_some(())
         });
-        std::process::Command::new(self.place().join("bin/hushpipe"))
+        let hushpipe = self
+            .place()
+            .bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe");
+        let output = std::process::Command::new(hushpipe)
             .args(words)
             .arg("--socket")
             .arg(socket)
             .output()
-            .expect("hushpipe can be started")
+            .expect("hushpipe can be started");
+        for stream in [&output.stdout, &output.stderr] {
+            untold::check("its control socket", stream);
+        }
+        output
     }
 
     /// Has it ask its stores now; gives nothing back before the program has what is new.
@@ -164,6 +171,7 @@ impl Running {
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.finish(started);
         }
+        untold::check("its standard error", &self.stderr.bytes());
         Output {
             status,
             stdout: self.stdout.bytes(),
@@ -193,6 +201,10 @@ impl Drop for Running {
             signal::kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         }
         self.child.wait().map(ExitStatusExt::into_raw).ok();
+        // A test that has failed says why: one panic is enough.
+        if !thread::panicking() {
+            untold::check("its standard error", &self.stderr.bytes());
+        }
     }
 }
 

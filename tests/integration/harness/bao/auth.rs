@@ -9,8 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::Bao;
-use crate::harness::Place;
 use crate::harness::certificates::{Issued, run};
+use crate::harness::{Place, untold};
 
 /// What an application may do: read the secrets of every engine that tests mount, and end its own
 /// leases. Renewing and looking up is in OpenBao's policy `default`.
@@ -76,6 +76,7 @@ impl Bao {
     pub fn new_secret_id(&self, place: &Place) -> String {
         let made = self.post("auth/approle/role/app/secret-id", &json!({}));
         let secret_id = text(&made["data"]["secret_id"]);
+        untold::add("a secret id", &secret_id);
         place.write("secret_id", &secret_id);
         secret_id
     }
@@ -87,6 +88,7 @@ impl Bao {
         let path = "auth/approle/role/app/secret-id";
         let made = self.request_with(&curl, "POST", path, Some(&json!({})));
         let token = text(&made.expect("OpenBao answers").body["wrap_info"]["token"]);
+        untold::add("a wrapping token", &token);
         place.write("secret_id", &token);
         token
     }
@@ -114,7 +116,9 @@ impl Bao {
     pub fn token(&self, policies: &str, ttl: &str) -> String {
         let policies: Vec<&str> = policies.split(',').collect();
         let body = json!({ "policies": policies, "ttl": ttl, "no_parent": true });
-        text(&self.post("auth/token/create", &body)["auth"]["client_token"])
+        let token = text(&self.post("auth/token/create", &body)["auth"]["client_token"]);
+        untold::add("a token", &token);
+        token
     }
 
     /// A user with a password.
@@ -186,7 +190,9 @@ impl Bao {
             .args(["dgst", "-sha256", "-sign"])
             .arg(self.signing_key());
         openssl.arg(self.place.join("jwt.txt"));
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(run(&mut openssl)))
+        let signature = URL_SAFE_NO_PAD.encode(run(&mut openssl));
+        untold::add("a JWT's signature", &signature);
+        format!("{signed}.{signature}")
     }
 
     /// Whoever shows a certificate of the server's own CA logs in by the role `app`; gives one.
