@@ -1,6 +1,5 @@
 //! The promise about memory: after the hand-over, hushpipe holds no copy of any value.
 
-mod canary;
 mod commands;
 mod control;
 mod deliveries;
@@ -19,7 +18,9 @@ mod stocked;
 mod vault;
 mod written;
 
-pub use canary::{Canary, Form, encoded};
+use crate::harness::canary;
+
+pub use canary::Canary;
 pub use scan::Scan;
 
 /// What the probe writes of a value.

@@ -22,6 +22,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod bao;
+pub mod canary;
 pub mod certificates;
 pub mod fake_answers;
 pub mod fault_proxy;

@@ -7,7 +7,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::leak::{Canary, Form, encoded};
+use super::canary::{Canary, Form, encoded};
 
 /// Part of a value. URLs escape some of it; shells do not.
 pub const MARK: &str = "q7Wz+K2m/8Rv=Ty4Nc9Xb6Ld";
