@@ -119,7 +119,11 @@ impl Placing<'_> {
     }
 
     fn private<S: Staging>(&self, host: Host) -> Result<Attempt<S>, Failures> {
-        let points = make_mount_points(&host.layout).map_err(|fault| vec![of_delivery(fault)])?;
+        let one = |fault| vec![of_delivery(fault)];
+        let mut points = make_mount_points(&host.layout).map_err(one)?;
+        if self.plan.mode == Mode::Exec {
+            points.leave().map_err(one)?;
+        }
         let mut targets = host.layout.directories();
         let delivered = targets.len();
         targets.extend(own_credentials(&host));

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::files::DATA;
-use super::{DeliveryError, DeliveryFault, mount_points, shared};
+use super::{DeliveryError, DeliveryFault, made, mount_points, shared};
 use crate::model::{
     Delivery, DeliveryKind, FileMode, FileSpec, Isolation, IsolationUsed, Mode, Place, Plan,
 };
@@ -168,7 +168,7 @@ impl Layout {
         }
         for entry in &directory.entries {
             let name = entry.name.as_bytes();
-            if name.starts_with(b"..") || name == shared::MARKER.as_bytes() {
+            if name.starts_with(b"..") || name == made::MARKER.as_bytes() {
                 faults.push(DeliveryFault::Plan(format!(
                     "the name {} is hushpipe's own: choose another",
                     entry.name.display()

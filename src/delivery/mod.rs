@@ -15,6 +15,7 @@ mod filters;
 mod fixtures;
 mod kept;
 mod layout;
+mod made;
 mod mount_points;
 mod opening;
 mod readers;

@@ -1,16 +1,27 @@
 //! Empty directories to mount on.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use super::made::{self, Lock, MARKER};
 use super::{DeliveryError, DeliveryFault, Layout};
 use crate::sys::container;
-use crate::sys::filesystem::{self, Kind};
+use crate::sys::filesystem::{self, Kind, Status};
 
-/// Remembers the directories that hushpipe made, and removes those that are still empty.
+/// The directories that hushpipe made to mount on, and holds with all others that mount there: the last
+/// one removes them. With the mounts of other namespaces they would go for everybody.
 #[derive(Default)]
 pub struct MountPoints {
-    made: Vec<PathBuf>,
+    held: Vec<Point>,
+}
+
+struct Point {
+    path: PathBuf,
+    /// `None`: see [`MountPoints::leave`].
+    marker: Option<OwnedFd>,
+    /// How many directories above it were made with it.
+    above: usize,
 }
 
 /// Makes the delivery directories that are not there, and those above them, with mode 0755. What
@@ -19,35 +30,67 @@ pub fn make_mount_points(layout: &Layout) -> Result<MountPoints, DeliveryError> 
     let mut points = MountPoints::default();
     for directory in &layout.directories {
         check(&directory.path).map_err(|fault| directory.error(fault))?;
-        points.make(&directory.path)?;
+        let point = Point::take(&directory.path).map_err(|fault| directory.error(fault))?;
+        points.held.extend(point);
     }
     Ok(points)
 }
 
-impl MountPoints {
-    /// Makes a directory and what is missing above it.
-    pub(super) fn make(&mut self, path: &Path) -> Result<(), DeliveryError> {
-        let mut missing: Vec<&Path> = Vec::new();
-        for ancestor in path.ancestors() {
-            let wrong = DeliveryError::system(ancestor.display().to_string(), "cannot look at it");
-            if filesystem::status_of_path(ancestor)
-                .map_err(wrong)?
-                .is_some()
-            {
-                break;
+impl Point {
+    /// `None`: somebody else made it, for good.
+    fn take(path: &Path) -> Result<Option<Self>, DeliveryFault> {
+        loop {
+            if let Some(made) = made::make(path, 0o755, Lock::Shared)? {
+                return Ok(Some(Self {
+                    path: path.to_owned(),
+                    marker: Some(made.marker),
+                    above: made.above,
+                }));
             }
-            missing.push(ancestor);
-        }
-        for path in missing.into_iter().rev() {
-            match filesystem::make_directory(path, 0o755) {
-                Ok(_) => self.made.push(path.to_owned()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(DeliveryError::about(path, cannot_make(path, source))),
+            let directory = filesystem::open_directory(path).map_err(looked)?;
+            let is_file = |status: Status| status.kind == Kind::File;
+            let found = filesystem::status_at(&directory, MARKER).map_err(looked)?;
+            if !found.is_some_and(is_file) {
+                return Ok(None);
             }
+            let marker = match filesystem::open_standing_marker_at(&directory, MARKER) {
+                Ok(marker) => marker,
+                // Gone since; or of a user whose directories are not for others.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+                Err(error) => return Err(looked(error)),
+            };
+            if !Lock::Shared.take(&marker).map_err(looked)? {
+                return Err(super::shared::in_use());
+            }
+            if filesystem::status(&marker).map_err(looked)?.links == 0 {
+                continue;
+            }
+            let above = made::recorded(&marker).map_err(looked)?;
+            return Ok(above.map(|above| Self {
+                path: path.to_owned(),
+                marker: Some(marker),
+                above,
+            }));
         }
-        Ok(())
     }
 
+    /// What others use, and what others put files into, stays.
+    fn remove(self) -> io::Result<()> {
+        if let Some(marker) = &self.marker {
+            let left = filesystem::status(marker)?.links == 0;
+            if left || !filesystem::try_lock(marker)? {
+                return Ok(());
+            }
+        }
+        match made::remove(&self.path, self.above) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl MountPoints {
     /// Removes what was made and is still empty; what others put files into stays.
     pub fn retire(mut self) -> Result<(), DeliveryError> {
         self.remove()
@@ -56,28 +99,40 @@ impl MountPoints {
     /// As [`MountPoints::retire`], for a process that mounted on them itself. After a change of user
     /// it may not: the mounts go with the process, and empty directories stay.
     pub fn unmount(mut self) -> Result<(), DeliveryError> {
-        let unmounted = self.made.iter().rev().try_for_each(|path| {
-            let what = path.display().to_string();
-            filesystem::unmount(path).map_err(DeliveryError::system(what, "cannot unmount it"))
+        let unmounted = self.held.iter().rev().try_for_each(|point| {
+            let what = point.path.display().to_string();
+            filesystem::unmount(&point.path)
+                .map_err(DeliveryError::system(what, "cannot unmount it"))
         });
         unmounted.and_then(|()| self.remove())
+    }
+
+    /// For a process that becomes the program, before it mounts: nobody is there then to hold them,
+    /// and nobody may remove them while the program uses them. From now on they are as if others had
+    /// made them, to all but this process.
+    pub fn leave(&mut self) -> Result<(), DeliveryError> {
+        self.held.iter_mut().try_for_each(|point| {
+            point.marker = None;
+            let what = point.path.display().to_string();
+            filesystem::unlink(&point.path.join(MARKER)).map_err(DeliveryError::system(
+                what,
+                "cannot remove the marker in it",
+            ))
+        })
     }
 
     /// Leaves them, as a hushpipe that is killed does.
     #[cfg(test)]
     pub(super) fn keep(mut self) {
-        self.made.clear();
+        self.held.clear();
     }
 
     fn remove(&mut self) -> Result<(), DeliveryError> {
         let mut result = Ok(());
-        while let Some(path) = self.made.pop() {
-            match filesystem::remove_directory(&path) {
-                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                    let what = path.display().to_string();
-                    result = Err(DeliveryError::system(what, "cannot remove it")(error));
-                }
-                _ => {}
+        while let Some(point) = self.held.pop() {
+            let what = point.path.display().to_string();
+            if let Err(error) = point.remove() {
+                result = Err(DeliveryError::system(what, "cannot remove it")(error));
             }
         }
         result
@@ -92,11 +147,18 @@ impl Drop for MountPoints {
     }
 }
 
+fn looked(source: io::Error) -> DeliveryFault {
+    DeliveryFault::System {
+        doing: "cannot look at it",
+        source,
+    }
+}
+
 /// Whether a tmpfs can be mounted there without covering anything.
 pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
     match standing(path)? {
         Standing::Nothing { above } => can_make_in(&above, path),
-        Standing::Empty => Ok(()),
+        Standing::Empty | Standing::Marked => Ok(()),
         Standing::Entries(entry) => Err(covered(&entry)),
     }
 }
@@ -107,16 +169,14 @@ pub(super) enum Standing {
         above: PathBuf,
     },
     Empty,
+    /// Empty but for hushpipe's marker.
+    Marked,
     /// The name of one of them.
     Entries(String),
 }
 
 /// Looks, and refuses what is no directory.
 pub(super) fn standing(path: &Path) -> Result<Standing, DeliveryFault> {
-    let looked = |source| DeliveryFault::System {
-        doing: "cannot look at it",
-        source,
-    };
     let Some(status) = filesystem::status_of_path(path).map_err(looked)? else {
         return Ok(Standing::Nothing {
             above: above(path)?,
@@ -135,9 +195,12 @@ pub(super) fn standing(path: &Path) -> Result<Standing, DeliveryFault> {
     let directory = filesystem::open_directory(path).map_err(looked)?;
     let entries = filesystem::entries(directory).map_err(looked)?;
     // The least name, so that the same directory gives the same message.
-    Ok(entries.iter().min().map_or(Standing::Empty, |entry| {
-        Standing::Entries(entry.to_string_lossy().into_owned())
-    }))
+    let others = entries.iter().filter(|entry| *entry != MARKER).min();
+    Ok(match (others, entries.is_empty()) {
+        (Some(entry), _) => Standing::Entries(entry.to_string_lossy().into_owned()),
+        (None, true) => Standing::Empty,
+        (None, false) => Standing::Marked,
+    })
 }
 
 /// The nearest directory above that is there.

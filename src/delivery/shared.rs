@@ -6,21 +6,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::mount_points::{MountPoints, Standing, cannot_make, covered, standing, tmpfs_flag};
+use super::made::{self, Lock, MARKER, Made};
+use super::mount_points::{Standing, cannot_make, covered, standing, tmpfs_flag};
 use super::sweep::{Found, survey};
 use super::{DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Event, Observer};
 use crate::sys::container;
 use crate::sys::filesystem::{self, Filesystem, Kind};
 
-/// Held with an exclusive flock(2) by the hushpipe whose directory it is.
-pub(super) const MARKER: &str = ".hushpipe";
-
 /// The shared delivery directories of one launch: emptied and removed when dropped.
 pub struct SharedDirectories {
     held: Vec<Held>,
-    /// What was made above them; dropped after them.
-    above: MountPoints,
     /// Given back before the removal, which opens directories: where the limit of open files ends a
     /// launch, what it has delivered can still be removed.
     reserve: Vec<OwnedFd>,
@@ -34,8 +30,9 @@ struct Held {
     directory: OwnedFd,
     /// Its lock goes with it.
     _marker: OwnedFd,
-    /// Whether the directory itself goes at the end: not when someone else made it.
-    remove: bool,
+    /// Made by hushpipe, by this one or a dead one, with so many directories above it: they go at the
+    /// end. `None`: someone else made it.
+    made: Option<usize>,
 }
 
 impl SharedDirectories {
@@ -48,13 +45,10 @@ impl SharedDirectories {
     ) -> Result<Self, DeliveryError> {
         let mut shared = Self {
             held: Vec::new(),
-            above: MountPoints::default(),
             reserve: reserve().map_err(DeliveryError::system("/", "cannot open it"))?,
         };
         for directory in &layout.directories {
             check(&directory.path).map_err(|fault| directory.error(fault))?;
-            let parent = directory.path.parent().unwrap_or_else(|| Path::new("/"));
-            shared.above.make(parent)?;
             let held = Held::take(&directory.path, owner, observer)
                 .map_err(|fault| directory.error(fault))?;
             shared.held.push(held);
@@ -76,13 +70,14 @@ impl SharedDirectories {
     pub fn retire(mut self) -> Result<(), DeliveryError> {
         self.reserve.clear();
         let mut result = Ok(());
-        for held in std::mem::take(&mut self.held) {
+        // Those that were made above one go when those of the others are gone.
+        for held in std::mem::take(&mut self.held).into_iter().rev() {
             let path = held.path.clone();
             if let Err(fault) = held.remove() {
                 result = Err(DeliveryError::about(&path, fault));
             }
         }
-        result.and(std::mem::take(&mut self.above).retire())
+        result
     }
 }
 
@@ -94,7 +89,7 @@ fn reserve() -> io::Result<Vec<OwnedFd>> {
 impl Drop for SharedDirectories {
     fn drop(&mut self) {
         self.reserve.clear();
-        for held in self.held.drain(..) {
+        for held in self.held.drain(..).rev() {
             if held.remove().is_err() {
                 // The next start sweeps it. Who wants to know calls `retire`.
             }
@@ -104,47 +99,42 @@ impl Drop for SharedDirectories {
 
 impl Held {
     fn take(path: &Path, owner: Owner, observer: &dyn Observer) -> Result<Self, DeliveryFault> {
-        let made = match filesystem::make_directory(path, 0o700) {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-            Err(source) => return Err(cannot_make(path, source)),
+        let mut held = match made::make(path, 0o700, Lock::Exclusive)? {
+            Some(made) => Self::new(path, made),
+            None => Self::take_standing(path, owner)?,
         };
-        let taken = Self::take_standing(path, made, owner, observer);
-        if taken.is_err() && made && filesystem::remove_directory(path).is_err() {
-            // The fault that is given says more.
-        }
-        taken
-    }
-
-    fn take_standing(
-        path: &Path,
-        made: bool,
-        owner: Owner,
-        observer: &dyn Observer,
-    ) -> Result<Self, DeliveryFault> {
-        let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
-        check_owner(path, &directory, owner)?;
-        let mut held = Self {
-            path: path.to_owned(),
-            _marker: lock(&directory)?,
-            directory,
-            remove: made,
-        };
-        match held.adopt(made, owner, observer) {
+        match held.adopt(owner, observer) {
             Ok(()) => Ok(held),
             Err(fault) => {
-                held.undo(made);
+                held.undo();
                 Err(fault)
             }
         }
     }
 
-    fn adopt(
-        &mut self,
-        made: bool,
-        owner: Owner,
-        observer: &dyn Observer,
-    ) -> Result<(), DeliveryFault> {
+    fn new(path: &Path, made: Made) -> Self {
+        Self {
+            path: path.to_owned(),
+            directory: made.directory,
+            _marker: made.marker,
+            made: Some(made.above),
+        }
+    }
+
+    fn take_standing(path: &Path, owner: Owner) -> Result<Self, DeliveryFault> {
+        let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
+        check_owner(path, &directory, owner)?;
+        let marker = lock(&directory)?;
+        let made = made::recorded(&marker).map_err(system("cannot read the marker in it"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            directory,
+            _marker: marker,
+            made,
+        })
+    }
+
+    fn adopt(&mut self, owner: Owner, observer: &dyn Observer) -> Result<(), DeliveryFault> {
         // First its mode: from here on nobody else puts anything in.
         filesystem::change_owner(&self.directory, owner.uid, owner.gid)
             .map_err(system("cannot give it to run.user"))?;
@@ -153,11 +143,10 @@ impl Held {
         if let Some(foreign) = &found.foreign {
             return Err(foreign_entry(foreign));
         }
-        if !made && !found.ours.is_empty() {
+        if !found.ours.is_empty() {
             found
                 .remove(&self.directory)
                 .map_err(system("cannot remove what a dead hushpipe left in it"))?;
-            self.remove = true;
             observer.observe(&Event::Swept {
                 path: self.path.clone(),
             });
@@ -171,10 +160,10 @@ impl Held {
     }
 
     /// After a fault: the marker stays where others' things are, as the mark of a dead one.
-    fn undo(self, made: bool) {
-        let undone = if made {
-            // Without a look into it: there may be no descriptor left for that.
-            filesystem::unlink_at(&self.directory, MARKER).is_ok()
+    fn undo(self) {
+        // Without a look into one of its own making: there may be no descriptor left for that.
+        let undone = if let Some(above) = self.made {
+            made::remove(&self.path, above).is_ok()
         } else {
             let empty = self.survey();
             empty.is_ok_and(|found| found.ours.is_empty() && found.foreign.is_none())
@@ -185,20 +174,22 @@ impl Held {
         }
     }
 
-    /// Empties the directory of what hushpipe put there, and removes it.
+    /// Empties the directory of what hushpipe put there, and removes it if hushpipe made it.
     fn remove(self) -> Result<(), DeliveryFault> {
         let found = self.survey()?;
         found
             .remove(&self.directory)
-            .and_then(|()| filesystem::unlink_at(&self.directory, MARKER))
             .map_err(system("cannot empty it"))?;
-        if !self.remove {
-            return Ok(());
-        }
+        let Some(above) = self.made else {
+            return filesystem::unlink_at(&self.directory, MARKER)
+                .map_err(system("cannot remove the marker in it"));
+        };
         if let Some(foreign) = &found.foreign {
+            filesystem::unlink_at(&self.directory, MARKER)
+                .map_err(system("cannot remove the marker in it"))?;
             return Err(foreign_entry(foreign));
         }
-        filesystem::remove_directory(&self.path).map_err(system("cannot remove it"))
+        made::remove(&self.path, above).map_err(system("cannot remove it"))
     }
 }
 
@@ -246,7 +237,7 @@ fn lock(directory: &OwnedFd) -> Result<OwnedFd, DeliveryFault> {
     }
 }
 
-fn in_use() -> DeliveryFault {
+pub(super) fn in_use() -> DeliveryFault {
     DeliveryFault::Host(
         "another hushpipe that is running delivers into it: give each service a directory of its \
          own"
@@ -270,6 +261,10 @@ pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
     let above = match standing(path)? {
         Standing::Nothing { above } => above,
         Standing::Empty => path.to_owned(),
+        Standing::Marked => {
+            owned_by_dead(path, MARKER)?;
+            path.to_owned()
+        }
         Standing::Entries(entry) => {
             owned_by_dead(path, &entry)?;
             path.to_owned()
@@ -399,7 +394,6 @@ mod tests {
         drop(written);
         let mut shared = shared;
         shared.held.clear();
-        std::mem::take(&mut shared.above).keep();
         drop(shared);
         layout.check(IsolationUsed::Shared).unwrap();
         let swept = Swept::default();
@@ -408,8 +402,60 @@ mod tests {
         assert!(!place.path().join("a/one").exists());
         let written = fill(&layout, &shared);
         shared.retire().unwrap();
-        assert!(!place.path().join("a").exists());
+        assert!(is_empty(place.path()), "also what was made above");
         drop(written);
+    }
+
+    #[test]
+    fn a_directory_of_others_stays_also_after_a_death() {
+        let place = memory();
+        fs::create_dir(place.path().join("a")).unwrap();
+        let layout = layout(place.path());
+        let mut shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+        drop(fill(&layout, &shared));
+        shared.held.clear();
+        drop(shared);
+        let swept = Swept::default();
+        let shared = SharedDirectories::make(&layout, Owner::default(), &swept).unwrap();
+        assert_eq!(*swept.0.borrow(), layout.directories());
+        shared.retire().unwrap();
+        assert!(is_empty(&place.path().join("a")));
+        assert!(!place.path().join("b").exists());
+    }
+
+    #[test]
+    fn a_directory_of_a_dead_one_goes_however_far_it_had_come() {
+        let place = memory();
+        let layout = layout(place.path());
+        let at = |path: &str| place.path().join(path);
+        let beside = made::unfinished(&at("b/deep"), &at("b"));
+        for (case, directory, marker) in [
+            ("made, not in its place", beside.join("deep"), None),
+            (
+                "marked, not in its place",
+                beside.join("deep"),
+                Some(beside.join("deep")),
+            ),
+            (
+                "in its place, without an entry",
+                at("b/deep"),
+                Some(at("b/deep")),
+            ),
+            ("on its way out", beside.clone(), Some(beside.clone())),
+        ] {
+            if case == "on its way out" {
+                fs::create_dir(at("b")).unwrap();
+            }
+            fs::create_dir_all(directory).unwrap();
+            if let Some(directory) = marker {
+                fs::write(directory.join(MARKER), "made 1\n").unwrap();
+            }
+            layout.check(IsolationUsed::Shared).unwrap();
+            let shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+            assert!(place.path().join("b/deep").is_dir(), "{case}");
+            shared.retire().unwrap();
+            assert!(is_empty(place.path()), "{case}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::shared::MARKER;
+use super::made::MARKER;
 use crate::sys::filesystem::{self, Kind};
 
 /// What stands in a delivery directory.

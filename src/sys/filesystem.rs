@@ -195,6 +195,15 @@ pub fn open_marker_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Resu
     )?)
 }
 
+/// As [`open_marker_at`], where it is there.
+pub fn open_standing_marker_at(
+    directory: impl AsFd,
+    name: impl AsRef<OsStr>,
+) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
+}
+
 /// Makes a symbolic link.
 pub fn make_link_at(
     target: impl AsRef<OsStr>,
@@ -235,9 +244,24 @@ pub fn rename_at(
     )?)
 }
 
+/// renameat2(2) by path, where nothing may stand at `to`. Filesystems that cannot promise that, such as
+/// some of networks, replace an empty directory there.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let flags = fs::RenameFlags::NOREPLACE;
+    match fs::renameat_with(fs::CWD, from, fs::CWD, to, flags) {
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(fs::rename(from, to)?),
+        other => Ok(other?),
+    }
+}
+
 /// unlinkat(2). That it is gone already is no error.
 pub fn unlink_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
     gone(fs::unlinkat(directory, name.as_ref(), AtFlags::empty()))
+}
+
+/// As [`unlink_at`], by path.
+pub fn unlink(path: &Path) -> io::Result<()> {
+    unlink_at(fs::CWD, path)
 }
 
 /// unlinkat(2) of an empty directory. That it is gone already is no error.
@@ -300,9 +324,19 @@ pub fn can_make_entries(path: &Path) -> io::Result<()> {
     Ok(fs::accessat(fs::CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// flock(2), exclusive, for as long as the descriptor is open. `false`: someone else holds it.
+/// flock(2), exclusive, for as long as the descriptor is open. `false`: someone else holds it, and what
+/// this descriptor held before is given up.
 pub fn try_lock(fd: impl AsFd) -> io::Result<bool> {
-    match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+    lock(fd, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// As [`try_lock`], with others that do the same.
+pub fn try_lock_shared(fd: impl AsFd) -> io::Result<bool> {
+    lock(fd, FlockOperation::NonBlockingLockShared)
+}
+
+fn lock(fd: impl AsFd, how: FlockOperation) -> io::Result<bool> {
+    match fs::flock(fd, how) {
         Ok(()) => Ok(true),
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),

@@ -7,14 +7,15 @@
 //! sender.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::sys::{datagram, process};
+use crate::sys::{datagram, filesystem, process};
 
 const PREFIX: &str = "hushpipe-notify.";
 const SOCKET: &str = "socket";
@@ -23,7 +24,8 @@ const SOCKET: &str = "socket";
 #[derive(Debug)]
 pub(super) struct Place {
     name: OsString,
-    directory: Option<PathBuf>,
+    /// Its lock says that somebody is there.
+    directory: Option<(PathBuf, OwnedFd)>,
 }
 
 impl Place {
@@ -61,7 +63,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(directory) = &self.directory {
+        if let Some((directory, _lock)) = &self.directory {
             // What cannot be removed is swept by the next hushpipe that comes here.
             fs::remove_file(directory.join(SOCKET)).ok();
             fs::remove_dir(directory).ok();
@@ -91,35 +93,48 @@ fn lets_pass(directory: &Path, uid: u32) -> bool {
 
 fn within<T>(base: &Path, bind: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<(Place, T)> {
     let directory = base.join(format!("{PREFIX}{}", process::id()));
-    DirBuilder::new().mode(0o711).create(&directory)?;
+    let lock = filesystem::make_directory(&directory, 0o711)?;
+    // Whoever sweeps looks at the lock, and may have been here first.
+    if !filesystem::try_lock(&lock)? || filesystem::status(&lock)?.links == 0 {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
     let socket = directory.join(SOCKET);
     let place = Place {
         name: socket.clone().into_os_string(),
-        directory: Some(directory.clone()),
+        directory: Some((directory, lock)),
     };
-    // Whatever the umask took away.
-    fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
     let bound = bind(socket.as_os_str())?;
     fs::set_permissions(&socket, Permissions::from_mode(0o666))?;
     Ok((place, bound))
 }
 
-/// Removes what a hushpipe left that was killed: nobody listens there any more.
+/// Removes what a hushpipe of this user left that was killed: nobody holds it, and nobody listens
+/// there. What cannot be looked at or removed stays.
 fn sweep(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else {
+    let Ok(entries) = filesystem::open_directory(base).and_then(filesystem::entries) else {
         return;
     };
-    for entry in entries.flatten() {
-        if !entry.file_name().as_bytes().starts_with(PREFIX.as_bytes()) {
-            continue;
-        }
-        let socket = entry.path().join(SOCKET);
-        if datagram::is_abandoned(socket.as_os_str()) {
-            // Another user's is not ours to remove.
-            fs::remove_file(&socket).ok();
-            fs::remove_dir(entry.path()).ok();
+    for name in entries {
+        if name.as_bytes().starts_with(PREFIX.as_bytes()) {
+            sweep_one(&base.join(name)).ok();
         }
     }
+}
+
+/// No link is followed: in /tmp, names are anybody's to choose. Only its owner can put something else
+/// into the place of a directory there.
+fn sweep_one(path: &Path) -> io::Result<()> {
+    let directory = filesystem::open_directory(path)?;
+    let own = filesystem::status(&directory)?.uid == filesystem::effective_uid();
+    if !own || !filesystem::try_lock(&directory)? {
+        return Ok(());
+    }
+    let socket = filesystem::status_at(&directory, SOCKET)?;
+    if socket.is_some() && !datagram::is_abandoned(path.join(SOCKET).as_os_str()) {
+        return Ok(());
+    }
+    filesystem::unlink_at(&directory, SOCKET)?;
+    filesystem::remove_directory(path)
 }
 
 #[cfg(test)]
@@ -166,15 +181,40 @@ mod tests {
         };
         let living = left("1");
         drop(left("2"));
-        fs::create_dir(base.path().join("other")).unwrap();
+        // Killed before there was a socket, or when it was gone already.
+        fs::create_dir(base.path().join(format!("{PREFIX}3"))).unwrap();
+        let other = base.path().join("other");
+        fs::create_dir(&other).unwrap();
+        drop(bind(other.join(SOCKET).as_os_str()).unwrap());
+        let link = base.path().join(format!("{PREFIX}4"));
+        std::os::unix::fs::symlink(&other, &link).unwrap();
         sweep(base.path());
         let mut names: Vec<_> = fs::read_dir(base.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, [&format!("{PREFIX}1"), "other"]);
+        assert_eq!(
+            names,
+            [&format!("{PREFIX}1"), &format!("{PREFIX}4"), "other"]
+        );
+        assert!(other.join(SOCKET).exists(), "a link was followed");
         drop(living);
+    }
+
+    #[test]
+    fn one_that_has_no_socket_yet_is_not_swept_and_a_dead_one_of_its_number_is() {
+        let base = tempfile::tempdir().unwrap();
+        let while_another_starts = |name: &OsStr| {
+            sweep(base.path());
+            bind(name)
+        };
+        drop(within(base.path(), while_another_starts).unwrap());
+
+        fs::create_dir(base.path().join(format!("{PREFIX}{}", process::id()))).unwrap();
+        assert!(within(base.path(), bind).is_err(), "the test tests nothing");
+        sweep(base.path());
+        within(base.path(), bind).unwrap();
     }
 
     #[test]

@@ -15,12 +15,14 @@ fn serving(hushpipe: Hushpipe) -> Running {
     running
 }
 
-/// What a test may see of a private directory that hushpipe did not make: that it is empty.
+/// What a test may see of a private directory: that it is empty but for the mark of who made it.
 fn is_seen_by_the_program_alone(running: &Running) {
     let path = running.place().join("private/token");
     assert!(fs::symlink_metadata(&path).is_err(), "it is seen outside");
     let directory = running.place().join("private");
-    assert!(fs::read_dir(directory).unwrap().next().is_none());
+    let names = fs::read_dir(directory).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name());
+    assert!(names.all(|name| name == ".hushpipe"));
     let inside = seen_by(running.program(), &path);
     assert_eq!(fs::read_to_string(&inside).unwrap(), VALUE);
     assert!(read_as(1001, &inside).is_err());
@@ -43,6 +45,43 @@ fn files_are_seen_by_an_unprivileged_users_program_alone() {
     is_seen_by_the_program_alone(&running);
     let ours = seen_by(running.program(), &running.place().join("private/token"));
     assert_eq!(fs::metadata(ours).unwrap().uid(), 1000);
+    let output = running.stop().code(STOPPED);
+    assert!(!output.place().join("private").exists());
+}
+
+#[test]
+fn two_programs_with_the_same_path_each_have_their_own_to_the_end() {
+    let first = serving(launch(TOKEN));
+    let place = first.place().path().to_owned();
+    let second = Hushpipe::new();
+    let path = place.join("private/token");
+    let text = format!(
+        "version: 1\nservice: other\n\
+         stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
+         secrets:\n  token: {{ store: dir, key: token }}\n\
+         deliver:\n  - {{ file: \"{}\", secret: token }}\nisolation: private\n",
+        path.display()
+    );
+    let second = second.file("secrets/token", "another's").manifest(&text);
+    let second = serving(second.arg("run"));
+    let inside = seen_by(second.program(), &path);
+    let output = first.stop().code(STOPPED);
+    // With the directory the mount on it would be gone, in every namespace.
+    assert_eq!(fs::read_to_string(&inside).unwrap(), "another's");
+    second.stop().code(STOPPED);
+    assert!(!output.place().join("private").exists());
+}
+
+#[test]
+fn what_a_killed_hushpipe_made_to_mount_on_goes_with_the_next() {
+    let running = serving(launch(TOKEN));
+    running.signal(nix::sys::signal::Signal::SIGKILL);
+    let output = running.wait().killed_by(nix::sys::signal::Signal::SIGKILL);
+    assert!(
+        output.place().join("private").exists(),
+        "the test tests nothing"
+    );
+    let running = serving(output.again().arg("run"));
     let output = running.stop().code(STOPPED);
     assert!(!output.place().join("private").exists());
 }

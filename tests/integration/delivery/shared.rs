@@ -152,9 +152,23 @@ fn what_a_killed_hushpipe_left_is_swept_by_the_next() {
         .stdout_is("battery-staplebattery-staple")
         .stderr_has(&memory.fill("removed {memory}/s, left by a hushpipe that died"))
         .stderr_has(&memory.fill("removed {memory}/deep/er, left by"));
-    // What was above the directory is not known to be hushpipe's any more.
-    assert!(!memory.join("s").exists());
-    assert!(!memory.join("deep/er").exists());
+    assert!(memory.is_empty(), "also what was made above a directory");
+}
+
+#[test]
+fn an_existing_directory_stays_also_after_a_death() {
+    let memory = Memory::new();
+    fs::create_dir(memory.join("s")).unwrap();
+    let running = serving(shared(&memory));
+    running.signal(Signal::SIGKILL);
+    let output = running.wait().killed_by(Signal::SIGKILL);
+    output
+        .again()
+        .args(["run", "--", "{probe}", "say", "x"])
+        .run()
+        .success();
+    assert!(fs::read_dir(memory.join("s")).unwrap().next().is_none());
+    assert!(!memory.join("deep").exists());
 }
 
 #[test]
