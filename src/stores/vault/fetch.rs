@@ -124,7 +124,9 @@ impl Core {
         };
         let ttl = secret.ttl;
         let lease = secret.lease.map(|granted| {
-            token.iter().for_each(|token| self.warn_of_limit(token));
+            if let Some(token) = &token {
+                self.warn_of_limit(token);
+            }
             Rc::new(Lease::new(granted, &ask.path, since, token))
         });
         let term = (made && lease.is_none())

@@ -149,11 +149,11 @@ impl Core {
             };
             (kept.current().lease.clone(), kept.stamp)
         };
-        if let (Some(stamp), Some(path)) = (stamp, &ask.token_file) {
-            if Stamp::of(path).is_ok_and(|found| found != stamp) {
-                self.expire(ask);
-                return Ok(true);
-            }
+        if let (Some(stamp), Some(path)) = (stamp, &ask.token_file)
+            && Stamp::of(path).is_ok_and(|found| found != stamp)
+        {
+            self.expire(ask);
+            return Ok(true);
         }
         let Some(lease) = lease.filter(|lease| lease.can_be_looked_up()) else {
             return Ok(false);

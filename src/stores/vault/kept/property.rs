@@ -122,7 +122,9 @@ impl World {
                     .iter()
                     .map(ToString::to_string)
                     .collect();
-                unused.iter().for_each(|id| self.kept.settle(id));
+                for id in unused {
+                    self.kept.settle(&id);
+                }
             }
         }
         assert!(
