@@ -42,7 +42,7 @@ fn a_program_starts_reloads_crashes_and_stops() {
         // A program that dies by a signal is a service that does.
         machine.systemctl("kill --signal=SEGV --kill-whom=all hushpipe@app");
         machine.until("it is started anew", || {
-            let again = machine.property(UNIT, "NRestarts") == "1";
+            let again = machine.property(UNIT, "NRestarts") != "0";
             (again && machine.property(UNIT, "SubState") == "running").then_some(())
         });
         machine.systemctl("stop hushpipe@app");
@@ -54,10 +54,11 @@ fn a_program_starts_reloads_crashes_and_stops() {
 #[test]
 fn the_unit_is_as_closed_as_it_says() {
     in_each(|machine| {
-        install(machine);
-        let text = machine.ok(&["systemd-analyze", "security", "--no-pager", UNIT]);
+        // Of no manifest: another test may be changing what its one delivers.
+        let unit = "hushpipe@closed.service";
+        let text = machine.ok(&["systemd-analyze", "security", "--no-pager", unit]);
         let level: f64 = text
-            .rsplit_once("exposure level for hushpipe@app.service: ")
+            .rsplit_once("exposure level for hushpipe@closed.service: ")
             .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok())
             .unwrap_or_else(|| panic!("{text}"));
         assert!(level <= 2.0, "{text}");
