@@ -1,7 +1,7 @@
 //! What a container engine is to be told, so that it allows a private tmpfs.
 
 use crate::sys::child::{ChildError, Step};
-use crate::sys::container::Confinement;
+use crate::sys::container::{Confinement, Rights};
 
 const SYS_ADMIN: &str = "--cap-add SYS_ADMIN";
 const NO_SECCOMP: &str = "--security-opt seccomp=unconfined";
@@ -14,19 +14,15 @@ const NO_APPARMOR: &str = "--security-opt apparmor=unconfined";
 /// makes a user namespace, which that filter refuses. AppArmor's docker-default refuses mounts to both.
 pub fn flags(error: &ChildError, seen: Confinement) -> Option<String> {
     let apparmor = (seen.apparmor || error.is_denied_mount()).then_some(NO_APPARMOR);
-    let for_whom = if seen.root {
-        ""
-    } else {
-        " to users other than root"
-    };
-    let first = match seen {
-        Confinement {
-            sys_admin: true, ..
-        } => None,
-        Confinement { root: true, .. } => Some(SYS_ADMIN),
+    let (first, for_whom) = match seen.rights {
+        Rights::SysAdmin => (None, ""),
+        Rights::Root => (Some(SYS_ADMIN), ""),
         // What a user namespace cannot do is not for a flag to change.
-        _ if error.is_untried() => return None,
-        Confinement { seccomp, .. } => seccomp.then_some(NO_SECCOMP),
+        Rights::User if error.is_untried() => return None,
+        Rights::User => (
+            seen.seccomp.then_some(NO_SECCOMP),
+            " to users other than root",
+        ),
     };
     let together = |first: Option<&'static str>| {
         let flags: Vec<_> = first.into_iter().chain(apparmor).collect();
@@ -51,13 +47,12 @@ mod tests {
 
     /// Root as engines start it, but for what a test changes.
     const ROOT: Confinement = Confinement {
-        root: true,
-        sys_admin: false,
+        rights: Rights::Root,
         seccomp: true,
         apparmor: false,
     };
     const USER: Confinement = Confinement {
-        root: false,
+        rights: Rights::User,
         ..ROOT
     };
 
@@ -115,7 +110,7 @@ mod tests {
     #[test]
     fn a_flag_that_was_given_already_is_not_named() {
         let root = Confinement {
-            sys_admin: true,
+            rights: Rights::SysAdmin,
             ..ROOT
         };
         let user = Confinement {

@@ -10,24 +10,42 @@ use super::{filesystem, host};
 /// What an engine set up that decides whether a private tmpfs is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confinement {
-    /// hushpipe is root in there.
-    pub root: bool,
-    /// It holds `CAP_SYS_ADMIN`.
-    pub sys_admin: bool,
+    /// What hushpipe may do in there.
+    pub rights: Rights,
     /// A seccomp filter is on, or it cannot be told: there is no /proc.
     pub seccomp: bool,
     /// An AppArmor profile is enforced.
     pub apparmor: bool,
 }
 
+/// Whose mounts an engine allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// Who holds `CAP_SYS_ADMIN`.
+    SysAdmin,
+    /// Root without it.
+    Root,
+    /// Any other user without it.
+    User,
+}
+
 /// Looks at this process.
 pub fn confinement() -> Confinement {
-    let held = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |s| s.effective);
     Confinement {
-        root: filesystem::effective_uid() == 0,
-        sys_admin: held.contains(CapabilitySet::SYS_ADMIN),
+        rights: rights(),
         seccomp: host::own_status("Seccomp").is_none_or(|mode| mode != "0"),
         apparmor: apparmor_profile().is_some_and(|profile| is_enforced(&profile)),
+    }
+}
+
+fn rights() -> Rights {
+    let held = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |s| s.effective);
+    if held.contains(CapabilitySet::SYS_ADMIN) {
+        Rights::SysAdmin
+    } else if filesystem::effective_uid() == 0 {
+        Rights::Root
+    } else {
+        Rights::User
     }
 }
 
