@@ -3,7 +3,8 @@
 
 #![allow(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::mem;
@@ -21,22 +22,43 @@ pub struct Traced {
     pub by_itself: bool,
     /// Files (device, inode) that were written after they were last synced.
     pub unsynced: BTreeSet<(u64, u64)>,
-    /// Directories whose entries were changed after they were last synced.
-    pub unsynced_directories: BTreeSet<PathBuf>,
+    /// What became of names after their directory was last synced, in order.
+    pub entries: Vec<Entries>,
+}
+
+/// What one call did to names of one directory: all of it, or nothing, is on the disk.
+#[derive(Clone)]
+pub struct Entries {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Its names, with what each stood for before and after the call.
+    pub names: Vec<(OsString, Entry, Entry)>,
+}
+
+/// What a name stands for.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Entry {
+    Nothing,
+    /// By another name, where the test keeps it.
+    File(PathBuf),
+    Link(PathBuf),
+    Directory,
 }
 
 /// Runs a program until it is about to make its `last`th call that changes files (from 1 on), and
-/// kills it there: the call is not made.
-pub fn until_call(command: &mut Command, last: usize) -> Traced {
-    let mut tracer = Tracer::start(command);
+/// kills it there: the call is not made. What it takes out of directories is kept in `kept`.
+pub fn until_call(command: &mut Command, last: usize, kept: &Path) -> Traced {
+    fs::remove_dir_all(kept).ok();
+    fs::create_dir(kept).expect("its place is the test's");
+    let mut tracer = Tracer::start(command, kept);
     let mut changes = 0;
     while let Some(call) = tracer.next_call() {
-        changes += usize::from(is_change(call.number));
+        changes += usize::from(tracer.is_change(&call));
         if changes == last {
             tracer.kill();
             return tracer.seen;
         }
-        tracer.call = Some(call);
+        tracer.begin(call);
     }
     tracer.seen.by_itself = true;
     tracer.seen
@@ -47,32 +69,113 @@ struct Call {
     arguments: [u64; 6],
 }
 
-/// Which calls of hushpipe change what a file system holds, or when it is on the disk.
-fn is_change(number: i64) -> bool {
-    matches!(number, libc::SYS_write | libc::SYS_fsync) || changed_path(number).is_some()
-}
-
-/// For calls that change an entry of a directory: which argument is its path.
-fn changed_path(number: i64) -> Option<usize> {
-    match number {
-        libc::SYS_renameat2 | libc::SYS_renameat | libc::SYS_linkat => Some(3),
-        libc::SYS_symlinkat => Some(2),
-        libc::SYS_unlinkat | libc::SYS_mkdirat => Some(1),
+/// For calls that change entries of directories: which of its arguments are their paths.
+fn changed_paths(call: &Call) -> &'static [usize] {
+    match call.number {
+        libc::SYS_renameat2 | libc::SYS_renameat => &[1, 3],
+        libc::SYS_linkat => &[3],
+        libc::SYS_symlinkat => &[2],
+        libc::SYS_unlinkat | libc::SYS_mkdirat => &[1],
+        libc::SYS_openat if call.arguments[2] as i32 & (libc::O_CREAT | libc::O_TRUNC) != 0 => &[1],
         // Architectures since 2012 have the calls above alone.
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_rename | libc::SYS_link | libc::SYS_symlink => Some(1),
+        libc::SYS_rename => &[0, 1],
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_unlink | libc::SYS_rmdir | libc::SYS_mkdir => Some(0),
-        _ => None,
+        libc::SYS_link | libc::SYS_symlink => &[1],
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_unlink | libc::SYS_rmdir | libc::SYS_mkdir => &[0],
+        _ => &[],
     }
 }
 
-fn is_removal_of_directory(call: &Call) -> bool {
+/// Calls that change what is in a file, or that is about it.
+fn changes_file(number: i64) -> bool {
+    matches!(
+        number,
+        libc::SYS_write
+            | libc::SYS_pwrite64
+            | libc::SYS_writev
+            | libc::SYS_ftruncate
+            | libc::SYS_utimensat
+            | libc::SYS_fchmod
+    )
+}
+
+fn syncs(number: i64) -> bool {
+    matches!(number, libc::SYS_fsync | libc::SYS_fdatasync)
+}
+
+/// Calls that change no file. One that is in none of these lists fails the test: it may be one more
+/// that a power cut can come before.
+fn is_harmless(number: i64) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if call.number == libc::SYS_rmdir {
+    if matches!(
+        number,
+        libc::SYS_access
+            | libc::SYS_arch_prctl
+            | libc::SYS_lstat
+            | libc::SYS_poll
+            | libc::SYS_readlink
+            | libc::SYS_stat
+    ) {
         return true;
     }
-    call.number == libc::SYS_unlinkat && call.arguments[2] as i32 & libc::AT_REMOVEDIR != 0
+    matches!(
+        number,
+        libc::SYS_brk
+            | libc::SYS_clock_gettime
+            | libc::SYS_close
+            | libc::SYS_execve
+            | libc::SYS_exit_group
+            | libc::SYS_faccessat
+            | libc::SYS_faccessat2
+            | libc::SYS_fcntl
+            | libc::SYS_flock
+            | libc::SYS_fstat
+            | libc::SYS_fstatfs
+            | libc::SYS_futex
+            | libc::SYS_getcwd
+            | libc::SYS_getdents64
+            | libc::SYS_getegid
+            | libc::SYS_geteuid
+            | libc::SYS_getgid
+            | libc::SYS_getpid
+            | libc::SYS_getrandom
+            | libc::SYS_gettid
+            | libc::SYS_getuid
+            | libc::SYS_ioctl
+            | libc::SYS_lseek
+            | libc::SYS_madvise
+            | libc::SYS_memfd_create
+            | libc::SYS_memfd_secret
+            | libc::SYS_mlock
+            | libc::SYS_mlock2
+            | libc::SYS_mmap
+            | libc::SYS_mprotect
+            | libc::SYS_mremap
+            | libc::SYS_munlock
+            | libc::SYS_munmap
+            | libc::SYS_newfstatat
+            | libc::SYS_openat
+            | libc::SYS_ppoll
+            | libc::SYS_prctl
+            | libc::SYS_pread64
+            | libc::SYS_prlimit64
+            | libc::SYS_read
+            | libc::SYS_readlinkat
+            | libc::SYS_rseq
+            | libc::SYS_rt_sigaction
+            | libc::SYS_rt_sigprocmask
+            | libc::SYS_rt_sigreturn
+            | libc::SYS_sched_getaffinity
+            | libc::SYS_set_robust_list
+            | libc::SYS_set_tid_address
+            | libc::SYS_sigaltstack
+            | libc::SYS_statfs
+            | libc::SYS_statx
+            | libc::SYS_umask
+            | libc::SYS_uname
+    )
 }
 
 enum Stop {
@@ -82,15 +185,16 @@ enum Stop {
 
 struct Tracer {
     pid: c_int,
-    /// The call that it is in.
-    call: Option<Call>,
+    /// The call that it is in, and the names that it changes, with what they stand for.
+    call: Option<(Call, Vec<(PathBuf, Entry)>)>,
+    kept: PathBuf,
     seen: Traced,
 }
 
 impl Tracer {
     // `wait` waits for it, and for each of its stops.
     #[allow(clippy::zombie_processes)]
-    fn start(command: &mut Command) -> Self {
+    fn start(command: &mut Command, kept: &Path) -> Self {
         // SAFETY: ptrace(2) is async-signal-safe, and so is what io::Error does with errno.
         unsafe {
             command.pre_exec(|| request(libc::PTRACE_TRACEME, 0, ptr::null_mut()).map(drop));
@@ -99,10 +203,11 @@ impl Tracer {
         let tracer = Self {
             pid: child.id() as c_int,
             call: None,
+            kept: kept.to_owned(),
             seen: Traced {
                 by_itself: false,
                 unsynced: BTreeSet::new(),
-                unsynced_directories: BTreeSet::new(),
+                entries: Vec::new(),
             },
         };
         // It stops with SIGTRAP at its first instruction.
@@ -177,27 +282,106 @@ impl Tracer {
         while libc::WIFSTOPPED(self.wait()) {}
     }
 
+    /// Whether a call changes what a file system holds, or when it is on the disk.
+    fn is_change(&self, call: &Call) -> bool {
+        let listed = !changed_paths(call).is_empty() || syncs(call.number);
+        if listed || (changes_file(call.number) && self.is_on_disk(call)) {
+            return true;
+        }
+        let number = call.number;
+        let known = is_harmless(number) || changes_file(number);
+        assert!(known, "call {number} is not known to change no file");
+        false
+    }
+
+    fn fd(&self, call: &Call) -> String {
+        format!("/proc/{}/fd/{}", self.pid, call.arguments[0] as i32)
+    }
+
+    /// Whether the call's descriptor is of a file that has a name; memory has none.
+    fn is_on_disk(&self, call: &Call) -> bool {
+        let path = fs::read_link(self.fd(call)).expect("it is open");
+        fs::symlink_metadata(path).is_ok_and(|status| status.is_file())
+    }
+
+    /// Keeps what the call is about to change.
+    fn begin(&mut self, call: Call) {
+        let paths = changed_paths(&call).iter();
+        let paths = paths.map(|argument| self.path_at(call.arguments[*argument]));
+        let before = paths.map(|path| {
+            let entry = self.keep(&path);
+            (path, entry)
+        });
+        let before = before.collect();
+        self.call = Some((call, before));
+    }
+
+    fn keep(&self, path: &Path) -> Entry {
+        let Ok(status) = fs::symlink_metadata(path) else {
+            return Entry::Nothing;
+        };
+        if status.is_dir() {
+            return Entry::Directory;
+        }
+        if status.is_symlink() {
+            return Entry::Link(fs::read_link(path).expect("it is a link"));
+        }
+        let kept = self.kept.join(status.ino().to_string());
+        if !kept.exists() {
+            fs::hard_link(path, &kept).expect("both are of one file system");
+        }
+        Entry::File(kept)
+    }
+
     /// What the call has done.
     fn note(&mut self) {
-        let Some(call) = self.call.take() else { return };
-        let fd = format!("/proc/{}/fd/{}", self.pid, call.arguments[0] as i32);
-        let seen = &mut self.seen;
-        if let libc::SYS_write | libc::SYS_fsync = call.number {
-            let file = fs::metadata(&fd).expect("it is open");
-            let path = fs::read_link(&fd).expect("it is open");
+        let Some((call, before)) = self.call.take() else {
+            return;
+        };
+        if syncs(call.number) || (changes_file(call.number) && self.is_on_disk(&call)) {
+            let file = fs::metadata(self.fd(&call)).expect("it is open");
+            let path = fs::read_link(self.fd(&call)).expect("it is open");
             let inode = (file.dev(), file.ino());
-            if call.number == libc::SYS_fsync {
-                seen.unsynced.remove(&inode);
-                seen.unsynced_directories.remove(&path);
-            } else if file.is_file() {
-                seen.unsynced.insert(inode);
+            if syncs(call.number) {
+                self.seen.unsynced.remove(&inode);
+                self.seen.entries.retain(|entry| entry.directory != path);
+            } else if !matches!(call.number, libc::SYS_utimensat | libc::SYS_fchmod) {
+                self.seen.unsynced.insert(inode);
             }
-        } else if is_removal_of_directory(&call) {
-            // One that comes back holds nothing.
-        } else if let Some(argument) = changed_path(call.number) {
-            let path = self.path_at(call.arguments[argument]);
-            let directory = path.parent().expect("it has a name").to_owned();
-            self.seen.unsynced_directories.insert(directory);
+        }
+        if call.number == libc::SYS_openat && call.arguments[2] as i32 & libc::O_TRUNC != 0 {
+            let file = before.first().map(|(path, _)| fs::metadata(path));
+            let file = file.and_then(Result::ok).expect("it was just opened");
+            self.seen.unsynced.insert((file.dev(), file.ino()));
+        }
+        for (path, before) in before {
+            let after = self.keep(&path);
+            if after != before {
+                self.note_name(&path, before, after);
+            }
+        }
+    }
+
+    /// A rename within a directory is one change of it.
+    fn note_name(&mut self, path: &Path, before: Entry, after: Entry) {
+        let directory = path.parent().expect("it has a name").to_owned();
+        let name = path.file_name().expect("it has a name").to_owned();
+        let from_here = match self.seen.entries.last_mut() {
+            Some(last) if last.directory == directory => {
+                let moved = |(_, was, is): &(OsString, Entry, Entry)| {
+                    *is == Entry::Nothing && *was == after && after != Entry::Nothing
+                };
+                (last.names.len() == 1 && last.names.iter().any(moved)).then_some(last)
+            }
+            _ => None,
+        };
+        let names = (name, before, after);
+        match from_here {
+            Some(rename) => rename.names.push(names),
+            None => self.seen.entries.push(Entries {
+                directory,
+                names: vec![names],
+            }),
         }
     }
 
@@ -225,16 +409,76 @@ fn request(request: c_uint, pid: c_int, data: *mut c_void) -> io::Result<()> {
     }
 }
 
-/// What a power cut takes away of files that were not synced: the second half.
-pub fn cut_power(traced: &Traced, below: &Path) {
+/// What a power cut leaves of what was not synced.
+#[derive(Debug)]
+pub struct Cut {
+    /// For each of [`Traced::entries`] whether it is on the disk.
+    persisted: Vec<bool>,
+    /// Of what was written into a file; else nothing.
+    half: bool,
+}
+
+/// The ways in which a power cut can go, or some of them: all names changed and half of the bytes
+/// written; nothing at all; and each change alone lost, or alone kept, as file systems order them as
+/// they like.
+pub fn cuts(traced: &Traced, many: bool) -> Vec<Cut> {
+    let count = traced.entries.len();
+    let cut = |persisted, half| Cut { persisted, half };
+    let mut all = vec![cut(vec![true; count], true)];
+    if count > 0 || !traced.unsynced.is_empty() {
+        all.push(cut(vec![false; count], false));
+    }
+    if count > 1 {
+        for kept in [true, false] {
+            let but = (0..count).map(|at| (0..count).map(|n| (n == at) != kept).collect());
+            all.extend(but.filter(|_| kept || many).map(|names| cut(names, false)));
+        }
+    }
+    all
+}
+
+/// Makes a directory be as it is after the power cut.
+pub fn cut_power(traced: &Traced, cut: &Cut, below: &Path) {
+    let mut names: BTreeMap<PathBuf, Entry> = BTreeMap::new();
+    for (change, persisted) in traced.entries.iter().zip(&cut.persisted) {
+        for (name, before, after) in &change.names {
+            let now = names
+                .entry(change.directory.join(name))
+                .or_insert(before.clone());
+            if *persisted {
+                *now = after.clone();
+            }
+        }
+    }
+    // A directory comes before what is in it.
+    for (path, entry) in names {
+        if path.starts_with(below) && path.parent().is_some_and(Path::exists) {
+            put(&path, &entry).expect("it is ours");
+        }
+    }
     for path in crate::harness::walk(below) {
         let file = fs::symlink_metadata(&path).expect("nobody else is here");
         if file.is_file() && traced.unsynced.contains(&(file.dev(), file.ino())) {
-            let half = file.len() / 2;
+            let length = if cut.half { file.len() / 2 } else { 0 };
             let opened = fs::File::options().write(true).open(&path);
             opened
-                .and_then(|file| file.set_len(half))
+                .and_then(|file| file.set_len(length))
                 .expect("it is ours");
         }
+    }
+}
+
+fn put(path: &Path, entry: &Entry) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(status) if status.is_dir() && *entry == Entry::Directory => return Ok(()),
+        Ok(status) if status.is_dir() => fs::remove_dir_all(path)?,
+        Ok(_) => fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    match entry {
+        Entry::Nothing => Ok(()),
+        Entry::File(kept) => fs::hard_link(kept, path),
+        Entry::Link(target) => std::os::unix::fs::symlink(target, path),
+        Entry::Directory => fs::create_dir(path),
     }
 }

@@ -204,6 +204,8 @@ impl Locked {
                 }
             }
         }
+        // It is on the disk before anything leads to it: file systems order names as they like.
+        self.directory.sync_all()?;
         self.point_to(version)?;
         self.note(What::Set, version)?;
         Ok(version)
@@ -229,12 +231,13 @@ impl Locked {
     /// Removes all versions, and the directories that are empty after it, up to `root`.
     pub fn remove(self, root: &Path) -> io::Result<()> {
         let path = &self.versions.path;
-        // The current one goes first: without it there is no value any more. The link goes last: when
-        // this is interrupted, no older version becomes current.
+        // The current one goes first: without it there is no value any more. The link goes last, when
+        // they are gone from the disk: when this is interrupted, no older version becomes current.
         let current = self.versions.current().ok().flatten();
         for version in current.into_iter().chain(self.versions.list()?) {
             remove_if_there(&self.versions.file(version))?;
         }
+        self.directory.sync_all()?;
         for name in [HISTORY, NEW, NEW_CURRENT, CURRENT] {
             remove_if_there(&path.join(name))?;
         }
