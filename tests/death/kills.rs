@@ -1,11 +1,14 @@
 //! SIGKILL at random moments of hushpipe's life.
 //!
-//! `HUSHPIPE_TEST_ROUNDS` says how many rounds, and `HUSHPIPE_TEST_SEED` which: a failed test prints
-//! its seed.
+//! `HUSHPIPE_TEST_ROUNDS` says how many kills, and `HUSHPIPE_TEST_SEED` which: a failed test prints
+//! its seed. A kill that came when the moment was over already, or found nobody, is made again: how
+//! long each moment lasts on this machine is learnt on the way.
 
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -18,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Hushpipe, Output, Running, children, is_alive, wait_until, walk};
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
     Hushpipe,
     Program,
@@ -33,6 +36,14 @@ enum Moment {
     Stop,
 }
 
+const VICTIMS: [Victim; 3] = [Victim::Hushpipe, Victim::Program, Victim::Both];
+const MOMENTS: [Moment; 4] = [
+    Moment::Launch,
+    Moment::Rotation,
+    Moment::Rollback,
+    Moment::Stop,
+];
+
 /// One life and its end.
 #[derive(Debug)]
 struct Round {
@@ -43,6 +54,61 @@ struct Round {
     on_rotate: &'static str,
     /// How long after the moment began.
     after: Duration,
+}
+
+/// When a kill came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Came {
+    /// There was nobody to be killed yet.
+    Early,
+    InTime,
+    /// The moment was over.
+    Late,
+}
+
+/// When, after a moment began, kills of a kind come in time.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: Duration,
+    to: Duration,
+}
+
+impl Window {
+    /// To begin with; `launch` is how long one takes on this machine, as a measure for the rest.
+    fn guess(moment: Moment, launch: Duration) -> Self {
+        let to = match moment {
+            Moment::Launch => launch,
+            Moment::Rotation => launch / 4,
+            // The bad value is verified for 100 ms.
+            Moment::Rollback => launch / 4 + Duration::from_millis(100),
+            Moment::Stop => launch / 40,
+        };
+        Self {
+            from: Duration::ZERO,
+            to,
+        }
+    }
+
+    /// It becomes narrower where a kill missed, and wider where one did not: nothing of the moment is
+    /// left out for long.
+    fn learn(&mut self, after: Duration, came: Came) {
+        let least = Duration::from_micros(50);
+        match came {
+            Came::Early => {
+                self.from = (self.from + after) / 2;
+                self.to = self.to * 5 / 4;
+            }
+            Came::InTime => {
+                self.from = self.from * 9 / 10;
+                self.to = self.to * 11 / 10;
+            }
+            Came::Late => {
+                self.from = self.from * 4 / 5;
+                self.to = (self.to + after) / 2;
+            }
+        }
+        self.to = self.to.max(self.from + least);
+    }
 }
 
 /// Numbers that look random (splitmix64), the same for the same seed.
@@ -73,25 +139,50 @@ fn new_seed() -> u64 {
 }
 
 impl Round {
-    /// `launch` is how long one takes on this machine, as a measure for the rest.
-    fn new(number: u64, random: &mut Random, launch: Duration) -> Self {
-        let moment = random.of(&[
-            Moment::Launch,
-            Moment::Rotation,
-            Moment::Rollback,
-            Moment::Stop,
-        ]);
-        let longest = match moment {
-            Moment::Rollback => launch + Duration::from_millis(150),
-            _ => launch,
-        };
+    /// Of each victim at each moment as many as of the others.
+    fn new(number: u64, kind: usize, random: &mut Random, window: Window) -> Self {
+        let width = window.to.saturating_sub(window.from).as_micros() as u64;
         Self {
             number,
-            victim: random.of(&[Victim::Hushpipe, Victim::Program, Victim::Both]),
-            moment,
+            victim: VICTIMS[kind % VICTIMS.len()],
+            moment: MOMENTS[kind / VICTIMS.len()],
             isolation: random.of(&["shared", "private"]),
             on_rotate: random.of(&["signal, signal: HUP", "restart"]),
-            after: Duration::from_micros(random.below(longest.as_micros() as u64)),
+            after: window.from + Duration::from_micros(random.below(width + 1)),
+        }
+    }
+
+    /// Whether the kill found whom it was for, before the moment was over.
+    fn came(&self, killed: Option<i32>, output: &Output) -> Came {
+        if self.victim == Victim::Program && killed.is_none() {
+            return match self.moment {
+                Moment::Launch => Came::Early,
+                _ => Came::Late,
+            };
+        }
+        if self.is_within(output) {
+            Came::InTime
+        } else {
+            Came::Late
+        }
+    }
+
+    fn is_within(&self, output: &Output) -> bool {
+        let told = if self.on_rotate == "restart" {
+            // The first is of the launch.
+            output.stdout().matches("ready\n").count().saturating_sub(1)
+        } else {
+            output.stdout().matches("told\n").count()
+        };
+        match self.moment {
+            Moment::Launch => !output.stdout().contains("ready\n"),
+            Moment::Rotation => told < 1,
+            // Of the bad one, and then of the one before it.
+            Moment::Rollback => told < 2,
+            Moment::Stop => {
+                let by_kill = Some(Signal::SIGKILL as i32);
+                output.status.signal() == by_kill || output.status.code() == Some(137)
+            }
         }
     }
 }
@@ -120,16 +211,17 @@ impl Scene {
     }
 
     fn prepare(&self, hushpipe: Hushpipe, isolation: &str, on_rotate: &str) -> Hushpipe {
-        let run = self.memory.path().join("run");
-        let run = run.display();
+        let memory = self.memory.path().display();
         let text = format!(
             "version: 1\nservice: t\n\
              stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
              secrets:\n  token: {{ store: dir, key: token }}\n\
              deliver:\n\
-             \x20 - {{ file: \"{run}/one\", secret: token }}\n\
-             \x20 - {{ file: \"{run}/two\", content: \"{{{{ token }}}}\" }}\n\
-             \x20 - {{ fifo: \"{run}/fifo\", secret: token }}\n\
+             \x20 - {{ file: \"{memory}/run/one\", secret: token }}\n\
+             \x20 - {{ file: \"{memory}/run/two\", content: \"{{{{ token }}}}\" }}\n\
+             \x20 - {{ fifo: \"{memory}/run/fifo\", secret: token }}\n\
+             \x20 - {{ file: \"{memory}/deep/er/three\", secret: token }}\n\
+             \x20 - {{ fd: 7, as: memfd, secret: token }}\n\
              isolation: {isolation}\n\
              on_rotate: {{ do: {on_rotate}, settle: 0s, rollback: true, \
              verify: {{ command: [test, \"!\", -e, \"{{place}}/bad\"], within: 100ms }} }}\n"
@@ -139,16 +231,17 @@ impl Scene {
     }
 
     /// A life that ends by itself finds nothing of the dead one, and leaves nothing.
-    fn live_well(&self, hushpipe: Hushpipe) -> Hushpipe {
-        let one = self.memory.path().join("run/one");
-        let hushpipe = self.prepare(hushpipe, "shared", "signal, signal: HUP");
-        let output = hushpipe.arg("cat").arg(one).run().success();
-        let expected = output.place().read("secrets/token");
+    fn live_well(&self, hushpipe: Hushpipe, isolation: &str) -> Hushpipe {
+        let file = |name: &str| self.memory.path().join(name);
+        let hushpipe = self.prepare(hushpipe, isolation, "signal, signal: HUP");
+        let words = [file("run/one"), file("deep/er/three")].map(|file| ["cat".into(), file]);
+        let output = hushpipe.args(words.concat()).run().success();
+        let expected = output.place().read("secrets/token").repeat(2);
         assert!(
             output.stdout() == expected,
             "another value than the store's"
         );
-        let left = self.sweep();
+        let left = walk(self.memory.path());
         assert!(left.is_empty(), "in memory: {left:?}");
         let left = output.place().entries();
         let made = ["hushpipe.yaml", "runtime", "secrets", "secrets/token"];
@@ -156,16 +249,8 @@ impl Scene {
         output.again()
     }
 
-    /// What is left in memory, but for an empty directory: killed before its marker is in it, or where
-    /// files are private, nothing tells it from one that somebody else made, and it stays. It goes
-    /// here.
-    fn sweep(&self) -> Vec<PathBuf> {
-        fs::remove_dir(self.memory.path().join("run")).ok();
-        walk(self.memory.path())
-    }
-
-    /// A life that does not.
-    fn die(&self, hushpipe: Hushpipe, round: &Round) -> Hushpipe {
+    /// A life that does not; and when the kill came.
+    fn die(&self, hushpipe: Hushpipe, round: &Round) -> (Hushpipe, Came) {
         let hushpipe = self.prepare(hushpipe, round.isolation, round.on_rotate);
         let running = hushpipe
             .args(["on", "TERM", "exit:0", "on", "HUP", "say:told", "serve"])
@@ -176,8 +261,9 @@ impl Scene {
         }
         begin(&running, round);
         thread::sleep(round.after);
-        let program = strike(&running, round.victim);
-        let output = end(running, round.victim, program);
+        let killed = strike(&running, round.victim);
+        let output = end(running, round.victim, killed);
+        let came = round.came(killed, &output);
         self.reader.look_through(0);
         if matches!(round.victim, Victim::Program) {
             let left = walk(self.memory.path());
@@ -190,7 +276,7 @@ impl Scene {
         let left = output.place().processes();
         assert!(ended.is_some(), "still there: {left:?}");
         fs::remove_file(output.place().join("bad")).ok();
-        output.again()
+        (output.again(), came)
     }
 }
 
@@ -291,15 +377,24 @@ impl Reader {
 
 impl Looks {
     fn look(&mut self, directory: &Path) {
-        let Ok(generation) = fs::File::open(directory.join("..data")) else {
+        let data = directory.join("..data");
+        let Ok(generation) = fs::File::open(&data) else {
             return;
         };
         let below = format!("/proc/self/fd/{}", generation.as_raw_fd());
         let read = |name: &str| fs::read_to_string(format!("{below}/{name}"));
-        // A generation that is retired in between is not half of one, but gone.
-        let (Ok(one), Ok(two)) = (read("one"), read("two")) else {
-            return;
-        };
+        match (read("one"), read("two")) {
+            (Ok(one), Ok(two)) => self.compare(&one, &two),
+            // One that is retired in between is not half of one, but gone: nothing leads to it.
+            (one, two) if leads_to(&data, &generation) => {
+                let (one, two) = (one.map(drop), two.map(drop));
+                self.faults.push(format!("half of one: {one:?} {two:?}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn compare(&mut self, one: &str, two: &str) {
         let number = one.get(..8).and_then(|word| word.parse().ok());
         if one == two && number.is_some_and(|number| one == value(number)) {
             self.whole += 1;
@@ -312,6 +407,12 @@ impl Looks {
     }
 }
 
+fn leads_to(link: &Path, generation: &fs::File) -> bool {
+    let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    let is = generation.metadata().expect("it is open");
+    fs::metadata(link).is_ok_and(|now| same(&now, &is))
+}
+
 #[test]
 fn a_kill_at_any_moment_leaves_nothing_past_the_next_start() {
     let seed = number("HUSHPIPE_TEST_SEED").unwrap_or_else(new_seed);
@@ -319,13 +420,33 @@ fn a_kill_at_any_moment_leaves_nothing_past_the_next_start() {
     let mut random = Random(seed);
     let scene = Scene::new();
     let started = Instant::now();
-    let mut hushpipe = scene.live_well(Hushpipe::new().file("secrets/token", value(0)));
+    let hushpipe = Hushpipe::new().file("secrets/token", value(0));
+    let mut hushpipe = scene.live_well(hushpipe, "shared");
     let launch = started.elapsed();
-    for number in 1..=number("HUSHPIPE_TEST_ROUNDS").unwrap_or(40) {
-        let round = Round::new(number, &mut random, launch);
-        println!("{round:?}");
-        hushpipe = scene.die(hushpipe, &round);
-        hushpipe = scene.live_well(hushpipe);
+    let mut windows: Vec<Window> = MOMENTS
+        .iter()
+        .flat_map(|moment| [Window::guess(*moment, launch); VICTIMS.len()])
+        .collect();
+    let wanted = number("HUSHPIPE_TEST_ROUNDS").unwrap_or(24) as usize;
+    let (mut hits, mut number) = (0, 0);
+    while hits < wanted {
+        number += 1;
+        let kind = hits % windows.len();
+        let round = Round::new(number, kind, &mut random, windows[kind]);
+        let (next, came) = scene.die(hushpipe, &round);
+        println!("{came:?}: {round:?}");
+        hushpipe = scene.live_well(next, round.isolation);
+        windows[kind].learn(round.after, came);
+        hits += usize::from(came == Came::InTime);
+        assert!(
+            number < 10 * wanted as u64 + 100,
+            "hardly any kill comes in time"
+        );
+    }
+    println!("{hits} kills came in time, of {number}, in these windows:");
+    for (kind, Window { from, to }) in windows.iter().enumerate() {
+        let (victim, moment) = (VICTIMS[kind % VICTIMS.len()], MOMENTS[kind / VICTIMS.len()]);
+        println!("{victim:?} at {moment:?}: {from:.1?} to {to:.1?}");
     }
     let looks = scene.reader.finish();
     println!("whole generations seen: {}", looks.whole);
