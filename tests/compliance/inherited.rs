@@ -8,6 +8,9 @@ use super::running::Line;
 
 pub const CASES: &[Case] = &[
     Case::everywhere("the caller ignores CHLD", ignores_children),
+    Case::everywhere("the caller ignores CHLD: the program", |subject| {
+        set(subject, &["env", "--ignore-signal=CHLD"], "SigIgn")
+    }),
     Case::everywhere("the caller ignores HUP and USR1", |subject| {
         set(subject, &["env", "--ignore-signal=HUP,USR1"], "SigIgn")
     }),

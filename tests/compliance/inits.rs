@@ -60,15 +60,15 @@ pub struct Subject {
 }
 
 /// Words of the table for what is not seen to happen, however long one waits.
-const NEVER: [&str; 4] = ["never", "nothing", "stays", "lost"];
+const NEVER: [&str; 4] = ["never", "nothing", "stays", "is lost"];
 
 impl Subject {
-    /// How long something may take to happen: short where the table says that it will not.
+    /// How long something may take to happen: short where the table says that it will not, and leaves
+    /// no other way.
     pub fn patience(&self) -> Duration {
+        let never = |text: &str| NEVER.iter().any(|word| text.contains(word));
         match &self.expected {
-            Some(text) if NEVER.iter().any(|word| text.contains(word)) => {
-                Duration::from_millis(500)
-            }
+            Some(text) if text.split(" or ").all(never) => Duration::from_millis(500),
             _ => deadline(),
         }
     }

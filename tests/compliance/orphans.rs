@@ -1,9 +1,11 @@
 //! Who reaps whom the program leaves, and who ends with whom.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::Case;
 use super::inits::{Init, Subject, is_long};
 use super::running::{Line, send};
-use crate::harness::{children, deadline, is_alive, wait_until};
+use crate::harness::{children, deadline, is_alive, wait_within};
 
 pub const CASES: &[Case] = &[
     Case::everywhere("orphans, wide", |subject| reaped(subject, "wide")),
@@ -19,28 +21,40 @@ pub const CASES: &[Case] = &[
     }),
 ];
 
-/// How many orphans there are.
-fn count() -> &'static str {
-    if is_long() { "10000" } else { "1000" }
+/// How many orphans there are at the same time.
+fn count() -> usize {
+    if !is_long() {
+        return 1000;
+    }
+    let limit = |file: &str| {
+        let text = std::fs::read_to_string(file).ok();
+        text.and_then(|text| text.trim().parse::<usize>().ok())
+    };
+    let limits = ["/proc/sys/kernel/pid_max", "/sys/fs/cgroup/pids.max"];
+    let least = limits.into_iter().filter_map(limit).min();
+    // Others run beside.
+    least.map_or(10_000, |least| (least / 2).min(10_000))
 }
 
+/// Of that many there is room for those of one init.
+static CROWDED: Mutex<()> = Mutex::new(());
+
 fn reaped(subject: &Subject, how: &str) -> String {
+    let count = count().to_string();
     let program = [
-        "{probe}",
-        "orphans",
-        count(),
-        how,
-        "on",
-        "TERM",
-        "exit:3",
-        "serve",
+        "{probe}", "orphans", &count, how, "on", "TERM", "exit:3", "serve",
     ];
+    let alone = is_long().then(|| CROWDED.lock().unwrap_or_else(PoisonError::into_inner));
     let mut started = subject.before(&program).start();
     let only = [started.program()];
-    if !matches!(started.line("ready", deadline() * 6), Line::Is(_)) {
+    let patience = deadline() * if is_long() { 30 } else { 6 };
+    if !matches!(started.line("ready", patience), Line::Is(_)) {
         return "no answer".to_owned();
     }
-    let clean = wait_until(|| (children(started.init()) == only).then_some(()));
+    let clean = wait_within(patience, || {
+        (children(started.init()) == only).then_some(())
+    });
+    drop(alone);
     started.send(libc::SIGTERM);
     let end = started.end_or_never(subject.patience());
     match clean {

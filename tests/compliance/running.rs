@@ -165,6 +165,23 @@ pub fn send(pid: i32, number: i32) {
     unsafe { libc::kill(pid, number) };
 }
 
+/// As [`send`], and waits where the kernel cannot queue more for this user: kill(2) would then send a
+/// real-time signal that may be lost, sigqueue(3) does not.
+#[allow(unsafe_code)]
+pub fn queue(pid: i32, number: i32) {
+    assert!(pid > 1, "never to a group, or to everybody");
+    let value = libc::sigval {
+        sival_ptr: std::ptr::null_mut(),
+    };
+    let sent = wait_until(|| {
+        // SAFETY: the call takes numbers, and a pointer that nobody follows.
+        let failed = unsafe { libc::sigqueue(pid, number, value) } != 0;
+        let full = std::io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN);
+        (!(failed && full)).then_some(())
+    });
+    assert!(sent.is_some(), "the kernel never queues it");
+}
+
 /// The state letter of proc_pid_stat(5); `None` when it is gone.
 fn state(pid: i32) -> Option<char> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -179,6 +196,28 @@ pub fn has_ended(pid: i32) -> bool {
 /// Whether a process is stopped.
 pub fn is_stopped(pid: i32) -> bool {
     state(pid) == Some('T')
+}
+
+/// Whether a signal waits for the process: `SigPnd` and `ShdPnd` of proc_pid_status(5).
+fn is_pending(pid: i32, number: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let sets = status.lines().filter_map(|line| {
+        line.strip_prefix("SigPnd:")
+            .or(line.strip_prefix("ShdPnd:"))
+    });
+    let mut bits = sets.filter_map(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    bits.any(|bits| bits >> (number - 1) & 1 == 1)
+}
+
+/// Waits until a process has taken a signal, and what followed from it, and sleeps again.
+pub fn wait_until_taken(pid: i32, number: i32) {
+    let mut asleep = 0;
+    let taken = wait_until(|| {
+        let sleeps = !is_pending(pid, number) && state(pid) == Some('S');
+        asleep = if sleeps { asleep + 1 } else { 0 };
+        (asleep == 5).then_some(())
+    });
+    assert!(taken.is_some(), "the init never takes it");
 }
 
 /// Waits for a process's first child.

@@ -28,11 +28,16 @@ pub struct Screen {
 impl Screen {
     /// Starts it; `$I` is the init with its arguments, for a shell.
     pub fn of(words: &[&str], init: &[String], place: Place) -> Self {
+        let leading = [&["setsid", "--wait", "--ctty"], words].concat();
+        Self::beside(&leading, init, place)
+    }
+
+    /// The same, but what is started takes the terminal itself.
+    pub fn beside(words: &[&str], init: &[String], place: Place) -> Self {
         let (master, slave) = terminal().expect("a terminal");
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let child = Command::new("setsid")
-            .args(["--wait", "--ctty"])
-            .args(words)
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .current_dir(place.path())
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -58,7 +63,7 @@ impl Screen {
         &self.place
     }
 
-    /// What leads the session: setsid(1) has become it.
+    /// What was started; where it leads the session, setsid(1) has become it.
     pub fn leader(&self) -> i32 {
         self.child.id() as i32
     }
@@ -100,6 +105,23 @@ impl Screen {
     pub fn expect(&mut self, text: &str) {
         let shown = self.shows(text, deadline());
         assert!(shown, "no {text:?} in {:?}", self.seen);
+    }
+
+    /// What comes before this, which must come.
+    pub fn read_until(&mut self, text: &str, patience: Duration) -> String {
+        let until = Instant::now() + patience;
+        loop {
+            if let Some(at) = self.seen.find(text) {
+                return self.seen.drain(..at + text.len()).collect();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let read = self.read(left);
+            assert!(
+                !left.is_zero() && read.is_ok(),
+                "no {text:?} in {:?}",
+                self.seen
+            );
+        }
     }
 
     fn read(&mut self, patience: Duration) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Case;
-use super::inits::{Init, Subject, To};
+use super::inits::{Init, Setup, Subject, To};
 use super::running::{Line, Started, first_child, has_ended, is_stopped, send};
 use crate::harness::wait_until;
 
@@ -14,9 +14,24 @@ const MARK: i32 = 64;
 const TERM: i32 = libc::SIGTERM;
 
 pub const CASES: &[Case] = &[
-    Case::everywhere("each signal is passed on", each),
-    Case::everywhere("each signal becomes USR1", |subject| rewritten(subject, 10)),
-    Case::everywhere("each signal is dropped", |subject| rewritten(subject, 0)),
+    Case::everywhere("each signal is passed on", |subject| {
+        each(subject, To::Program)
+    }),
+    Case::everywhere("each signal is passed on to the group", |subject| {
+        each(subject, To::Group)
+    }),
+    Case::everywhere("each signal becomes USR1", |subject| {
+        rewritten(subject, 10, To::Program)
+    }),
+    Case::everywhere("each signal becomes USR1 for the group", |subject| {
+        rewritten(subject, 10, To::Group)
+    }),
+    Case::everywhere("each signal is dropped", |subject| {
+        rewritten(subject, 0, To::Program)
+    }),
+    Case::everywhere("each signal is dropped for the group", |subject| {
+        rewritten(subject, 0, To::Group)
+    }),
     Case::everywhere("a signal for the program alone", |subject| {
         whom(subject, To::Program)
     }),
@@ -28,6 +43,13 @@ pub const CASES: &[Case] = &[
     Case::everywhere("the program stops itself, then CONT", |subject| {
         stops_itself(subject, libc::SIGCONT)
     }),
+    Case::everywhere("the program sends TERM to its init", |subject| {
+        signals_its_init(subject, "trap 'exit 6' TERM; kill -TERM $PPID")
+    }),
+    Case::everywhere("the program sends USR1 to its init", |subject| {
+        signals_its_init(subject, "trap 'exit 6' USR1; kill -USR1 $PPID")
+    }),
+    Case::everywhere("the program answers TERM with TERM to its init", answers),
 ];
 
 /// 1 to 31 but for those that nobody can catch, and two real-time ones; TERM last, for it begins the
@@ -38,30 +60,47 @@ fn numbers() -> Vec<i32> {
     standard.chain([34, 63, TERM]).collect()
 }
 
-/// What became of a signal that was sent to the init. The mark, with the highest number, comes after.
-fn outcome(started: &Started, number: i32, becomes: i32) -> &'static str {
-    let (init, program) = (started.init(), started.program());
-    send(init, number);
-    send(init, MARK);
-    let mut passed_on = false;
-    let seen = wait_until(|| {
-        match started.line("got", Duration::from_millis(20)) {
-            Line::Is(line) if line.ends_with(&format!("got {becomes}")) => passed_on = true,
-            Line::Is(line) if line.ends_with(&format!("got {MARK}")) => {
-                return Some(if passed_on {
-                    "passed on"
-                } else {
-                    "not passed on"
-                });
-            }
-            Line::Is(line) => panic!("{line}"),
-            Line::None if is_stopped(init) || is_stopped(program) => return Some("stops it"),
-            Line::None if !has_ended(init) => {}
-            Line::Ended | Line::None => return Some("ends it"),
+/// An init with a program, and perhaps another process of its group, that say what they get.
+struct Told {
+    started: Started,
+    /// How many they are.
+    members: usize,
+}
+
+impl Told {
+    fn start(setup: Setup, to: To) -> Self {
+        let members = if to == To::Group { 2 } else { 1 };
+        let started = setup.start();
+        for _ in 0..members {
+            started.expect("ready");
         }
-        None
-    });
-    seen.unwrap_or("no answer")
+        Self { started, members }
+    }
+
+    /// What became of a signal that was sent to the init. The mark, with the highest number, comes
+    /// after it.
+    fn outcome(&self, number: i32, becomes: i32) -> &'static str {
+        let (init, program) = (self.started.init(), self.started.program());
+        send(init, number);
+        send(init, MARK);
+        let (mut passed_on, mut marked) = (0, 0);
+        let seen = wait_until(|| {
+            match self.started.line("got", Duration::from_millis(20)) {
+                Line::Is(line) if line.ends_with(&format!("got {becomes}")) => passed_on += 1,
+                Line::Is(line) if line.ends_with(&format!("got {MARK}")) => marked += 1,
+                Line::Is(line) => panic!("{line}"),
+                Line::None if is_stopped(init) || is_stopped(program) => return Some("stops it"),
+                Line::None if !has_ended(init) => {}
+                Line::Ended | Line::None => return Some("ends it"),
+            }
+            (marked == self.members).then(|| match passed_on {
+                0 => "not passed on",
+                all if all == self.members => "passed on",
+                _ => "passed on to some",
+            })
+        });
+        seen.unwrap_or("no answer")
+    }
 }
 
 /// What happens to most of them, then what to the others: `passed on; stops it: 20 21 22`.
@@ -81,46 +120,81 @@ fn summary(outcomes: BTreeMap<&'static str, Vec<i32>>) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-fn put_each(subject: &Subject, numbers: &[i32], becomes: Option<i32>) -> String {
+/// The program, and for a group another process beside it.
+const BOTH: [&str; 4] = [
+    "sh",
+    "-c",
+    "\"$0\" tell child & exec \"$0\" tell program",
+    "{probe}",
+];
+
+fn put_each(
+    subject: &Subject,
+    numbers: &[i32],
+    becomes: Option<i32>,
+    to: To,
+) -> BTreeMap<&'static str, Vec<i32>> {
     let start = || {
-        let mut setup = subject.before(&["{probe}", "tell", "program"]);
+        let mut setup = match to {
+            To::Program => subject.before(&["{probe}", "tell", "program"]),
+            To::Group => subject.before(&BOTH).to(To::Group),
+        };
         if let Some(becomes) = becomes {
             setup = setup.rewrite(numbers.iter().map(|number| (*number, becomes)));
         }
-        let started = setup.start();
-        started.expect("ready");
-        started
+        Told::start(setup, to)
     };
     let mut outcomes = BTreeMap::<&'static str, Vec<i32>>::new();
-    let mut started = start();
+    let mut told = start();
     for &number in numbers {
-        let seen = outcome(&started, number, becomes.unwrap_or(number));
+        let seen = told.outcome(number, becomes.unwrap_or(number));
         if matches!(seen, "ends it" | "stops it" | "no answer") {
-            started = start();
+            told = start();
         }
         outcomes.entry(seen).or_default().push(number);
     }
-    summary(outcomes)
+    outcomes
 }
 
-fn each(subject: &Subject) -> String {
-    put_each(subject, &numbers(), None)
+fn each(subject: &Subject, to: To) -> String {
+    summary(put_each(subject, &numbers(), None, to))
 }
 
-/// SIGCHLD is an init's own.
-fn rewritten(subject: &Subject, becomes: i32) -> String {
+/// SIGCHLD is an init's own. dumb-init does not rewrite real-time signals.
+fn rewritten(subject: &Subject, becomes: i32, to: To) -> String {
     if subject.init == Init::Tini {
         return "has no way".to_owned();
     }
     let mut numbers = numbers();
-    numbers.retain(|number| *number <= 31 && *number != libc::SIGCHLD && *number != becomes);
-    put_each(subject, &numbers, Some(becomes))
+    numbers.retain(|number| *number != libc::SIGCHLD && *number != becomes);
+    let (numbers, others) = numbers
+        .into_iter()
+        .partition::<Vec<i32>, _>(|number| *number <= 31 || subject.init != Init::Dumb);
+    let mut outcomes = put_each(subject, &numbers, Some(becomes), to);
+    if !others.is_empty() {
+        outcomes.insert("has no way", others);
+    }
+    summary(outcomes)
+}
+
+fn signals_its_init(subject: &Subject, text: &str) -> String {
+    let text = format!("{text}; while :; do sleep 0.01; done");
+    let mut started = subject.before(&["sh", "-c", &text]).start();
+    started.end_or_never(subject.patience())
+}
+
+/// It is not to be killed for it, but to end in its own time.
+fn answers(subject: &Subject) -> String {
+    let text = "trap 'trap \"\" TERM; kill -TERM $PPID; sleep 0.2; exit 6' TERM; echo ready; \
+        while :; do sleep 0.01; done";
+    let mut started = subject.before(&["sh", "-c", text]).start();
+    started.expect("ready");
+    started.send(TERM);
+    started.end_or_never(subject.patience())
 }
 
 fn whom(subject: &Subject, to: To) -> String {
-    let text = "\"$0\" tell child & exec \"$0\" tell program";
-    let setup = subject.before(&["sh", "-c", text, "{probe}"]).to(to);
-    let started = setup.start();
+    let started = subject.before(&BOTH).to(to).start();
     started.expect("ready");
     started.expect("ready");
     let child = first_child(started.program());

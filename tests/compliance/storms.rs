@@ -1,9 +1,12 @@
 //! Many signals while many children end.
 
+use std::fs::File;
+use std::io::Write;
+
 use super::Case;
 use super::inits::{Subject, is_long};
-use super::running::{Line, first_child, send};
-use crate::harness::{deadline, wait_until};
+use super::running::{Line, Started, first_child, queue, send, wait_until_taken};
+use crate::harness::{children, deadline, wait_until};
 
 pub const CASES: &[Case] = &[
     Case::everywhere("signals one by one while 1,000 children end", spaced),
@@ -23,7 +26,65 @@ fn signals() -> u32 {
     if is_long() { 100_000 } else { 10_000 }
 }
 
-const BUSY: [&str; 5] = ["{probe}", "beside", "1000", "tell", "program"];
+/// How many children end meanwhile.
+const CHILDREN: usize = 1000;
+
+/// Orphans of the program, each of which ends when it reads a byte: as many as there are signals, one
+/// after so many of them, so that the last ones end with the last signals.
+struct Crowd {
+    fifo: File,
+    /// Who has left them.
+    program: i32,
+    signals: usize,
+    released: usize,
+}
+
+impl Crowd {
+    /// Starts an init whose program has left them, and waits until they are there.
+    fn start(subject: &Subject) -> (Started, Self) {
+        let count = CHILDREN.to_string();
+        let words = [
+            "{probe}",
+            "crowd",
+            &count,
+            "{place}/crowd",
+            "tell",
+            "program",
+        ];
+        let setup = subject.before(&words);
+        let fifo = setup.place.path().join("crowd");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a new one");
+        let started = setup.start();
+        // They are there as soon as somebody opens the other end.
+        let program = started.program();
+        let fifo = File::options()
+            .write(true)
+            .open(fifo)
+            .expect("they read it");
+        started.expect("ready");
+        let crowd = Self {
+            fifo,
+            program,
+            signals: 0,
+            released: 0,
+        };
+        (started, crowd)
+    }
+
+    /// One more signal was sent.
+    fn signalled(&mut self) {
+        self.signals += 1;
+        let due = self.signals * CHILDREN / signals() as usize;
+        let bytes = vec![b'x'; due - self.released];
+        self.fifo.write_all(&bytes).expect("they read it");
+        self.released = due;
+    }
+
+    /// All have ended with the signals, and not before.
+    fn assert_over(self) {
+        assert_eq!(self.released, CHILDREN, "the storm was over too early");
+    }
+}
 
 fn spaced(subject: &Subject) -> String {
     let numbers = [
@@ -33,41 +94,51 @@ fn spaced(subject: &Subject) -> String {
         libc::SIGUSR2,
         libc::SIGWINCH,
     ];
-    let started = subject.before(&BUSY).start();
-    started.expect("ready");
+    let (started, mut crowd) = Crowd::start(subject);
     let init = started.init();
     for number in numbers.into_iter().cycle().take(signals() as usize) {
+        crowd.signalled();
         send(init, number);
         if !matches!(
             started.line(&format!("got {number}"), deadline()),
             Line::Is(_)
         ) {
-            return format!("lost: {number}");
+            return format!("{number} is lost");
         }
     }
+    crowd.assert_over();
     "none lost".to_owned()
 }
 
-/// They queue up: each one sent is one received.
+/// They queue up: each one sent is one received. No more at a time than the kernel surely queues for
+/// one user, whose other tests run beside.
 fn queued(subject: &Subject) -> String {
-    let started = subject.before(&BUSY).start();
-    started.expect("ready");
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_SIGPENDING);
+    let batch = limit.map_or(64, |(soft, _)| (soft / 64).clamp(16, 500)) as usize;
+    let (started, mut crowd) = Crowd::start(subject);
     let init = started.init();
-    let mut came = 0;
-    // No more at a time than the kernel queues for one user.
-    for _ in 0..signals() / 500 {
-        (0..500).for_each(|_| send(init, 34));
-        let answers = (0..500).map(|_| started.line("got 34", deadline()));
-        came += answers.filter(|line| matches!(line, Line::Is(_))).count();
+    let mut left = signals() as usize;
+    while left > 0 {
+        let now = batch.min(left);
+        for _ in 0..now {
+            crowd.signalled();
+            queue(init, 34);
+        }
+        let came = |_: &usize| matches!(started.line("got 34", deadline()), Line::Is(_));
+        let came = (0..now).take_while(came).count();
+        if came < now {
+            return format!("{} lost of {now}", now - came);
+        }
+        left -= now;
     }
-    format!("{} lost", signals() as usize - came)
+    crowd.assert_over();
+    "0 lost".to_owned()
 }
 
 /// Equal ones may become one on the way; the last of each comes, and the init is none the worse.
 fn merged(subject: &Subject) -> String {
-    let mut started = subject.before(&BUSY).start();
-    let (init, program) = (started.init(), started.program());
-    started.expect("ready");
+    let (mut started, mut crowd) = Crowd::start(subject);
+    let (init, program) = (started.init(), crowd.program);
     let numbers = [
         libc::SIGHUP,
         libc::SIGINT,
@@ -76,13 +147,15 @@ fn merged(subject: &Subject) -> String {
         libc::SIGALRM,
     ];
     for number in numbers.into_iter().cycle().take(signals() as usize) {
+        crowd.signalled();
         send(init, number);
     }
+    crowd.assert_over();
     send(init, 40);
     if !matches!(started.line("got 40", deadline()), Line::Is(_)) {
-        return "lost the last".to_owned();
+        return "the last is lost".to_owned();
     }
-    let clean = wait_until(|| (crate::harness::children(init) == [program]).then_some(()));
+    let clean = wait_until(|| (children(init) == [program]).then_some(()));
     send(program, libc::SIGKILL);
     let end = started.end_or_never(deadline());
     let reaped = if clean.is_some() {
@@ -119,6 +192,7 @@ fn reused(subject: &Subject) -> String {
     let init = started.init();
     let other = first_child(first_child(init));
     started.send(libc::SIGUSR1);
+    wait_until_taken(init, libc::SIGUSR1);
     // Straight to it, and with a number above.
     send(other, 40);
     // The init itself asks it to end, as a leftover: with TERM.

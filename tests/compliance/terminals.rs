@@ -3,31 +3,44 @@
 use std::path::Path;
 
 use super::Case;
-use super::inits::Subject;
+use super::inits::{Position, Subject};
+use super::running::{first_child, send};
 use super::screen::{CTRL_C, CTRL_Z, Screen};
-use crate::harness::{deadline, wait_until};
+use crate::harness::{deadline, wait_until, wait_within};
 
 pub const CASES: &[Case] = &[
     Case::as_child("no controlling terminal", without),
-    Case::as_child("session leader: the program reads", reads),
-    Case::as_child("session leader: Ctrl-C", interrupted),
-    Case::as_child(
+    Case::everywhere("session leader: the program reads", reads),
+    Case::everywhere("session leader: Ctrl-C", interrupted),
+    Case::everywhere(
         "session leader: Ctrl-Z, which nobody could undo",
         stopped_for_ever,
     ),
-    Case::as_child("session leader: the terminal hangs up", hangs_up),
+    Case::everywhere("session leader: the terminal hangs up", hangs_up),
+    Case::everywhere("session leader: nobody hangs up at the start", unhung),
     Case::as_child("job of a shell: Ctrl-C", shell_interrupts),
     Case::as_child("job of a shell: Ctrl-Z, then fg", shell_stops),
+    Case::as_child("job of a shell: the terminal hangs up", shell_hangs_up),
     Case::as_child("job in the background", background),
     Case::as_child("in a script: what comes next reads", gives_back),
 ];
 
-/// The init leads the session.
+/// The init leads the session; as PID 1, as in a container with a terminal.
 fn leading(subject: &Subject, program: &[&str]) -> Screen {
     let setup = subject.before(program);
+    let inside = subject.position == Position::Pid1;
+    let setup = if inside {
+        setup.through(&["setsid", "--ctty"])
+    } else {
+        setup
+    };
     let words = setup.words();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Screen::of(&words, &[], setup.place)
+    if inside {
+        Screen::beside(&words, &[], setup.place)
+    } else {
+        Screen::of(&words, &[], setup.place)
+    }
 }
 
 /// A shell leads it, and `$I` is the init.
@@ -97,6 +110,39 @@ fn hangs_up(subject: &Subject) -> String {
         "the program gets HUP, ",
         "the program gets no HUP, ",
     ) + &end
+}
+
+/// The line that comes last tells that nothing came before it.
+fn unhung(subject: &Subject) -> String {
+    let text = "trap 'echo HUP' HUP; trap 'echo told; exit 4' USR1; echo up; \
+        while :; do sleep 0.01; done";
+    let mut screen = leading(subject, &["sh", "-c", text]);
+    screen.expect("up");
+    let mut init = screen.leader();
+    if subject.position == Position::Pid1 {
+        init = first_child(init);
+    }
+    send(init, libc::SIGUSR1);
+    let hung = screen.read_until("told", subject.patience());
+    yes(!hung.contains("HUP"), "no HUP", "a HUP that nobody sent")
+}
+
+/// bash tells its jobs, and the kernel the group in the foreground.
+fn shell_hangs_up(subject: &Subject) -> String {
+    let mut shell = interactive(subject);
+    shell.send(
+        "$I sh -c 'trap \"echo HUP >>heard; exit 9\" HUP; echo up; while :; do sleep 0.01; done'\n",
+    );
+    shell.expect("up");
+    shell.hang_up();
+    let heard = shell.place().path().join("heard");
+    let told = || std::fs::read_to_string(&heard).is_ok_and(|text| text.starts_with("HUP\n"));
+    let told = wait_within(subject.patience(), || told().then_some(()));
+    yes(
+        told.is_some(),
+        "the program gets HUP",
+        "the program never gets HUP",
+    )
 }
 
 fn shell_interrupts(subject: &Subject) -> String {

@@ -23,9 +23,10 @@
 //! | `orphan` | starts a grandchild that its parent leaves, writes `orphan PID`; it waits for ever |
 //! | `on SIGNAL ACTION` | for `serve`: `exit:N`, `cat:PATH`, `digest:PATH`, `say:TEXT`, `orphan`; without one: `got SIGNAL`; given again, one after the other |
 //! | `compare DIRECTORY A B` | starts a child that reads both files through one `..data`, again and again; it writes `pair CONTENT` for each new content, or `mixed A B` |
-//! | `orphans N wide` | leaves N processes that end at once, each of another parent |
-//! | `orphans N deep` | as `wide`, each the child of the one before |
-//! | `beside N` | as `orphans N wide`, by a child, while the next commands go on |
+//! | `orphans N wide` | leaves N processes, all of them children of one that ends; when all are there they end |
+//! | `orphans N deep` | as `wide`, but in chains of 50, each the child of the one before |
+//! | `crowd N FIFO` | leaves N processes of another group; each ends when it has read a byte |
+//! | `refuse-terminal N PROGRAM...` | becomes the program, whose tcgetpgrp(3) fails with errno N |
 //! | `leave` | leaves a process in a session of its own: `left PID`, and `left got N` at its end |
 //! | `refuse CALL PROGRAM ARG...` | becomes another program, to which the kernel denies that call: ENOSYS |
 //! | `look-into PID` | tries to read what /proc has of a process and to trace it; `NAME well` or `NAME ERRNO`, one a line |
@@ -45,6 +46,7 @@ use std::io::{self, Read, Seek, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
 use std::process;
 use std::str::FromStr;
 
@@ -107,7 +109,8 @@ impl Probe {
                 }
                 "compare" => compare(&next()?, &next()?, &next()?)?,
                 "orphans" => orphans(&next()?, next()? == "deep")?,
-                "beside" => beside(&next()?)?,
+                "crowd" => crowd(&next()?, &next()?)?,
+                "refuse-terminal" => return refuse_terminal(&next()?, &words.collect::<Vec<_>>()),
                 "leave" => leave()?,
                 "refuse" => return Err(refused::refuse(&next()?, words)),
                 "look-into" => look_into(&next()?)?,
@@ -286,30 +289,102 @@ fn fork() -> io::Result<ForkResult> {
     Ok(unsafe { unistd::fork() }?)
 }
 
-/// Each one's parent has ended, or ends as soon as it has forked.
-fn orphans(count: &str, deep: bool) -> io::Result<()> {
-    let count: u32 = count.parse().map_err(io::Error::other)?;
-    for _ in 0..if deep { 1 } else { count } {
-        if let ForkResult::Parent { child } = fork()? {
-            nix::sys::wait::waitpid(child, None)?;
-            continue;
-        }
-        let mut left = if deep { count } else { 1 };
-        while left > 0 && !fork()?.is_parent() {
-            left -= 1;
-        }
-        // SAFETY: plain end, without what the test runner registered.
-        unsafe { libc::_exit(0) };
-    }
-    say("orphaned")
+/// Ends a child, without what the test runner registered.
+fn end_child() -> ! {
+    // SAFETY: plain end.
+    unsafe { libc::_exit(0) }
 }
 
-fn beside(count: &str) -> io::Result<()> {
-    if fork()?.is_child() {
-        orphans(count, false)?;
-        process::exit(0);
+/// All of them are there at the same time. Who has forked them ends as soon as they are; then they
+/// end, all at once.
+fn orphans(count: &str, deep: bool) -> io::Result<()> {
+    let count: usize = count.parse().map_err(io::Error::other)?;
+    let (mut over, until) = io::pipe()?;
+    let (mut all, mut there) = io::pipe()?;
+    if let ForkResult::Parent { child } = fork()? {
+        drop(there);
+        nix::sys::wait::waitpid(child, None)?;
+        all.read_exact(&mut vec![0; count])?;
+        drop(until);
+        return say("orphaned");
     }
-    Ok(())
+    drop(until);
+    let is_one = brood(if deep { count / CHAIN } else { count })? && (!deep || chain()?);
+    if is_one {
+        there.write_all(b"x")?;
+        drop(there);
+        over.read_to_end(&mut Vec::new())?;
+    }
+    end_child()
+}
+
+/// Forks as many children; `true` in each of them.
+fn brood(count: usize) -> io::Result<bool> {
+    for _ in 0..count {
+        if fork()?.is_child() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// How deep `orphans N deep` goes. The kernel's work for one more grows with the depth, as each fork
+/// remembers where the pages of all before it came from.
+const CHAIN: usize = 50;
+
+/// Forks a child that forks a child, and so on; `true` in each of them, and in the first.
+fn chain() -> io::Result<bool> {
+    for _ in 1..CHAIN {
+        if fork()?.is_parent() {
+            break;
+        }
+    }
+    Ok(true)
+}
+
+fn crowd(count: &str, fifo: &str) -> io::Result<()> {
+    let count = count.parse().map_err(io::Error::other)?;
+    let mut fifo = fs::File::open(fifo)?;
+    if let ForkResult::Parent { child } = fork()? {
+        return Ok(nix::sys::wait::waitpid(child, None).map(drop)?);
+    }
+    // What is sent to the program's group is not for them: it would wait in each for ever.
+    unistd::setpgid(unistd::Pid::this(), unistd::Pid::from_raw(0))?;
+    if brood(count)? {
+        // Nothing comes when the test is over.
+        fifo.read(&mut [0])?;
+    }
+    end_child()
+}
+
+/// A seccomp(2) filter, which its children have as well.
+fn refuse_terminal(errno: &str, words: &[String]) -> io::Result<()> {
+    let errno: u32 = errno.parse().map_err(io::Error::other)?;
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let give = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, k, jf| libc::sock_filter { code, jt: 0, jf, k };
+    let second = (std::mem::offset_of!(libc::seccomp_data, args) + size_of::<u64>()) as u32;
+    let low_half = if cfg!(target_endian = "big") { 4 } else { 0 };
+    let mut filter = [
+        step(load, std::mem::offset_of!(libc::seccomp_data, nr) as u32, 0),
+        step(equal, libc::SYS_ioctl as u32, 3),
+        step(load, second + low_half, 0),
+        step(equal, libc::TIOCGPGRP as u32, 1),
+        step(give, libc::SECCOMP_RET_ERRNO | errno, 0),
+        step(give, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the program and its steps are there for the length of the call, which copies them.
+    if unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (program, arguments) = words.split_first().ok_or_else(|| bad("no program"))?;
+    Err(process::Command::new(program).args(arguments).exec())
 }
 
 fn leave() -> io::Result<()> {
