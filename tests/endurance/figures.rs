@@ -11,12 +11,14 @@ const KIB: usize = 256;
 #[derive(Default)]
 pub struct Figures(Vec<Figure>);
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 struct Figure {
-    /// Resident memory in KiB, from smaps_rollup: VmRSS of proc_pid_status(5) may be 256 KiB wrong.
+    /// Resident memory in KiB, from smaps: VmRSS of proc_pid_status(5) may be 256 KiB wrong.
     resident: usize,
-    /// The part of it that is not of files. How much of the binary is mapped depends on what the
-    /// kernel has read of it, and on who else runs it.
+    /// The part of it that is not of files on a disk, and all of what is mapped of memory that has no
+    /// other name: memfds, and values' memfd_secret(2), of which the kernel counts nothing as
+    /// resident. How much of the binary is mapped depends on what the kernel has read of it, and on
+    /// who else runs it.
     own: usize,
     descriptors: usize,
     /// Of hushpipe and of its program, below the place: other tests mount elsewhere.
@@ -29,7 +31,8 @@ impl Figures {
         let mut last = Figure::of(running);
         let at_rest = running.until("two looks show the same", || {
             let now = Figure::of(running);
-            (now == std::mem::replace(&mut last, now)).then_some(now)
+            let before = std::mem::replace(&mut last, now);
+            now.is_as(&before).then_some(now)
         });
         self.0.push(at_rest);
     }
@@ -70,23 +73,69 @@ impl Figures {
 }
 
 impl Figure {
+    /// In what is to stay the same: pages of files come and go as the kernel likes.
+    fn is_as(&self, other: &Self) -> bool {
+        let all = |of: &Self| (of.own, of.descriptors, of.mounts);
+        all(self) == all(other)
+    }
+
     fn of(running: &Running) -> Self {
         let (hushpipe, program) = (running.pid(), running.program());
         let descriptors = fs::read_dir(format!("/proc/{hushpipe}/fd")).expect("it runs");
+        let (resident, own) = memory(hushpipe);
         Self {
-            resident: kib(hushpipe, "Rss:"),
-            own: kib(hushpipe, "Anonymous:"),
+            resident,
+            own,
             descriptors: descriptors.count(),
             mounts: mounts(hushpipe, running.place()) + mounts(program, running.place()),
         }
     }
 }
 
-fn kib(pid: i32, key: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|text| text.parse().ok()).expect("in KiB")
+/// Resident memory, and the part that is its own, in KiB.
+fn memory(pid: i32) -> (usize, usize) {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("it runs");
+    let (mut resident, mut own) = (0, 0);
+    let mut counted = "Rss:";
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        let kib = || words.clone().next().and_then(|word| word.parse().ok());
+        if !first.ends_with(':') {
+            counted = counted_of(line);
+        }
+        if first == "Rss:" {
+            resident += kib().unwrap_or(0);
+        }
+        if first == counted {
+            own += kib().unwrap_or(0);
+        }
+    }
+    (resident, own)
+}
+
+/// Which figure of a mapping is memory that would not be used without this process.
+fn counted_of(mapping: &str) -> &'static str {
+    let name = mapping.split_whitespace().nth(5).unwrap_or_default();
+    if name.starts_with("/secretmem") || name.starts_with("/memfd:") {
+        "Size:"
+    } else if name.starts_with('/') {
+        "Anonymous:"
+    } else {
+        "Rss:"
+    }
+}
+
+#[test]
+fn values_in_memory_that_the_kernel_calls_a_file_are_counted() {
+    let mapping = |name: &str| format!("7f0-7f1 rw-s 00000000 00:0e 12 {name}");
+    assert_eq!(counted_of(&mapping("/secretmem (deleted)")), "Size:");
+    assert_eq!(counted_of(&mapping("/memfd:x (deleted)")), "Size:");
+    assert_eq!(counted_of(&mapping("/usr/bin/hushpipe")), "Anonymous:");
+    assert_eq!(counted_of(&mapping("[heap]")), "Rss:");
+    assert_eq!(counted_of("7f0-7f1 rw-p 00000000 00:00 0"), "Rss:");
+    let (resident, own) = memory(std::process::id() as i32);
+    assert!(resident > own && own > 0, "{resident} {own}");
 }
 
 fn mounts(pid: i32, place: &Place) -> usize {

@@ -31,6 +31,7 @@ fn start(hushpipe: Hushpipe, stores_and_secrets: &str, reference: &str) -> Runni
         .manifest(&format!(
             "version: 1\nservice: t\n{stores_and_secrets}\
              deliver:\n  - {{ file: \"{{place}}/run/value\", content: \"{{{{ {reference} }}}}\\n\" }}\n\
+             \x20 - {{ fifo: \"{{place}}/run/fifo\", secret: {reference} }}\n\
              isolation: private\n\
              run: {{ signals: {{ rewrite: {{ USR1: rotate }} }} }}\n\
              on_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n"
