@@ -173,3 +173,31 @@ fn a_store_that_is_slow_is_named() {
         .stdout_is("started\n")
         .stderr_is("hushpipe: store slow has not answered for 3s\n");
 }
+
+/// What it could open there it could read, or put something else into its place.
+#[test]
+fn the_program_cannot_reach_into_hushpipe() {
+    let look = "for file in exe mem environ maps fd/1 root/etc/passwd; do \
+        if (: <\"/proc/$PPID/$file\") 2>/dev/null; then echo \"it can read $file\"; fi; \
+        if (: >>\"/proc/$PPID/$file\") 2>/dev/null; then echo \"it can write $file\"; fi; \
+        done; grep -c . /proc/$PPID/status >/dev/null && echo looked";
+    let as_another = launch("run: { user: '1000' }\n");
+    let as_the_same = launch("").user(1000);
+    for hushpipe in [as_another, as_the_same] {
+        let output = hushpipe.args(["--", "sh", "-c", look]).run();
+        output.success().stdout_is("looked\n");
+    }
+}
+
+#[test]
+fn a_program_of_another_user_has_no_capabilities() {
+    let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+    let words = sets.iter().flat_map(|set| ["status", set]);
+    let expected = sets.map(|set| format!("{set}:\t{:016x}\n", 0)).concat();
+    launch("run: { user: '1000' }\n")
+        .args(["--", "{probe}"])
+        .args(words)
+        .run()
+        .success()
+        .stdout_is(&expected);
+}

@@ -64,8 +64,9 @@ fn unshare(flags: UnshareFlags) -> Result<(), Fault> {
 /// (user_namespaces(7)).
 ///
 /// hushpipe is not dumpable, and then its files in /proc belong to root. So it is made dumpable for
-/// these writes alone; another process of the same user could attach to it in this short time, as it
-/// can to the program itself later.
+/// these writes alone. In this short time another process of the same user could attach to it, if
+/// Yama's ptrace_scope lets it, and would find a copy of hushpipe's memory: also what the program is
+/// never given, such as the login of a store. Values in protected memory are not in it.
 fn map_users(uid_map: &[u8], gid_map: &[u8]) -> Result<(), Errno> {
     let before = rustix::process::dumpable_behavior()?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;

@@ -138,6 +138,7 @@ fn a_request_tells_the_program() {
     let rest =
         format!("{BY_FILE}on_rotate: {{ settle: 0s, do: http, http: \"{address}/-/reload\" }}\n");
     let running = directory(&rest, &["serve"]);
+    let program = running.program();
     running.place().replace("secrets/token", "two");
     running.wait_for_stderr("told the program by POST http://127.0.0.1:");
     running.wait_for_stderr("generation 2 is in place");
@@ -146,7 +147,9 @@ fn a_request_tells_the_program() {
     let said = running.wait_for_stderr("error: the program could not be told");
     assert!(said.contains("was answered by status 500"), "{said}");
     running.wait_for_stderr("generation 3 is in place");
+    assert_eq!(running.program(), program, "it is another one");
     let output = running.stop().success();
+    assert_eq!(output.stdout().matches("ready").count(), 1);
     let methods: Vec<String> = server.seen().into_iter().map(|seen| seen.method).collect();
     assert_eq!(methods, ["POST", "POST"]);
     output.says_nothing_of("broken");
