@@ -156,6 +156,8 @@ pub(super) struct Access {
     flight: RefCell<Option<Rc<Flight>>>,
     /// The login may not look itself up.
     blind: Cell<bool>,
+    /// When the server answered last.
+    answered: Cell<Option<Boottime>>,
 }
 
 impl Access {
@@ -186,7 +188,13 @@ impl Access {
             tries: Cell::new(0),
             flight: RefCell::new(None),
             blind: Cell::new(false),
+            answered: Cell::new(None),
         })
+    }
+
+    /// When the server answered last, whatever it said.
+    pub const fn answered(&self) -> Option<Boottime> {
+        self.answered.get()
     }
 
     /// What a request is tried again for.
@@ -214,7 +222,9 @@ impl Access {
             .request(self.spec.namespace.as_deref(), token)
             .map_err(Trouble::Asked)?;
         let session = self.session_for(call)?;
-        session.send(&request).await.map_err(Trouble::Asked)
+        let answer = session.send(&request).await.map_err(Trouble::Asked)?;
+        self.answered.set(Some(Boottime::now()));
+        Ok(answer)
     }
 
     /// Sends a request with a token of ours.

@@ -59,6 +59,8 @@ enum Task {
 /// A task that waits after a failure.
 struct Hold {
     until: Boottime,
+    /// When it failed last.
+    since: Boottime,
     backoff: Backoff,
     /// The last one.
     fault: StoreError,
@@ -299,10 +301,14 @@ impl VaultWatch {
         tasks.chain(replaced).min_by_key(|due| due.within)
     }
 
-    /// What is no more to be done does not fail any more.
+    /// What is no more to be done does not fail any more, once the server has answered: a lease that
+    /// ends in an outage does not end the outage.
     fn forget_failing(&mut self, tasks: &[(Boottime, Task)]) {
-        self.failing
-            .retain(|failing, _| tasks.iter().any(|(_, task)| task == failing));
+        let answered = self.core.access.answered();
+        self.failing.retain(|failing, hold| {
+            let wanted = tasks.iter().any(|(_, task)| task == failing);
+            wanted || answered.is_none_or(|at| at <= hold.since)
+        });
         if self.tell_faults() {
             self.core.wake.notify_one();
         }
@@ -386,6 +392,7 @@ impl VaultWatch {
         let until = now + backoff.next(random());
         let hold = Hold {
             until,
+            since: now,
             backoff,
             fault,
         };

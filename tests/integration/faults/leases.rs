@@ -86,7 +86,14 @@ fn a_lease_that_ends_during_an_outage_is_replaced_after_it() {
     life.running.until("the lease has ended", || {
         postgres.leased_roles().is_empty().then_some(())
     });
+    life.running.until("another one was asked for in vain", || {
+        (life.running.status()["state"] == "retrying").then_some(())
+    });
     goes_on(&life.running, &first);
+    is_told(&life.running, "refused");
+    // With the lease, its renewal ended, and not the outage.
+    let said = life.running.stderr().split_off(life.said.get());
+    assert_eq!(said.lines().count(), 1, "{said}");
     let since = Instant::now();
     life.proxy.set(Wire::Good);
     let second = life.running.wait_for_line("v-");
