@@ -131,7 +131,7 @@ fn by_the_service_account_of_a_pod() {
 }
 
 /// The file has another token at the second login, and that is the one that is shown.
-fn shows_what_the_file_has_then(bao: &Bao, method: &str, tokens: [String; 2]) {
+fn shows_what_the_file_has_then(bao: &Bao, method: &str, tokens: &[String; 2]) {
     let auth = format!("{{ method: {method}, jwt_file: \"{{place}}/jwt\", role: app }}");
     let hushpipe = Hushpipe::new().file("jwt", &tokens[0]);
     let store = bao.store(&hushpipe.place().fill(&auth));
@@ -156,7 +156,7 @@ fn a_jwts_file_is_read_again_at_every_login() {
     let bao = prepared(Bao::settings().raw_audit().start());
     bao.jwt_role("app");
     let tokens = [600, 601].map(|seconds| bao.jwt(seconds));
-    shows_what_the_file_has_then(&bao, "jwt", tokens);
+    shows_what_the_file_has_then(&bao, "jwt", &tokens);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_service_accounts_file_is_read_again_at_every_login() {
     let kubernetes = FakeAnswers::kubernetes();
     bao.kubernetes_role(&kubernetes.address(), "app");
     let tokens = [600, 601].map(|seconds| bao.service_account_token(seconds));
-    shows_what_the_file_has_then(&bao, "kubernetes", tokens);
+    shows_what_the_file_has_then(&bao, "kubernetes", &tokens);
 }
 
 #[test]
