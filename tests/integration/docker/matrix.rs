@@ -244,7 +244,7 @@ fn without_shared_memory() {
 fn with_few_processes() {
     let row = Row {
         orphans: 1,
-        ..Row::shared(&["--pids-limit=16"], "/dev/shm/app")
+        ..Row::shared(&["--pids-limit=24"], "/dev/shm/app")
     };
     row.run();
 }
