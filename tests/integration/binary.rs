@@ -144,7 +144,18 @@ fn the_static_one_needs_no_library() {
     assert_eq!(elf.segments("INTERP"), [""; 0]);
 }
 
-/// The binary has no symbols; the archives of C that were linked into it lie beside it.
+/// What reads the guard of the stack on x86-64, `mov %fs:0x28,%rax`.
+const GUARD: &[u8] = &[0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0];
+
+/// Where functions of an archive read the guard, with what stands before and after it.
+fn guarded(archive: &[u8]) -> Vec<&[u8]> {
+    memchr::memmem::find_iter(archive, GUARD)
+        .filter_map(|at| archive.get(at.checked_sub(8)?..at + GUARD.len() + 24))
+        .collect()
+}
+
+/// The binary has no symbols; the archives of C that were linked into it lie beside it. The code that
+/// reads the guard is theirs, and stands in the binary as it does there.
 #[test]
 fn c_in_the_static_one_sees_when_its_stack_was_written_over() {
     let Some(path) = static_binary() else {
@@ -153,8 +164,18 @@ fn c_in_the_static_one_sees_when_its_stack_was_written_over() {
     let archives = archives(&path.with_file_name("build"));
     let ring = |path: &&PathBuf| path.display().to_string().contains("/ring-");
     assert!(archives.iter().any(|path| ring(&path)), "{archives:?}");
+    let binary = fs::read(&path).expect("it was built");
+    let is_linked = |code: &&[u8]| memchr::memmem::find(&binary, code).is_some();
     for archive in archives {
         let bytes = fs::read(&archive).expect("it was just found");
+        if cfg!(target_arch = "x86_64") {
+            let linked = guarded(&bytes).into_iter().filter(is_linked).count();
+            assert!(
+                linked > 0,
+                "nothing guarded of {} is in it",
+                archive.display()
+            );
+        }
         let symbol = b"__stack_chk_fail";
         let protected = bytes.windows(symbol.len()).any(|found| found == symbol);
         assert!(protected, "{} has no stack protector", archive.display());
