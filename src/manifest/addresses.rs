@@ -74,16 +74,13 @@ fn http(text: &str) -> Result<Url, &'static str> {
             return Err("it has no host");
         }
         Some(rest) if rest.contains(slip) => return Err("it has spaces or a backslash"),
-        Some(rest)
-            if !rest
-                .split(['/', '?', '#'])
-                .next()
-                .is_some_and(str::is_ascii) =>
-        {
+        Some(rest) if !authority(rest).is_ascii() => {
             return Err(
                 "its host is not in ASCII: write it in punycode, as `xn--bcher-kva.example`",
             );
         }
+        // It would be taken apart, and may stand for any byte.
+        Some(rest) if host(rest).contains('%') => return Err("its host has a `%` in it"),
         Some(_) => {}
     }
     let url = Url::parse(text).map_err(|_| "it is no URL: host and port are wrong")?;
@@ -96,6 +93,19 @@ fn http(text: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
+/// What stands between `://` and the path.
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+/// The host, with its port.
+fn host(rest: &str) -> &str {
+    let authority = authority(rest);
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+}
+
 /// `None`: `user:password@` stands in the address, and a fault was added that does not show it.
 fn names_nobody(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<()> {
     let Data::Scalar { text, .. } = &node.data else {
@@ -104,8 +114,7 @@ fn names_nobody(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<()> {
     let rest = text
         .split_once("://")
         .map_or(text.as_ref(), |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    if !authority.contains('@') {
+    if !authority(rest).contains('@') {
         return Some(());
     }
     let message = format!("a user name or password stands in the address: {NO_SECRET}");
@@ -301,7 +310,9 @@ mod tests {
                 "https://bücher.example:8200/v1",
                 "its host is not in ASCII: write it in punycode, as `xn--bcher-kva.example`",
             ),
+            ("https://bao%EE%EEA", "its host has a `%` in it"),
             ("https://u:p@bao", "it has a user name or password"),
+            ("https://u%40:p@bao", "it has a user name or password"),
             ("https://bao?x", "it has a query (`?`)"),
             ("https://bao#x", "it has a fragment (`#`)"),
             (

@@ -132,10 +132,11 @@ fn expression(text: &str, start: usize, close: &str, used: &mut Vec<Used>) -> us
                 before = quote;
             }
             b if b.is_ascii_alphabetic() || b == b'_' => {
-                let range = at..word_end(bytes, at, before != b'|');
+                let filter = before == b'|' || filter_tag;
+                let end = word_end(bytes, at, before != b'|');
+                let range = at..if filter { filter_end(bytes, end) } else { end };
                 at = range.end;
                 let name = text[range.clone()].to_owned();
-                let filter = before == b'|' || filter_tag;
                 filter_tag = name == "filter" && close == "%}" && before == 0;
                 if before != b'.' {
                     used.push(Used {
@@ -182,6 +183,23 @@ fn word_end(bytes: &[u8], start: usize, dotted: bool) -> usize {
     at
 }
 
+/// The end of a filter's name. minijinja takes `a .b` for one name with a dot in it.
+fn filter_end(bytes: &[u8], end: usize) -> usize {
+    let past_space = |from: usize| {
+        let space = bytes[from..].iter().take_while(|b| b.is_ascii_whitespace());
+        from + space.count()
+    };
+    let dot = past_space(end);
+    if bytes.get(dot) != Some(&b'.') {
+        return end;
+    }
+    let next = past_space(dot + 1);
+    match word_end(bytes, next, false) {
+        none if none == next => end,
+        end => filter_end(bytes, end),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +231,19 @@ mod tests {
                 ("trim", true),
                 ("api", false),
                 ("x", false)
+            ])
+        );
+    }
+
+    #[test]
+    fn a_filters_name_goes_on_behind_a_dot() {
+        assert_eq!(
+            scanned("{{ a|shell .b|pg . c.d|hex. }}"),
+            pairs(&[
+                ("a", false),
+                ("shell .b", true),
+                ("pg . c.d", true),
+                ("hex", true)
             ])
         );
     }

@@ -118,7 +118,8 @@ impl Certificate {
     /// Replaced after two thirds of the time that it has from now.
     fn read(pem: &SecretBytes) -> Option<Self> {
         let (start, end) = check::validity(pem)?;
-        let start = start.max(SystemTime::now());
+        // One that starts after its end is no good at any time.
+        let start = start.max(SystemTime::now()).min(end);
         let length = end.duration_since(start).unwrap_or_default();
         Some(Self {
             replace: start + spread(length * 2 / 3),

@@ -168,3 +168,19 @@ fn one_that_never_reached_the_program_is_given_back_when_another_comes() {
     kept.rejected(&version("c"), now);
     assert_eq!(seen(&kept, now).as_deref(), Some("a"));
 }
+
+#[test]
+fn a_certificate_that_ends_before_it_starts_is_replaced_by_then() {
+    let mut parameters = rcgen::CertificateParams::new(["web".to_owned()]).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(2090, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2080, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let pem = parameters.self_signed(&key).unwrap().pem();
+    let fields = BTreeMap::from([
+        ("certificate".to_owned(), SecretBytes::new(pem.into_bytes())),
+        ("private_key".to_owned(), SecretBytes::new(b"k".to_vec())),
+    ]);
+    let given = Given::new(&fields, version("v1"), None, None).unwrap();
+    let (now, wall) = (Boottime::now(), SystemTime::now());
+    assert!(given.replaced_in(now, wall).unwrap() <= given.left(now, wall).unwrap());
+}
