@@ -97,12 +97,12 @@ fn build(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
         Err(source) => return Err(super::mount_points::cannot_make(path, source)),
     };
-    if !is_held(&directory).map_err(system("cannot lock it"))? {
-        return Ok(None);
-    }
-    // Until the marker is locked.
-    let _held = directory.try_clone().map_err(system("cannot open it"))?;
-    let mut finish = || -> io::Result<Made> {
+    let mut finish = || -> io::Result<Option<Made>> {
+        if !is_held(&directory)? {
+            return Ok(None);
+        }
+        // Until the marker is locked.
+        let _held = directory.try_clone()?;
         for (left, below) in missing.iter().enumerate().take(above).rev() {
             let name = below.file_name().unwrap_or_default();
             directory = filesystem::make_directory_at(&directory, name, mode_of(left))?;
@@ -112,19 +112,16 @@ fn build(
             return Err(io::ErrorKind::WouldBlock.into());
         }
         std::fs::File::from(marker.try_clone()?).write_all(format!("made {above}\n").as_bytes())?;
-        Ok(Made {
+        Ok(Some(Made {
             directory: directory.try_clone()?,
             marker,
             above,
-        })
+        }))
     };
-    match finish() {
-        Ok(made) => Ok(Some(made)),
-        Err(source) => {
-            take_apart(path, unfinished).ok();
-            Err(system("cannot make it")(source))
-        }
-    }
+    finish().map_err(|source| {
+        take_apart(path, unfinished).ok();
+        system("cannot make it")(source)
+    })
 }
 
 /// Locks a directory that is being made: whoever sweeps looks at this lock first.

@@ -82,7 +82,7 @@ fn a_setting() -> impl Strategy<Value = Setting> {
 
 /// What was seen of a machine so far.
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools)]
+#[allow(clippy::struct_excessive_bools)] // Each is or is not, whatever the others are.
 struct Seen {
     ended: bool,
     over: bool,

@@ -147,16 +147,22 @@ pub fn open_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::R
     Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
 }
 
-/// Makes a directory with exactly these permission bits, and opens it.
+/// Makes a directory with exactly these permission bits, and opens it. Where it cannot be opened, as
+/// without a free descriptor, there is none.
 pub fn make_directory_at(
     directory: impl AsFd,
     name: impl AsRef<OsStr>,
     mode: u32,
 ) -> io::Result<OwnedFd> {
-    fs::mkdirat(&directory, name.as_ref(), Mode::from_raw_mode(0o700))?;
-    let made = open_directory_at(directory, name)?;
-    change_mode(&made, mode)?;
-    Ok(made)
+    let (directory, name) = (directory.as_fd(), name.as_ref());
+    fs::mkdirat(directory, name, Mode::from_raw_mode(0o700))?;
+    let made =
+        open_directory_at(directory, name).and_then(|made| change_mode(&made, mode).map(|()| made));
+    if made.is_err() {
+        // The fault that is given says more than one of this would.
+        fs::unlinkat(directory, name, AtFlags::REMOVEDIR).ok();
+    }
+    made
 }
 
 /// As [`make_directory_at`], by path.

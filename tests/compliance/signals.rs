@@ -93,10 +93,7 @@ impl Told {
                 Line::None if !has_ended(init) => {}
                 Line::Ended | Line::None => return Some("ends it"),
             }
-            if marked < self.members {
-                return None;
-            }
-            Some(match passed_on {
+            (marked == self.members).then_some(match passed_on {
                 0 => "not passed on",
                 all if all == self.members => "passed on",
                 _ => "passed on to some",

@@ -28,6 +28,8 @@
 //! | `crowd N FIFO` | leaves N processes of another group; each ends when it has read a byte |
 //! | `refuse-terminal N PROGRAM...` | becomes the program, whose tcgetpgrp(3) fails with errno N |
 //! | `leave` | leaves a process in a session of its own: `left PID`, and `left got N` at its end |
+//! | `refuse CALL PROGRAM ARG...` | becomes another program, to which the kernel denies that call: ENOSYS |
+//! | `look-into PID` | tries to read what /proc has of a process and to trace it; `NAME well` or `NAME ERRNO`, one a line |
 //! | `tell NAME` | writes `NAME ready`, then `NAME got N` for each signal, for ever |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
@@ -35,6 +37,8 @@
 //! sigwait(3). They ask the kernel for no death signal and change no disposition.
 
 #![allow(unsafe_code)]
+
+mod refused;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -108,6 +112,8 @@ impl Probe {
                 "crowd" => crowd(&next()?, &next()?)?,
                 "refuse-terminal" => return refuse_terminal(&next()?, &words.collect::<Vec<_>>()),
                 "leave" => leave()?,
+                "refuse" => return Err(refused::refuse(&next()?, words)),
+                "look-into" => look_into(&next()?)?,
                 "tell" => tell(&next()?)?,
                 "serve" => self.serve()?,
                 other => return Err(bad(&format!("no command {other}"))),
@@ -231,6 +237,37 @@ fn read_fd(number: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// As a debugger does, and gcore(1).
+fn look_into(pid: &str) -> io::Result<()> {
+    let shown = |name: &str, tried: io::Result<()>| match tried {
+        Ok(()) => say(&format!("{name} well")),
+        Err(error) => {
+            let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0));
+            say(&format!("{name} {errno:?}"))
+        }
+    };
+    for name in ["mem", "environ", "maps", "smaps", "auxv", "pagemap", "io"] {
+        let read = fs::File::open(format!("/proc/{pid}/{name}"));
+        // Of memory, nothing is at address 0, which is another error than that of no access.
+        let read = read.and_then(|mut file| match name {
+            "mem" => Ok(()),
+            _ => file.read(&mut [0; 64]).map(drop),
+        });
+        shown(name, read)?;
+    }
+    for name in ["fd", "map_files"] {
+        shown(name, fs::read_dir(format!("/proc/{pid}/{name}")).map(drop))?;
+    }
+    for name in ["exe", "cwd", "root"] {
+        shown(name, fs::read_link(format!("/proc/{pid}/{name}")).map(drop))?;
+    }
+    let number: i32 = pid.parse().map_err(io::Error::other)?;
+    // SAFETY: it takes numbers alone. What is attached is let go when the probe ends.
+    let attached = unsafe { libc::ptrace(libc::PTRACE_SEIZE, number, 0, 0) };
+    let attached = nix::errno::Errno::result(attached);
+    shown("ptrace", attached.map(drop).map_err(io::Error::from))
+}
+
 fn orphan() -> io::Result<()> {
     // SAFETY: the probe has one thread; the children call nothing that needs another.
     if let ForkResult::Parent { child } = unsafe { unistd::fork() }? {
@@ -314,7 +351,7 @@ fn crowd(count: &str, fifo: &str) -> io::Result<()> {
     // What is sent to the program's group is not for them: it would wait in each for ever.
     unistd::setpgid(unistd::Pid::this(), unistd::Pid::from_raw(0))?;
     if brood(count)? {
-        // When the test is over there is nothing to read, and it ends all the same.
+        // Nothing comes when the test is over.
         fifo.read_exact(&mut [0]).ok();
     }
     end_child()
