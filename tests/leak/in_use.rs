@@ -227,5 +227,6 @@ fn values_that_wait_for_a_logout_are_out_of_sight() {
         running.wait_for_line("digest"),
         super::digest(&given[1].value())
     );
+    running.wait_for_line("ready");
     running.stop().success();
 }
