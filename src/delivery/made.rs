@@ -154,13 +154,23 @@ pub(super) fn remove(path: &Path, above: usize) -> io::Result<()> {
         // Another's mount, or what is left of one that was killed: as good as it can be done.
         Err(_) => return remove_in_place(path, above),
     }
+    // Those above first: while it is there, its marker tells the next start of them.
+    let mut result = remove_above(path, above);
     let removed = empty_and_remove(&unfinished);
     if removed.is_err() {
         // What others put there is not lost from sight.
-        filesystem::rename_new(&unfinished, path).ok();
-        return removed;
+        put_back(path, &unfinished).ok();
+        result = removed;
     }
-    remove_above(path, above)
+    result
+}
+
+/// Makes what was above it anew.
+fn put_back(path: &Path, unfinished: &Path) -> io::Result<()> {
+    for directory in missing(path)?.into_iter().skip(1).rev() {
+        filesystem::make_directory(directory, 0o755)?;
+    }
+    filesystem::rename_new(unfinished, path)
 }
 
 fn remove_in_place(path: &Path, above: usize) -> io::Result<()> {
@@ -178,6 +188,8 @@ fn remove_above(path: &Path, above: usize) -> io::Result<()> {
     for directory in path.ancestors().skip(1).take(above) {
         match filesystem::remove_directory(directory) {
             Err(error) if is_taken(&error) => break,
+            // Whoever was killed here had come so far.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
     }
@@ -204,8 +216,8 @@ pub(super) fn remove_unfinished(path: &Path) -> io::Result<()> {
                 continue;
             }
             if let Some(above) = recorded(&marker)? {
-                empty_and_remove(&unfinished)?;
                 remove_above(path, above)?;
+                empty_and_remove(&unfinished)?;
                 continue;
             }
         }
@@ -255,4 +267,43 @@ pub(super) fn unfinished(path: &Path, top: &Path) -> PathBuf {
 
 fn system(doing: &'static str) -> impl FnOnce(io::Error) -> DeliveryFault {
     move |source| DeliveryFault::System { doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_was_being_taken_away_is_gone_after_the_next_start() {
+        for above_is_gone in [false, true] {
+            let root = tempfile::tempdir().unwrap();
+            let (top, path) = (root.path().join("deep"), root.path().join("deep/er"));
+            let first = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+            assert_eq!(first.above, 1);
+            // Killed on its way.
+            drop(first);
+            fs::rename(&path, unfinished(&path, &top)).unwrap();
+            if above_is_gone {
+                fs::remove_dir(&top).unwrap();
+            }
+            let next = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+            assert_eq!(next.above, 1);
+            remove(&path, next.above).unwrap();
+            assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn what_others_put_there_stays_in_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("deep/er");
+        let made = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+        fs::write(path.join("theirs"), "x").unwrap();
+        let refused = remove(&path, made.above).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::DirectoryNotEmpty);
+        assert_eq!(fs::read_to_string(path.join("theirs")).unwrap(), "x");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
 }
