@@ -10,13 +10,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::DeliveryFault;
 use crate::sys::filesystem::{self, Kind};
 
 /// Held with a flock(2) by each hushpipe that uses the directory.
 pub(super) const MARKER: &str = ".hushpipe";
+
+/// How long what a kill took along may take to die.
+const DYING: Duration = Duration::from_secs(1);
 
 /// How often a start that meets another's tries again.
 const TRIES: usize = 100;
@@ -35,6 +38,19 @@ impl Lock {
         match self {
             Self::Exclusive => filesystem::try_lock(marker),
             Self::Shared => filesystem::try_lock_shared(marker),
+        }
+    }
+
+    /// As [`Lock::take`], with patience: the child of a hushpipe that was just killed has its locks for
+    /// as long as it takes to die.
+    pub(super) fn take_in_time(self, marker: &OwnedFd) -> io::Result<bool> {
+        let patience = Instant::now() + DYING;
+        loop {
+            let taken = self.take(marker)?;
+            if taken || Instant::now() > patience {
+                return Ok(taken);
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -293,6 +309,22 @@ mod tests {
             remove(&path, next.above).unwrap();
             assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
         }
+    }
+
+    #[test]
+    fn a_lock_that_one_who_dies_still_has_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("one");
+        let dying = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+        let next = filesystem::open_marker_at(&dying.directory, MARKER).unwrap();
+        assert!(!Lock::Exclusive.take(&next).unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                drop(dying);
+            });
+            assert!(Lock::Exclusive.take_in_time(&next).unwrap());
+        });
     }
 
     #[test]

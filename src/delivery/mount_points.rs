@@ -60,7 +60,7 @@ impl Point {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
                 Err(error) => return Err(looked(error)),
             };
-            if !Lock::Shared.take(&marker).map_err(looked)? {
+            if !Lock::Shared.take_in_time(&marker).map_err(looked)? {
                 return Err(super::shared::in_use());
             }
             if filesystem::status(&marker).map_err(looked)?.links == 0 {

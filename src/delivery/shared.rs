@@ -219,7 +219,8 @@ fn lock(directory: &OwnedFd) -> Result<OwnedFd, DeliveryFault> {
     loop {
         let marker = filesystem::open_marker_at(directory, MARKER)
             .map_err(system("cannot make the marker .hushpipe in it"))?;
-        if !filesystem::try_lock(&marker).map_err(system("cannot lock the marker in it"))? {
+        let locked = Lock::Exclusive.take_in_time(&marker);
+        if !locked.map_err(system("cannot lock the marker in it"))? {
             return Err(in_use());
         }
         // Its last owner may have removed it between the opening and the lock.
@@ -301,7 +302,8 @@ fn owned_by_dead(path: &Path, entry: &str) -> Result<(), DeliveryFault> {
     }
     let marker = filesystem::open_marker_at(&directory, MARKER)
         .map_err(system("cannot open the marker in it"))?;
-    if filesystem::try_lock(&marker).map_err(system("cannot lock the marker in it"))? {
+    let locked = Lock::Exclusive.take_in_time(&marker);
+    if locked.map_err(system("cannot lock the marker in it"))? {
         Ok(())
     } else {
         Err(in_use())
