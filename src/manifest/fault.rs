@@ -1,5 +1,6 @@
 //! Faults of a manifest, each at its place, and how they are shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -213,7 +214,9 @@ impl ManifestError {
                 let first = renderer.render(&[title(message)]);
                 format!("{first}\n  help: {help}")
             }
-            Cause::Wrong { source, faults } => self.render_faults(&renderer, source, faults),
+            Cause::Wrong { source, faults } => {
+                self.render_faults(&renderer, &harmless(source), faults)
+            }
         }
     }
 
@@ -362,6 +365,17 @@ impl std::error::Error for ManifestError {
 }
 
 /// Text of a manifest for a message: in backquotes, without control characters, not too long.
+/// Without the control characters that annotate-snippets lets through, C1, which some terminals obey.
+/// The dots have as many bytes, so that spans stay what they are.
+fn harmless(source: &str) -> Cow<'_, str> {
+    let is_c1 = |c: char| ('\u{80}'..='\u{9f}').contains(&c);
+    if source.contains(is_c1) {
+        Cow::Owned(source.replace(is_c1, "·"))
+    } else {
+        Cow::Borrowed(source)
+    }
+}
+
 /// Empty text is a pair of quotes.
 pub(super) fn quote(text: &str) -> String {
     if text.is_empty() {

@@ -191,6 +191,22 @@ fn what_a_variable_holds_is_never_shown() {
     assert!(!rendered.contains("hunter2"), "{rendered}");
 }
 
+#[test]
+fn no_control_character_of_the_text_reaches_a_terminal() {
+    let controls = ('\0'..='\u{9f}').filter(|c| c.is_control() && *c != '\n');
+    for control in controls {
+        // Where it is allowed, in the line that is shown for another fault.
+        for text in [
+            format!("version: 1\nservice: \"a{control}b\"\n"),
+            format!("version: 1\nwrong: [a{control}b, é]\n"),
+        ] {
+            let shown = parsed(&text).unwrap_err().render(false);
+            let is_there = shown.contains(|c: char| c.is_control() && c != '\n');
+            assert!(!is_there, "{control:?}: {shown:?}");
+        }
+    }
+}
+
 fn mutated() -> impl Strategy<Value = String> {
     let bits = prop_oneof![
         Just("\n".to_owned()),
