@@ -4,10 +4,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Engine, images};
 use crate::harness::ports::free_port;
 use crate::harness::{Place, deadline};
+
+/// Both build an image of the same layers, and remove theirs: a layer that one takes from the cache
+/// would be gone when the other has ended.
+static ONE_BY_ONE: Mutex<()> = Mutex::new(());
 
 /// An image with this machine's nginx in it, as no registry is asked: the program, the libraries
 /// that it loads, and busybox.
@@ -41,6 +46,7 @@ fn nginx(place: &Place) -> PathBuf {
 
 #[test]
 fn nginx_is_served_from_memory() {
+    let _alone = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let engine = Engine::shared();
     let place = Place::new();
     engine.import("hushpipe-example-base", &nginx(&place));
@@ -73,6 +79,7 @@ fn steps() -> String {
 
 #[test]
 fn the_steps_of_the_readme_lead_to_nginx_in_a_container() {
+    let _alone = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let engine = Engine::shared();
     let place = Place::new();
     engine.import("nginx:stable", &nginx(&place));
