@@ -150,12 +150,12 @@ pub fn measure(bench: &Bench, effort: Effort) -> Vec<Row> {
         let mut times = supervised.changes(changes, |number| change(bench, store, number));
         let after = supervised.resident();
         supervised.stop();
-        rows.push(Row::counted(
+        rows.push(Row::resident(
             format!("{name}: resident after the hand-over, MiB"),
             before,
             4.0,
         ));
-        rows.push(Row::counted(
+        rows.push(Row::resident(
             format!("{name}: resident after {changes} rotations, MiB"),
             after,
             4.0,

@@ -5,6 +5,8 @@
 enum Kind {
     /// The program alone: the same on every machine.
     Counted,
+    /// How many of the program's pages the kernel has read ahead, as well.
+    Resident,
     /// What else the machine does, as well.
     Timed,
 }
@@ -35,6 +37,15 @@ impl Row {
         }
     }
 
+    /// Memory that has a target.
+    pub fn resident(name: impl Into<String>, value: f64, target: f64) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            target: Some((target, Kind::Resident)),
+        }
+    }
+
     /// A figure that helps to read the others.
     pub fn info(name: impl Into<String>, value: f64) -> Self {
         Self {
@@ -44,11 +55,12 @@ impl Row {
         }
     }
 
-    /// Whether the target is missed: what is timed, if that is asked for and by more than a busy
+    /// Whether the target is missed: memory, and what is timed if that is asked for, by more than the
     /// machine explains.
     pub fn is_missed_clearly(&self, with_times: bool) -> bool {
         self.target.is_some_and(|(target, kind)| match kind {
             Kind::Counted => self.value > target,
+            Kind::Resident => self.value > target * 1.25,
             Kind::Timed => with_times && self.value > target * 1.25,
         })
     }

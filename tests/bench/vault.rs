@@ -308,8 +308,8 @@ fn changes(vault: &Vault<'_>, writes: usize) -> Vec<Row> {
     let rotated = supervised.resident();
     supervised.stop();
     vec![
-        Row::counted("OpenBao: resident after the hand-over, MiB", launched, 5.0),
-        Row::counted(
+        Row::resident("OpenBao: resident after the hand-over, MiB", launched, 5.0),
+        Row::resident(
             format!("OpenBao: resident after {writes} rotations, MiB"),
             rotated,
             5.0,
