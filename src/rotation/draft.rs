@@ -135,6 +135,15 @@ pub struct Ledger<D> {
     bad: BTreeMap<SecretName, Vec<D>>,
 }
 
+/// What the stores were asked for by name.
+#[derive(Clone, Copy, Debug)]
+pub struct ByName<'a> {
+    /// These come also where `refresh` is never.
+    pub wanted: &'a BTreeSet<SecretName>,
+    /// These are held at a version: it is not the newest that was fetched.
+    pub pinned: &'a BTreeSet<SecretName>,
+}
+
 /// A generation, before it is made.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
@@ -171,11 +180,16 @@ impl<D: Copy + PartialEq> Ledger<D> {
         self.bad.contains_key(secret)
     }
 
+    /// Whether one of these must not get to the program.
+    pub fn has_bad(&self, values: &BTreeMap<SecretName, D>) -> bool {
+        let bad = |(name, digest)| self.bad.get(name).is_some_and(|bad| bad.contains(digest));
+        values.iter().any(bad)
+    }
+
     /// What the draft brings is in the program's generation now.
     pub fn adopt(&mut self, draft: &Draft, fetched: &BTreeMap<SecretName, D>) {
         for name in &draft.new {
             self.known.insert(name.clone(), fetched[name]);
-            self.bad.remove(name);
         }
     }
 
@@ -191,23 +205,24 @@ impl<D: Copy + PartialEq> Ledger<D> {
         }
     }
 
-    /// What to make of what the stores gave. `wanted`: these are asked for by name, so that they come
-    /// also where `refresh` is never. `room`: a restart is possible.
+    /// What to make of what the stores gave. `room`: a restart is possible.
     pub fn draft(
         &mut self,
         reach: &Reach,
         fetched: &BTreeMap<SecretName, D>,
-        wanted: &BTreeSet<SecretName>,
+        by_name: ByName,
         room: bool,
     ) -> Draft {
-        // After another one they are judged anew.
-        self.bad
-            .retain(|name, bad| fetched.get(name).is_none_or(|digest| bad.contains(digest)));
+        // After another one they are judged anew. What a pin had them give says nothing of that.
+        self.bad.retain(|name, bad| {
+            let same = |digest| bad.contains(digest);
+            by_name.pinned.contains(name) || fetched.get(name).is_none_or(same)
+        });
         let mut drafting = Drafting {
             reach,
             ledger: self,
             fetched,
-            wanted,
+            wanted: by_name.wanted,
             held: BTreeSet::new(),
         };
         drafting.draft(room)

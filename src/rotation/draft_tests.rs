@@ -16,6 +16,15 @@ pub fn names(text: &str) -> BTreeSet<SecretName> {
     text.split_whitespace().map(name).collect()
 }
 
+const NONE: &BTreeSet<SecretName> = &BTreeSet::new();
+
+const fn by_name(wanted: &BTreeSet<SecretName>) -> ByName<'_> {
+    ByName {
+        wanted,
+        pinned: NONE,
+    }
+}
+
 fn secret(store: &str, key: &str) -> SecretSpec {
     SecretSpec {
         at: Place::default(),
@@ -131,7 +140,7 @@ fn values(text: &str) -> BTreeMap<SecretName, char> {
 
 /// What a draft of this brings, in words: `means new / stays` and marks.
 fn drafted(ledger: &mut Ledger<char>, reach: &Reach, fetched: &str, room: bool) -> String {
-    let draft = ledger.draft(reach, &values(fetched), &BTreeSet::new(), room);
+    let draft = ledger.draft(reach, &values(fetched), by_name(NONE), room);
     let new: Vec<&str> = draft.new.iter().map(SecretName::as_str).collect();
     let means = match draft.found.new {
         None => "nothing",
@@ -213,7 +222,7 @@ fn a_store_that_is_down_keeps_back_only_what_is_shown_with_it() {
         );
     }
     let mut ledger = Ledger::new(values("a1 b1 c1 d1"));
-    let draft = ledger.draft(&reach, &values("a2 b1 d1"), &BTreeSet::new(), true);
+    let draft = ledger.draft(&reach, &values("a2 b1 d1"), by_name(NONE), true);
     assert_eq!(draft.stays, [false, true, false]);
 }
 
@@ -264,7 +273,7 @@ fn what_is_adopted_is_known_and_what_is_put_back_as_well() {
     let reach = reach("x:a y:b", &[("/1", "a"), ("/2", "b")]);
     let mut ledger = Ledger::new(values("a1 b1"));
     let fetched = values("a2 b1");
-    let draft = ledger.draft(&reach, &fetched, &BTreeSet::new(), true);
+    let draft = ledger.draft(&reach, &fetched, by_name(NONE), true);
     ledger.adopt(&draft, &fetched);
     assert!(ledger.has(&name("a"), '2'));
     assert_eq!(drafted(&mut ledger, &reach, "a2 b1", true), "nothing");
@@ -279,7 +288,11 @@ fn what_is_never_looked_at_comes_when_it_is_asked_for_by_name() {
     let reach = reach("x:~a y:b", &[("/1", "a"), ("/2", "b")]);
     let mut ledger = Ledger::new(values("a1 b1"));
     let fetched = values("a2 b1");
-    let mut new = |wanted: &str| ledger.draft(&reach, &fetched, &names(wanted), true).new;
+    let mut new = |wanted: &str| {
+        ledger
+            .draft(&reach, &fetched, by_name(&names(wanted)), true)
+            .new
+    };
     assert_eq!(new(""), names(""));
     assert_eq!(new("b"), names(""));
     assert_eq!(new("a"), names("a"));

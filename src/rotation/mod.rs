@@ -8,5 +8,5 @@ mod simulation;
 mod state;
 
 pub use budget::Budget;
-pub use draft::{Draft, Ledger, Reach};
+pub use draft::{ByName, Draft, Ledger, Reach};
 pub use state::{Action, Found, Input, Machine, Means, Rules, State};

@@ -14,7 +14,7 @@ use crate::app::kept::Kept;
 use crate::app::memory;
 use crate::app::watch::random;
 use crate::model::{Event, Exit, SecretName, format_duration};
-use crate::rotation::{Draft, Input};
+use crate::rotation::{ByName, Draft, Input};
 use crate::stores::StoreError;
 
 /// A generation on its way to the program, or back.
@@ -105,8 +105,12 @@ impl Rotation<'_> {
         };
         // There was nothing new to be had.
         self.wanted.retain(|name| !arrived(name));
+        let by_name = ByName {
+            wanted: &self.wanted,
+            pinned: &pins.keys().cloned().collect(),
+        };
         let ledger = &mut self.known.ledger;
-        let draft = ledger.draft(&self.reach, &marks.digests, &self.wanted, room);
+        let draft = ledger.draft(&self.reach, &marks.digests, by_name, room);
         let found = draft.found;
         if found.new.is_none() {
             drop(round);

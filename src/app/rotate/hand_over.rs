@@ -239,6 +239,10 @@ impl Rotation<'_> {
                 self.pins.remove(name);
                 self.wanted.remove(name);
             }
+            // Nor by hand is the program given what it was not well with.
+            let ledger = &self.known.ledger;
+            let good = |former: &Former| !ledger.has_bad(&former.marks.digests);
+            self.former = self.former.take().filter(good);
         }
         let removed = if undone {
             self.live.retire()

@@ -213,6 +213,9 @@ impl World {
             if candidate.draft.new.contains(&one("e")) {
                 self.pin = None;
             }
+            let ledger = &self.ledger;
+            let good = |former: &Former| !ledger.has_bad(&former.known);
+            self.former = self.former.take().filter(good);
             bad
         };
         self.quarantined.extend(bad);

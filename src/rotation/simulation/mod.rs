@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::draft::tests::{names, reach};
-use super::{Draft, Input, Ledger, Machine, Reach, Rules, State};
+use super::{ByName, Draft, Input, Ledger, Machine, Reach, Rules, State};
 use crate::model::{RestartBudget, SecretName};
 
 /// Three stores. What a store is written with at one time is one number, and belongs together: the
@@ -374,7 +374,11 @@ impl World {
         };
         self.wanted.retain(|name| !arrived(name));
         let room = self.machine.restarts_left(self.now) > 0;
-        let draft = self.ledger.draft(&self.reach, &fetched, &self.wanted, room);
+        let by_name = ByName {
+            wanted: &self.wanted,
+            pinned: &self.pin.iter().map(|_| one("e")).collect(),
+        };
+        let draft = self.ledger.draft(&self.reach, &fetched, by_name, room);
         let found = draft.found;
         if found.new.is_some() {
             let contents = shown(&self.deliveries, &fetched)
@@ -499,4 +503,40 @@ proptest! {
         }
         world.settles();
     }
+}
+
+/// A version that was held at, and that the program was taken back from, is not the generation before.
+#[test]
+fn nobody_is_rolled_back_to_what_is_quarantined() {
+    let mut world = World::new(APART, false, false);
+    world.step(Step::Write(VERSIONED, Quality::Good));
+    world.rests();
+    world.step(Step::Pin);
+    world.land(true);
+    assert_eq!(world.machine.state(), State::Notifying);
+    world.step(Step::RollBack);
+    world.rests();
+    assert!(world.quarantined.contains(&(one("e"), 0)));
+    world.step(Step::RollBack);
+    assert_eq!(world.machine.state(), State::Steady);
+    assert_eq!(world.program.sees[1], Values::from([(one("e"), 1)]));
+}
+
+/// Nor is the newest tried again that it was taken back from before that.
+#[test]
+fn what_is_quarantined_stays_so_while_its_secret_is_held_at_a_version() {
+    let mut world = World::new(APART, true, true);
+    world.step(Step::Write(VERSIONED, Quality::Good));
+    world.rests();
+    world.step(Step::Write(VERSIONED, Quality::Unwell));
+    world.rests();
+    assert!(world.quarantined.contains(&(one("e"), 2)));
+    world.step(Step::Pin);
+    world.land(true);
+    world.step(Step::RollBack);
+    world.rests();
+    assert!(world.quarantined.contains(&(one("e"), 0)));
+    world.step(Step::Rotate);
+    world.rests();
+    assert_eq!(world.program.sees[1], Values::from([(one("e"), 1)]));
 }

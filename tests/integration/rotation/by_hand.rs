@@ -152,6 +152,33 @@ fn a_secret_is_held_at_the_version_before_until_there_is_a_newer_one() {
 }
 
 #[test]
+fn what_the_program_was_not_well_with_does_not_come_back_by_another_way() {
+    let on_rotate = "on_rotate:\n  signal: HUP\n  settle: 0s\n  rollback: true\n\
+         \x20 verify: { command: [grep, -q, ^good, \"{place}/run/token\"], within: 300ms }\n";
+    let hushpipe = Hushpipe::new().sealed(&[("token", "bad one")]);
+    let running = launch(hushpipe, &format!("{STORE}{BY_FILE}{on_rotate}"), &READS);
+    let place = running.place();
+    place.seal("token", "good two");
+    running.wait_for_stderr("generation 2 is in place");
+    place.seal("token", "bad three");
+    running.wait_for_stderr("rolled back, which is generation 4");
+    ask(&running, &["rollback", "token"])
+        .code(65)
+        .stderr_has("rolled back, which is generation 6");
+    assert_eq!(status(&running)["secrets"][0]["version"], "v2");
+    ask(&running, &["rollback"])
+        .code(64)
+        .stderr_has("there is no generation before");
+    ask(&running, &["rotate"])
+        .code(65)
+        .stderr_has("still have what was refused");
+    place.seal("token", "good four");
+    running.wait_for_stderr("generation 7 is in place");
+    let output = running.stop().success();
+    output.stdout_is("ready\ngood two\nbad three\ngood two\nbad one\ngood two\ngood four\n");
+}
+
+#[test]
 fn a_rotation_by_name_ends_the_hold() {
     let rest = format!("{BY_FILE}on_rotate: {{ signal: HUP, settle: 0s }}\n");
     let running = sealed(&rest, &READS);
