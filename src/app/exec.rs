@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::failure::Failures;
 use super::fetch::Stores;
-use super::host::{self, of_spawn};
+use super::host::{self, Prior, of_spawn};
 use super::kept::Kept;
 use super::place::{Placed, Placing};
 use super::unit::Unit;
@@ -14,7 +14,6 @@ use crate::model::{Exited, Observer, Plan};
 use crate::secret::SecretBytes;
 use crate::stores::http;
 use crate::supervisor::Supervisor;
-use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::SpawnError;
 use crate::sys::child::{Group, StagedHere};
 use crate::sys::reaper::Reaper;
@@ -25,13 +24,13 @@ use crate::sys::signals::Signals;
 pub async fn run(
     plan: &Plan,
     signals: Signals,
-    activation: Option<Activation>,
+    prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
-    let placed = match prepare(plan, &stores, &mut supervisor, activation, observer).await {
+    let placed = match prepare(plan, &stores, &mut supervisor, prior, observer).await {
         Ok(placed) => placed,
         Err(ended) => {
             close::close(&stores, &mut supervisor, observer.as_ref()).await;
@@ -46,11 +45,11 @@ async fn prepare(
     plan: &Plan,
     stores: &Stores,
     supervisor: &mut Supervisor,
-    activation: Option<Activation>,
+    prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Placed<StagedHere>, Result<Exited, Failures>> {
-    let host = host::settle(plan, activation.as_ref()).map_err(Err)?;
-    let unit = Unit::exec(&host.launch, activation);
+    let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref()).map_err(Err)?;
+    let unit = Unit::exec(&host.launch, prior.activation);
     let gathering = values::gather(plan, stores, &host, observer);
     let Gathered { payloads, .. } = match supervisor.during(gathering).await {
         Ok(gathered) => gathered.map_err(Err)?,

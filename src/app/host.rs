@@ -6,6 +6,7 @@ use crate::delivery::{self, DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Delivery, DeliveryKind, Isolation, IsolationUsed, Mode, Plan};
 use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Launch, SpawnError};
+use crate::sys::child::UserNamespace;
 use crate::sys::users::Database;
 
 /// Where a program of systemd's finds its credentials: systemd.exec(5).
@@ -25,12 +26,36 @@ pub struct Host {
     pub order: Vec<IsolationUsed>,
     /// Why private isolation was ruled out.
     pub reason: Option<String>,
+    /// Where private files are mounted, if it takes one.
+    pub users: Option<UserNamespace>,
     /// With `isolation: auto`: why shared isolation was ruled out.
     pub not_shared: Option<String>,
 }
 
-/// Checks everything about this host. `activation`: the sockets that systemd opened for hushpipe.
-pub fn settle(plan: &Plan, activation: Option<&Activation>) -> Result<Host, Failures> {
+/// What there is for the program before anything is asked of a store.
+pub struct Prior {
+    /// The sockets that systemd opened for it.
+    pub activation: Option<Activation>,
+    /// Where its private files are mounted, if it takes one. It is made by a copy of hushpipe that
+    /// others of its user may look into: while there is nothing to be seen.
+    pub users: Option<UserNamespace>,
+}
+
+impl Prior {
+    /// What the plan needs.
+    pub fn new(plan: &Plan, activation: Option<Activation>) -> Self {
+        let private = plan.isolation != Isolation::Shared && !Layout::of(plan).is_empty();
+        let users = (private && UserNamespace::is_needed()).then(UserNamespace::make);
+        Self { activation, users }
+    }
+}
+
+/// Checks everything about this host, with what a [`Prior`] has.
+pub fn settle(
+    plan: &Plan,
+    activation: Option<&Activation>,
+    users: Option<&UserNamespace>,
+) -> Result<Host, Failures> {
     let mut failures = Failures::new();
     let layout = Layout::of(plan);
     if plan.mode == Mode::Exec {
@@ -61,6 +86,7 @@ pub fn settle(plan: &Plan, activation: Option<&Activation>) -> Result<Host, Fail
                 gid: Some(owner.1),
             },
             order: isolations.order,
+            users: users.cloned(),
             reason: isolations.not_private,
             not_shared: isolations.not_shared,
         }),

@@ -59,10 +59,11 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures>
     }
     let activation = unit::claim()?;
     let signals = take_signals()?;
+    let prior = host::Prior::new(plan, activation);
     let runtime = runtime()?;
     match plan.mode {
-        Mode::Supervise => runtime.block_on(supervise::run(plan, signals, activation, observer)),
-        Mode::Exec => runtime.block_on(exec::run(plan, signals, activation, observer)),
+        Mode::Supervise => runtime.block_on(supervise::run(plan, signals, prior, observer)),
+        Mode::Exec => runtime.block_on(exec::run(plan, signals, prior, observer)),
     }
     .map_err(|failures| failure::in_manifest(failures, &plan.manifest))
 }

@@ -15,7 +15,7 @@ use crate::model::{Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, SpawnError};
 use crate::sys::child::{
-    ChildError, Group, PrivateMount, Spec, Staged, StagedHere, stage, stage_here,
+    ChildError, Group, PrivateMount, Spec, Staged, StagedHere, UserNamespace, stage, stage_here,
 };
 use crate::sys::signals::Mask;
 
@@ -99,9 +99,10 @@ impl Placing<'_> {
                     Err(vec![refused(&error, not_shared)])
                 }
                 // The first attempt used the host up: the program is settled again, from the same plan.
-                Attempt::Refused(error) => {
-                    self.shared(host::settle(self.plan, None)?, Some(error.to_string()))
-                }
+                Attempt::Refused(error) => self.shared(
+                    host::settle(self.plan, None, None)?,
+                    Some(error.to_string()),
+                ),
             },
             [] => Err(vec![Failure::new(Exit::Internal, "no isolation to try")]),
         }
@@ -109,7 +110,7 @@ impl Placing<'_> {
 
     fn without_files<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
         self.tell_of_own_credentials(&host);
-        let (spec, feeds) = self.spec(host.launch, Vec::new())?;
+        let (spec, feeds) = self.spec(host.launch, Vec::new(), None)?;
         let staged = S::stage(spec).map_err(failed)?;
         Ok(Placed {
             staged,
@@ -128,7 +129,7 @@ impl Placing<'_> {
         let delivered = targets.len();
         targets.extend(own_credentials(&host));
         let mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
-        let (spec, feeds) = self.spec(host.launch, mounts)?;
+        let (spec, feeds) = self.spec(host.launch, mounts, host.users)?;
         let staged = match S::stage(spec) {
             Ok(staged) => staged,
             Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
@@ -165,7 +166,7 @@ impl Placing<'_> {
         self.tell_of_own_credentials(&host);
         let held = Held::Shared(shared);
         let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
-        let (spec, feeds) = self.spec(host.launch, Vec::new())?;
+        let (spec, feeds) = self.spec(host.launch, Vec::new(), None)?;
         let staged = S::stage(spec).map_err(failed)?;
         self.report(IsolationUsed::Shared, reason);
         Ok(Placed {
@@ -180,6 +181,7 @@ impl Placing<'_> {
         &self,
         launch: crate::supervisor::spawn::Launch,
         mounts: Vec<PrivateMount>,
+        users: Option<UserNamespace>,
     ) -> Result<(Spec, Vec<Feed>), Failures> {
         let exec = self.plan.mode == Mode::Exec;
         let fds = prepare_fds(self.plan, self.payloads, exec)
@@ -187,6 +189,7 @@ impl Placing<'_> {
         let mut handover = Handover {
             fds: fds.fds,
             mounts,
+            users,
             beside: None,
             group: self.group,
             mask: self.mask,

@@ -24,7 +24,7 @@ pub struct Report {
 
 /// Checks the host, and with `online` the stores. Every fault is reported.
 pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
-    let host = host::settle(plan, None);
+    let host = host::settle(plan, None, None);
     let versions = if online {
         ask(plan)
     } else {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::failure::{Failure, Failures, chain};
 use super::fetch::Stores;
-use super::host::{self, Host, of_spawn};
+use super::host::{self, Host, Prior, of_spawn};
 use super::kept::Kept;
 use super::live::Live;
 use super::place::Placing;
@@ -20,7 +20,6 @@ use crate::model::{
 };
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
-use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::SpawnError;
 use crate::supervisor::{self, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
@@ -35,7 +34,7 @@ const WAITING: usize = 16;
 pub async fn run(
     plan: &Plan,
     signals: Signals,
-    activation: Option<Activation>,
+    prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
     let board = Rc::new(Board::new(control::first_status(plan)));
@@ -43,7 +42,7 @@ pub async fn run(
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
-    let ended = launch(plan, &stores, &mut supervisor, activation, observer, board).await;
+    let ended = launch(plan, &stores, &mut supervisor, prior, observer, board).await;
     close::close(&stores, &mut supervisor, observer.as_ref()).await;
     ended
 }
@@ -52,12 +51,12 @@ async fn launch(
     plan: &Plan,
     stores: &Stores,
     supervisor: &mut Supervisor,
-    activation: Option<Activation>,
+    prior: Prior,
     observer: &Rc<dyn Observer>,
     board: Rc<Board>,
 ) -> Result<Exited, Failures> {
-    let host = host::settle(plan, activation.as_ref())?;
-    let unit = Unit::supervised(plan, &host, activation, supervisor, observer);
+    let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref())?;
+    let unit = Unit::supervised(plan, &host, prior.activation, supervisor, observer);
     let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
@@ -77,6 +76,7 @@ async fn launch(
         stores,
         observer: Rc::clone(observer),
         unit: unit.after_start(reach.restarts()),
+        users: prior.users.filter(|_| reach.restarts()),
         reach,
         handle: supervisor.handle(),
         reaper: supervisor.reaper(),

@@ -76,6 +76,7 @@ impl Beside<'_> {
         let handover = Handover {
             fds: streams().map_err(|error| text(&error))?,
             mounts: Vec::new(),
+            users: None,
             beside: self.private.then_some(pidfd),
             group: Group::Own,
             mask: Mask::empty(),

@@ -42,6 +42,7 @@ use crate::rotation::{Action, Input, Machine, Reach, Rules};
 use crate::stores::Local;
 use crate::supervisor::Handle;
 use crate::supervisor::notify::Announcer;
+use crate::sys::child::UserNamespace;
 use crate::sys::reaper::Reaper;
 
 /// Waits between tries while a store fails: full jitter under a ceiling that doubles.
@@ -81,6 +82,8 @@ pub struct Setting<'a> {
     pub observer: Rc<dyn Observer>,
     /// What systemd gave for the program.
     pub unit: Unit,
+    /// Where its private files are mounted, if it takes one.
+    pub users: Option<UserNamespace>,
     /// The program.
     pub handle: Handle,
     /// Who waits for processes.
@@ -114,6 +117,7 @@ pub struct Rotation<'a> {
     stores: &'a Stores,
     observer: Rc<dyn Observer>,
     unit: Unit,
+    users: Option<UserNamespace>,
     handle: Handle,
     reaper: Reaper,
     live: Live,
@@ -177,6 +181,7 @@ impl<'a> Rotation<'a> {
             outages: Outages::new(Rc::clone(&setting.observer)),
             observer: setting.observer,
             unit: setting.unit,
+            users: setting.users,
             handle: setting.handle,
             reaper: setting.reaper,
             live: first.live,

@@ -47,7 +47,7 @@ impl Rotation<'_> {
             let payloads = kept.payloads();
             let removed = std::mem::replace(&mut self.live, Live::empty()).remove();
             self.report(removed);
-            let host = host::settle(self.plan, self.unit.activation());
+            let host = host::settle(self.plan, self.unit.activation(), self.users.as_ref());
             let launched = host.and_then(|host| {
                 let (unit, observer) = (&self.unit, &self.observer);
                 supervise::start_with(self.plan, host, &payloads, unit, supervisor, observer)

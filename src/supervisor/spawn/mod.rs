@@ -15,7 +15,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use crate::model::{RunSpec, Signal};
-use crate::sys::child::{Group, Identity, PrivateMount, Spec};
+use crate::sys::child::{Group, Identity, PrivateMount, Spec, UserNamespace};
 use crate::sys::limits::Limit;
 use crate::sys::signals::Mask;
 use crate::sys::users::{Database, User};
@@ -47,6 +47,8 @@ pub struct Handover {
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// Directories where the program alone sees a fresh tmpfs.
     pub mounts: Vec<PrivateMount>,
+    /// The user namespace for them, where one was made.
+    pub users: Option<UserNamespace>,
     /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` is empty.
     pub beside: Option<OwnedFd>,
     /// The program's process group.
@@ -201,6 +203,7 @@ impl Launch {
             parent_death: handover.parent_death.map(Signal::number),
             group: handover.group,
             mounts: handover.mounts,
+            users: handover.users,
             beside: handover.beside,
         })
     }

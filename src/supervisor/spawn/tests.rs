@@ -236,6 +236,7 @@ fn handover() -> Handover {
     Handover {
         fds: Vec::new(),
         mounts: Vec::new(),
+        users: None,
         beside: None,
         group: Group::Own,
         mask: Mask::empty(),

@@ -42,6 +42,8 @@ pub enum Step {
     Beside,
     /// Writing the user namespace's maps.
     MapUsers,
+    /// setns(2) to the user namespace that was made for the program.
+    Join,
     /// Keeping mounts from reaching the host: `mount --make-rslave /`.
     Propagation,
     /// Mounting a tmpfs there.
@@ -84,7 +86,7 @@ impl ChildError {
             | Step::ForeignOwner(_)
             | Step::MapUsers
             | Step::Propagation => true,
-            Step::Unshare | Step::Mount(_) => !matches!(
+            Step::Unshare | Step::Join | Step::Mount(_) => !matches!(
                 self.errno,
                 Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOENT | Errno::NOTDIR
             ),
@@ -114,9 +116,34 @@ impl ChildError {
         }
     }
 
+    /// The error of a step that is about nothing with a name.
+    pub(super) const fn without_names(fault: Fault) -> Self {
+        let step = match fault.at {
+            At::Fork => Step::Fork,
+            At::Pidfd => Step::Pidfd,
+            At::Vanished => Step::Vanished,
+            At::Group => Step::Group,
+            At::Foreground => Step::Foreground,
+            At::Unshare => Step::Unshare,
+            At::Beside => Step::Beside,
+            At::MapUsers => Step::MapUsers,
+            At::Join => Step::Join,
+            At::Propagation => Step::Propagation,
+            At::CloseOthers => Step::CloseOthers,
+            At::NoNewPrivs => Step::NoNewPrivs,
+            At::ParentDeath => Step::ParentDeath,
+            At::Signals => Step::Signals,
+            _ => Step::Channel,
+        };
+        Self {
+            step,
+            errno: fault.errno,
+        }
+    }
+
     fn advice(&self) -> Option<&'static str> {
         match (&self.step, self.errno) {
-            (Step::Unshare | Step::MapUsers, _) => {
+            (Step::Unshare | Step::MapUsers | Step::Join, _) => {
                 Some("user namespaces may be turned off here; `isolation: shared` does without")
             }
             (Step::Beside, Errno::PERM) => Some(
@@ -202,6 +229,7 @@ impl fmt::Display for Step {
             Self::Unshare => f.write_str("cannot make a mount namespace for the program"),
             Self::Beside => f.write_str("cannot enter the mount namespace of the program"),
             Self::MapUsers => f.write_str("cannot map the user into a user namespace"),
+            Self::Join => f.write_str("cannot enter the user namespace of the program"),
             Self::Propagation => f.write_str("cannot keep private mounts from the host"),
             Self::Mount(path) => write!(f, "cannot mount a private tmpfs on {}", path.display()),
             Self::Fd(number) => write!(f, "cannot hand over fd {number}"),
@@ -234,6 +262,7 @@ pub(super) enum At {
     Unshare,
     Beside,
     MapUsers,
+    Join,
     Propagation,
     /// By its index in the specification.
     Mount(usize),
@@ -291,7 +320,7 @@ impl Fault {
 
 impl At {
     /// The steps without an index, by tag.
-    const PLAIN: [Self; 18] = [
+    const PLAIN: [Self; 19] = [
         Self::Channel,
         Self::Fork,
         Self::Pidfd,
@@ -301,6 +330,7 @@ impl At {
         Self::Unshare,
         Self::Beside,
         Self::MapUsers,
+        Self::Join,
         Self::Propagation,
         Self::CloseOthers,
         Self::Identity,

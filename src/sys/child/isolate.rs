@@ -1,13 +1,10 @@
 //! The private mount namespace, in the child or in hushpipe itself. No allocation.
 
-use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
-use rustix::process::DumpableBehavior;
-use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
 use super::error::{At, Fault};
 use super::prepare::Namespace;
@@ -23,9 +20,9 @@ pub(super) fn isolate(
         Namespace::Own => return Ok(()),
         Namespace::Mounts => unshare(UnshareFlags::NEWNS)?,
         Namespace::Of { pidfd, user } => return enter(pidfd, *user),
-        Namespace::User { uid_map, gid_map } => {
-            unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS)?;
-            map_users(uid_map, gid_map).map_err(|errno| Fault::new(At::MapUsers, errno))?;
+        Namespace::User(users) => {
+            join(users.opened()?)?;
+            unshare(UnshareFlags::NEWNS)?;
         }
     }
     // Slave: what the host mounts later is still seen here, and nothing from here reaches the host.
@@ -55,37 +52,14 @@ fn enter(pidfd: &OwnedFd, user: bool) -> Result<(), Fault> {
         .map_err(|errno| Fault::new(At::Beside, errno))
 }
 
-fn unshare(flags: UnshareFlags) -> Result<(), Fault> {
+/// setns(2): who made a user namespace may enter it.
+fn join(users: &OwnedFd) -> Result<(), Fault> {
+    let kind = Some(LinkNameSpaceType::User);
+    rustix::thread::move_into_link_name_space(users.as_fd(), kind)
+        .map_err(|errno| Fault::new(At::Join, errno))
+}
+
+pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Fault> {
     // SAFETY: only CLONE_FILES would break ownership of fds, and it is never among the flags.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|errno| Fault::new(At::Unshare, errno))
-}
-
-/// Writes the maps of a fresh user namespace: one's own user and group, each to itself
-/// (user_namespaces(7)).
-///
-/// hushpipe is not dumpable, and then its files in /proc belong to root. So it is made dumpable for
-/// these writes alone. In this short time another process of the same user could attach to it, if
-/// Yama's ptrace_scope lets it, and would find a copy of hushpipe's memory: also what the program is
-/// never given, such as the login of a store. Values in protected memory are not in it.
-fn map_users(uid_map: &[u8], gid_map: &[u8]) -> Result<(), Errno> {
-    let before = rustix::process::dumpable_behavior()?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-    let written = write_to(c"/proc/self/setgroups", b"deny")
-        .and_then(|()| write_to(c"/proc/self/uid_map", uid_map))
-        .and_then(|()| write_to(c"/proc/self/gid_map", gid_map));
-    if before != DumpableBehavior::Dumpable {
-        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    }
-    written
-}
-
-/// Writes all of it at once, as these files demand.
-fn write_to(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let written = retry_on_intr(|| rustix::io::write(&file, text))?;
-    if written == text.len() {
-        Ok(())
-    } else {
-        Err(Errno::IO)
-    }
 }

@@ -16,6 +16,7 @@ mod prepare;
 mod spec;
 #[cfg(test)]
 pub(crate) mod tests;
+mod users;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,6 +25,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use error::{ChildError, Step};
 pub use spec::{Group, Identity, Pinned, PrivateMount, Spec, Stamp};
+pub use users::UserNamespace;
 
 use channel::{Channel, Report};
 use error::{At, Fault};
@@ -218,15 +220,21 @@ impl StagedHere {
 
 /// Tries the isolation in a child that ends right after it.
 fn rehearse(prepared: &Prepared) -> Result<(), ChildError> {
-    let (ours, theirs) = Channel::pair().map_err(|errno| prepared.fault(At::Channel, errno))?;
+    in_a_fork(|_| isolate::isolate(&prepared.namespace, &prepared.mounts, |_| Ok(())))
+        .map(drop)
+        .map_err(|fault| prepared.error(fault))
+}
+
+/// Does it in a child that ends right after it; what that sent. The work allocates nothing.
+fn in_a_fork(work: impl FnOnce(&Channel) -> Result<(), Fault>) -> Result<Report, Fault> {
+    let (ours, theirs) = Channel::pair().map_err(|errno| Fault::new(At::Channel, errno))?;
     let blocked = BlockedSignals::all();
     // SAFETY: the child makes async-signal-safe calls only and ends by _exit.
     let pid = match unsafe { libc::fork() } {
-        -1 => return Err(prepared.fault(At::Fork, last_errno())),
+        -1 => return Err(Fault::new(At::Fork, last_errno())),
         0 => {
             let guard = ExitOnUnwind;
-            if let Err(fault) = isolate::isolate(&prepared.namespace, &prepared.mounts, |_| Ok(()))
-            {
+            if let Err(fault) = work(&theirs) {
                 theirs.send_fault(fault);
             }
             drop(guard);
@@ -239,14 +247,14 @@ fn rehearse(prepared: &Prepared) -> Result<(), ChildError> {
     let waited = Pid::from_raw(pid).map_or(Err(Errno::CHILD), wait_for);
     drop(blocked);
     match (report, waited) {
-        (Ok(Report::Fault(fault)), _) => Err(prepared.error(fault)),
-        (Err(errno), _) | (_, Err(errno)) => Err(prepared.fault(At::Channel, errno)),
-        (Ok(_), Ok(true)) => Ok(()),
-        (Ok(_), Ok(false)) => Err(prepared.fault(At::Vanished, Errno::CHILD)),
+        (Ok(Report::Fault(fault)), _) => Err(fault),
+        (Err(errno), _) | (_, Err(errno)) => Err(Fault::new(At::Channel, errno)),
+        (Ok(_), Ok(false)) => Err(Fault::new(At::Vanished, Errno::CHILD)),
+        (Ok(report), Ok(true)) => Ok(report),
     }
 }
 
-/// Waits for a rehearsal's own child by its number, while nothing else in this process can wait.
+/// Waits for a fork of [`in_a_fork`] by its number, while nothing else in this process can wait.
 /// Whether it ended well.
 fn wait_for(pid: Pid) -> Result<bool, Errno> {
     let ended = rustix::io::retry_on_intr(|| {

@@ -12,6 +12,7 @@ use rustix::process::{Gid, Pid};
 use rustix::thread::CapabilitySet;
 
 use super::error::{At, ChildError, Fault, Step};
+use super::users::UserNamespace;
 use super::{Identity, Spec};
 use crate::sys::fd::Move;
 use crate::sys::limits::{self, Limit};
@@ -93,15 +94,15 @@ pub(super) enum Namespace {
     Own,
     /// A new one.
     Mounts,
-    /// A new one, in a new user namespace with these maps.
-    User { uid_map: Vec<u8>, gid_map: Vec<u8> },
+    /// A new one, in this user namespace.
+    User(UserNamespace),
     /// That of another process, and first its user namespace, where hushpipe may do nothing without.
     Of { pidfd: OwnedFd, user: bool },
 }
 
 impl Namespace {
     pub const fn needs_user(&self) -> bool {
-        matches!(self, Self::User { .. })
+        matches!(self, Self::User(_))
     }
 }
 
@@ -181,22 +182,11 @@ impl Prepared {
     /// Gives a fault its names back.
     pub fn error(&self, fault: Fault) -> ChildError {
         let step = match fault.at {
-            At::Channel => Step::Channel,
-            At::Fork => Step::Fork,
-            At::Pidfd => Step::Pidfd,
-            At::Vanished => Step::Vanished,
-            At::Group => Step::Group,
-            At::Foreground => Step::Foreground,
-            At::Unshare => Step::Unshare,
-            At::Beside => Step::Beside,
-            At::MapUsers => Step::MapUsers,
-            At::Propagation => Step::Propagation,
             At::Mount(index) => match self.spec.mounts.get(index) {
                 Some(mount) => Step::Mount(path(&mount.target)),
                 None => Step::Channel,
             },
             At::Fd(number) => Step::Fd(number),
-            At::CloseOthers => Step::CloseOthers,
             At::Limit(index) => match self.limits.get(index) {
                 Some(limit) => Step::Limit(limit.name()),
                 None => Step::Channel,
@@ -206,11 +196,9 @@ impl Prepared {
                 gid: self.identity.as_ref().map_or(0, |identity| identity.gid),
             },
             At::Cwd => Step::Cwd(self.spec.cwd.as_ref().map(path).unwrap_or_default()),
-            At::NoNewPrivs => Step::NoNewPrivs,
-            At::ParentDeath => Step::ParentDeath,
-            At::Signals => Step::Signals,
             At::Changed => Step::Changed(path(&self.spec.program)),
             At::Exec => Step::Exec(path(&self.spec.program)),
+            _ => return ChildError::without_names(fault),
         };
         ChildError {
             step,
@@ -276,10 +264,9 @@ fn namespace(spec: &Spec, changes_identity: bool) -> Result<Namespace, ChildErro
     {
         return refuse(Step::ForeignOwner(path(&mount.target)));
     }
-    Ok(Namespace::User {
-        uid_map: format!("{0} {0} 1\n", own.0).into_bytes(),
-        gid_map: format!("{0} {0} 1\n", own.1).into_bytes(),
-    })
+    let users = spec.users.clone().unwrap_or_else(UserNamespace::make);
+    users.opened().map_err(ChildError::without_names)?;
+    Ok(Namespace::User(users))
 }
 
 /// What was asked for, and the limit that keeps the program from dumping core; an explicit limit on

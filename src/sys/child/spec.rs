@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
+use super::users::UserNamespace;
 use crate::sys::limits::Limit;
 use crate::sys::signals::Mask;
 
@@ -45,6 +46,9 @@ pub struct Spec {
     pub group: Group,
     /// Where it alone sees a fresh tmpfs. The directories exist.
     pub mounts: Vec<PrivateMount>,
+    /// The user namespace that they are mounted in, where it takes one; `None`: it is made when it is
+    /// needed.
+    pub users: Option<UserNamespace>,
     /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` is empty.
     pub beside: Option<OwnedFd>,
 }

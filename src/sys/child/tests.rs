@@ -117,6 +117,7 @@ fn shell(script: &str) -> Spec {
         parent_death: None,
         group: Group::Own,
         mounts: Vec::new(),
+        users: None,
         beside: None,
     }
 }

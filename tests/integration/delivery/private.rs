@@ -1,7 +1,9 @@
 //! `isolation: private`: files that the program's own processes see, and nobody else.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use super::{SERVE, STOPPED, VALUE, launch, read_as, seen_by, shell};
 use crate::harness::{Hushpipe, Output, Running};
@@ -47,6 +49,37 @@ fn files_are_seen_by_an_unprivileged_users_program_alone() {
     assert_eq!(fs::metadata(ours).unwrap().uid(), 1000);
     let output = running.stop().code(STOPPED);
     assert!(!output.place().join("private").exists());
+}
+
+/// Whoever maps a user namespace is open to others of its user for that time, and a child of hushpipe
+/// has a copy of its memory.
+#[test]
+fn an_unprivileged_users_namespace_is_there_before_the_first_value_is() {
+    let manifest = format!(
+        "version: 1\nservice: t\n\
+         stores:\n  slow: {{ type: command, run: [sh, -c, \"cat {{place}}/gate\"] }}\n\
+         secrets:\n  token: {{ store: slow }}\n{TOKEN}"
+    );
+    let hushpipe = Hushpipe::new().manifest(&manifest).args(["run", "-v"]);
+    let gate = hushpipe.place().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+    let running = hushpipe.user(1000).args(SERVE).spawn();
+    // Opened when the store's command has opened it too.
+    let gate = fs::OpenOptions::new().write(true).open(gate).unwrap();
+    let process = |file: &str| format!("/proc/{}/{file}", running.pid());
+    let fds = fs::read_dir(process("fd")).unwrap();
+    let links = fds.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    let made: Vec<PathBuf> = links
+        .filter(|link| link.to_string_lossy().starts_with("user:["))
+        .collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert_eq!(fs::metadata(process("environ")).unwrap().uid(), 0);
+    (&gate).write_all(VALUE.as_bytes()).unwrap();
+    drop(gate);
+    running.wait_for_line("ready");
+    let its = fs::read_link(format!("/proc/{}/ns/user", running.program())).unwrap();
+    assert_eq!(its, made[0]);
+    running.stop().code(STOPPED);
 }
 
 #[test]

@@ -77,6 +77,51 @@ fn an_unprivileged_user_gets_it_by_a_user_namespace() {
 }
 
 #[test]
+fn programs_one_after_the_other_have_the_user_namespace_that_was_made() {
+    let target = open_directory();
+    let (links, kept) = apart(|| {
+        become_nobody();
+        let users = UserNamespace::make();
+        let links = [(), ()].map(|()| {
+            let mut spec = shell("readlink /proc/self/ns/user; id -u");
+            spec.mounts = vec![mount_on(target.path())];
+            spec.users = Some(users.clone());
+            let (mut reader, writer) = pipe();
+            spec.fds = vec![(writer, 1)];
+            let child = stage(spec).unwrap().start().unwrap();
+            let mut output = String::new();
+            reader.read_to_string(&mut output).unwrap();
+            assert_eq!(wait(&child), 0);
+            output
+        });
+        let fd = users.opened().unwrap().as_raw_fd();
+        (links, fs::read_link(format!("/proc/self/fd/{fd}")).unwrap())
+    });
+    let uid = if is_root() {
+        NOBODY
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
+    let expected = format!("{}\n{uid}\n", kept.display());
+    assert_eq!(links, [expected.clone(), expected]);
+}
+
+#[test]
+fn a_user_namespace_that_was_refused_is_told_when_it_is_needed() {
+    let target = open_directory();
+    let error = apart(|| {
+        become_nobody();
+        refuse(libc::SYS_unshare, libc::EPERM);
+        let mut spec = shell("true");
+        spec.mounts = vec![mount_on(target.path())];
+        spec.users = Some(UserNamespace::make());
+        stage(spec).err().unwrap()
+    });
+    assert_eq!((&error.step, error.errno), (&Step::Unshare, Errno::PERM));
+    assert!(error.isolation_refused());
+}
+
+#[test]
 fn without_the_new_mount_api_mount_does_it() {
     for errno in [libc::ENOSYS, libc::EPERM] {
         let target = open_directory();

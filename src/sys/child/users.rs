@@ -1,0 +1,85 @@
+//! The user namespace of a program, where hushpipe may make no mount namespace without one.
+//!
+//! Its maps are written by a process in it, to files that belong to root while that process is not
+//! dumpable, as hushpipe and what it forks never are. So a process is forked for this alone, made
+//! dumpable, and ends: in this short time another process of the same user may attach to it, where
+//! Yama's ptrace_scope lets it, and read what was in hushpipe's memory at the fork.
+
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::DumpableBehavior;
+use rustix::thread::UnshareFlags;
+
+use super::channel::Report;
+use super::error::{At, Fault};
+use super::in_a_fork;
+use super::isolate::unshare;
+use super::prepare::capabilities;
+
+/// A user namespace in which hushpipe's user and group are themselves, and nobody else is; or why
+/// there is none. Clones are the same one. See user_namespaces(7).
+#[derive(Clone, Debug)]
+pub struct UserNamespace(Arc<Result<OwnedFd, Fault>>);
+
+impl UserNamespace {
+    /// Whether private mounts take one: hushpipe may not mount by itself, and has no privileges that
+    /// its program would lose in it.
+    pub fn is_needed() -> bool {
+        capabilities().is_empty() && !rustix::process::geteuid().is_root()
+    }
+
+    /// Makes one, by a copy of this process as it is now: call it before there is anything in memory
+    /// that no other process of this user may see.
+    pub fn make() -> Self {
+        let own = |id: u32| format!("{id} {id} 1\n").into_bytes();
+        let uid_map = own(rustix::process::geteuid().as_raw());
+        let gid_map = own(rustix::process::getegid().as_raw());
+        let report = in_a_fork(|channel| {
+            let users = make(&uid_map, &gid_map)?;
+            let sent = channel.send_directory(&users, false);
+            sent.map_err(|errno| Fault::new(At::Channel, errno))
+        });
+        Self(Arc::new(match report {
+            Ok(Report::Directory(users, _)) => Ok(users),
+            Err(fault) => Err(fault),
+            Ok(_) => Err(Fault::new(At::Vanished, Errno::CHILD)),
+        }))
+    }
+
+    /// What setns(2) takes.
+    pub(super) fn opened(&self) -> Result<&OwnedFd, Fault> {
+        self.0.as_ref().as_ref().map_err(|fault| *fault)
+    }
+}
+
+/// Enters a new one, maps it, and opens it. No allocation.
+fn make(uid_map: &[u8], gid_map: &[u8]) -> Result<OwnedFd, Fault> {
+    unshare(UnshareFlags::NEWUSER)?;
+    let map = || {
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+        write_to(c"/proc/self/setgroups", b"deny")?;
+        write_to(c"/proc/self/uid_map", uid_map)?;
+        write_to(c"/proc/self/gid_map", gid_map)?;
+        open(c"/proc/self/ns/user", OFlags::RDONLY)
+    };
+    map().map_err(|errno| Fault::new(At::MapUsers, errno))
+}
+
+/// Writes all of it at once, as these files demand.
+fn write_to(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let file = open(path, OFlags::WRONLY)?;
+    let written = retry_on_intr(|| rustix::io::write(&file, text))?;
+    if written == text.len() {
+        Ok(())
+    } else {
+        Err(Errno::IO)
+    }
+}
+
+fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
+}
