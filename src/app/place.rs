@@ -121,7 +121,7 @@ impl Placing<'_> {
 
     fn private<S: Staging>(&self, host: Host) -> Result<Attempt<S>, Failures> {
         let one = |fault| vec![of_delivery(fault)];
-        let mut points = make_mount_points(&host.layout).map_err(one)?;
+        let mut points = make_mount_points(&host.layout, self.observer).map_err(one)?;
         if self.plan.mode == Mode::Exec {
             points.leave().map_err(one)?;
         }

@@ -346,7 +346,7 @@ mod tests {
             assert!(fault.contains("has other entries (\"a\")"), "{fault}");
             assert!(fault.starts_with("1:5: /dev/shm/"), "{fault}");
         }
-        assert!(make_mount_points(&layout).is_err());
+        assert!(make_mount_points(&layout, &()).is_err());
     }
 
     #[test]
@@ -450,16 +450,16 @@ mod tests {
         let layout = layout(&[&path("there/x"), &path("new/deep/x"), &path("used/x")]);
         layout.check(IsolationUsed::Private).unwrap();
         assert!(!path("new").exists(), "a check changes nothing");
-        let points = make_mount_points(&layout).unwrap();
+        let points = make_mount_points(&layout, &()).unwrap();
         assert!(path("new/deep").is_dir() && path("used").is_dir());
         fs::write(path("used/file"), b"").unwrap();
         points.retire().unwrap();
         assert!(path("there").is_dir() && !path("new").exists());
         assert!(path("used/file").exists());
 
-        drop(make_mount_points(&self::layout(&[&path("new/x")])).unwrap());
+        drop(make_mount_points(&self::layout(&[&path("new/x")]), &()).unwrap());
         assert!(!path("new").exists());
-        make_mount_points(&self::layout(&[&path("new/x")]))
+        make_mount_points(&self::layout(&[&path("new/x")]), &())
             .unwrap()
             .keep();
         assert!(path("new").is_dir());
@@ -471,7 +471,7 @@ mod tests {
         let path = |name: &str| place.path().join(name);
         fs::create_dir(path("z")).unwrap();
         fs::write(path("z/other"), b"").unwrap();
-        assert!(make_mount_points(&layout(&[&path("a/b/x"), &path("z/x")])).is_err());
+        assert!(make_mount_points(&layout(&[&path("a/b/x"), &path("z/x")]), &()).is_err());
         assert!(!path("a").exists());
     }
 }

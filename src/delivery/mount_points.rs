@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::made::{self, Lock, MARKER};
+use super::sweep::{in_use, owned_by_dead, sweep};
 use super::{DeliveryError, DeliveryFault, Layout};
+use crate::model::{Event, Observer};
 use crate::sys::container;
 use crate::sys::filesystem::{self, Kind, Status};
 
@@ -25,12 +27,17 @@ struct Point {
 }
 
 /// Makes the delivery directories that are not there, and those above them, with mode 0755. What
-/// was made is removed again when it cannot be finished.
-pub fn make_mount_points(layout: &Layout) -> Result<MountPoints, DeliveryError> {
+/// was made is removed again when it cannot be finished. Files that a dead hushpipe left there are
+/// removed, and [`Event::Swept`] tells of it.
+pub fn make_mount_points(
+    layout: &Layout,
+    observer: &dyn Observer,
+) -> Result<MountPoints, DeliveryError> {
     let mut points = MountPoints::default();
     for directory in &layout.directories {
         check(&directory.path).map_err(|fault| directory.error(fault))?;
-        let point = Point::take(&directory.path).map_err(|fault| directory.error(fault))?;
+        let taken = Point::take(&directory.path, observer);
+        let point = taken.map_err(|fault| directory.error(fault))?;
         points.held.extend(point);
     }
     Ok(points)
@@ -38,7 +45,7 @@ pub fn make_mount_points(layout: &Layout) -> Result<MountPoints, DeliveryError> 
 
 impl Point {
     /// `None`: somebody else made it, for good.
-    fn take(path: &Path) -> Result<Option<Self>, DeliveryFault> {
+    fn take(path: &Path, observer: &dyn Observer) -> Result<Option<Self>, DeliveryFault> {
         loop {
             if let Some(made) = made::make(path, 0o755, Lock::Shared)? {
                 return Ok(Some(Self {
@@ -60,13 +67,27 @@ impl Point {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
                 Err(error) => return Err(looked(error)),
             };
+            if sweep(&directory, &marker)? {
+                observer.observe(&Event::Swept {
+                    path: path.to_owned(),
+                });
+            }
             if !Lock::Shared.take_in_time(&marker).map_err(looked)? {
-                return Err(super::shared::in_use());
+                return Err(in_use());
             }
             if filesystem::status(&marker).map_err(looked)?.links == 0 {
                 continue;
             }
             let above = made::recorded(&marker).map_err(looked)?;
+            if above.is_none() {
+                // Only shared files have one in what others made.
+                match filesystem::unlink_at(&directory, MARKER) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(looked(error));
+                    }
+                    _ => return Ok(None),
+                }
+            }
             return Ok(above.map(|above| Self {
                 path: path.to_owned(),
                 marker: Some(marker),
@@ -159,7 +180,7 @@ pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
     match standing(path)? {
         Standing::Nothing { above } => can_make_in(&above, path),
         Standing::Empty | Standing::Marked => Ok(()),
-        Standing::Entries(entry) => Err(covered(&entry)),
+        Standing::Entries(entry) => owned_by_dead(path, &entry),
     }
 }
 

@@ -1,18 +1,17 @@
 //! Shared directories: 0700, on memory filesystems alone, removed at the end. A marker that is
 //! locked for hushpipe's life tells a living owner's directory from a dead one's.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::made::{self, Lock, MARKER, Made};
-use super::mount_points::{Standing, cannot_make, covered, standing, tmpfs_flag};
-use super::sweep::{Found, survey};
+use super::mount_points::{Standing, cannot_make, standing, tmpfs_flag};
+use super::sweep::{Found, foreign_entry, in_use, owned_by_dead, survey};
 use super::{DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Event, Observer};
 use crate::sys::container;
-use crate::sys::filesystem::{self, Filesystem, Kind};
+use crate::sys::filesystem::{self, Filesystem};
 
 /// The shared delivery directories of one launch: emptied and removed when dropped.
 pub struct SharedDirectories {
@@ -238,21 +237,6 @@ fn lock(directory: &OwnedFd) -> Result<OwnedFd, DeliveryFault> {
     }
 }
 
-pub(super) fn in_use() -> DeliveryFault {
-    DeliveryFault::Host(
-        "another hushpipe that is running delivers into it: give each service a directory of its \
-         own"
-        .to_owned(),
-    )
-}
-
-fn foreign_entry(name: &OsStr) -> DeliveryFault {
-    DeliveryFault::Host(format!(
-        "it holds {}, which hushpipe did not make: remove it by hand",
-        name.display()
-    ))
-}
-
 fn system(doing: &'static str) -> impl FnOnce(io::Error) -> DeliveryFault {
     move |source| DeliveryFault::System { doing, source }
 }
@@ -293,23 +277,6 @@ fn on_disk(path: &Path, above: &Path, found: Filesystem) -> DeliveryFault {
     ))
 }
 
-/// A directory with a marker that nobody holds may be taken over; any other with entries not.
-fn owned_by_dead(path: &Path, entry: &str) -> Result<(), DeliveryFault> {
-    let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
-    let marker = filesystem::status_at(&directory, MARKER).map_err(system("cannot look at it"))?;
-    if marker.is_none_or(|marker| marker.kind != Kind::File) {
-        return Err(covered(entry));
-    }
-    let marker = filesystem::open_marker_at(&directory, MARKER)
-        .map_err(system("cannot open the marker in it"))?;
-    let locked = Lock::Exclusive.take_in_time(&marker);
-    if locked.map_err(system("cannot lock the marker in it"))? {
-        Ok(())
-    } else {
-        Err(in_use())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -317,7 +284,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::fixtures::{fifo, file, memory, payloads, plan, secret};
-    use super::super::{Fifos, Files};
+    use super::super::{Fifos, Files, make_mount_points};
     use super::*;
     use crate::model::{Generation, IsolationUsed};
 
@@ -423,6 +390,36 @@ mod tests {
         shared.retire().unwrap();
         assert!(is_empty(&place.path().join("a")));
         assert!(!place.path().join("b").exists());
+    }
+
+    #[test]
+    fn what_a_dead_one_left_goes_also_where_another_mounts() {
+        let place = memory();
+        fs::create_dir(place.path().join("a")).unwrap();
+        let layout = layout(place.path());
+        let mut shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+        let written = fill(&layout, &shared);
+        assert!(
+            layout.check(IsolationUsed::Private).is_err(),
+            "it is in use"
+        );
+        drop(written);
+        shared.held.clear();
+        drop(shared);
+        fs::write(place.path().join("a/precious"), b"").unwrap();
+        let error = make_mount_points(&layout, &()).err().unwrap().to_string();
+        assert!(error.contains("it holds precious"), "{error}");
+        fs::remove_file(place.path().join("a/precious")).unwrap();
+        layout.check(IsolationUsed::Private).unwrap();
+        let swept = Swept::default();
+        let points = make_mount_points(&layout, &swept).unwrap();
+        assert_eq!(*swept.0.borrow(), layout.directories());
+        assert!(is_empty(&place.path().join("a")), "it was another's");
+        let left = fs::read_dir(place.path().join("b/deep")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [MARKER]);
+        points.retire().unwrap();
+        assert!(is_empty(&place.path().join("a")) && !place.path().join("b").exists());
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::made::MARKER;
+use super::DeliveryFault;
+use super::made::{Lock, MARKER};
+use super::mount_points::covered;
 use crate::sys::filesystem::{self, Kind};
 
 /// What stands in a delivery directory.
@@ -59,6 +61,64 @@ pub(super) fn survey(directory: &OwnedFd, device: u64) -> io::Result<Found> {
         }
     }
     Ok(found)
+}
+
+/// Removes what a dead hushpipe's shared files left in a directory that another is to mount on. Whether
+/// there was anything.
+pub(super) fn sweep(directory: &OwnedFd, marker: &OwnedFd) -> Result<bool, DeliveryFault> {
+    let device = filesystem::status(directory).map_err(system("cannot look at it"))?;
+    let look = || survey(directory, device.device).map_err(system("cannot read it"));
+    let found = look()?;
+    if found.ours.is_empty() && found.foreign.is_none() {
+        return Ok(false);
+    }
+    let locked = Lock::Exclusive.take_in_time(marker);
+    if !locked.map_err(system("cannot lock the marker in it"))? {
+        return Err(in_use());
+    }
+    let found = look()?;
+    if let Some(foreign) = &found.foreign {
+        return Err(foreign_entry(foreign));
+    }
+    let removed = found.remove(directory);
+    removed.map_err(system("cannot remove what a dead hushpipe left in it"))?;
+    Ok(true)
+}
+
+/// A directory with a marker that nobody holds may be taken over; any other with entries not.
+pub(super) fn owned_by_dead(path: &Path, entry: &str) -> Result<(), DeliveryFault> {
+    let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
+    let marker = filesystem::status_at(&directory, MARKER).map_err(system("cannot look at it"))?;
+    if marker.is_none_or(|marker| marker.kind != Kind::File) {
+        return Err(covered(entry));
+    }
+    let marker = filesystem::open_marker_at(&directory, MARKER)
+        .map_err(system("cannot open the marker in it"))?;
+    let locked = Lock::Exclusive.take_in_time(&marker);
+    if locked.map_err(system("cannot lock the marker in it"))? {
+        Ok(())
+    } else {
+        Err(in_use())
+    }
+}
+
+pub(super) fn in_use() -> DeliveryFault {
+    DeliveryFault::Host(
+        "another hushpipe that is running delivers into it: give each service a directory of its \
+         own"
+        .to_owned(),
+    )
+}
+
+pub(super) fn foreign_entry(name: &OsStr) -> DeliveryFault {
+    DeliveryFault::Host(format!(
+        "it holds {}, which hushpipe did not make: remove it by hand",
+        name.display()
+    ))
+}
+
+fn system(doing: &'static str) -> impl FnOnce(io::Error) -> DeliveryFault {
+    move |source| DeliveryFault::System { doing, source }
 }
 
 fn is_numbered(name: &OsStr, prefix: &[u8]) -> bool {

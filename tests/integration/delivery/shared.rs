@@ -129,30 +129,40 @@ fn a_directory_with_entries_is_never_used() {
 }
 
 #[test]
-fn what_a_killed_hushpipe_left_is_swept_by_the_next() {
-    let memory = Memory::new();
-    let running = serving(shared(&memory));
-    let program = running.program();
-    running.signal(Signal::SIGKILL);
-    running.until("the program died too", || {
-        (!is_alive(program)).then_some(())
-    });
-    let output = running.wait().killed_by(Signal::SIGKILL);
-    assert!(memory.join("s/token").exists(), "the test tests nothing");
+fn what_a_killed_hushpipe_left_is_swept_by_the_next_shared_or_not() {
+    for next in ["shared", "private"] {
+        let memory = Memory::new();
+        let running = serving(shared(&memory));
+        let program = running.program();
+        running.signal(Signal::SIGKILL);
+        running.until("the program died too", || {
+            (!is_alive(program)).then_some(())
+        });
+        let output = running.wait().killed_by(Signal::SIGKILL);
+        assert!(memory.join("s/token").exists(), "the test tests nothing");
 
-    // Nothing else was changed: the value that the next one delivers is its own.
-    output.place().write("secrets/token", "battery-staple");
-    let cat = memory.fill("{memory}/s/token");
-    output
-        .again()
-        .args(["run", "--", "{probe}", "cat", &cat])
-        .args(["cat", &memory.fill("{memory}/deep/er/fifo")])
-        .run()
-        .success()
-        .stdout_is("battery-staplebattery-staple")
-        .stderr_has(&memory.fill("removed {memory}/s, left by a hushpipe that died"))
-        .stderr_has(&memory.fill("removed {memory}/deep/er, left by"));
-    assert!(memory.is_empty(), "also what was made above a directory");
+        // The value that the next one delivers is its own.
+        let place = output.place();
+        place.write("secrets/token", "battery-staple");
+        let manifest = place.read("hushpipe.yaml");
+        let isolation = format!("isolation: {next}");
+        place.write(
+            "hushpipe.yaml",
+            manifest.replace("isolation: shared", &isolation),
+        );
+        let cat = memory.fill("{memory}/s/token");
+        output
+            .again()
+            .args(["run", "-v", "--", "{probe}", "cat", &cat])
+            .args(["cat", &memory.fill("{memory}/deep/er/fifo")])
+            .run()
+            .success()
+            .stdout_is("battery-staplebattery-staple")
+            .stderr_has(&isolation)
+            .stderr_has(&memory.fill("removed {memory}/s, left by a hushpipe that died"))
+            .stderr_has(&memory.fill("removed {memory}/deep/er, left by"));
+        assert!(memory.is_empty(), "also what was made above a directory");
+    }
 }
 
 #[test]
