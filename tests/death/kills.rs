@@ -19,7 +19,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::harness::{Hushpipe, Output, Running, children, is_alive, wait_until, walk};
+use crate::harness::{Hushpipe, Output, Place, Running, children, is_alive, wait_until, walk};
+use crate::systemd::FakeSystemd;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -44,14 +45,27 @@ const MOMENTS: [Moment; 4] = [
     Moment::Stop,
 ];
 
+/// All three have the same value.
+const STORES: [&str; 3] = [
+    "type: directory, path: \"{place}/secrets\"",
+    "type: command, run: [cat, \"{place}/secrets/token\"]",
+    "type: sealed, path: \"{place}/store\", identity_file: \"{place}/identity.txt\"",
+];
+
 /// One life and its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Round {
     number: u64,
     victim: Victim,
     moment: Moment,
     isolation: &'static str,
     on_rotate: &'static str,
+    /// Where the value comes from.
+    store: &'static str,
+    /// systemd is told of what happens.
+    notifies: bool,
+    /// The program has left a process behind, and ends before hushpipe does.
+    orphan: bool,
     /// How long after the moment began.
     after: Duration,
 }
@@ -139,13 +153,30 @@ fn new_seed() -> u64 {
 }
 
 impl Round {
+    fn first() -> Self {
+        let mut random = Random(0);
+        let window = Window::guess(Moment::Launch, Duration::ZERO);
+        Self {
+            notifies: true,
+            ..Self::new(0, 0, &mut random, window)
+        }
+    }
+
     /// Of each victim at each moment as many as of the others.
     fn new(number: u64, kind: usize, random: &mut Random, window: Window) -> Self {
         let width = window.to.saturating_sub(window.from).as_micros() as u64;
+        let (victim, moment) = (VICTIMS[kind % VICTIMS.len()], MOMENTS[kind / VICTIMS.len()]);
+        // At these moments no store has to tell of a change at once.
+        let any_store = matches!(moment, Moment::Launch | Moment::Stop);
+        let stores: &[&str] = if any_store { &STORES } else { &STORES[..1] };
         Self {
             number,
-            victim: VICTIMS[kind % VICTIMS.len()],
-            moment: MOMENTS[kind / VICTIMS.len()],
+            victim,
+            moment,
+            store: random.of(stores),
+            notifies: random.of(&[false, true]),
+            // Where hushpipe is killed, nobody is left to end it.
+            orphan: victim == Victim::Program && random.of(&[false, true]),
             isolation: random.of(&["shared", "private"]),
             on_rotate: random.of(&["signal, signal: HUP", "restart"]),
             after: window.from + Duration::from_micros(random.below(width + 1)),
@@ -196,63 +227,110 @@ fn value(number: u64) -> String {
 struct Scene {
     memory: TempDir,
     reader: Reader,
+    systemd: FakeSystemd,
+    /// What is in the place between two lives, but for the versions of the sealed store.
+    there: Vec<String>,
+}
+
+fn beside_the_store(hushpipe_place: &Place) -> Vec<String> {
+    let mut entries = hushpipe_place.entries();
+    entries.retain(|entry| !entry.starts_with("store/"));
+    entries
 }
 
 impl Scene {
-    fn new() -> Self {
+    /// The first life, which ends by itself.
+    fn new() -> (Self, Hushpipe, Duration) {
+        let hushpipe = Hushpipe::new()
+            .file("secrets/token", value(0))
+            .sealed(&[])
+            .controlled()
+            .manifest("");
         let memory = tempfile::Builder::new()
             .prefix("hushpipe-test-")
             .tempdir_in("/dev/shm")
             .expect("/dev/shm is there");
-        Self {
+        let place = hushpipe.place();
+        let systemd = FakeSystemd::listen(place.join("notify"));
+        let scene = Self {
             reader: Reader::start(memory.path().join("run")),
+            there: beside_the_store(place),
             memory,
-        }
+            systemd,
+        };
+        let started = Instant::now();
+        let hushpipe = scene.live_well(hushpipe, &Round::first());
+        (scene, hushpipe, started.elapsed())
     }
 
-    fn prepare(&self, hushpipe: Hushpipe, isolation: &str, on_rotate: &str) -> Hushpipe {
+    fn prepare(&self, hushpipe: Hushpipe, round: &Round, on_rotate: &str) -> Hushpipe {
         let memory = self.memory.path().display();
+        let (store, isolation) = (round.store, round.isolation);
+        // More than a pipe takes at once.
+        let long = "{{ token }}".repeat(5);
         let text = format!(
             "version: 1\nservice: t\n\
-             stores:\n  dir: {{ type: directory, path: \"{{place}}/secrets\" }}\n\
-             secrets:\n  token: {{ store: dir, key: token }}\n\
+             stores:\n  s: {{ {store} }}\n\
+             secrets:\n  token: {{ store: s, key: token }}\n\
              deliver:\n\
              \x20 - {{ file: \"{memory}/run/one\", secret: token }}\n\
              \x20 - {{ file: \"{memory}/run/two\", content: \"{{{{ token }}}}\" }}\n\
              \x20 - {{ fifo: \"{memory}/run/fifo\", secret: token }}\n\
              \x20 - {{ file: \"{memory}/deep/er/three\", secret: token }}\n\
+             \x20 - {{ credentials: [token], directory: \"{memory}/credentials\" }}\n\
              \x20 - {{ fd: 7, as: memfd, secret: token }}\n\
+             \x20 - {{ fd: 8, as: pipe, content: \"{long}\" }}\n\
              isolation: {isolation}\n\
              on_rotate: {{ do: {on_rotate}, settle: 0s, rollback: true, \
              verify: {{ command: [test, \"!\", -e, \"{{place}}/bad\"], within: 100ms }} }}\n"
         );
-        let words = ["run", "--", "{probe}"];
-        hushpipe.controlled().manifest(&text).args(words)
+        // A command prints one value, and has no keys.
+        let text = match store {
+            command if command.contains("command") => {
+                text.replace("store: s, key: token", "store: s")
+            }
+            _ => text,
+        };
+        if store.contains("sealed") {
+            let place = hushpipe.place();
+            place.seal("token", &place.read("secrets/token"));
+        }
+        let hushpipe = hushpipe.controlled().manifest(&text);
+        let hushpipe = if round.notifies {
+            hushpipe.env("NOTIFY_SOCKET", self.systemd.name())
+        } else {
+            hushpipe
+        };
+        hushpipe.args(["run", "--", "{probe}"])
     }
 
     /// A life that ends by itself finds nothing of the dead one, and leaves nothing.
-    fn live_well(&self, hushpipe: Hushpipe, isolation: &str) -> Hushpipe {
+    fn live_well(&self, hushpipe: Hushpipe, round: &Round) -> Hushpipe {
+        // The socket holds ten messages.
+        self.systemd.rest();
         let file = |name: &str| self.memory.path().join(name);
-        let hushpipe = self.prepare(hushpipe, isolation, "signal, signal: HUP");
-        let words = [file("run/one"), file("deep/er/three")].map(|file| ["cat".into(), file]);
+        let hushpipe = self.prepare(hushpipe, round, "signal, signal: HUP");
+        let files = ["run/one", "deep/er/three", "credentials/token"];
+        let words = files.map(|name| ["cat".into(), file(name)]);
         let output = hushpipe.args(words.concat()).run().success();
-        let expected = output.place().read("secrets/token").repeat(2);
+        let expected = output.place().read("secrets/token").repeat(files.len());
         assert!(
             output.stdout() == expected,
             "another value than the store's"
         );
         let left = walk(self.memory.path());
         assert!(left.is_empty(), "in memory: {left:?}");
-        let left = output.place().entries();
-        let made = ["hushpipe.yaml", "runtime", "secrets", "secrets/token"];
-        assert_eq!(left, made, "in the place");
+        let left = beside_the_store(output.place());
+        assert_eq!(left, self.there, "in the place");
         output.again()
     }
 
     /// A life that does not; and when the kill came.
     fn die(&self, hushpipe: Hushpipe, round: &Round) -> (Hushpipe, Came) {
-        let hushpipe = self.prepare(hushpipe, round.isolation, round.on_rotate);
+        let hushpipe = self.prepare(hushpipe, round, round.on_rotate);
+        let orphan: &[&str] = if round.orphan { &["orphan"] } else { &[] };
         let running = hushpipe
+            .args(orphan.iter().copied())
             .args(["on", "TERM", "exit:0", "on", "HUP", "say:told", "serve"])
             .spawn();
         if round.moment != Moment::Launch {
@@ -418,11 +496,7 @@ fn a_kill_at_any_moment_leaves_nothing_past_the_next_start() {
     let seed = number("HUSHPIPE_TEST_SEED").unwrap_or_else(new_seed);
     println!("HUSHPIPE_TEST_SEED={seed}");
     let mut random = Random(seed);
-    let scene = Scene::new();
-    let started = Instant::now();
-    let hushpipe = Hushpipe::new().file("secrets/token", value(0));
-    let mut hushpipe = scene.live_well(hushpipe, "shared");
-    let launch = started.elapsed();
+    let (scene, mut hushpipe, launch) = Scene::new();
     let mut windows: Vec<Window> = MOMENTS
         .iter()
         .flat_map(|moment| [Window::guess(*moment, launch); VICTIMS.len()])
@@ -435,7 +509,7 @@ fn a_kill_at_any_moment_leaves_nothing_past_the_next_start() {
         let round = Round::new(number, kind, &mut random, windows[kind]);
         let (next, came) = scene.die(hushpipe, &round);
         println!("{came:?}: {round:?}");
-        hushpipe = scene.live_well(next, round.isolation);
+        hushpipe = scene.live_well(next, &round);
         windows[kind].learn(round.after, came);
         hits += usize::from(came == Came::InTime);
         assert!(

@@ -10,7 +10,7 @@ mod relay;
 mod telling;
 mod wrap;
 
-use fake_systemd::FakeSystemd;
+pub use fake_systemd::FakeSystemd;
 
 use crate::harness::{Hushpipe, Running};
 
