@@ -6,9 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::deadline;
+use crate::harness::{deadline, wait_gently};
 
 /// The engine. It serves all tests of this process: to start one takes seconds.
 pub struct Engine {
@@ -160,17 +160,8 @@ impl Drop for Engine {
     }
 }
 
-/// Looks again and again, as [`crate::harness::wait_within`], but gently: each look starts a client of
-/// the engine, and with several tests at once they would leave the engine no processor.
-pub fn look<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let until = Instant::now() + time;
-    loop {
-        if let Some(found) = look() {
-            return Some(found);
-        }
-        if Instant::now() > until {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// Looks again and again, but gently: each look starts a client of the engine, and with several tests at
+/// once they would leave the engine no processor.
+pub fn look<T>(time: Duration, look: impl FnMut() -> Option<T>) -> Option<T> {
+    wait_gently(Duration::from_millis(50), time, look)
 }

@@ -53,7 +53,7 @@ pub use fault_proxy::{FaultProxy, Wire};
 pub use output::Output;
 pub use place::{Place, walk};
 pub use postgres::Postgres;
-pub use processes::{children, descendants, is_alive, wait_until, wait_within};
+pub use processes::{children, descendants, is_alive, wait_gently, wait_until, wait_within};
 pub use running::Running;
 
 /// How long anything may take: nothing does when all is well. `HUSHPIPE_TEST_DEADLINE` (seconds) is

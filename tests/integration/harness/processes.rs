@@ -16,7 +16,16 @@ pub fn wait_until<T>(look: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// The same, for a shorter time.
-pub fn wait_within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn wait_within<T>(time: Duration, look: impl FnMut() -> Option<T>) -> Option<T> {
+    wait_gently(Duration::from_millis(2), time, look)
+}
+
+/// The same, with a pause between two looks, for those that cost something.
+pub fn wait_gently<T>(
+    pause: Duration,
+    time: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let until = Instant::now() + time;
     loop {
         if let Some(found) = look() {
@@ -25,7 +34,7 @@ pub fn wait_within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> Op
         if Instant::now() > until {
             return None;
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(pause);
     }
 }
 

@@ -71,8 +71,8 @@ fn ctrl_c_in_psql_cancels_the_statement_once_and_psql_goes_on() {
     tmux.expect_code(0);
 }
 
-#[test]
-fn ctrl_c_ends_a_server_once_and_the_shell_gets_its_code() {
+/// A terminal where hushpipe is in front of a web server that gives `served`.
+fn with_server() -> (Tmux, u16) {
     let tmux = Tmux::new();
     tmux.place().write("index.html", "served");
     let port = free_port();
@@ -80,6 +80,12 @@ fn ctrl_c_ends_a_server_once_and_the_shell_gets_its_code() {
         "$H python3 -m http.server --bind 127.0.0.1 {port}"
     ));
     tmux.expect("Serving HTTP");
+    (tmux, port)
+}
+
+#[test]
+fn ctrl_c_ends_a_server_once_and_the_shell_gets_its_code() {
+    let (tmux, port) = with_server();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -95,13 +101,7 @@ fn ctrl_c_ends_a_server_once_and_the_shell_gets_its_code() {
 
 #[test]
 fn a_server_is_stopped_and_goes_on_in_the_background_and_the_foreground() {
-    let tmux = Tmux::new();
-    tmux.place().write("index.html", "served");
-    let port = free_port();
-    tmux.line(&format!(
-        "$H python3 -m http.server --bind 127.0.0.1 {port}"
-    ));
-    tmux.expect("Serving HTTP");
+    let (tmux, port) = with_server();
     tmux.press("C-z");
     tmux.expect("Stopped");
     tmux.line("bg");

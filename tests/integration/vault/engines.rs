@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{READS, by_approle, file, file_at_once, manifest, once, start};
 use crate::harness::bao::auth::APPLICATION;
-use crate::harness::{Bao, Postgres};
+use crate::harness::{Bao, Hushpipe, Postgres};
 
 const TLS: &str = "  tls: { store: bao, path: pki/issue/web, \
                    parameters: { common_name: localhost } }\n";
@@ -106,16 +106,22 @@ fn a_period_replaces_what_has_no_lease_and_no_end() {
     running.stop().success();
 }
 
-#[test]
-fn a_time_that_the_server_named_is_not_waited_for_again_and_again_when_the_secret_is_gone() {
+/// A database where the server changes one role's password by itself, and the application may read it.
+fn with_static_role() -> (Bao, Postgres, Hushpipe, String) {
     let (bao, postgres) = (Bao::start(), Postgres::start());
     bao.database(&postgres, "1h", "1h");
     postgres.query("CREATE ROLE fixed LOGIN PASSWORD 'first'");
     let role = json!({ "db_name": "postgres", "username": "fixed", "rotation_period": "5s" });
     bao.post("database/static-roles/fixed", &role);
-    let (hushpipe, store) = by_approle(&bao);
     let fixed = "path \"database/static-creds/*\" { capabilities = [\"read\"] }";
+    let (hushpipe, store) = by_approle(&bao);
     bao.policy("app", &format!("{APPLICATION}\n{fixed}"));
+    (bao, postgres, hushpipe, store)
+}
+
+#[test]
+fn a_time_that_the_server_named_is_not_waited_for_again_and_again_when_the_secret_is_gone() {
+    let (bao, _postgres, hushpipe, store) = with_static_role();
     bao.kv_put("app", &json!({ "key": "one" }));
     let secrets = format!(
         "  db: {{ store: bao, path: database/static-creds/fixed, refresh: 24h }}\n{}",
@@ -168,14 +174,7 @@ fn a_token_that_is_made_at_each_reading_is_read_again_only_before_it_ends() {
 
 #[test]
 fn a_password_that_the_server_changes_by_itself_comes_when_it_said() {
-    let (bao, postgres) = (Bao::start(), Postgres::start());
-    bao.database(&postgres, "1h", "1h");
-    postgres.query("CREATE ROLE fixed LOGIN PASSWORD 'first'");
-    let role = json!({ "db_name": "postgres", "username": "fixed", "rotation_period": "5s" });
-    bao.post("database/static-roles/fixed", &role);
-    let (hushpipe, store) = by_approle(&bao);
-    let fixed = "path \"database/static-creds/*\" { capabilities = [\"read\"] }";
-    bao.policy("app", &format!("{APPLICATION}\n{fixed}"));
+    let (bao, _postgres, hushpipe, store) = with_static_role();
     // Never looked at, but for what the server says.
     let secrets = "  db: { store: bao, path: database/static-creds/fixed, refresh: 24h }\n";
     let rest = file_at_once("password {{ db.password }}");
