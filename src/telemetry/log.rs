@@ -1,5 +1,6 @@
 //! Events as lines on stderr: text for people, JSON for machines.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::SystemTime;
 
@@ -90,12 +91,29 @@ struct Line {
 }
 
 fn text(line: &Line) -> String {
+    let message = harmless(&line.message);
     match line.level {
         Level::Error | Level::Warning => {
-            format!("hushpipe: {}: {}\n", line.level.name(), line.message)
+            format!("hushpipe: {}: {message}\n", line.level.name())
         }
-        Level::Info | Level::Debug => format!("hushpipe: {}\n", line.message),
+        Level::Info | Level::Debug => format!("hushpipe: {message}\n"),
     }
+}
+
+/// What a terminal would act on, or what would look like another line, is escaped: names and answers
+/// come from others.
+fn harmless(message: &str) -> Cow<'_, str> {
+    if !message.contains(char::is_control) {
+        return message.into();
+    }
+    let escaped = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    message.chars().map(escaped).collect()
 }
 
 fn object(line: &Line) -> Value {
@@ -467,6 +485,19 @@ mod tests {
             message: "no mlock".to_owned(),
         };
         assert_eq!(text(&describe(&weaker)), "hushpipe: warning: no mlock\n");
+    }
+
+    #[test]
+    fn no_line_has_what_a_terminal_acts_on_or_another_line_in_it() {
+        let weaker = Event::Weaker {
+            message: "of \u{1b}[2Jothers\u{9b}1m\r\nhushpipe: error: forged".to_owned(),
+        };
+        assert_eq!(
+            text(&describe(&weaker)),
+            "hushpipe: warning: of \\u{1b}[2Jothers\\u{9b}1m\\r\\nhushpipe: error: forged\n"
+        );
+        let object = object(&describe(&weaker)).to_string();
+        assert!(!object.contains(['\u{1b}', '\r', '\n']), "{object}");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::Duration;
 
 use super::{AT_ONCE, BY_FILE, READS, STORE, numbered, said_times, sealed, start};
-use crate::harness::{Hushpipe, Running};
+use crate::harness::{Hushpipe, Running, wait_until};
 
 #[test]
 fn a_new_version_is_read_by_file_and_by_fifo() {
@@ -34,9 +35,21 @@ fn a_new_version_is_read_by_file_and_by_fifo() {
     said_times(&output, "told the program by SIGHUP", 2);
 }
 
+type Held = (Vec<String>, Vec<String>, u64);
+
+/// [`held`], when nothing of a rotation is on its way any more.
+fn at_rest(running: &Running) -> Held {
+    running.until("hushpipe comes to rest", || {
+        let now = held(running);
+        std::thread::sleep(Duration::from_millis(50));
+        let later = held(running);
+        ((&now.0, &now.1) == (&later.0, &later.1)).then_some(now)
+    })
+}
+
 /// What must not grow with the number of rotations: open fds of hushpipe, entries of the program's
 /// tmpfs, and hushpipe's resident memory in KiB.
-fn held(running: &Running) -> (Vec<String>, Vec<String>, u64) {
+fn held(running: &Running) -> Held {
     let proc = format!("/proc/{}", running.pid());
     let names = |path: String| {
         let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -86,15 +99,14 @@ fn a_hundred_versions_are_each_seen_once_in_order_and_leave_nothing_behind() {
         running.wait_for_line(&format!("value-{number}"));
         running.wait_for_stderr(&format!("generation {} is in place", number + 1));
         if number == 10 {
-            before = Some(held(&running));
+            before = Some(at_rest(&running));
         }
     }
-    let (fds, files, resident) = before.unwrap();
-    running.until("hushpipe comes to rest", || {
-        let now = held(&running);
-        // A poll's or an allocator's page more or less.
-        (now.0 == fds && now.1 == files && now.2 < resident + 512).then_some(())
-    });
+    let before = before.unwrap();
+    // A poll's or an allocator's page more or less.
+    let is_flat = |now: &Held| now.0 == before.0 && now.1 == before.1 && now.2 < before.2 + 512;
+    let flat = wait_until(|| is_flat(&held(&running)).then_some(()));
+    assert!(flat.is_some(), "{before:?}\n{:?}", held(&running));
     let seen = numbered("value-", 100);
     running.stop().stdout_is(&format!("ready\n{seen}"));
 }
