@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
-use rustix::fs::{Access, CWD, Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::fs::{Access, CWD, PROC_SUPER_MAGIC};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -17,6 +17,7 @@ use rustix::mount::{
 use rustix::process::{DumpableBehavior, PidfdFlags, Resource, getpid};
 use rustix::thread::UnshareFlags;
 
+use super::child::Maps;
 use super::memory;
 
 /// linux/magic.h
@@ -140,7 +141,7 @@ fn understand(bytes: &[u8]) -> Result<PrivateTmpfs, (Step, io::Error)> {
 
 fn try_tmpfs(namespace: Namespace) -> Tried {
     let at = |step| move |errno| (step, errno);
-    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    let maps = Maps::own();
     let flags = match namespace {
         Namespace::Mount => UnshareFlags::NEWNS,
         Namespace::User => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
@@ -148,7 +149,7 @@ fn try_tmpfs(namespace: Namespace) -> Tried {
     // SAFETY: CLONE_FILES, which would change who owns descriptors, is not among the flags.
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(at(Step::Unshare))?;
     if namespace == Namespace::User {
-        map_users(uid.as_raw(), gid.as_raw()).map_err(at(Step::MapUsers))?;
+        maps.write().map_err(at(Step::MapUsers))?;
     }
     mount_change(
         c"/",
@@ -160,20 +161,6 @@ fn try_tmpfs(namespace: Namespace) -> Tried {
         result => result,
     }
     .map_err(at(Step::Mount))
-}
-
-/// One's own user and group, each to itself (user_namespaces(7)).
-fn map_users(uid: u32, gid: u32) -> Result<(), Errno> {
-    // The files belong to root while the process is not dumpable; the child ends soon.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
-    write_to("/proc/self/setgroups", "deny")?;
-    write_to("/proc/self/uid_map", &format!("{uid} {uid} 1"))?;
-    write_to("/proc/self/gid_map", &format!("{gid} {gid} 1"))
-}
-
-fn write_to(path: &str, text: &str) -> Result<(), Errno> {
-    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    rustix::io::write(&file, text.as_bytes()).map(drop)
 }
 
 fn mount_by_api() -> Result<PrivateTmpfs, Errno> {

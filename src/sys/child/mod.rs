@@ -25,6 +25,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use error::{ChildError, Step};
 pub use spec::{Group, Identity, Pinned, PrivateMount, Spec, Stamp};
+pub(in crate::sys) use users::Maps;
 pub use users::UserNamespace;
 
 use channel::{Channel, Report};

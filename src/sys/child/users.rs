@@ -35,11 +35,9 @@ impl UserNamespace {
     /// Makes one, by a copy of this process as it is now: call it before there is anything in memory
     /// that no other process of this user may see.
     pub fn make() -> Self {
-        let own = |id: u32| format!("{id} {id} 1\n").into_bytes();
-        let uid_map = own(rustix::process::geteuid().as_raw());
-        let gid_map = own(rustix::process::getegid().as_raw());
+        let maps = Maps::own();
         let report = in_a_fork(|channel| {
-            let users = make(&uid_map, &gid_map)?;
+            let users = make(&maps)?;
             let sent = channel.send_directory(&users, false);
             sent.map_err(|errno| Fault::new(At::Channel, errno))
         });
@@ -57,16 +55,37 @@ impl UserNamespace {
 }
 
 /// Enters a new one, maps it, and opens it. No allocation.
-fn make(uid_map: &[u8], gid_map: &[u8]) -> Result<OwnedFd, Fault> {
+fn make(maps: &Maps) -> Result<OwnedFd, Fault> {
     unshare(UnshareFlags::NEWUSER)?;
-    let map = || {
+    maps.write()
+        .and_then(|()| open(c"/proc/self/ns/user", OFlags::RDONLY))
+        .map_err(|errno| Fault::new(At::MapUsers, errno))
+}
+
+/// What uid_map and gid_map are to say.
+pub struct Maps {
+    users: Vec<u8>,
+    groups: Vec<u8>,
+}
+
+impl Maps {
+    /// This process's user and group, each to itself.
+    pub fn own() -> Self {
+        let own = |id: u32| format!("{id} {id} 1\n").into_bytes();
+        Self {
+            users: own(rustix::process::geteuid().as_raw()),
+            groups: own(rustix::process::getegid().as_raw()),
+        }
+    }
+
+    /// For a process that has just entered a new user namespace, and ends soon: it is dumpable from now
+    /// on. No allocation.
+    pub fn write(&self) -> Result<(), Errno> {
         rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
         write_to(c"/proc/self/setgroups", b"deny")?;
-        write_to(c"/proc/self/uid_map", uid_map)?;
-        write_to(c"/proc/self/gid_map", gid_map)?;
-        open(c"/proc/self/ns/user", OFlags::RDONLY)
-    };
-    map().map_err(|errno| Fault::new(At::MapUsers, errno))
+        write_to(c"/proc/self/uid_map", &self.users)?;
+        write_to(c"/proc/self/gid_map", &self.groups)
+    }
 }
 
 /// Writes all of it at once, as these files demand.
