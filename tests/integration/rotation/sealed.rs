@@ -48,7 +48,7 @@ fn at_rest(running: &Running) -> Held {
 }
 
 /// What must not grow with the number of rotations: open fds of hushpipe, entries of the program's
-/// tmpfs, and hushpipe's resident memory in KiB.
+/// tmpfs, and hushpipe's resident memory in KiB, but for that of files.
 fn held(running: &Running) -> Held {
     let proc = format!("/proc/{}", running.pid());
     let names = |path: String| {
@@ -78,11 +78,14 @@ fn held(running: &Running) -> Held {
         .collect();
     files.sort();
     let status = std::fs::read_to_string(format!("{proc}/status")).unwrap();
-    let resident = status.lines().find_map(|line| {
-        let kib = line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?;
-        kib.parse().ok()
+    // How much of the binary is mapped depends on who else uses the machine: RssFile is left out.
+    let own = status.lines().filter_map(|line| {
+        let kib = line
+            .strip_prefix("RssAnon:")
+            .or_else(|| line.strip_prefix("RssShmem:"))?;
+        kib.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     });
-    (fds, files, resident.unwrap())
+    (fds, files, own.sum())
 }
 
 #[test]
