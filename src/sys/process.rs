@@ -179,6 +179,13 @@ fn parse_stat(pid: i32, stat: &[u8]) -> Option<Process> {
     })
 }
 
+/// Whether nobody has this process id, in decimal digits: kill(2) with signal 0.
+pub fn is_gone(number: &[u8]) -> bool {
+    let number = std::str::from_utf8(number).ok();
+    let pid = number.and_then(|number| process::Pid::from_raw(number.parse().ok()?));
+    pid.is_some_and(|pid| process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,11 +14,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::sys::{datagram, filesystem, process};
 
 const PREFIX: &str = "hushpipe-notify.";
 const SOCKET: &str = "socket";
+
+/// How long what a kill took along may take to die.
+const DYING: Duration = Duration::from_secs(1);
 
 /// A socket's name. Dropped, a path is removed, with its directory.
 #[derive(Debug)]
@@ -114,27 +118,39 @@ fn sweep(base: &Path) {
     let Ok(entries) = filesystem::open_directory(base).and_then(filesystem::entries) else {
         return;
     };
+    // For all of them together.
+    let patience = Instant::now() + DYING;
     for name in entries {
-        if name.as_bytes().starts_with(PREFIX.as_bytes()) {
-            sweep_one(&base.join(name)).ok();
+        let Some(number) = name.as_bytes().strip_prefix(PREFIX.as_bytes()) else {
+            continue;
+        };
+        // The child of one that was just killed holds all that it held, until it is dead as well.
+        let is_gone = || process::is_gone(number);
+        while sweep_one(&base.join(&name)).is_ok_and(|swept| !swept)
+            && is_gone()
+            && Instant::now() < patience
+        {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
-/// No link is followed: in /tmp, names are anybody's to choose. Only its owner can put something else
-/// into the place of a directory there.
-fn sweep_one(path: &Path) -> io::Result<()> {
+/// Whether it went. No link is followed: in /tmp, names are anybody's to choose. Only its owner can put
+/// something else into the place of a directory there.
+fn sweep_one(path: &Path) -> io::Result<bool> {
     let directory = filesystem::open_directory(path)?;
-    let own = filesystem::status(&directory)?.uid == filesystem::effective_uid();
-    if !own || !filesystem::try_lock(&directory)? {
-        return Ok(());
+    if filesystem::status(&directory)?.uid != filesystem::effective_uid() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    if !filesystem::try_lock(&directory)? {
+        return Ok(false);
     }
     let socket = filesystem::status_at(&directory, SOCKET)?;
     if socket.is_some() && !datagram::is_abandoned(path.join(SOCKET).as_os_str()) {
-        return Ok(());
+        return Ok(false);
     }
     filesystem::unlink_at(&directory, SOCKET)?;
-    filesystem::remove_directory(path)
+    filesystem::remove_directory(path).map(|()| true)
 }
 
 #[cfg(test)]
@@ -200,6 +216,23 @@ mod tests {
         );
         assert!(other.join(SOCKET).exists(), "a link was followed");
         drop(living);
+    }
+
+    #[test]
+    fn what_a_dying_child_still_holds_is_waited_for() {
+        let base = tempfile::tempdir().unwrap();
+        // Higher than process ids can be.
+        let left = base.path().join(format!("{PREFIX}4194305"));
+        let lock = filesystem::make_directory(&left, 0o711).unwrap();
+        assert!(filesystem::try_lock(&lock).unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                drop(lock);
+            });
+            sweep(base.path());
+        });
+        assert!(!left.exists());
     }
 
     #[test]
