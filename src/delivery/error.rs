@@ -157,3 +157,8 @@ impl std::error::Error for DeliveryError {
         }
     }
 }
+
+/// For `map_err`: what the operating system refused.
+pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> DeliveryFault {
+    move |source| DeliveryFault::System { doing, source }
+}

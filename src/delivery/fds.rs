@@ -2,6 +2,7 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
+use super::error::system;
 use super::kept::Kept;
 use super::{DeliveryError, DeliveryFault, describe};
 use crate::model::{Delivery, DeliveryKind, FdKind, Plan};
@@ -60,10 +61,6 @@ pub fn prepare_fds(
     } else {
         Err(errors)
     }
-}
-
-fn system(doing: &'static str) -> impl Fn(std::io::Error) -> DeliveryFault {
-    move |source| DeliveryFault::System { doing, source }
 }
 
 fn filled(

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::DeliveryFault;
+use super::error::system;
 use crate::sys::filesystem::{self, Kind};
 
 /// Held with a flock(2) by each hushpipe that uses the directory.
@@ -279,10 +280,6 @@ pub(super) fn unfinished(path: &Path, top: &Path) -> PathBuf {
     path.hash(&mut hasher);
     let name = format!("{MARKER}-{:016x}", hasher.finish());
     top.parent().unwrap_or_else(|| Path::new("/")).join(name)
-}
-
-fn system(doing: &'static str) -> impl FnOnce(io::Error) -> DeliveryFault {
-    move |source| DeliveryFault::System { doing, source }
 }
 
 #[cfg(test)]

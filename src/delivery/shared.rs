@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use super::error::system;
 use super::made::{self, Lock, MARKER, Made};
 use super::mount_points::{Standing, cannot_make, standing, tmpfs_flag};
 use super::sweep::{Found, foreign_entry, in_use, owned_by_dead, survey};
@@ -235,10 +236,6 @@ fn lock(directory: &OwnedFd) -> Result<OwnedFd, DeliveryFault> {
             ));
         }
     }
-}
-
-fn system(doing: &'static str) -> impl FnOnce(io::Error) -> DeliveryFault {
-    move |source| DeliveryFault::System { doing, source }
 }
 
 /// Whether a shared directory can stand there.

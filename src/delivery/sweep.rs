@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::DeliveryFault;
+use super::error::system;
 use super::made::{Lock, MARKER};
 use super::mount_points::covered;
 use crate::sys::filesystem::{self, Kind};
@@ -115,10 +116,6 @@ pub(super) fn foreign_entry(name: &OsStr) -> DeliveryFault {
         "it holds {}, which hushpipe did not make: remove it by hand",
         name.display()
     ))
-}
-
-fn system(doing: &'static str) -> impl FnOnce(io::Error) -> DeliveryFault {
-    move |source| DeliveryFault::System { doing, source }
 }
 
 fn is_numbered(name: &OsStr, prefix: &[u8]) -> bool {

@@ -60,6 +60,12 @@ pub fn group_exists(group: i32) -> bool {
     })
 }
 
+/// Whether nobody has this process id: kill(2) with signal 0.
+pub fn is_gone(pid: i32) -> bool {
+    process::Pid::from_raw(pid)
+        .is_some_and(|pid| process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
 /// Orphans among the descendants become hushpipe's children, not those of init (prctl(2),
 /// `PR_SET_CHILD_SUBREAPER`).
 pub fn become_subreaper() -> io::Result<()> {
@@ -177,13 +183,6 @@ fn parse_stat(pid: i32, stat: &[u8]) -> Option<Process> {
         stopped: matches!(state, "T" | "t"),
         zombie: matches!(state, "Z" | "X"),
     })
-}
-
-/// Whether nobody has this process id, in decimal digits: kill(2) with signal 0.
-pub fn is_gone(number: &[u8]) -> bool {
-    let number = std::str::from_utf8(number).ok();
-    let pid = number.and_then(|number| process::Pid::from_raw(number.parse().ok()?));
-    pid.is_some_and(|pid| process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ const STORES: [&str; 3] = [
 ];
 
 /// One life and its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Round {
     number: u64,
     victim: Victim,
@@ -232,8 +232,8 @@ struct Scene {
     there: Vec<String>,
 }
 
-fn beside_the_store(hushpipe_place: &Place) -> Vec<String> {
-    let mut entries = hushpipe_place.entries();
+fn beside_the_store(place: &Place) -> Vec<String> {
+    let mut entries = place.entries();
     entries.retain(|entry| !entry.starts_with("store/"));
     entries
 }
@@ -268,10 +268,16 @@ impl Scene {
         let (store, isolation) = (round.store, round.isolation);
         // More than a pipe takes at once.
         let long = "{{ token }}".repeat(5);
+        // A command prints one value, and has no keys.
+        let key = if store.contains("command") {
+            ""
+        } else {
+            ", key: token"
+        };
         let text = format!(
             "version: 1\nservice: t\n\
              stores:\n  s: {{ {store} }}\n\
-             secrets:\n  token: {{ store: s, key: token }}\n\
+             secrets:\n  token: {{ store: s{key} }}\n\
              deliver:\n\
              \x20 - {{ file: \"{memory}/run/one\", secret: token }}\n\
              \x20 - {{ file: \"{memory}/run/two\", content: \"{{{{ token }}}}\" }}\n\
@@ -284,13 +290,6 @@ impl Scene {
              on_rotate: {{ do: {on_rotate}, settle: 0s, rollback: true, \
              verify: {{ command: [test, \"!\", -e, \"{{place}}/bad\"], within: 100ms }} }}\n"
         );
-        // A command prints one value, and has no keys.
-        let text = match store {
-            command if command.contains("command") => {
-                text.replace("store: s, key: token", "store: s")
-            }
-            _ => text,
-        };
         if store.contains("sealed") {
             let place = hushpipe.place();
             place.seal("token", &place.read("secrets/token"));

@@ -121,13 +121,12 @@ fn sweep(base: &Path) {
     // For all of them together.
     let patience = Instant::now() + DYING;
     for name in entries {
-        let Some(number) = name.as_bytes().strip_prefix(PREFIX.as_bytes()) else {
+        let Some(number) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
             continue;
         };
         // The child of one that was just killed holds all that it held, until it is dead as well.
-        let is_gone = || process::is_gone(number);
         while sweep_one(&base.join(&name)).is_ok_and(|swept| !swept)
-            && is_gone()
+            && number.parse().is_ok_and(process::is_gone)
             && Instant::now() < patience
         {
             std::thread::sleep(Duration::from_millis(5));
