@@ -10,6 +10,7 @@ pub mod envfile;
 mod exec;
 mod failure;
 mod fetch;
+pub mod files;
 pub mod git;
 mod host;
 mod kept;

@@ -201,30 +201,37 @@ pub fn import(
 pub struct Initialised {
     /// Whether the identity was there before.
     pub kept_identity: bool,
+    /// Whether the store was there before.
+    pub kept_store: bool,
     /// For whom secrets are sealed.
     pub recipients: Vec<String>,
 }
 
 /// Makes a sealed store for the identity of a file, and makes the identity if the file is not there.
-/// A store that is there is refused, before anything is made.
+/// A store that is there is kept, where it is sealed for this identity: one that was interrupted is
+/// ended so. Else it is refused, before anything is made.
 pub fn init(path: &Path, identity_file: &Path) -> Result<Initialised, SealedError> {
     let store = by_path(path.to_owned(), identity_file.to_owned());
-    if store.is_there() {
+    let (kept_store, kept_identity) = (store.is_there(), identity_file.exists());
+    if kept_store && !(kept_identity && store.is_for_us()?) {
         return Err(SealedError::Unusable {
             reason: format!(
-                "{} is a sealed store already: it stays as it is",
-                path.display()
+                "{} is a sealed store already, and not for the identity of {}: it stays as it is",
+                path.display(),
+                identity_file.display()
             ),
         });
     }
-    let kept_identity = identity_file.exists();
     if !kept_identity {
         store.create_identity()?;
     }
     let recipients = store.own_recipients()?;
-    store.create(&recipients)?;
+    if !kept_store {
+        store.create(&recipients)?;
+    }
     Ok(Initialised {
         kept_identity,
+        kept_store,
         recipients,
     })
 }

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod command;
 pub mod container;
 pub mod datagram;
+pub mod durable;
 pub mod environment;
 pub mod fd;
 pub mod filesystem;

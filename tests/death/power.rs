@@ -149,7 +149,7 @@ fn stopped_everywhere(
 
 /// When a writer says that it is done, nothing but the history, which is for people, may be lost; and
 /// a directory that comes back holds nothing.
-fn assert_on_disk(seen: &Traced, store: &Path) {
+pub fn assert_on_disk(seen: &Traced, store: &Path) {
     let mut unsynced = Vec::new();
     for change in &seen.entries {
         for (name, before, _) in &change.names {

@@ -113,6 +113,7 @@ fn is_harmless(number: i64) -> bool {
         number,
         libc::SYS_access
             | libc::SYS_arch_prctl
+            | libc::SYS_epoll_wait
             | libc::SYS_lstat
             | libc::SYS_poll
             | libc::SYS_readlink
@@ -124,7 +125,14 @@ fn is_harmless(number: i64) -> bool {
         number,
         libc::SYS_brk
             | libc::SYS_clock_gettime
+            // Children are not traced: git, which is asked what it ignores.
+            | libc::SYS_clone
+            | libc::SYS_clone3
             | libc::SYS_close
+            | libc::SYS_epoll_create1
+            | libc::SYS_epoll_ctl
+            | libc::SYS_epoll_pwait
+            | libc::SYS_eventfd2
             | libc::SYS_execve
             | libc::SYS_exit_group
             | libc::SYS_faccessat
@@ -156,6 +164,8 @@ fn is_harmless(number: i64) -> bool {
             | libc::SYS_munlock
             | libc::SYS_munmap
             | libc::SYS_newfstatat
+            | libc::SYS_pidfd_open
+            | libc::SYS_pipe2
             | libc::SYS_openat
             | libc::SYS_ppoll
             | libc::SYS_prctl
@@ -163,6 +173,7 @@ fn is_harmless(number: i64) -> bool {
             | libc::SYS_prlimit64
             | libc::SYS_read
             | libc::SYS_readlinkat
+            | libc::SYS_recvfrom
             | libc::SYS_rseq
             | libc::SYS_rt_sigaction
             | libc::SYS_rt_sigprocmask
@@ -171,10 +182,12 @@ fn is_harmless(number: i64) -> bool {
             | libc::SYS_set_robust_list
             | libc::SYS_set_tid_address
             | libc::SYS_sigaltstack
+            | libc::SYS_socketpair
             | libc::SYS_statfs
             | libc::SYS_statx
             | libc::SYS_umask
             | libc::SYS_uname
+            | libc::SYS_waitid
     )
 }
 

@@ -184,6 +184,41 @@ fn a_variable_can_be_left_readable() {
 }
 
 #[test]
+fn what_the_store_has_already_is_not_overwritten() {
+    let init = ["init", "project", "--from-env", "project/.env", "--move"];
+    let output = project("TOKEN=canary-first\n").args(init).run().success();
+    fs::remove_file(output.place().join("project/hushpipe.yaml")).unwrap();
+    fs::remove_file(output.place().join("project/.env")).unwrap();
+
+    // Another value: nothing is done, of the other variables neither.
+    let env = "NEW=canary-new\nTOKEN=canary-second\n";
+    let hushpipe = output.again().file("project/.env", env);
+    let hushpipe = hushpipe.env("XDG_RUNTIME_DIR", "{place}/run");
+    let refused = hushpipe.args(init).run().code(65).says_nothing_of(CANARY);
+    let refused = refused
+        .stderr_has("project/.env: TOKEN is in the store already, as TOKEN, with another value")
+        .stderr_has("hushpipe secret --store project/secrets rm TOKEN");
+    let place = refused.place();
+    assert_eq!(place.read("project/.env"), env);
+    assert!(!place.join("project/secrets/secrets/NEW").exists());
+    assert!(!place.join("project/hushpipe.yaml").exists());
+
+    // The same value: no version more.
+    let env = "NEW=canary-new\nTOKEN=canary-first\n";
+    let hushpipe = refused.again().file("project/.env", env);
+    let hushpipe = hushpipe.env("XDG_RUNTIME_DIR", "{place}/run");
+    let output = hushpipe.args(init).run().success();
+    let output = output.stdout_has("secrets (kept)").says_nothing_of(CANARY);
+    let place = output.place();
+    assert!(place.join("project/secrets/secrets/NEW/1.age").exists());
+    assert!(!place.join("project/secrets/secrets/TOKEN/2.age").exists());
+    let shown = "printf '%s\\n' \"$NEW\" \"$TOKEN\"";
+    let load = format!("set -a; . ./.env; {shown}");
+    let output = run(output.again(), &load).run().success();
+    output.stdout_is("canary-new\ncanary-first\n");
+}
+
+#[test]
 fn gitignore_is_appended_to_once_and_where_it_is_needed() {
     let hushpipe = in_git(project(ENV)).file("project/.gitignore", "node_modules\n*.txt");
     let init = ["init", "project", "--yes", "--identity", "project/keys/id"];

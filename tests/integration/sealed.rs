@@ -71,7 +71,7 @@ fn init_makes_what_a_first_secret_needs_and_overwrites_nothing() {
         .code(64)
         .stderr_has("hushpipe.yaml is there already");
 
-    // Another directory, the same identity: it is kept. A store that is there: it stays.
+    // Another directory, the same identity: it is kept. So is a store that is sealed for it.
     let again = ["init", "two", "--identity", "{place}/keys/id"];
     let output = Hushpipe::new().directory("two").file("keys/id", &identity);
     let output = output.args(again).run().success().stdout_has("(kept)");
@@ -85,9 +85,19 @@ fn init_makes_what_a_first_secret_needs_and_overwrites_nothing() {
         "--identity",
         "{place}/keys/id",
     ];
-    let output = output.args(arguments).run().code(65);
-    let output = output.stderr_has("is a sealed store already");
-    assert!(!output.place().join("three/hushpipe.yaml").exists());
+    let output = output.args(arguments).run().success();
+    let output = output.stdout_has("secrets (kept)");
+    tool(output.place(), "age-keygen", &["-o", "keys/other"]);
+    output.place().set_mode("keys/other", 0o600);
+    let arguments = ["init", "four", "--store", "two/secrets", "--identity"];
+    let mut hushpipe = output.again().directory("four");
+    for identity in ["{place}/keys/none", "{place}/keys/other"] {
+        let refused = hushpipe.args(arguments).args([identity]).run().code(65);
+        let refused = refused.stderr_has("is a sealed store already, and not for the identity of");
+        assert!(!refused.place().join("four/hushpipe.yaml").exists());
+        assert!(!refused.place().join("keys/none").exists());
+        hushpipe = refused.again();
+    }
 }
 
 #[test]

@@ -6,8 +6,9 @@ mod advice;
 mod place;
 mod takeover;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -16,7 +17,8 @@ use crate::delivery::dotenv;
 use crate::model::SecretName;
 use crate::secret::SecretBytes;
 use crate::stores::format::{self, Entry};
-use crate::stores::sealed::SealedStore;
+use crate::stores::sealed::{Key, SealedStore};
+use crate::sys::durable;
 use takeover::Named;
 
 pub use advice::Advice;
@@ -182,12 +184,49 @@ impl EnvFile {
         Ok(format!("{{% raw %}}{text}{{% endraw %}}"))
     }
 
-    /// Seals what is to be sealed, and reads it back: the file may be the only copy.
-    fn seal(&self, store: &SealedStore, sealed: &[Option<Named>]) -> Result<(), SealedError> {
-        for (entry, named) in self.entries.iter().zip(sealed) {
-            let Some(Named { key, .. }) = named else {
+    /// What is to be sealed, and as what.
+    fn to_seal<'a>(
+        &'a self,
+        sealed: &'a [Option<Named>],
+    ) -> impl Iterator<Item = (&'a Entry, &'a Key)> {
+        let named = self.entries.iter().zip(sealed);
+        named.filter_map(|(entry, named)| Some((entry, &named.as_ref()?.key)))
+    }
+
+    /// What the store has of it must be the same.
+    fn check_known(
+        &self,
+        store: &SealedStore,
+        sealed: &[Option<Named>],
+        known: &BTreeSet<Key>,
+    ) -> Result<(), SealedError> {
+        for (entry, key) in self.to_seal(sealed).filter(|(_, key)| known.contains(key)) {
+            let (stored, _) = store.get(key, None)?;
+            if !stored.same(&entry.value) {
+                let reason = format!(
+                    "is in the store already, as {key}, with another value: it stays as it is. \
+                     Where it is old: hushpipe secret --store {} rm {key}",
+                    store.path().display()
+                );
+                return Err(self.unusable(entry, &reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals what is not known, and reads it back: the file may be the only copy. What is known is
+    /// what an init sealed that was interrupted.
+    fn seal(
+        &self,
+        store: &SealedStore,
+        sealed: &[Option<Named>],
+        known: &BTreeSet<Key>,
+    ) -> Result<(), SealedError> {
+        for (entry, key) in self.to_seal(sealed) {
+            if known.contains(key) {
+                store.finish(key)?;
                 continue;
-            };
+            }
             let version = store.set(key, &entry.value)?;
             let (stored, _) = store.get(key, Some(version))?;
             if !stored.same(&entry.value) {
@@ -197,8 +236,8 @@ impl EnvFile {
         Ok(())
     }
 
-    /// Puts a link in the place of the file, after its blocks were overwritten: as far as that goes,
-    /// as the disk may keep copies. A file that has changed since it was read stays.
+    /// Puts a link in the place of the file, and overwrites its blocks: as far as that goes, as the
+    /// disk may keep copies. A file that has changed since it was read stays.
     fn replace_by_link(&self, target: &Path) -> Result<(), SealedError> {
         let changed = || SealedError::Unusable {
             reason: format!(
@@ -222,18 +261,22 @@ impl EnvFile {
             .write(true)
             .custom_flags(flags)
             .open(&self.path)?;
+        let mut temporary = self.path.clone().into_os_string();
+        temporary.push(".hushpipe");
+        durable::remove_if_there(Path::new(&temporary))?;
+        std::os::unix::fs::symlink(target, &temporary)?;
         // Under another name as well, it is not ours to destroy.
-        if file.metadata()?.nlink() == 1 {
+        let is_ours = file.metadata()?.nlink() == 1;
+        // The link comes first: a power cut leaves the file or the link, never a file of zeros.
+        fs::rename(&temporary, &self.path)?;
+        durable::sync_directory(durable::parent(&self.path))?;
+        if is_ours {
             let length = file.seek(SeekFrom::End(0))?;
             file.seek(SeekFrom::Start(0))?;
             io::copy(&mut io::repeat(0).take(length), &mut file)?;
-            file.flush()?;
             file.sync_all()?;
         }
-        let mut temporary = self.path.clone().into_os_string();
-        temporary.push(".hushpipe");
-        std::os::unix::fs::symlink(target, &temporary)?;
-        fs::rename(&temporary, &self.path)
+        Ok(())
     }
 }
 

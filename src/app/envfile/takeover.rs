@@ -65,11 +65,18 @@ impl Takeover {
         sealed.map(|named| (named.name.as_str(), named.key.as_str()))
     }
 
-    /// Seals the values in the store of a directory, which is there.
+    /// Seals the values in the store of a directory, which is there. Secrets that it has already are
+    /// not overwritten: those with the same value stay, and with another one nothing is sealed.
     pub fn seal(&self, store: &Path, identity_file: &Path) -> Result<(), SealedError> {
         let store = sealed::by_path(store.to_owned(), identity_file.to_owned());
+        let listed = store.list()?;
+        let known = listed.into_iter().map(|listed| listed.key);
+        let known: BTreeSet<_> = known.collect();
+        for taken in &self.files {
+            taken.file.check_known(&store, &taken.sealed, &known)?;
+        }
         let mut files = self.files.iter();
-        files.try_for_each(|taken| taken.file.seal(&store, &taken.sealed))
+        files.try_for_each(|taken| taken.file.seal(&store, &taken.sealed, &known))
     }
 }
 

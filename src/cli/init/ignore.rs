@@ -68,7 +68,8 @@ fn addition(written: &str, lines: &[String]) -> String {
 
 fn append(file: &Path, text: &str) -> io::Result<()> {
     let mut file = File::options().append(true).create(true).open(file)?;
-    file.write_all(text.as_bytes())
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 fn failure(file: &Path, doing: &str, error: &io::Error) -> Failure {

@@ -8,8 +8,7 @@ mod manifest;
 mod project;
 mod report;
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -17,15 +16,17 @@ use clap::Args;
 use super::help::print;
 use super::secret::default_identity_file;
 use super::{Failure, Outcome};
+use crate::app::files;
 use crate::app::git::WorkTree;
-use crate::app::sealed;
+use crate::app::sealed::{self, Initialised};
 use crate::model::Exit;
 use adopt::{Adoption, Found};
 use report::Report;
 
 const EXAMPLES: &str = "\
-Nothing that is there is overwritten. The identity opens every secret that is sealed for it: keep it
-out of repositories, and keep a copy where you would find it.
+Nothing that is there is overwritten, and an init that was interrupted can be called again. The
+identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy
+where you would find it.
 
 Where there are .env files, their values can go into the store. It is asked which, for each file,
 and whether the file is replaced by a link to what the program will see: then no value stays behind,
@@ -98,7 +99,7 @@ pub fn run(arguments: &InitArgs) -> Outcome {
     if let Some(adoption) = adoption {
         adoption.tell(&mut report);
     }
-    places.tell(made.kept_identity, &mut report);
+    places.tell(&made, &mut report);
     finish(arguments, &places, &found, &mut report)?;
     let next = next_steps(&arguments.directory, adoption);
     print(&format!("{}{next}", report.text()))
@@ -170,20 +171,21 @@ impl Places {
             || manifest::example(&store, &identity),
             |adoption| adoption.manifest(&store, &identity),
         );
-        write_new(&self.manifest, &text).map_err(|error| {
+        files::create(&self.manifest, &text, 0o666).map_err(|error| {
             let text = format!("cannot write {}\n  cause: {error}", self.manifest.display());
             Failure::text(Exit::Os, text)
         })
     }
 
-    fn tell(&self, kept_identity: bool, report: &mut Report) {
-        let what = if kept_identity {
+    fn tell(&self, made: &Initialised, report: &mut Report) {
+        let what = if made.kept_identity {
             "kept"
         } else {
             "new: keep it safe, it opens the secrets"
         };
+        let kept = if made.kept_store { " (kept)" } else { "" };
         report.line("manifest", &self.manifest.display().to_string());
-        report.line("store", &self.store.display().to_string());
+        report.line("store", &format!("{}{kept}", self.store.display()));
         let text = format!("{} ({what})", self.identity.display());
         report.line("identity", &text);
     }
@@ -208,11 +210,6 @@ fn home_in(path: &Path) -> PathBuf {
         .filter(|home| home.is_absolute())
         .and_then(|home| path.strip_prefix(home).map(Path::to_owned).ok());
     below.map_or_else(|| path.to_owned(), |below| Path::new("~").join(below))
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 fn next_steps(directory: &Path, adoption: Option<&Adoption>) -> String {

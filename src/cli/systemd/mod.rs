@@ -7,14 +7,15 @@ mod syntax;
 mod wrap;
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::check::shell_word;
 use super::{Failure, Outcome, help};
+use crate::app::files;
 use crate::model::Exit;
 use search::{Root, Unit};
 use wrap::Wrapping;
@@ -255,16 +256,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
             .mode(0o755)
             .create(directory)?;
     }
-    let new = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    files::replace(path, text, 0o644)
 }
 
 /// Goes by the drop-ins that are there: the unit may be masked, or its package removed.

@@ -1,8 +1,8 @@
 //! Identities: the keys that open age files.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,6 +10,7 @@ use age::secrecy::ExposeSecret;
 
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
+use crate::sys::durable;
 
 /// An identity file holds keys and comments; more than this is something else.
 const MAX_FILE: u64 = 1 << 20;
@@ -76,23 +77,17 @@ impl Identities {
 /// the way are made as well.
 pub fn create(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)?;
+        durable::make_directories(parent, 0o700)?;
     }
     let identity = age::x25519::Identity::generate();
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
     let public = identity.to_public();
-    file.write_all(format!("# created: {now}\n# public key: {public}\n").as_bytes())?;
-    file.write_all(identity.to_string().expose_secret().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+    // Large enough: no copy of the key stays behind where it grew.
+    let mut text = Vec::with_capacity(512);
+    text.extend(format!("# created: {now}\n# public key: {public}\n").as_bytes());
+    text.extend(identity.to_string().expose_secret().as_bytes());
+    text.push(b'\n');
+    durable::create(path, SecretBytes::new(text).expose(), 0o600)
 }
 
 /// Checks on the open file, so that nobody swaps it in between. Links are followed: what counts is

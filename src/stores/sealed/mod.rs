@@ -30,9 +30,8 @@ mod versions;
 mod watch;
 
 use std::cell::RefCell;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -40,6 +39,7 @@ use std::time::SystemTime;
 use crate::model::{SealedStore as Spec, Source, StoreName, Version};
 use crate::secret::SecretBytes;
 use crate::stores::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
+use crate::sys::durable;
 
 use identity::Identities;
 use recipients::Recipients;
@@ -104,6 +104,14 @@ impl SealedStore {
         made.map_err(|source| self.error(None, unwritable(&file, source)))
     }
 
+    /// Whether what is sealed from now on can be opened by its own identity.
+    pub fn is_for_us(&self) -> Result<bool, StoreError> {
+        let recipients = Recipients::read(&recipients::file(&self.path));
+        let recipients = recipients.map_err(|fault| self.error(None, fault))?.texts();
+        let own = self.own_recipients()?;
+        Ok(own.iter().any(|own| recipients.contains(own)))
+    }
+
     /// Seals a value as a new version, which becomes the current one; gives its number.
     pub fn set(&self, key: &Key, value: &SecretBytes) -> Result<u64, StoreError> {
         self.about(key, || {
@@ -160,6 +168,17 @@ impl SealedStore {
             let history = versions.history();
             let history = history.map_err(|source| unreadable(versions.path(), source))?;
             Ok((history, current))
+        })
+    }
+
+    /// Ends what a writer of the secret may have been stopped in: its current version stays.
+    pub fn finish(&self, key: &Key) -> Result<(), StoreError> {
+        self.about(key, || {
+            let versions = self.versions(key);
+            let cannot = |source| unwritable(versions.path(), source);
+            let locked = versions.lock().map_err(cannot)?;
+            let locked = locked.ok_or_else(|| self.missing())?;
+            locked.finish(self.pick(key, None)?).map_err(cannot)
         })
     }
 
@@ -425,20 +444,11 @@ fn walk(directory: &Path, prefix: &str, found: &mut Vec<Listed>) -> io::Result<(
 }
 
 fn make_store(path: &Path, file: &Path, recipients: &[String]) -> io::Result<()> {
-    let mut make = DirBuilder::new();
-    make.recursive(true).mode(0o700);
-    make.create(path.join("secrets"))?;
+    durable::make_directories(&path.join("secrets"), 0o700)?;
     let mut text =
         String::from("# Who can open what is sealed from now on, one public key a line.\n");
     text.extend(recipients.iter().map(|one| format!("{one}\n")));
-    let mut made = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
-    made.write_all(text.as_bytes())?;
-    made.sync_all()?;
-    versions::sync_directory(path)
+    durable::create(file, text.as_bytes(), 0o600)
 }
 
 fn too_large() -> Fault {

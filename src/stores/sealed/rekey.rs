@@ -1,14 +1,12 @@
 //! Sealing all versions anew, for other recipients.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs;
 
 use super::recipients::{self, Recipients};
-use super::{Key, SealedStore, age_file, unreadable, unwritable, versions};
+use super::{Key, SealedStore, age_file, unreadable, unwritable};
 use crate::secret::SecretBytes;
 use crate::stores::{Fault, StoreError};
+use crate::sys::durable;
 
 /// What [`SealedStore::rekey`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,23 +90,9 @@ impl SealedStore {
                 });
             }
             let text = recipients::edit(&file, &text, &add, &remove)?;
-            replace_file(&file, text.as_bytes()).map_err(|source| unwritable(&file, source))?;
+            durable::replace(&file, text.as_bytes(), 0o600)
+                .map_err(|source| unwritable(&file, source))?;
         }
         Recipients::read(&file)
     }
-}
-
-/// Whole, or not at all.
-fn replace_file(file: &Path, content: &[u8]) -> io::Result<()> {
-    let new = file.with_extension("txt.new");
-    let mut made = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    made.write_all(content)?;
-    made.sync_all()?;
-    fs::rename(&new, file)?;
-    file.parent().map_or(Ok(()), versions::sync_directory)
 }

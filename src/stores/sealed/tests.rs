@@ -16,14 +16,8 @@ struct Fixture {
 fn identity_file(path: &Path) -> String {
     use age::secrecy::ExposeSecret;
     let identity = age::x25519::Identity::generate();
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap();
-    file.write_all(identity.to_string().expose_secret().as_bytes())
-        .unwrap();
+    let secret = identity.to_string();
+    durable::create(path, secret.expose_secret().as_bytes(), 0o600).unwrap();
     identity.to_public().to_string()
 }
 

@@ -1,12 +1,16 @@
 //! One secret's directory: its versions, which of them is current, and what happened to them.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::sys::durable::{
+    make_directories_below, remove_if_there, rename_without_replacing, write_new,
+};
 
 /// The link to the current version.
 pub const CURRENT: &str = "current.age";
@@ -177,7 +181,7 @@ impl Versions {
     /// `root` is where the store ends; it must be there.
     pub fn lock_or_make(&self, root: &Path) -> io::Result<Locked> {
         loop {
-            make_directories(root, &self.path)?;
+            make_directories_below(root, &self.path, 0o700)?;
             if let Some(locked) = self.lock()? {
                 return Ok(locked);
             }
@@ -191,7 +195,7 @@ impl Locked {
     pub fn add(&self, sealed: &[u8]) -> io::Result<u64> {
         let path = &self.versions.path;
         let new = path.join(NEW);
-        write_new(&new, sealed)?;
+        write_new(&new, sealed, 0o600)?;
         let mut version = self.versions.list()?.pop().unwrap_or(0) + 1;
         loop {
             match rename_without_replacing(&new, &self.versions.file(version)) {
@@ -211,6 +215,12 @@ impl Locked {
         Ok(version)
     }
 
+    /// Leaves the current version as it is, and nothing of what a killed writer began.
+    pub fn finish(&self, current: u64) -> io::Result<()> {
+        remove_if_there(&self.versions.path.join(NEW))?;
+        self.point_to(current)
+    }
+
     /// Makes an older version the current one.
     pub fn roll_back(&self, version: u64) -> io::Result<()> {
         self.point_to(version)?;
@@ -222,8 +232,7 @@ impl Locked {
     pub fn reseal(&self, version: u64, sealed: &[u8]) -> io::Result<()> {
         let (new, file) = (self.versions.path.join(NEW), self.versions.file(version));
         let time = fs::metadata(&file)?.modified()?;
-        write_new(&new, sealed)?;
-        File::open(&new)?.set_modified(time)?;
+        write_new(&new, sealed, 0o600)?.set_modified(time)?;
         fs::rename(&new, &file)?;
         self.directory.sync_all()
     }
@@ -283,22 +292,6 @@ fn is_cut_off(history: &File) -> io::Result<bool> {
     Ok(byte != *b"\n")
 }
 
-/// Only for who holds the lock.
-fn write_new(new: &Path, bytes: &[u8]) -> io::Result<()> {
-    // What a killed writer left: nobody else writes while we hold the lock.
-    remove_if_there(new)?;
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(new)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if written.is_err() {
-        fs::remove_file(new)?;
-    }
-    written
-}
-
 /// `12.age` is version 12. `012.age`, `0.age` and the rest are no versions.
 pub fn version_of(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".age")?;
@@ -316,42 +309,6 @@ pub fn read_event(line: &str) -> Option<Happened> {
         .find(|what| what.word() == word)?;
     let version = words.next()?.parse().ok()?;
     Some(Happened { at, what, version })
-}
-
-fn make_directories(root: &Path, path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => sync_directory(path.parent().unwrap_or(root)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && path != root => {
-            let parent = path.parent().ok_or(error)?;
-            make_directories(root, parent)?;
-            make_directories(root, path)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes what happened in a directory last (fsync(2)).
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // The file system does not know the flag.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
-        other => other.map_err(io::Error::from),
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn remove_empty(path: &Path, root: &Path) -> io::Result<()> {

@@ -1,0 +1,122 @@
+//! `hushpipe init --move` that is stopped before each of its calls that change files, as a power cut
+//! stops it. Each value is then in the .env file, or opens from the store; what is there is whole; and
+//! the next init ends what was begun.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use super::power::assert_on_disk;
+use super::trace::{cut_power, cuts, until_call};
+use crate::harness::Place;
+
+const VALUES: [(&str, &str); 2] = [
+    ("DB_PASSWORD", "correct horse battery staple"),
+    ("API_KEY", "key-0123456789-abcdefghij"),
+];
+
+fn project() -> Place {
+    let place = Place::new();
+    let lines = VALUES.map(|(name, value)| format!("{name}='{value}'\n"));
+    place.write("before/.env", lines.concat());
+    place.make_directory("run");
+    place
+}
+
+/// hushpipe in the project, to be traced.
+fn hushpipe(place: &Place, words: &[&str]) -> Command {
+    let mut command = Command::new(place.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe"));
+    command
+        .args(words)
+        .current_dir(place.join("project"))
+        .env("HOME", place.path())
+        .env("XDG_RUNTIME_DIR", place.join("run"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn init(place: &Place) -> Command {
+    let words = ["--from-env", ".env", "--identity", "keys/id", "--move"];
+    hushpipe(place, &[&["init"][..], &words[..]].concat())
+}
+
+/// A value of the store, if it can be opened.
+fn sealed(place: &Place, name: &str) -> Option<String> {
+    let words = ["secret", "--store", "secrets", "--identity", "keys/id"];
+    let mut command = hushpipe(place, &[&words[..], &["get", name]].concat());
+    let output = command.stdout(Stdio::piped()).output().expect("it starts");
+    let value = String::from_utf8(output.stdout).expect("it was text");
+    output.status.success().then_some(value)
+}
+
+/// Both are never missing: what is there is whole.
+fn assert_nothing_lost(place: &Place, moment: &str) {
+    let env = fs::read_to_string(place.join("project/.env")).unwrap_or_default();
+    for (name, value) in VALUES {
+        let plain = env.contains(&format!("{name}='{value}'\n"));
+        let sealed = sealed(place, name);
+        assert!(
+            plain || sealed.as_deref() == Some(value),
+            "{moment}: {name} is lost: {sealed:?} in the store, .env is {env:?}"
+        );
+        assert!(plain || env.is_empty(), "{moment}: .env is {env:?}");
+    }
+}
+
+/// What all is to be like in the end. The file may still be there, where the manifest says already
+/// that another init is not wanted.
+fn assert_done(place: &Place, moment: &str) {
+    for (name, value) in VALUES {
+        assert_eq!(sealed(place, name).as_deref(), Some(value), "{moment}");
+    }
+    let mut check = hushpipe(place, &["check", "--", "true"]);
+    let checked = check.stderr(Stdio::piped()).output().expect("it starts");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{moment}: {said}");
+    let unfinished = place.entries().into_iter();
+    let unfinished: Vec<_> = unfinished.filter(|name| name.contains(".new")).collect();
+    assert_eq!(unfinished, [""; 0], "{moment}");
+}
+
+/// Calls init once more; whether it did anything: with a manifest it must not.
+fn again(place: &Place, moment: &str) {
+    let there = place.join("project/hushpipe.yaml").exists();
+    let mut command = init(place);
+    let output = command.stderr(Stdio::piped()).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let wanted = if there { 64 } else { 0 };
+    assert_eq!(output.status.code(), Some(wanted), "{moment}: {said}");
+}
+
+#[test]
+fn no_value_is_lost_and_the_next_init_ends_what_was_begun() {
+    let place = project();
+    let (below, kept) = (place.join("project"), place.join("kept"));
+    let many = std::env::var_os("HUSHPIPE_LONG").is_some();
+    for call in 1.. {
+        for cut in 0.. {
+            fs::remove_dir_all(&below).ok();
+            place.write("project/.env", place.read("before/.env"));
+            let seen = until_call(&mut init(&place), call, &kept);
+            if seen.by_itself {
+                assert!(call > 20, "only {call} calls were seen");
+                assert_on_disk(&seen, &below);
+                assert_done(&place, "not stopped");
+                let link = fs::read_link(place.join("project/.env"));
+                assert_eq!(link.expect("it is a link"), place.join("run/project/.env"));
+                return;
+            }
+            let Some(cut) = cuts(&seen, many).into_iter().nth(cut) else {
+                break;
+            };
+            let moment = format!("before call {call}: {cut:?}");
+            println!("{moment}");
+            cut_power(&seen, &cut, &below);
+            fs::remove_dir_all(&kept).expect("it was made");
+            assert_nothing_lost(&place, &moment);
+            again(&place, &moment);
+            assert_done(&place, &moment);
+        }
+    }
+}
