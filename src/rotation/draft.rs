@@ -182,8 +182,14 @@ impl<D: Copy + PartialEq> Ledger<D> {
 
     /// Whether one of these must not get to the program.
     pub fn has_bad(&self, values: &BTreeMap<SecretName, D>) -> bool {
-        let bad = |(name, digest)| self.bad.get(name).is_some_and(|bad| bad.contains(digest));
-        values.iter().any(bad)
+        let mut values = values.iter();
+        values.any(|(name, digest)| self.refuses(name, *digest))
+    }
+
+    /// Whether this of a secret must not get to the program.
+    pub fn refuses(&self, secret: &SecretName, digest: D) -> bool {
+        let bad = self.bad.get(secret);
+        bad.is_some_and(|bad| bad.contains(&digest))
     }
 
     /// What the draft brings is in the program's generation now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::known::Marks;
-use super::pins::{self, Answers, Pins};
+use super::pins::{self, Answers, Pin, Pins};
 use super::{Landed, Rotation};
 use crate::app::failure::chain;
 use crate::app::fetch::Round;
@@ -83,7 +83,7 @@ impl Rotation<'_> {
             pins,
             refused,
         } = answers;
-        self.take_pins(&pins);
+        let new = self.take_pins(&pins);
         for (name, fault) in refused {
             self.answer_refused(fault.exit(), &chain(&fault));
             match pins.get(&name) {
@@ -93,6 +93,7 @@ impl Rotation<'_> {
         }
         self.outages.asked(&faults);
         let marks = self.known.marks(&round);
+        self.refuse_bad(new, &marks);
         for (name, version) in self.known.rename(&marks) {
             let source = pins::source(self.plan, &pins, &name);
             self.stores[&source.store].adopted(&source, &version);
@@ -136,18 +137,44 @@ impl Rotation<'_> {
         Input::Found(found)
     }
 
-    /// Keeps the pins that hold, of those that were asked for; others came meanwhile.
-    fn take_pins(&mut self, held: &Pins) {
+    /// Keeps the pins that hold, of those that were asked for; others came meanwhile. Gives those that
+    /// hold for the first time, with what held before.
+    fn take_pins(&mut self, held: &Pins) -> Vec<(SecretName, Option<Box<Pin>>)> {
+        let mut new = Vec::new();
         self.pins.retain(|name, pin| {
             let Some(now) = held.get(name) else {
                 // It was settled once, so it has ended; or it came meanwhile.
                 return pin.from.is_none();
             };
             if now.version == pin.version {
+                if pin.from.is_none() {
+                    new.push((name.clone(), pin.otherwise.take()));
+                }
                 *pin = now.clone();
             }
             true
         });
+        new
+    }
+
+    /// What the program was not well with it does not get by hand either: what held before holds on.
+    fn refuse_bad(&mut self, new: Vec<(SecretName, Option<Box<Pin>>)>, marks: &Marks) {
+        for (name, before) in new {
+            let digest = marks.digests.get(&name);
+            if !digest.is_some_and(|digest| self.known.ledger.refuses(&name, *digest)) {
+                continue;
+            }
+            let version = &marks.versions[&name];
+            let text = format!(
+                "secret {name}: the program was not well with {version}, and does not get it again"
+            );
+            self.answer_refused(Exit::Value, &text);
+            self.wanted.remove(&name);
+            match before {
+                Some(before) => self.pins.insert(name, *before),
+                None => self.pins.remove(&name),
+            };
+        }
     }
 
     fn nothing_new(&mut self, draft: &Draft, faults: &[StoreError]) {

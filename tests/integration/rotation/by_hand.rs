@@ -169,6 +169,15 @@ fn what_the_program_was_not_well_with_does_not_come_back_by_another_way() {
     ask(&running, &["rollback"])
         .code(64)
         .stderr_has("there is no generation before");
+    for version in ["1", "3"] {
+        ask(&running, &["rollback", "token", "--to", version])
+            .code(65)
+            .stderr_has("token: the program was not well with v")
+            .stderr_has("and does not get it again");
+        let now = &status(&running)["secrets"][0];
+        assert_eq!(now["pinned"], serde_json::Value::Null);
+        assert_eq!(now["version"], "v2");
+    }
     ask(&running, &["rotate"])
         .code(65)
         .stderr_has("still have what was refused");
@@ -176,6 +185,31 @@ fn what_the_program_was_not_well_with_does_not_come_back_by_another_way() {
     running.wait_for_stderr("generation 7 is in place");
     let output = running.stop().success();
     output.stdout_is("ready\ngood two\nbad three\ngood two\nbad one\ngood two\ngood four\n");
+}
+
+#[test]
+fn a_refused_version_leaves_the_hold_as_it_was() {
+    let running = sealed(&format!("{BY_FILE}{KEPT}"), &READS);
+    let place = running.place();
+    for value in ["two", "three"] {
+        place.seal("token", value);
+        running.wait_for_line(value);
+    }
+    running.wait_for_stderr("generation 3 is in place");
+    // The program is not well with the third, whoever says so.
+    ask(&running, &["rollback"]).success();
+    ask(&running, &["rollback", "token", "--to", "1"]).success();
+    running.wait_for_line("one");
+    ask(&running, &["rollback", "token", "--to", "3"])
+        .code(65)
+        .stderr_has("token: the program was not well with v3");
+    let now = &status(&running)["secrets"][0];
+    assert_eq!(now["pinned"], 1);
+    assert_eq!(now["version"], "v1");
+    place.seal("token", "four");
+    running.wait_for_line("four");
+    let output = running.stop().success();
+    output.stdout_is("ready\ntwo\nthree\ntwo\none\nfour\n");
 }
 
 #[test]
