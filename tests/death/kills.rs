@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Hushpipe, Output, Place, Running, children, is_alive, wait_until, walk};
+use crate::harness::{Bao, Hushpipe, Output, Place, Running, children, is_alive, wait_until, walk};
 use crate::systemd::FakeSystemd;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,12 +46,34 @@ const MOMENTS: [Moment; 4] = [
     Moment::Stop,
 ];
 
-/// All three have the same value.
-const STORES: [&str; 3] = [
-    "type: directory, path: \"{place}/secrets\"",
-    "type: command, run: [cat, \"{place}/secrets/token\"]",
-    "type: sealed, path: \"{place}/store\", identity_file: \"{place}/identity.txt\"",
+/// Where the value comes from; all have the same.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Store {
+    Directory,
+    Command,
+    Sealed,
+    /// A real OpenBao.
+    Vault,
+}
+
+const STORES: [Store; 4] = [
+    Store::Directory,
+    Store::Command,
+    Store::Sealed,
+    Store::Vault,
 ];
+
+impl Store {
+    /// What the manifest adds to the secret `token`, and how its deliveries call the value.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            // A command prints one value, and has no keys.
+            Self::Command => ("", "token"),
+            Self::Directory | Self::Sealed => (", key: token", "token"),
+            Self::Vault => (", path: kv/data/token", "token.value"),
+        }
+    }
+}
 
 /// One life and its end.
 #[derive(Debug)]
@@ -60,8 +83,7 @@ struct Round {
     moment: Moment,
     isolation: &'static str,
     on_rotate: &'static str,
-    /// Where the value comes from.
-    store: &'static str,
+    store: Store,
     /// systemd is told of what happens.
     notifies: bool,
     /// The program has left a process behind, and ends before hushpipe does.
@@ -168,7 +190,7 @@ impl Round {
         let (victim, moment) = (VICTIMS[kind % VICTIMS.len()], MOMENTS[kind / VICTIMS.len()]);
         // At these moments no store has to tell of a change at once.
         let any_store = matches!(moment, Moment::Launch | Moment::Stop);
-        let stores: &[&str] = if any_store { &STORES } else { &STORES[..1] };
+        let stores: &[Store] = if any_store { &STORES } else { &STORES[..1] };
         Self {
             number,
             victim,
@@ -228,6 +250,9 @@ struct Scene {
     memory: TempDir,
     reader: Reader,
     systemd: FakeSystemd,
+    bao: Bao,
+    /// OpenBao, for the manifest.
+    vault: String,
     /// What is in the place between two lives, but for the versions of the sealed store.
     there: Vec<String>,
 }
@@ -252,7 +277,11 @@ impl Scene {
             .expect("/dev/shm is there");
         let place = hushpipe.place();
         let systemd = FakeSystemd::listen(place.join("notify"));
+        let bao = Bao::start();
+        let vault = bao.store_by_approle(place);
         let scene = Self {
+            bao,
+            vault,
             reader: Reader::start(memory.path().join("run")),
             there: beside_the_store(place),
             memory,
@@ -265,35 +294,27 @@ impl Scene {
 
     fn prepare(&self, hushpipe: Hushpipe, round: &Round, on_rotate: &str) -> Hushpipe {
         let memory = self.memory.path().display();
-        let (store, isolation) = (round.store, round.isolation);
+        let (store, isolation) = (self.store(round.store), round.isolation);
+        let (key, value) = round.store.names();
+        self.stock(hushpipe.place(), round.store);
         // More than a pipe takes at once.
-        let long = "{{ token }}".repeat(5);
-        // A command prints one value, and has no keys.
-        let key = if store.contains("command") {
-            ""
-        } else {
-            ", key: token"
-        };
+        let long = format!("{{{{ {value} }}}}").repeat(5);
         let text = format!(
             "version: 1\nservice: t\n\
-             stores:\n  s: {{ {store} }}\n\
+             stores:\n  s: {store}\n\
              secrets:\n  token: {{ store: s{key} }}\n\
              deliver:\n\
-             \x20 - {{ file: \"{memory}/run/one\", secret: token }}\n\
-             \x20 - {{ file: \"{memory}/run/two\", content: \"{{{{ token }}}}\" }}\n\
-             \x20 - {{ fifo: \"{memory}/run/fifo\", secret: token }}\n\
-             \x20 - {{ file: \"{memory}/deep/er/three\", secret: token }}\n\
-             \x20 - {{ credentials: [token], directory: \"{memory}/credentials\" }}\n\
-             \x20 - {{ fd: 7, as: memfd, secret: token }}\n\
+             \x20 - {{ file: \"{memory}/run/one\", secret: {value} }}\n\
+             \x20 - {{ file: \"{memory}/run/two\", content: \"{{{{ {value} }}}}\" }}\n\
+             \x20 - {{ fifo: \"{memory}/run/fifo\", secret: {value} }}\n\
+             \x20 - {{ file: \"{memory}/deep/er/three\", secret: {value} }}\n\
+             \x20 - {{ credentials: [{value}], directory: \"{memory}/credentials\" }}\n\
+             \x20 - {{ fd: 7, as: memfd, secret: {value} }}\n\
              \x20 - {{ fd: 8, as: pipe, content: \"{long}\" }}\n\
              isolation: {isolation}\n\
              on_rotate: {{ do: {on_rotate}, settle: 0s, rollback: true, \
              verify: {{ command: [test, \"!\", -e, \"{{place}}/bad\"], within: 100ms }} }}\n"
         );
-        if store.contains("sealed") {
-            let place = hushpipe.place();
-            place.seal("token", &place.read("secrets/token"));
-        }
         let hushpipe = hushpipe.controlled().manifest(&text);
         let hushpipe = if round.notifies {
             hushpipe.env("NOTIFY_SOCKET", self.systemd.name())
@@ -303,13 +324,38 @@ impl Scene {
         hushpipe.args(["run", "--", "{probe}"])
     }
 
+    /// For the manifest.
+    fn store(&self, store: Store) -> &str {
+        match store {
+            Store::Directory => "{ type: directory, path: \"{place}/secrets\" }",
+            Store::Command => "{ type: command, run: [cat, \"{place}/secrets/token\"] }",
+            Store::Sealed => {
+                "{ type: sealed, path: \"{place}/store\", identity_file: \"{place}/identity.txt\" }"
+            }
+            Store::Vault => &self.vault,
+        }
+    }
+
+    /// The file of the directory store is what others get.
+    fn stock(&self, place: &Place, store: Store) {
+        let value = || place.read("secrets/token");
+        match store {
+            Store::Directory | Store::Command => {}
+            Store::Sealed => place.seal("token", &value()),
+            Store::Vault => {
+                self.bao.kv_put("token", &json!({ "value": value() }));
+            }
+        }
+    }
+
     /// A life that ends by itself finds nothing of the dead one, and leaves nothing.
     fn live_well(&self, hushpipe: Hushpipe, round: &Round) -> Hushpipe {
         // The socket holds ten messages.
         self.systemd.rest();
         let file = |name: &str| self.memory.path().join(name);
         let hushpipe = self.prepare(hushpipe, round, "signal, signal: HUP");
-        let files = ["run/one", "deep/er/three", "credentials/token"];
+        let credential = format!("credentials/{}", round.store.names().1);
+        let files = ["run/one", "deep/er/three", &credential];
         let words = files.map(|name| ["cat".into(), file(name)]);
         let output = hushpipe.args(words.concat()).run().success();
         let expected = output.place().read("secrets/token").repeat(files.len());
