@@ -80,7 +80,16 @@ pub fn make_directories_below(root: &Path, path: &Path, mode: u32) -> io::Result
 
 /// Makes what happened in a directory last.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    sync_names(&File::open(path)?)
+}
+
+/// The same, of one that is open. Where a file system has no such thing for directories (EINVAL, as of
+/// some that are shared with a virtual machine), it is as good as it gets.
+pub fn sync_names(directory: &File) -> io::Result<()> {
+    match directory.sync_all() {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        other => other,
+    }
 }
 
 /// As rename(2), but a file that is there stays: [`io::ErrorKind::AlreadyExists`].
@@ -147,6 +156,16 @@ mod tests {
         create(&path, b"ours", 0o600).unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"of somebody else");
         assert_eq!(names(place.path()), ["file", "other"]);
+    }
+
+    #[test]
+    fn directories_that_cannot_be_synced_do_no_harm() {
+        let proc = File::open("/proc").unwrap();
+        assert_eq!(
+            proc.sync_all().unwrap_err().raw_os_error(),
+            Some(libc::EINVAL)
+        );
+        sync_directory(Path::new("/proc")).unwrap();
     }
 
     #[test]

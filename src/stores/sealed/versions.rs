@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::sys::durable::{
-    make_directories_below, remove_if_there, rename_without_replacing, write_new,
+    make_directories_below, remove_if_there, rename_without_replacing, sync_names, write_new,
 };
 
 /// The link to the current version.
@@ -209,7 +209,7 @@ impl Locked {
             }
         }
         // It is on the disk before anything leads to it: file systems order names as they like.
-        self.directory.sync_all()?;
+        sync_names(&self.directory)?;
         self.point_to(version)?;
         self.note(What::Set, version)?;
         Ok(version)
@@ -234,7 +234,7 @@ impl Locked {
         let time = fs::metadata(&file)?.modified()?;
         write_new(&new, sealed, 0o600)?.set_modified(time)?;
         fs::rename(&new, &file)?;
-        self.directory.sync_all()
+        sync_names(&self.directory)
     }
 
     /// Removes all versions, and the directories that are empty after it, up to `root`.
@@ -246,11 +246,11 @@ impl Locked {
         for version in current.into_iter().chain(self.versions.list()?) {
             remove_if_there(&self.versions.file(version))?;
         }
-        self.directory.sync_all()?;
+        sync_names(&self.directory)?;
         for name in [HISTORY, NEW, NEW_CURRENT, CURRENT] {
             remove_if_there(&path.join(name))?;
         }
-        self.directory.sync_all()?;
+        sync_names(&self.directory)?;
         remove_empty(path, root)
     }
 
@@ -265,7 +265,7 @@ impl Locked {
         remove_if_there(&new)?;
         symlink(format!("{version}.age"), &new)?;
         fs::rename(&new, path.join(CURRENT))?;
-        self.directory.sync_all()
+        sync_names(&self.directory)
     }
 
     fn note(&self, what: What, version: u64) -> io::Result<()> {
