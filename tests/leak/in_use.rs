@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::canary::Canary;
 use super::deliveries::{COMMAND, assert_clean, canaries};
 use super::stocked::{Kind, Stocked, binaries};
-use crate::harness::{Fake, FakeAnswers, FaultProxy, Hushpipe, Running, Wire, children};
+use crate::harness::{
+    Fake, FakeAnswers, FaultProxy, Hushpipe, Running, Wire, children, wait_until,
+};
 
 /// Where the kernel gives no protected memory: through the probe.
 const REFUSED: [&str; 3] = ["{probe}", "refuse", "memfd_secret"];
@@ -31,18 +33,22 @@ impl Pages {
         }
     }
 
-    /// Fails when hushpipe has other pages than these.
+    /// Fails when hushpipe has other pages than these. It gets them with its first values.
     fn assert_used(self, running: &Running) {
-        let smaps = fs::read_to_string(format!("/proc/{}/smaps", running.pid())).unwrap();
-        assert_eq!(
-            smaps.contains("/secretmem"),
-            self == Self::Secret,
-            "{smaps}"
-        );
-        let flags = smaps.lines().filter(|line| line.starts_with("VmFlags:"));
-        let masked: Vec<&str> = flags.filter(|line| line.contains(" wf")).collect();
-        assert_eq!(masked.is_empty(), self == Self::Secret, "{smaps}");
-        for flags in masked {
+        let mut smaps = String::new();
+        let masked = |smaps: &str| {
+            let flags = smaps.lines().filter(|line| line.starts_with("VmFlags:"));
+            let masked = flags.filter(|line| line.contains(" wf"));
+            masked.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let used = wait_until(|| {
+            smaps = fs::read_to_string(format!("/proc/{}/smaps", running.pid())).unwrap();
+            let secret = self == Self::Secret;
+            let is_so = smaps.contains("/secretmem") == secret;
+            (is_so && masked(&smaps).is_empty() == secret).then_some(())
+        });
+        assert!(used.is_some(), "{self:?}: {smaps}");
+        for flags in masked(&smaps) {
             // Not dumped; locked where that is allowed.
             assert!(flags.contains(" dd"), "{flags}");
             assert_eq!(flags.contains(" lo"), self == Self::Masked, "{flags}");
@@ -157,6 +163,7 @@ fn waits_for_another(pages: Pages) {
     running.place().write("go", "");
     let whole: String = given.iter().map(Canary::value).collect();
     assert_eq!(running.wait_for_line("digest"), super::digest(&whole));
+    running.wait_for_line("ready");
     running.stop().success();
 }
 
@@ -193,6 +200,7 @@ fn values_that_wait_for_another_store_are_out_of_sight() {
     proxy.set(Wire::Good);
     let whole = given[0].value() + &given[1].value();
     assert_eq!(running.wait_for_line("digest"), super::digest(&whole));
+    running.wait_for_line("ready");
     assert_clean(&running, &control, &given.iter().collect::<Vec<_>>());
     running.stop().success();
 }
