@@ -289,12 +289,9 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
     }
 
     fn hold_bad(&mut self) -> bool {
-        let bad = self.ledger.bad.iter();
-        let here = bad.filter(|(name, bad)| {
-            let fetched = self.fetched.get(name);
-            fetched.is_some_and(|digest| bad.contains(digest))
-        });
-        let units: Vec<usize> = here
+        let fetched = self.fetched.iter();
+        let bad = fetched.filter(|(name, digest)| self.ledger.refuses(name, **digest));
+        let units: Vec<usize> = bad
             .filter_map(|(name, _)| Some(self.reach.secrets.get(name)?.unit))
             .collect();
         self.held.extend(&units);

@@ -86,10 +86,8 @@ impl Rotation<'_> {
         let new = self.take_pins(&pins);
         for (name, fault) in refused {
             self.answer_refused(fault.exit(), &chain(&fault));
-            match pins.get(&name) {
-                Some(before) => self.pins.insert(name, before.clone()),
-                None => self.pins.remove(&name),
-            };
+            let before = pins.get(&name).cloned();
+            self.hold_as_before(name, before);
         }
         self.outages.asked(&faults);
         let marks = self.known.marks(&round);
@@ -170,11 +168,16 @@ impl Rotation<'_> {
             );
             self.answer_refused(Exit::Value, &text);
             self.wanted.remove(&name);
-            match before {
-                Some(before) => self.pins.insert(name, *before),
-                None => self.pins.remove(&name),
-            };
+            self.hold_as_before(name, before.map(|pin| *pin));
         }
+    }
+
+    /// Takes a pin back that was refused.
+    fn hold_as_before(&mut self, name: SecretName, before: Option<Pin>) {
+        match before {
+            Some(before) => self.pins.insert(name, before),
+            None => self.pins.remove(&name),
+        };
     }
 
     fn nothing_new(&mut self, draft: &Draft, faults: &[StoreError]) {
