@@ -5,8 +5,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::power::assert_on_disk;
-use super::trace::{cut_power, cuts, until_call};
+use super::power::{assert_on_disk, unfinished};
+use super::trace::{Stops, stop_everywhere};
 use crate::harness::Place;
 
 const VALUES: [(&str, &str); 2] = [
@@ -74,12 +74,10 @@ fn assert_done(place: &Place, moment: &str) {
     let checked = check.stderr(Stdio::piped()).output().expect("it starts");
     let said = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{moment}: {said}");
-    let unfinished = place.entries().into_iter();
-    let unfinished: Vec<_> = unfinished.filter(|name| name.contains(".new")).collect();
-    assert_eq!(unfinished, [""; 0], "{moment}");
+    assert_eq!(unfinished(place), [""; 0], "{moment}");
 }
 
-/// Calls init once more; whether it did anything: with a manifest it must not.
+/// Calls init once more: with a manifest it must not do anything.
 fn again(place: &Place, moment: &str) {
     let there = place.join("project/hushpipe.yaml").exists();
     let mut command = init(place);
@@ -92,31 +90,25 @@ fn again(place: &Place, moment: &str) {
 #[test]
 fn no_value_is_lost_and_the_next_init_ends_what_was_begun() {
     let place = project();
-    let (below, kept) = (place.join("project"), place.join("kept"));
-    let many = std::env::var_os("HUSHPIPE_LONG").is_some();
-    for call in 1.. {
-        for cut in 0.. {
+    let below = place.join("project");
+    let stops = Stops {
+        below: below.clone(),
+        kept: place.join("kept"),
+        begin: &|| {
             fs::remove_dir_all(&below).ok();
             place.write("project/.env", place.read("before/.env"));
-            let seen = until_call(&mut init(&place), call, &kept);
-            if seen.by_itself {
-                assert!(call > 20, "only {call} calls were seen");
-                assert_on_disk(&seen, &below);
-                assert_done(&place, "not stopped");
-                let link = fs::read_link(place.join("project/.env"));
-                assert_eq!(link.expect("it is a link"), place.join("run/project/.env"));
-                return;
-            }
-            let Some(cut) = cuts(&seen, many).into_iter().nth(cut) else {
-                break;
-            };
-            let moment = format!("before call {call}: {cut:?}");
-            println!("{moment}");
-            cut_power(&seen, &cut, &below);
-            fs::remove_dir_all(&kept).expect("it was made");
-            assert_nothing_lost(&place, &moment);
-            again(&place, &moment);
-            assert_done(&place, &moment);
-        }
-    }
+            init(&place)
+        },
+        left: &|moment| {
+            assert_nothing_lost(&place, moment);
+            again(&place, moment);
+            assert_done(&place, moment);
+        },
+    };
+    let (calls, seen) = stop_everywhere(&stops);
+    assert!(calls > 19, "only {calls} calls were seen");
+    assert_on_disk(&seen, &below);
+    assert_done(&place, "not stopped");
+    let link = fs::read_link(place.join("project/.env"));
+    assert_eq!(link.expect("it is a link"), place.join("run/project/.env"));
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::trace::{Entry, Traced, cut_power, cuts, until_call};
+use super::trace::{Entry, Stops, Traced, stop_everywhere};
 use crate::harness::{Hushpipe, Output, Place};
 
 const OLD: &str = "the old value";
@@ -102,16 +102,16 @@ fn again(place: &Place, words: &[&str]) {
 }
 
 /// Names that a writer uses before it is done.
-fn unfinished(place: &Place) -> Vec<String> {
+pub fn unfinished(place: &Place) -> Vec<String> {
     let names = place.entries().into_iter();
     names.filter(|name| name.contains(".new")).collect()
 }
 
-/// Stops a command before each of its calls, from the same store each time. `check` looks at what
-/// that leaves. Then it is called again, and `done` holds.
+/// Stops a command everywhere, from the same store each time. `check` looks at what that leaves. Then it
+/// is called again, and `done` holds.
 fn stopped_everywhere(
     words: impl Fn(&Place) -> Vec<String>,
-    check: impl Fn(&Place, usize),
+    check: impl Fn(&Place, &str),
     done: impl Fn(&Place),
 ) {
     let output = stocked();
@@ -119,32 +119,26 @@ fn stopped_everywhere(
     let words = words(place);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     tool(place, "cp", &["-a", "store", "store.before"]);
-    let (store, kept) = (place.join("store"), place.join("kept"));
-    let many = std::env::var_os("HUSHPIPE_LONG").is_some();
-    for call in 1.. {
-        for cut in 0.. {
+    let stops = Stops {
+        below: place.join("store"),
+        kept: place.join("kept"),
+        begin: &|| {
             tool(place, "rm", &["-rf", "store"]);
             tool(place, "cp", &["-a", "store.before", "store"]);
-            let seen = until_call(&mut traced(place, &words), call, &kept);
-            if seen.by_itself {
-                assert!(call > 3, "{words:?}: only {call} calls were seen");
-                assert_on_disk(&seen, &store);
-                done(place);
-                return;
-            }
-            let Some(cut) = cuts(&seen, many).into_iter().nth(cut) else {
-                break;
-            };
-            println!("before call {call}: {cut:?}");
-            cut_power(&seen, &cut, &store);
-            tool(place, "rm", &["-rf", "kept"]);
-            check(place, call);
+            traced(place, &words)
+        },
+        left: &|moment| {
+            check(place, moment);
             succeeds(place, &["list"]);
             again(place, &words);
             done(place);
-            assert_eq!(unfinished(place), [""; 0], "after call {call}");
-        }
-    }
+            assert_eq!(unfinished(place), [""; 0], "{moment}");
+        },
+    };
+    let (calls, seen) = stop_everywhere(&stops);
+    assert!(calls > 2, "{words:?}: only {calls} calls were seen");
+    assert_on_disk(&seen, &stops.below);
+    done(place);
 }
 
 /// When a writer says that it is done, nothing but the history, which is for people, may be lost; and
@@ -172,10 +166,10 @@ fn owned(words: &[&str]) -> Vec<String> {
 fn a_new_version_is_there_whole_or_not_at_all() {
     stopped_everywhere(
         |_| owned(&["set", "app/token"]),
-        |place, call| {
+        |place, moment| {
             let now = get(place, "app/token").unwrap();
             let now = now.as_deref();
-            assert!(now == Some(OLD) || now == Some(NEW), "call {call}: {now:?}");
+            assert!(now == Some(OLD) || now == Some(NEW), "{moment}: {now:?}");
         },
         |place| assert_eq!(get(place, "app/token"), Ok(Some(NEW.to_owned()))),
     );
@@ -185,11 +179,11 @@ fn a_new_version_is_there_whole_or_not_at_all() {
 fn a_new_secret_is_there_whole_or_not_at_all() {
     stopped_everywhere(
         |_| owned(&["set", "other/deep/token"]),
-        |place, call| {
+        |place, moment| {
             let now = get(place, "other/deep/token").unwrap();
             assert!(
                 now.is_none() || now.as_deref() == Some(NEW),
-                "call {call}: {now:?}"
+                "{moment}: {now:?}"
             );
             assert_eq!(get(place, "app/token"), Ok(Some(OLD.to_owned())));
         },
@@ -206,11 +200,11 @@ fn what_is_imported_is_there_whole_or_not_at_all() {
             place.write("more.env", lines.concat());
             owned(&["import", "more.env"])
         },
-        |place, call| {
+        |place, moment| {
             for (name, value) in variables {
                 let now = get(place, name).unwrap();
                 let either = now.is_none() || now.as_deref() == Some(value);
-                assert!(either, "call {call}: {name} is {now:?}");
+                assert!(either, "{moment}: {name} is {now:?}");
             }
             assert_eq!(get(place, "app/token"), Ok(Some(OLD.to_owned())));
         },
@@ -226,11 +220,11 @@ fn what_is_imported_is_there_whole_or_not_at_all() {
 fn a_rollback_is_done_or_not() {
     stopped_everywhere(
         |_| owned(&["rollback", "app/token", "--to", "1"]),
-        |place, call| {
+        |place, moment| {
             let now = get(place, "app/token").unwrap();
             let now = now.as_deref();
             let either = now == Some(OLD) || now == Some("the first value");
-            assert!(either, "call {call}: {now:?}");
+            assert!(either, "{moment}: {now:?}");
         },
         |place| {
             let now = get(place, "app/token");
@@ -276,11 +270,11 @@ fn every_version_opens_in_the_middle_of_a_rekey() {
 fn a_removal_never_brings_an_older_version_back_and_can_be_ended() {
     stopped_everywhere(
         |_| owned(&["rm", "--yes", "app/token"]),
-        |place, call| {
+        |place, moment| {
             let now = get(place, "app/token").unwrap();
             assert!(
                 now.is_none() || now.as_deref() == Some(OLD),
-                "call {call}: {now:?}"
+                "{moment}: {now:?}"
             );
         },
         |place| {

@@ -47,7 +47,7 @@ pub enum Entry {
 
 /// Runs a program until it is about to make its `last`th call that changes files (from 1 on), and
 /// kills it there: the call is not made. What it takes out of directories is kept in `kept`.
-pub fn until_call(command: &mut Command, last: usize, kept: &Path) -> Traced {
+fn until_call(command: &mut Command, last: usize, kept: &Path) -> Traced {
     fs::remove_dir_all(kept).ok();
     fs::create_dir(kept).expect("its place is the test's");
     let mut tracer = Tracer::start(command, kept);
@@ -62,6 +62,42 @@ pub fn until_call(command: &mut Command, last: usize, kept: &Path) -> Traced {
     }
     tracer.seen.by_itself = true;
     tracer.seen
+}
+
+/// A command that is to be stopped everywhere.
+pub struct Stops<'a> {
+    /// What a power cut may change.
+    pub below: PathBuf,
+    /// For what the command takes out of directories.
+    pub kept: PathBuf,
+    /// The command, with all as it was before it.
+    pub begin: &'a dyn Fn() -> Command,
+    /// Looks at what a power cut leaves; the text says which.
+    pub left: &'a dyn Fn(&str),
+}
+
+/// Stops a command before each of its calls that change files, from the same beginning each time, and
+/// has the power cut in each of the ways that there are. Gives how many calls it makes, and how the
+/// last run went, which was not stopped.
+pub fn stop_everywhere(stops: &Stops<'_>) -> (usize, Traced) {
+    let many = std::env::var_os("HUSHPIPE_LONG").is_some();
+    for call in 1.. {
+        for cut in 0.. {
+            let seen = until_call(&mut (stops.begin)(), call, &stops.kept);
+            if seen.by_itself {
+                return (call - 1, seen);
+            }
+            let Some(cut) = cuts(&seen, many).into_iter().nth(cut) else {
+                break;
+            };
+            let moment = format!("before call {call}: {cut:?}");
+            println!("{moment}");
+            cut_power(&seen, &cut, &stops.below);
+            fs::remove_dir_all(&stops.kept).expect("it was made");
+            (stops.left)(&moment);
+        }
+    }
+    unreachable!("calls are counted on and on")
 }
 
 struct Call {
@@ -424,7 +460,7 @@ fn request(request: c_uint, pid: c_int, data: *mut c_void) -> io::Result<()> {
 
 /// What a power cut leaves of what was not synced.
 #[derive(Debug)]
-pub struct Cut {
+struct Cut {
     /// For each of [`Traced::entries`] whether it is on the disk.
     persisted: Vec<bool>,
     /// Of what was written into a file; else nothing.
@@ -434,7 +470,7 @@ pub struct Cut {
 /// The ways in which a power cut can go, or some of them: all names changed and half of the bytes
 /// written; nothing at all; and each change alone lost, or alone kept, as file systems order them as
 /// they like.
-pub fn cuts(traced: &Traced, many: bool) -> Vec<Cut> {
+fn cuts(traced: &Traced, many: bool) -> Vec<Cut> {
     let count = traced.entries.len();
     let cut = |persisted, half| Cut { persisted, half };
     let mut all = vec![cut(vec![true; count], true)];
@@ -451,7 +487,7 @@ pub fn cuts(traced: &Traced, many: bool) -> Vec<Cut> {
 }
 
 /// Makes a directory be as it is after the power cut.
-pub fn cut_power(traced: &Traced, cut: &Cut, below: &Path) {
+fn cut_power(traced: &Traced, cut: &Cut, below: &Path) {
     let mut names: BTreeMap<PathBuf, Entry> = BTreeMap::new();
     for (change, persisted) in traced.entries.iter().zip(&cut.persisted) {
         for (name, before, after) in &change.names {
