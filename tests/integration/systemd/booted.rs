@@ -1,4 +1,4 @@
-//! In a booted systemd, 252 and 257: what the fakes beside this file say that systemd does, it does.
+//! In a booted systemd, 252 and, nightly, 257: what the fakes beside this file say that systemd does, it does.
 
 mod credentials;
 mod kinds;
@@ -13,12 +13,12 @@ mod template;
 
 use machine::{Machine, Suite};
 
-/// Tests each systemd, both at once.
+/// Tests each systemd, all at once.
 fn in_each(test: impl Fn(&Machine) + Sync) {
     std::thread::scope(|scope| {
-        for suite in Suite::ALL {
+        for suite in Suite::all() {
             let test = &test;
-            scope.spawn(move || test(&Machine::booted(suite)));
+            scope.spawn(move || test(&Machine::booted(*suite)));
         }
     });
 }
@@ -26,9 +26,9 @@ fn in_each(test: impl Fn(&Machine) + Sync) {
 /// As [`in_each`], each on a system of its own that has no hushpipe.
 fn in_each_alone(test: impl Fn(&Machine) + Sync) {
     std::thread::scope(|scope| {
-        for suite in Suite::ALL {
+        for suite in Suite::all() {
             let test = &test;
-            scope.spawn(move || test(&Machine::without_hushpipe(suite)));
+            scope.spawn(move || test(&Machine::without_hushpipe(*suite)));
         }
     });
 }
