@@ -13,9 +13,10 @@ use super::unit::Unit;
 use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
 use crate::model::{Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
 use crate::secret::SecretBytes;
-use crate::supervisor::spawn::{Handover, SpawnError};
+use crate::supervisor::spawn::{Handover, Launch, SpawnError};
 use crate::sys::child::{
-    ChildError, Group, PrivateMount, Spec, Staged, StagedHere, UserNamespace, stage, stage_here,
+    ChildError, Group, PrivateMount, Spec, Staged, StagedHere, TerminalGuard, UserNamespace, stage,
+    stage_here,
 };
 use crate::sys::signals::Mask;
 
@@ -179,11 +180,12 @@ impl Placing<'_> {
     /// The spec of the program with its fds, and what is left to feed them.
     fn spec(
         &self,
-        launch: crate::supervisor::spawn::Launch,
+        launch: Launch,
         mounts: Vec<PrivateMount>,
         users: Option<UserNamespace>,
     ) -> Result<(Spec, Vec<Feed>), Failures> {
         let exec = self.plan.mode == Mode::Exec;
+        self.warn_of_terminal(&launch);
         let fds = prepare_fds(self.plan, self.payloads, exec)
             .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
         let mut handover = Handover {
@@ -202,6 +204,20 @@ impl Placing<'_> {
             .spec(handover)
             .map_err(|fault| vec![of_spawn(fault)])?;
         Ok((spec, fds.feeds))
+    }
+
+    /// A program of another user could type into the terminal of whoever started hushpipe.
+    fn warn_of_terminal(&self, launch: &Launch) {
+        let (uid, _) = launch.owner();
+        let apart = uid != crate::sys::filesystem::effective_uid();
+        if let TerminalGuard::Missing(why) = TerminalGuard::new(apart, self.plan.run.no_new_privs) {
+            let message = format!(
+                "the program could type into this terminal (TIOCSTI): {why}; start it without a \
+                 terminal (`setsid hushpipe run ... </dev/null`), or set the sysctl \
+                 dev.tty.legacy_tiocsti to 0"
+            );
+            self.observer.observe(&Event::Weaker { message });
+        }
     }
 
     /// Without private mounts, what hushpipe logs in with lies open to a program of the same user.

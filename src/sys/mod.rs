@@ -21,6 +21,7 @@ pub mod pipe;
 pub mod process;
 pub mod prompt;
 pub mod reaper;
+pub mod seccomp;
 pub mod signals;
 pub mod socket;
 pub mod terminal;

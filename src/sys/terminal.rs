@@ -73,6 +73,13 @@ pub fn is_piped() -> bool {
     })
 }
 
+/// Whether a program that hushpipe starts could reach a terminal: among the standard descriptors, or as
+/// the one that controls the session.
+pub fn is_within_reach() -> bool {
+    standard_fds().into_iter().any(termios::isatty)
+        || Terminal::controlling().map_or(true, |terminal| terminal.is_some())
+}
+
 fn standard_fds() -> [BorrowedFd<'static>; 3] {
     // SAFETY: Rust's runtime opens 0, 1 and 2 at the start where they are closed, and hushpipe never
     // closes them.

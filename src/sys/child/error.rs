@@ -65,6 +65,10 @@ pub enum Step {
     Cwd(PathBuf),
     /// prctl(PR_SET_NO_NEW_PRIVS)
     NoNewPrivs,
+    /// seccomp(2), for the filter that keeps the program from the terminal's input.
+    TerminalFilter,
+    /// keyctl(KEYCTL_JOIN_SESSION_KEYRING)
+    Keyring,
     /// prctl(PR_SET_PDEATHSIG)
     ParentDeath,
     /// Setting the signal mask and the dispositions.
@@ -131,6 +135,8 @@ impl ChildError {
             At::Propagation => Step::Propagation,
             At::CloseOthers => Step::CloseOthers,
             At::NoNewPrivs => Step::NoNewPrivs,
+            At::TerminalFilter => Step::TerminalFilter,
+            At::Keyring => Step::Keyring,
             At::ParentDeath => Step::ParentDeath,
             At::Signals => Step::Signals,
             _ => Step::Channel,
@@ -164,6 +170,9 @@ impl ChildError {
             (_, Errno::MFILE) => Some("raise the limit of open files (ulimit -n)"),
             (Step::Limit(_), Errno::PERM) => {
                 Some("a hard limit can be raised by root (CAP_SYS_RESOURCE) alone")
+            }
+            (Step::Keyring, Errno::DQUOT) => {
+                Some("the quota of keys is used up: kernel.keys.maxkeys, /proc/key-users")
             }
             (Step::Identity { .. }, Errno::PERM) => {
                 Some("start hushpipe as root, or leave out `user` and `group`")
@@ -238,6 +247,10 @@ impl fmt::Display for Step {
             Self::Identity { uid, gid } => write!(f, "cannot become user {uid}, group {gid}"),
             Self::Cwd(path) => write!(f, "cannot change to the directory {}", path.display()),
             Self::NoNewPrivs => f.write_str("cannot set no_new_privs"),
+            Self::TerminalFilter => {
+                f.write_str("cannot keep the program from the terminal's input by a seccomp filter")
+            }
+            Self::Keyring => f.write_str("cannot make a session keyring for the program"),
             Self::Signals => f.write_str("cannot set the program's signal mask"),
             Self::ParentDeath => f.write_str("cannot ask for a signal at hushpipe's death"),
             Self::Changed(path) => write!(
@@ -274,6 +287,8 @@ pub(super) enum At {
     Identity,
     Cwd,
     NoNewPrivs,
+    TerminalFilter,
+    Keyring,
     ParentDeath,
     Signals,
     Changed,
@@ -320,7 +335,7 @@ impl Fault {
 
 impl At {
     /// The steps without an index, by tag.
-    const PLAIN: [Self; 19] = [
+    const PLAIN: [Self; 21] = [
         Self::Channel,
         Self::Fork,
         Self::Pidfd,
@@ -336,6 +351,8 @@ impl At {
         Self::Identity,
         Self::Cwd,
         Self::NoNewPrivs,
+        Self::TerminalFilter,
+        Self::Keyring,
         Self::ParentDeath,
         Self::Signals,
         Self::Changed,

@@ -9,18 +9,20 @@ use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 use super::channel::Channel;
 use super::error::{At, Fault};
 use super::prepare::{Become, Prepared};
-use super::{Group, Pinned, Stamp, exit_now, last_errno};
+use super::terminal_filter::TerminalGuard;
+use super::{Group, Pinned, Stamp, exit_now, keyring, last_errno};
 use crate::sys::{fd, signals};
 
 /// Goes through all steps; returns only what failed.
 ///
-/// The order is not free: limits need the privileges that the change of identity gives up; the
-/// directory is entered with the program's own rights; the change of identity clears PDEATHSIG;
+/// The order is not free: limits, and a filter without no_new_privs, need the privileges that the
+/// change of identity gives up; the directory is entered with the program's own rights; the change of identity clears PDEATHSIG;
 /// signals are let in last.
 pub(super) fn finish(prepared: &mut Prepared, channel: Option<&mut Channel>) -> Fault {
     let done = foreground(prepared.spec.group)
         .and_then(|()| hand_over(prepared, channel))
         .and_then(|()| set_limits(prepared))
+        .and_then(|()| restrict(prepared))
         .and_then(|()| become_user(prepared))
         .and_then(|()| surroundings(prepared))
         .and_then(|()| watch_parent(prepared))
@@ -74,13 +76,37 @@ fn set_limits(prepared: &Prepared) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What the program, and all that it starts, can never undo.
+fn restrict(prepared: &Prepared) -> Result<(), Fault> {
+    if prepared.spec.no_new_privs {
+        rustix::thread::set_no_new_privs(true)
+            .map_err(|errno| Fault::new(At::NoNewPrivs, errno))?;
+    }
+    match &prepared.terminal {
+        TerminalGuard::Filter(filter) => filter
+            .install()
+            .map_err(|errno| Fault::new(At::TerminalFilter, errno)),
+        TerminalGuard::NotNeeded | TerminalGuard::Missing(_) => Ok(()),
+    }
+}
+
 /// setgroups, setgid, setuid: in this order, as each needs what the next gives up; then looks
 /// whether it holds.
+///
+/// A new session keyring is to belong to the program's user, whose quota may be used up; one that was
+/// made before, of hushpipe's quota, then stays.
 fn become_user(prepared: &mut Prepared) -> Result<(), Fault> {
     let Some(identity) = &mut prepared.identity else {
         return Ok(());
     };
-    take(identity).map_err(|errno| Fault::new(At::Identity, errno))
+    let joined = prepared.new_keyring.then(keyring::join_new);
+    take(identity).map_err(|errno| Fault::new(At::Identity, errno))?;
+    match joined {
+        None => Ok(()),
+        Some(joined) => keyring::join_new()
+            .or(joined)
+            .map_err(|errno| Fault::new(At::Keyring, errno)),
+    }
 }
 
 fn take(identity: &mut Become) -> Result<(), Errno> {
@@ -147,10 +173,6 @@ fn surroundings(prepared: &Prepared) -> Result<(), Fault> {
     }
     if let Some(cwd) = &spec.cwd {
         rustix::process::chdir(cwd.as_c_str()).map_err(|errno| Fault::new(At::Cwd, errno))?;
-    }
-    if spec.no_new_privs {
-        rustix::thread::set_no_new_privs(true)
-            .map_err(|errno| Fault::new(At::NoNewPrivs, errno))?;
     }
     Ok(())
 }

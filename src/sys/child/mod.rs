@@ -12,8 +12,10 @@ mod channel;
 mod error;
 mod finish;
 mod isolate;
+mod keyring;
 mod prepare;
 mod spec;
+mod terminal_filter;
 #[cfg(test)]
 pub(crate) mod tests;
 mod users;
@@ -25,6 +27,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use error::{ChildError, Step};
 pub use spec::{Group, Identity, Pinned, PrivateMount, Spec, Stamp};
+pub use terminal_filter::TerminalGuard;
 pub(in crate::sys) use users::Maps;
 pub use users::UserNamespace;
 

@@ -12,6 +12,7 @@ use rustix::process::{Gid, Pid};
 use rustix::thread::CapabilitySet;
 
 use super::error::{At, ChildError, Fault, Step};
+use super::terminal_filter::TerminalGuard;
 use super::users::UserNamespace;
 use super::{Identity, Spec};
 use crate::sys::fd::Move;
@@ -33,6 +34,10 @@ pub(super) struct Prepared {
     /// The raised limit of open files, which must hold before fds are handed over.
     pub room_for_fds: Option<usize>,
     pub identity: Option<Become>,
+    /// The program is another user's: it gets a session keyring of its own.
+    pub new_keyring: bool,
+    /// Keeps it from the terminal's input.
+    pub terminal: TerminalGuard,
     /// hushpipe's process id, to notice that it died before PDEATHSIG was set.
     pub parent: Pid,
 }
@@ -104,6 +109,11 @@ impl Namespace {
     pub const fn needs_user(&self) -> bool {
         matches!(self, Self::User(_))
     }
+
+    /// Whether it lies in a user namespace that is not hushpipe's.
+    pub const fn is_of_user(&self) -> bool {
+        matches!(self, Self::User(_) | Self::Of { user: true, .. })
+    }
 }
 
 /// An identity to change to.
@@ -135,6 +145,11 @@ pub(super) fn capabilities() -> CapabilitySet {
     rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
 }
 
+/// Whether seccomp filters can be set without no_new_privs.
+pub(super) fn may_filter_freely() -> bool {
+    capabilities().contains(CapabilitySet::SYS_ADMIN)
+}
+
 impl Prepared {
     pub fn new(mut spec: Spec) -> Result<Self, ChildError> {
         let identity = identity(&spec)?;
@@ -159,6 +174,10 @@ impl Prepared {
             .iter()
             .map(|name| PidVariable::new(name))
             .collect();
+        let own = rustix::process::geteuid().as_raw();
+        let new_keyring = identity.as_ref().is_some_and(|other| other.uid != own);
+        let apart = new_keyring || namespace.is_of_user();
+        let terminal = TerminalGuard::new(apart, spec.no_new_privs);
         Ok(Self {
             argv: Pointers::to(&spec.argv, &[]),
             env: Pointers::to(&spec.env, &pid_variables),
@@ -169,6 +188,8 @@ impl Prepared {
             limits,
             room_for_fds,
             identity,
+            new_keyring,
+            terminal,
             parent: rustix::process::getpid(),
             spec,
         })

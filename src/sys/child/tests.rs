@@ -13,6 +13,7 @@ use super::*;
 use crate::sys::limits::Limit;
 use crate::sys::signals::Mask;
 
+mod guards;
 mod handing_over;
 mod identity;
 mod isolation;

@@ -30,6 +30,7 @@
 //! | `leave` | leaves a process in a session of its own: `left PID`, and `left got N` at its end |
 //! | `refuse CALL PROGRAM ARG...` | becomes another program, to which the kernel denies that call: ENOSYS |
 //! | `look-into PID` | tries to read what /proc has of a process and to trace it; `NAME well` or `NAME ERRNO`, one a line |
+//! | `type TEXT` | pushes the text into the terminal's input: `typed`, or the errno of the first byte |
 //! | `tell NAME` | writes `NAME ready`, then `NAME got N` for each signal, for ever |
 //! | `serve` | writes `ready`, then waits for signals for ever |
 //!
@@ -114,6 +115,7 @@ impl Probe {
                 "leave" => leave()?,
                 "refuse" => return Err(refused::refuse(&next()?, words)),
                 "look-into" => look_into(&next()?)?,
+                "type" => type_in(&next()?)?,
                 "tell" => tell(&next()?)?,
                 "serve" => self.serve()?,
                 other => return Err(bad(&format!("no command {other}"))),
@@ -145,6 +147,27 @@ impl Probe {
 
 fn say(text: &str) -> io::Result<()> {
     write(format!("{text}\n").as_bytes(), false)
+}
+
+/// By ioctl_tty(2), with bits above the request's 32 that the kernel does not look at.
+fn type_in(text: &str) -> io::Result<()> {
+    const ABOVE: u64 = 1 << 40;
+    let terminal = fs::OpenOptions::new().write(true).open("/dev/tty")?;
+    for byte in text.bytes() {
+        // SAFETY: the request reads one byte, which lives as long as the call.
+        let typed = unsafe {
+            libc::syscall(
+                libc::SYS_ioctl,
+                terminal.as_raw_fd(),
+                u64::from(libc::TIOCSTI as u32) | ABOVE,
+                &raw const byte,
+            )
+        };
+        if typed != 0 {
+            return say(&nix::errno::Errno::last().to_string());
+        }
+    }
+    say("typed")
 }
 
 /// In one write(2), so that nobody sees half a line.

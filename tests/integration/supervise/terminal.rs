@@ -15,6 +15,29 @@ fn ctrl_c_ends_the_program_and_the_shell_is_told() {
     shell.expect_code(130);
 }
 
+/// Root's shell, where a program of another user runs: supervised, and in hushpipe's place.
+#[test]
+fn a_program_of_another_user_cannot_type_into_the_shell_of_root() {
+    let mut shell = Terminal::shell();
+    let probe = shell.place.probe();
+    let probe = probe.to_str().unwrap();
+    for (mode, no_new_privs) in [("supervise", true), ("exec", true), ("supervise", false)] {
+        shell.place.write(
+            "hushpipe.yaml",
+            format!(
+                "version: 1\nservice: t\nmode: {mode}\n\
+                 run: {{ command: [\"{probe}\", type, \"echo injected\\n\"], user: '1000', \
+                 group: '1000', no_new_privs: {no_new_privs} }}\n"
+            ),
+        );
+        let hushpipe = env!("CARGO_BIN_EXE_hushpipe");
+        shell.line(&format!("{hushpipe} run"));
+        shell.expect("EPERM");
+        shell.expect("PROMPT> ");
+        assert!(!shell.all().contains("injected"), "{mode}: {}", shell.all());
+    }
+}
+
 #[test]
 fn ctrl_z_stops_both_and_fg_and_bg_continue_both() {
     let mut shell = Terminal::shell();
