@@ -39,6 +39,8 @@ pub struct Status {
     pub inode: u64,
     /// Its owner.
     pub uid: u32,
+    /// Its group.
+    pub gid: u32,
     /// Its permission bits, set-id and sticky bits among them.
     pub mode: u32,
     /// How many names it has.
@@ -95,6 +97,7 @@ fn status_of(stat: &fs::Stat) -> Status {
         device: stat.st_dev,
         inode: stat.st_ino,
         uid: stat.st_uid,
+        gid: stat.st_gid,
         mode: stat.st_mode & 0o7777,
         links: stat.st_nlink.into(),
     }

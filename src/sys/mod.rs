@@ -26,3 +26,4 @@ pub mod signals;
 pub mod socket;
 pub mod terminal;
 pub mod users;
+pub mod walk;

@@ -170,6 +170,25 @@ impl Database {
         Ok(groups)
     }
 
+    /// The users whom the files name as members of a group, and those whose primary group it is; of one
+    /// whom they do not know, a number that no user has. `None`: they do not know the group.
+    pub fn members_of(&self, gid: u32) -> Option<Vec<u32>> {
+        let (users, groups) = (read(&self.passwd).ok()?, read(&self.group).ok()?);
+        let users: Vec<Passwd<'_>> = users.lines().filter_map(Passwd::parse).collect();
+        let primary = users.iter().filter(|user| user.gid == gid);
+        let mut members: Vec<u32> = primary.map(|user| user.uid).collect();
+        let mut known = !members.is_empty();
+        let groups = groups.lines().filter_map(Group::parse);
+        for group in groups.filter(|group| group.gid == gid) {
+            known = true;
+            for name in group.members.split(',').filter(|name| !name.is_empty()) {
+                let user = users.iter().find(|user| user.name == name);
+                members.push(user.map_or(u32::MAX, |user| user.uid));
+            }
+        }
+        known.then_some(members)
+    }
+
     /// Asks getent(1); `None` when it is not there or knows of nothing.
     fn ask(&self, database: &str, key: &str) -> Result<Option<String>, UsersError> {
         let Some(getent) = &self.getent else {
@@ -388,6 +407,16 @@ mod tests {
         let database = &fixture.database;
         let user = database.user("app").unwrap();
         assert_eq!(database.groups_of(&user).unwrap(), [6, 110, 1001]);
+    }
+
+    #[test]
+    fn members_of_a_group_are_those_listed_and_those_whose_primary_group_it_is() {
+        let fixture = fixture();
+        let members = |gid| fixture.database.members_of(gid);
+        assert_eq!(members(1001).unwrap(), [1000]);
+        assert_eq!(members(6).unwrap(), [5, 0, 1000]);
+        assert_eq!(members(9).unwrap(), [u32::MAX]);
+        assert_eq!(members(4242), None);
     }
 
     #[test]

@@ -1,0 +1,493 @@
+//! Paths walked once: component by component, each opened from the directory before it and checked
+//! before it is passed, so that what is reached is what only trusted users can put there. What comes
+//! back is a descriptor, and from then on there is no path any more.
+//!
+//! A directory is trusted if it belongs to root, to hushpipe's own effective user or to an owner that
+//! the [`Rule`] names, and if nobody else can write to it. A sticky directory that others can write to
+//! (/tmp, /dev/shm) is passed as well: its entries are safe from all but their own owners, so those
+//! must be trusted, links included.
+//!
+//! - Group-writable counts as writable by others, unless the group is root's (0), is named by the rule,
+//!   or has no member but trusted owners, by /etc/passwd and /etc/group (a user's private group).
+//! - With a POSIX ACL the mode's group bits are its mask, so there is nothing to look for where they
+//!   lack `w`; else each entry that grants `w` to another user or group counts.
+//! - In a user namespace that does not map every user, the overflow uid stands for root and for every
+//!   other unmapped user alike. It is trusted where a system has root's directories (`/`, /usr, /tmp).
+//! - A link is followed by hand, 40 at most, and only from a directory that is trusted itself. The
+//!   kernel's own links below /proc are no paths: one is followed only as /proc/self/fd/N, /dev/fd/N or
+//!   /dev/std*, a descriptor that hushpipe's caller gave it, and where the rule allows that.
+
+mod acl;
+mod error;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self, CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::filesystem::{self, Kind, Status};
+pub use error::{WalkError, WalkFault, Writer};
+pub use trust::{check_directory, check_file};
+
+/// As the kernel's own limit, path_resolution(7).
+const MAX_LINKS: usize = 40;
+
+const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Nothing is waited for (a FIFO), nothing becomes a controlling terminal.
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+/// Which links are followed, in directories that are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// None.
+    Refuse,
+    /// Those before the last component, such as /var/run.
+    Before,
+    /// All.
+    Follow,
+}
+
+/// What is accepted on the way, and at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// Trusted beside root and hushpipe's effective user.
+    pub owners: &'a [u32],
+    /// Groups whose members are trusted, beside root's.
+    pub groups: &'a [u32],
+    /// Users whose own directories the path may end in, such as `run.user`: below the first of them no
+    /// link is followed, and what is made there is theirs to move.
+    pub ends_with: &'a [u32],
+    /// Which links are followed.
+    pub links: Links,
+    /// Whether /proc/self/fd/N, /dev/fd/N and /dev/std* name what the caller opened: of any kind and
+    /// owner. Else they are refused.
+    pub descriptors: bool,
+}
+
+impl Rule<'_> {
+    /// Root and hushpipe's own user alone; their links are followed.
+    pub const STRICT: Rule<'static> = Rule {
+        owners: &[],
+        groups: &[],
+        ends_with: &[],
+        links: Links::Follow,
+        descriptors: false,
+    };
+}
+
+/// A directory that was reached, for making, mounting and removing below it.
+#[derive(Debug)]
+pub struct Reached {
+    /// Opened with O_PATH.
+    pub directory: OwnedFd,
+    /// Where it is, as it was walked to: without links.
+    pub path: PathBuf,
+    /// The names of the path that are not there, the first one first.
+    pub missing: Vec<OsString>,
+}
+
+/// Opens a directory for reading.
+pub fn directory(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
+    let here = place(path, rule)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::openat(&here, ".", flags, Mode::empty()).map_err(|errno| WalkError::system(path, errno))
+}
+
+/// As [`directory`], with O_PATH: also one that may be entered and not be read.
+pub fn place(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
+    let mut walk = Walk::start(path, rule)?;
+    match walk.go()? {
+        End::Directory(step) => Ok(step.fd),
+        End::File { step, .. } => Err(step.error(WalkFault::NotDirectory)),
+        End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
+    }
+}
+
+/// Opens a regular file for reading.
+pub fn file(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
+    if rule.descriptors
+        && let Some(number) = descriptor(path)
+    {
+        return given(path, &number);
+    }
+    Walk::start(path, rule)?.file()
+}
+
+/// Opens a regular file beneath a directory that is open already and was checked. Links that stay
+/// beneath it are followed; EXDEV where one leads out. `shown` is its path, for errors.
+pub fn file_beneath(
+    directory: BorrowedFd<'_>,
+    shown: &Path,
+    path: &Path,
+    rule: &Rule<'_>,
+) -> Result<OwnedFd, WalkError> {
+    Walk::beneath(directory, shown, path, rule)?.file()
+}
+
+/// The directory that holds what a path names, with O_PATH, and its name there. What is there, if
+/// anything, is not looked at.
+pub fn parent(path: &Path, rule: &Rule<'_>) -> Result<(OwnedFd, OsString), WalkError> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(WalkError::system(path, Errno::INVAL));
+    };
+    let above = if above.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        above
+    };
+    Ok((place(above, rule)?, name.to_owned()))
+}
+
+/// Walks as far as there is anything: the last directory that is there, and the names that are not.
+pub fn reach(path: &Path, rule: &Rule<'_>) -> Result<Reached, WalkError> {
+    let mut walk = Walk::start(path, rule)?;
+    match walk.go()? {
+        End::Directory(Step { fd, path, .. }) => Ok(Reached {
+            directory: fd,
+            path,
+            missing: Vec::new(),
+        }),
+        End::File { step, .. } => Err(step.error(WalkFault::NotDirectory)),
+        End::Missing { here, names, .. } => Ok(Reached {
+            directory: here.fd,
+            path: here.path,
+            missing: names,
+        }),
+    }
+}
+
+/// The number of a path that names one of this process's own descriptors.
+fn descriptor(path: &Path) -> Option<OsString> {
+    let standard = [
+        ("/dev/stdin", "0"),
+        ("/dev/stdout", "1"),
+        ("/dev/stderr", "2"),
+    ];
+    let standard = standard.iter().find(|(name, _)| path == Path::new(name));
+    if let Some((_, number)) = standard {
+        return Some(OsString::from(number));
+    }
+    let (parent, name) = (path.parent()?, path.file_name()?);
+    let is_own = ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd"]
+        .iter()
+        .any(|own| parent == Path::new(own));
+    let is_number = name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    (is_own && is_number).then(|| name.to_owned())
+}
+
+/// Opens what the caller gave anew, or, where that cannot be opened (a socket), takes it as it is.
+fn given(path: &Path, number: &OsStr) -> Result<OwnedFd, WalkError> {
+    let by_path = Path::new("/proc/self/fd").join(number);
+    match fs::openat(CWD, by_path, READ, Mode::empty()) {
+        Err(Errno::NXIO) => {
+            let path_only = Path::new("/proc/self/fd").join(number);
+            fs::openat(
+                CWD,
+                path_only,
+                OFlags::PATH | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+        }
+        other => other,
+    }
+    .map_err(|errno| WalkError::system(path, errno))
+}
+
+/// A component that was reached.
+struct Step {
+    fd: OwnedFd,
+    status: Status,
+    path: PathBuf,
+    /// Others can put things beside its entries: it is sticky.
+    shared: bool,
+    /// It belongs to one of [`Rule::ends_with`], or lies below such a directory.
+    foreign: bool,
+}
+
+impl Step {
+    fn error(&self, fault: WalkFault) -> WalkError {
+        WalkError::new(&self.path, fault)
+    }
+}
+
+enum End {
+    Directory(Step),
+    File {
+        step: Step,
+        name: OsString,
+    },
+    Missing {
+        here: Step,
+        at: PathBuf,
+        names: Vec<OsString>,
+    },
+}
+
+struct Walk<'a> {
+    rule: &'a Rule<'a>,
+    /// The way from the root, or from where the walk is held beneath.
+    steps: Vec<Step>,
+    beneath: bool,
+    todo: VecDeque<OsString>,
+    links: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn start(path: &Path, rule: &'a Rule<'a>) -> Result<Self, WalkError> {
+        let whole = absolute(path)?;
+        let mut walk = Self {
+            rule,
+            steps: Vec::new(),
+            beneath: false,
+            todo: VecDeque::new(),
+            links: 0,
+        };
+        walk.from_root()?;
+        walk.push(&whole);
+        Ok(walk)
+    }
+
+    fn beneath(
+        directory: BorrowedFd<'_>,
+        shown: &Path,
+        path: &Path,
+        rule: &'a Rule<'a>,
+    ) -> Result<Self, WalkError> {
+        let wrong = |error| WalkError::system(shown, error);
+        let fd = fs::openat(directory, ".", HANDLE | OFlags::DIRECTORY, Mode::empty());
+        let fd = fd.map_err(wrong)?;
+        let mut walk = Self {
+            rule,
+            steps: Vec::new(),
+            beneath: true,
+            todo: VecDeque::new(),
+            links: 0,
+        };
+        walk.pass(fd, shown.to_owned())?;
+        if path.is_absolute() {
+            return Err(WalkError::system(path, Errno::XDEV));
+        }
+        walk.push(path);
+        Ok(walk)
+    }
+
+    fn from_root(&mut self) -> Result<(), WalkError> {
+        let root = Path::new("/");
+        let fd = fs::openat(CWD, root, HANDLE | OFlags::DIRECTORY, Mode::empty());
+        self.steps.clear();
+        self.pass(
+            fd.map_err(|errno| WalkError::system(root, errno))?,
+            root.to_owned(),
+        )
+    }
+
+    /// What is to be walked before the rest.
+    fn push(&mut self, path: &Path) {
+        for component in path.components().rev() {
+            match component {
+                Component::Normal(name) => self.todo.push_front(name.to_owned()),
+                Component::ParentDir => self.todo.push_front(OsString::from("..")),
+                Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+    }
+
+    /// Checks a directory, and goes on from there.
+    fn pass(&mut self, fd: OwnedFd, path: PathBuf) -> Result<(), WalkError> {
+        let above = self.steps.last().is_some_and(|above| above.foreign);
+        let trust = trust::of(&fd, &path, self.rule, above)?;
+        self.steps.push(Step {
+            fd,
+            status: trust.status,
+            path,
+            shared: trust.shared,
+            foreign: trust.foreign,
+        });
+        Ok(())
+    }
+
+    fn go(&mut self) -> Result<End, WalkError> {
+        while let Some(name) = self.todo.pop_front() {
+            if name == ".." {
+                self.up()?;
+                continue;
+            }
+            let Some((fd, status)) = self.open(&name)? else {
+                return self.missing(name);
+            };
+            let path = self.here().path.join(&name);
+            match status.kind {
+                Kind::Directory => self.pass(fd, path)?,
+                Kind::Link => self.follow(&fd, status, path)?,
+                _ if !self.todo.is_empty() => {
+                    return Err(WalkError::new(&path, WalkFault::NotDirectory));
+                }
+                _ => {
+                    let step = Step {
+                        fd,
+                        status,
+                        path,
+                        shared: false,
+                        foreign: self.here().foreign,
+                    };
+                    return Ok(End::File { step, name });
+                }
+            }
+        }
+        let last = self.steps.pop().expect("the walk began somewhere");
+        Ok(End::Directory(last))
+    }
+
+    fn here(&self) -> &Step {
+        self.steps.last().expect("the walk began somewhere")
+    }
+
+    /// `/..` is `/`.
+    fn up(&mut self) -> Result<(), WalkError> {
+        if self.steps.len() > 1 {
+            self.steps.pop();
+        } else if self.beneath {
+            return Err(WalkError::system(&self.here().path, Errno::XDEV));
+        }
+        Ok(())
+    }
+
+    /// One name in the directory that was reached: no link is followed, whatever becomes of it
+    /// meanwhile. A directory is asked for first, so that what is mounted on demand is.
+    fn open(&self, name: &OsStr) -> Result<Option<(OwnedFd, Status)>, WalkError> {
+        let here = self.here();
+        let opened = open_one(here.fd.as_fd(), name, HANDLE | OFlags::DIRECTORY);
+        let opened = match opened {
+            Err(Errno::NOTDIR | Errno::LOOP) => open_one(here.fd.as_fd(), name, HANDLE),
+            other => other,
+        };
+        let wrong = |error: io::Error| WalkError::new(&here.path.join(name), error.into());
+        match opened {
+            Ok(fd) => {
+                let status = filesystem::status(&fd).map_err(wrong)?;
+                Ok(Some((fd, status)))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(wrong(errno.into())),
+        }
+    }
+
+    fn follow(&mut self, link: &OwnedFd, status: Status, path: PathBuf) -> Result<(), WalkError> {
+        let here = self.here();
+        let wanted = match self.rule.links {
+            Links::Follow => true,
+            Links::Before => !self.todo.is_empty(),
+            Links::Refuse => false,
+        };
+        if !wanted || here.foreign {
+            return Err(WalkError::new(&path, WalkFault::Link));
+        }
+        if here.shared {
+            trust::owner(&path, status, self.rule)?;
+        }
+        if is_magic(here) {
+            return Err(WalkError::new(&path, WalkFault::MagicLink));
+        }
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(WalkError::system(&path, Errno::LOOP));
+        }
+        let target = fs::readlinkat(link, "", Vec::new());
+        let target = target.map_err(|errno| WalkError::system(&path, errno))?;
+        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        if target.is_absolute() {
+            if self.beneath {
+                return Err(WalkError::system(&path, Errno::XDEV));
+            }
+            self.from_root()?;
+        }
+        self.push(&target);
+        Ok(())
+    }
+
+    fn missing(&mut self, first: OsString) -> Result<End, WalkError> {
+        let here = self.steps.pop().expect("the walk began somewhere");
+        let at = here.path.join(&first);
+        let names: Vec<OsString> = [first].into_iter().chain(self.todo.drain(..)).collect();
+        if names.iter().any(|name| name == "..") {
+            return Err(WalkError::system(&at, Errno::NOENT));
+        }
+        Ok(End::Missing { here, at, names })
+    }
+
+    fn file(mut self) -> Result<OwnedFd, WalkError> {
+        match self.go()? {
+            End::Directory(step) => Err(step.error(WalkFault::NotFile(Kind::Directory))),
+            End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
+            End::File { step, name } => {
+                trust::file(&step.fd, &step.path, self.rule, self.here().shared)?;
+                self.open_file(&step, &name)
+            }
+        }
+    }
+
+    /// Opens it for reading, and makes sure that it is what was looked at.
+    fn open_file(&self, step: &Step, name: &OsStr) -> Result<OwnedFd, WalkError> {
+        let wrong = |errno: Errno| WalkError::system(&step.path, errno);
+        let here = self.here().fd.as_fd();
+        let opened = open_one(here, name, READ | OFlags::NOFOLLOW).map_err(wrong)?;
+        let status =
+            filesystem::status(&opened).map_err(|error| step.error(WalkFault::from(error)))?;
+        if (status.device, status.inode) != (step.status.device, step.status.inode) {
+            // Replaced since, by somebody who may: as good as a name that is not there at the moment.
+            return Err(wrong(Errno::AGAIN));
+        }
+        Ok(opened)
+    }
+}
+
+/// One name and no way out of the directory: openat2(2) says so to the kernel, where it knows the call.
+fn open_one(here: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match fs::openat2(here, name, flags, Mode::empty(), resolve) {
+        // Unknown, or a seccomp filter's answer; EAGAIN: something was renamed meanwhile.
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {
+            rustix::io::retry_on_intr(|| fs::openat(here, name, flags, Mode::empty()))
+        }
+        other => other,
+    }
+}
+
+/// Links below /proc, but for those in its own root (/proc/self, /proc/mounts): they lead to objects, and
+/// their text is a description.
+fn is_magic(directory: &Step) -> bool {
+    const PROC: u64 = 0x9fa0;
+    const PROC_ROOT: u64 = 1;
+    let kind = filesystem::filesystem(&directory.fd);
+    matches!(kind, Ok(filesystem::Filesystem::Other(PROC))) && directory.status.inode != PROC_ROOT
+}
+
+/// A relative path begins at the working directory, whose own path is walked as well.
+fn absolute(path: &Path) -> Result<PathBuf, WalkError> {
+    if path.as_os_str().is_empty() {
+        return Err(WalkError::system(path, Errno::NOENT));
+    }
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let cwd =
+        rustix::process::getcwd(Vec::new()).map_err(|errno| WalkError::system(path, errno))?;
+    let cwd = PathBuf::from(OsString::from_vec(cwd.into_bytes()));
+    if !cwd.is_absolute() {
+        // "(unreachable)": outside of this process's root.
+        return Err(WalkError::system(path, Errno::NOENT));
+    }
+    Ok(cwd.join(path))
+}

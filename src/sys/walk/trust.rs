@@ -1,0 +1,256 @@
+//! Whom a directory or a file lets change it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rustix::fs::{self, Mode, OFlags};
+
+use super::acl::{self, Granted};
+use super::{HANDLE, Rule, WalkError, WalkFault, Writer};
+use crate::sys::filesystem::{self, Kind, Status};
+use crate::sys::users::Database;
+
+const GROUP_WRITE: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// A directory that may be passed.
+pub(super) struct Trust {
+    pub status: Status,
+    /// Others can write to it, and cannot change what belongs to others there: it is sticky.
+    pub shared: bool,
+    /// It, or one above it, belongs to one of [`Rule::ends_with`].
+    pub foreign: bool,
+}
+
+/// Looks at a directory, with O_PATH, that lies in a trusted one, or in a foreign one.
+pub(super) fn of(
+    fd: &OwnedFd,
+    path: &Path,
+    rule: &Rule<'_>,
+    in_foreign: bool,
+) -> Result<Trust, WalkError> {
+    let status = status(fd, path)?;
+    let foreign = match owner(path, status, rule) {
+        Ok(()) => in_foreign,
+        Err(_) if rule.ends_with.contains(&status.uid) => true,
+        Err(error) => return Err(error),
+    };
+    let Some(by) = writer(fd, status, rule) else {
+        return Ok(Trust {
+            status,
+            shared: false,
+            foreign,
+        });
+    };
+    if status.mode & STICKY == 0 {
+        let mode = status.mode;
+        return Err(WalkError::new(path, WalkFault::Writable { by, mode }));
+    }
+    Ok(Trust {
+        status,
+        shared: true,
+        foreign,
+    })
+}
+
+/// Refuses what is no regular file, or can be changed by others. In a directory where others can make
+/// entries, one that has another name may have been linked there.
+pub(super) fn file(
+    fd: &OwnedFd,
+    path: &Path,
+    rule: &Rule<'_>,
+    in_shared: bool,
+) -> Result<(), WalkError> {
+    let status = status(fd, path)?;
+    let wrong = |fault| Err(WalkError::new(path, fault));
+    if status.kind != Kind::File {
+        return wrong(WalkFault::NotFile(status.kind));
+    }
+    owner(path, status, rule)?;
+    if let Some(by) = writer(fd, status, rule) {
+        let mode = status.mode;
+        return wrong(WalkFault::Writable { by, mode });
+    }
+    if in_shared && status.links > 1 {
+        return wrong(WalkFault::Linked);
+    }
+    Ok(())
+}
+
+/// As a walk checks a file at its end, for one that is open: its kind, its owner, who can write to it.
+pub fn check_file(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<(), WalkError> {
+    let own = own(fd, path)?;
+    file(&own, path, rule, false)
+}
+
+/// As a walk checks a directory on its way, for one that is open. Whether others can make entries in it:
+/// then it is sticky.
+pub fn check_directory(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<bool, WalkError> {
+    let flags = HANDLE | OFlags::DIRECTORY;
+    let own = fs::openat(fd, ".", flags, Mode::empty())
+        .map_err(|errno| WalkError::system(path, errno))?;
+    of(&own, path, rule, false).map(|trust| trust.shared)
+}
+
+fn own(fd: impl AsFd, path: &Path) -> Result<OwnedFd, WalkError> {
+    let own = fd.as_fd().try_clone_to_owned();
+    own.map_err(|error| WalkError::new(path, error.into()))
+}
+
+fn status(fd: &OwnedFd, path: &Path) -> Result<Status, WalkError> {
+    filesystem::status(fd).map_err(|error| WalkError::new(path, error.into()))
+}
+
+/// Refuses what belongs to nobody who is trusted.
+pub(super) fn owner(path: &Path, status: Status, rule: &Rule<'_>) -> Result<(), WalkError> {
+    let uid = status.uid;
+    if is_trusted(uid, rule) {
+        return Ok(());
+    }
+    let unmapped = overflow() == Some(uid);
+    if unmapped && is_of_system(path) {
+        return Ok(());
+    }
+    Err(WalkError::new(path, WalkFault::Owner { uid, unmapped }))
+}
+
+fn is_trusted(uid: u32, rule: &Rule<'_>) -> bool {
+    uid == 0 || uid == filesystem::effective_uid() || rule.owners.contains(&uid)
+}
+
+/// Who can write to it and is not trusted.
+fn writer(fd: &OwnedFd, status: Status, rule: &Rule<'_>) -> Option<Writer> {
+    if status.mode & OTHERS_WRITE != 0 {
+        return Some(Writer::Everybody);
+    }
+    // With an ACL these bits are its mask: whom it names can do no more.
+    if status.mode & GROUP_WRITE == 0 {
+        return None;
+    }
+    let group = |gid| !is_trusted_group(gid, status.uid, rule);
+    match acl::writers(fd) {
+        Ok(None) => group(status.gid).then_some(Writer::Group(status.gid)),
+        Ok(Some(granted)) => granted.into_iter().find_map(|granted| match granted {
+            Granted::OwnGroup => group(status.gid).then_some(Writer::Group(status.gid)),
+            Granted::Group(gid) => group(gid).then_some(Writer::AclGroup(gid)),
+            Granted::User(uid) => {
+                let known = is_trusted(uid, rule) || uid == status.uid;
+                (!known).then_some(Writer::AclUser(uid))
+            }
+        }),
+        Err(_) => Some(Writer::Unknown),
+    }
+}
+
+/// Whether all members of a group are trusted: by its number, or because they are known.
+fn is_trusted_group(gid: u32, owner: u32, rule: &Rule<'_>) -> bool {
+    gid == 0
+        || rule.groups.contains(&gid)
+        || match Database::host().members_of(gid) {
+            // By convention the number of a user's private group is the user's.
+            None => gid == owner,
+            Some(members) => {
+                let trusted = |uid: &u32| *uid == owner || is_trusted(*uid, rule);
+                members.iter().all(trusted)
+            }
+        }
+}
+
+/// The uid that the kernel shows for every user whom this user namespace does not map; `None` where it
+/// maps all.
+fn overflow() -> Option<u32> {
+    static OVERFLOW: OnceLock<Option<u32>> = OnceLock::new();
+    *OVERFLOW.get_or_init(|| {
+        let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+        let number = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+        let number = number.ok().and_then(|text| text.trim().parse().ok());
+        (!maps_all(&map)).then(|| number.unwrap_or(65534))
+    })
+}
+
+/// Whether a uid_map (user_namespaces(7)) maps every uid.
+fn maps_all(map: &str) -> bool {
+    let lengths = map.lines().filter_map(|line| {
+        let length = line.split_whitespace().nth(2)?;
+        length.parse::<u64>().ok()
+    });
+    lengths.sum::<u64>() >= u64::from(u32::MAX)
+}
+
+/// Whether root has what is there on every system, so that an owner who is not mapped is root: its trees,
+/// and the directories in which each user and service has its own.
+fn is_of_system(path: &Path) -> bool {
+    const TREES: [&str; 10] = [
+        "/usr",
+        "/etc",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib32",
+        "/lib64",
+        "/nix/store",
+        "/gnu/store",
+        "/boot",
+    ];
+    const ALONE: [&str; 25] = [
+        "/",
+        "/dev",
+        "/dev/shm",
+        "/dev/mqueue",
+        "/gnu",
+        "/home",
+        "/media",
+        "/mnt",
+        "/nix",
+        "/opt",
+        "/proc",
+        "/root",
+        "/run",
+        "/run/lock",
+        "/run/secrets",
+        "/run/user",
+        "/srv",
+        "/sys",
+        "/tmp",
+        "/var",
+        "/var/cache",
+        "/var/lib",
+        "/var/log",
+        "/var/run",
+        "/var/tmp",
+    ];
+    ALONE.iter().any(|alone| path == Path::new(alone))
+        || TREES.iter().any(|tree| path.starts_with(tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_of_all_users_maps_all() {
+        assert!(maps_all("         0          0 4294967295\n"));
+        assert!(!maps_all("         0       1000          1\n"));
+        assert!(!maps_all("0 1000 1\n1 100000 65536\n"));
+        assert!(!maps_all(""));
+    }
+
+    #[test]
+    fn a_user_that_is_not_mapped_is_root_where_root_has_its_own() {
+        for of_root in ["/", "/tmp", "/usr/local/lib", "/etc/ssl/ca.pem", "/home"] {
+            assert!(is_of_system(Path::new(of_root)), "{of_root}");
+        }
+        for of_anybody in [
+            "/tmp/x",
+            "/home/x",
+            "/srv/x",
+            "/var/lib/x",
+            "/data",
+            "/usrx",
+        ] {
+            assert!(!is_of_system(Path::new(of_anybody)), "{of_anybody}");
+        }
+    }
+}
