@@ -10,7 +10,7 @@ use super::os;
 use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName};
 use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;
-use crate::supervisor::notify::{Announcer, Relay, Surroundings};
+use crate::supervisor::notify::{Announcer, ProgramUser, Relay, Surroundings};
 use crate::supervisor::spawn::{Handover, Launch};
 use crate::sys::process;
 
@@ -91,8 +91,11 @@ impl Unit {
         observer: &Rc<dyn Observer>,
     ) -> Option<Relay> {
         host.launch.of_systemd("NOTIFY_SOCKET")?;
-        let (uid, _) = host.launch.owner();
-        match Relay::new(&self.announcer, uid, &host.layout.directories(), room) {
+        let user = ProgramUser {
+            uid: host.launch.owner().0,
+            changes: host.launch.may_change_user(),
+        };
+        match Relay::new(&self.announcer, user, &host.layout.directories(), room) {
             Ok(relay) => {
                 let name = relay.as_ref().map(|relay| relay.name().to_owned());
                 self.variables

@@ -4,9 +4,14 @@
 //! What is followed gets the signals, and its end is the program's end. As hushpipe is the reaper of
 //! orphans, it sees the end of any descendant whose parent is gone. The end of one whose parent lives
 //! is that parent's to see: hushpipe goes back then to what it followed before.
+//!
+//! A daemon with a pid file may hand its place over, as nginx, haproxy and gunicorn do for an upgrade:
+//! a new main process writes the file, and the old one ends. So the file is read again at each end of
+//! the main process, as systemd does.
 
 use std::collections::HashSet;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,6 +22,7 @@ use super::state::{Control, End, To};
 use super::{Error, Supervisor};
 use crate::model::{Event, Exit, Forking, format_duration};
 use crate::sys::child::Child;
+use crate::sys::pid_file;
 use crate::sys::pidfd::{self, Watch};
 use crate::sys::process::{self, Process};
 use crate::sys::reaper::Change;
@@ -25,7 +31,8 @@ use crate::sys::reaper::Change;
 #[derive(Debug)]
 pub(super) struct Followed {
     watch: Watch,
-    former: Child,
+    /// Who was followed before; `None`: it has ended.
+    former: Option<Child>,
 }
 
 /// How often the daemon is looked for.
@@ -38,9 +45,10 @@ const ALONE: Duration = Duration::from_millis(200);
 /// How long it may take to name itself, where no systemd has a limit of its own (`TimeoutStartSec=`).
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long is looked for another one when one that was the only process has ended well: it may have
-/// been on the way to the daemon.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long hushpipe looks for another one after a main process that it found before has ended well.
+/// One that was the only process may have been on the way to the daemon. One that a pid file named may
+/// have a successor that writes the file only now: gunicorn's does once a second.
+const AGAIN: Duration = Duration::from_millis(1500);
 
 /// The daemon of a program that goes into the background, until it is found.
 #[derive(Debug)]
@@ -54,8 +62,8 @@ pub(super) struct Search {
     alone: Option<(i32, Instant)>,
     /// How a process ended that the program left; one that failed counts before one that did not.
     last: Option<End>,
-    /// One was found before, and not by its name.
-    guessed: bool,
+    /// One was found before.
+    again: bool,
     /// It was told that it takes long.
     told: bool,
 }
@@ -77,18 +85,40 @@ impl Search {
             empty: false,
             alone: None,
             last: None,
-            guessed: false,
+            again: false,
             told: false,
         }
     }
 
-    /// For when what was found ends: `None` where it has said itself who it is.
-    fn after_guess(&self) -> Option<Self> {
-        let guessed = self.forking.pid_file.is_none();
-        guessed.then(|| Self {
-            guessed,
-            ..Self::new(self.forking.clone())
-        })
+    /// For when what was found ends.
+    fn again(self) -> Self {
+        Self {
+            again: true,
+            ..Self::new(self.forking)
+        }
+    }
+
+    /// The process that the pid file names, if it descends from hushpipe and runs; else why not.
+    fn named(path: &Path) -> Result<i32, String> {
+        let shown = path.display();
+        match pid_file::read(path) {
+            Ok(Some(pid)) if process::is_descendant(pid).unwrap_or(false) => {
+                let runs = process::look_up(pid).is_some_and(|process| !process.zombie);
+                runs.then_some(pid)
+                    .ok_or_else(|| format!("{shown} has process {pid}, which has ended"))
+            }
+            Ok(Some(pid)) => Err(format!(
+                "{shown} has process {pid}, which does not descend from the program"
+            )),
+            Ok(None) => Err(format!("{shown} has no process id")),
+            Err(error) => Err(format!("cannot read {shown}: {error}")),
+        }
+    }
+
+    /// Who has taken the place of a main process that was found before and has ended.
+    fn successor(&self) -> Option<i32> {
+        let path = self.forking.pid_file.as_deref().filter(|_| self.again)?;
+        Self::named(path).ok()
     }
 
     /// When to look next.
@@ -96,8 +126,12 @@ impl Search {
         self.began.map(|(_, next)| next)
     }
 
-    /// A process ended that is not the program.
+    /// A process ended that is not the program. While a daemon that was found runs, the ends of its
+    /// workers say nothing about it.
     pub fn ended(&mut self, change: Change) {
+        if self.again && self.began.is_none() {
+            return;
+        }
         match end_of(change.status) {
             Some(End::Code(0)) | None => {}
             failed => self.last = failed,
@@ -116,17 +150,9 @@ impl Search {
         let Some(path) = &self.forking.pid_file else {
             return self.guess(left, now);
         };
-        let shown = path.display();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => return Found::NotYet(format!("cannot read {shown}: {error}")),
-        };
-        match text.trim().parse() {
-            Ok(pid) if process::is_descendant(pid).unwrap_or(false) => Found::Daemon(pid),
-            Ok(pid) => Found::NotYet(format!(
-                "{shown} has process {pid}, which does not descend from the program"
-            )),
-            Err(_) => Found::NotYet(format!("{shown} has no process id")),
+        match Self::named(path) {
+            Ok(pid) => Found::Daemon(pid),
+            Err(why) => Found::NotYet(why),
         }
     }
 
@@ -183,6 +209,26 @@ impl Running {
 }
 
 impl Supervisor {
+    /// The main process has ended: follows the one that the pid file names now, if there is one. It is
+    /// asked to stop where the one before it was.
+    pub(super) fn succeeded(&mut self, running: &mut Running) -> bool {
+        let successor = running.search.as_ref().and_then(Search::successor);
+        let Some(pid) = successor.filter(|pid| *pid != running.pid) else {
+            return false;
+        };
+        if self.follow(running, pid).is_err() {
+            // It has just ended as well.
+            return false;
+        }
+        if let Some(followed) = &mut running.followed {
+            followed.former = None;
+        }
+        if let Some(signal) = running.state.asked_by() {
+            self.send(signal, To::Program);
+        }
+        true
+    }
+
     /// Looks for the daemon.
     pub(super) fn search(&mut self, running: &mut Running) -> Result<(), Error> {
         if running.state.asked_by().is_some() {
@@ -199,7 +245,7 @@ impl Supervisor {
         match search.look(&left, now) {
             Found::Daemon(pid) => self.found(running, pid),
             // What was followed was the daemon, and has ended.
-            Found::Nobody if search.guessed => {
+            Found::Nobody if search.again => {
                 let end = search.last.unwrap_or(End::Code(0));
                 self.search_ends(running, end)
             }
@@ -208,7 +254,7 @@ impl Supervisor {
                 self.fault("the program left no daemon (run.forking)".to_owned());
                 self.search_ends(running, end)
             }
-            Found::NotYet(_) if search.guessed && began.elapsed() >= AGAIN => {
+            Found::NotYet(_) if search.again && began.elapsed() >= AGAIN => {
                 self.search_ends(running, End::Code(0))
             }
             Found::NotYet(why) if began.elapsed() < PATIENCE || self.announcer.is_heard() => {
@@ -238,10 +284,10 @@ impl Supervisor {
             return self.search_ends(running, End::Code(Exit::Os.code()));
         }
         let search = running.search.take();
-        if search.as_ref().is_none_or(|search| !search.guessed) {
+        if search.as_ref().is_none_or(|search| !search.again) {
             self.announcer.declare_ready();
         }
-        running.search = search.and_then(|search| search.after_guess());
+        running.search = search.map(Search::again);
         Ok(())
     }
 
@@ -297,7 +343,10 @@ impl Supervisor {
         }
         let watch = pidfd.try_clone().and_then(Watch::new).map_err(text)?;
         let former = self.take_place(running, Child { pid, pidfd });
-        running.followed = former.map(|former| Followed { watch, former });
+        running.followed = former.map(|former| Followed {
+            watch,
+            former: Some(former),
+        });
         self.observer.observe(&Event::Following { pid });
         Ok(())
     }
@@ -329,7 +378,12 @@ impl Supervisor {
         let Some(Followed { former, .. }) = followed else {
             return Ok(());
         };
-        if pidfd::send(&former.pidfd, 0).unwrap_or(false) {
+        if self.succeeded(running) {
+            return Ok(());
+        }
+        if let Some(former) = former
+            && pidfd::send(&former.pidfd, 0).unwrap_or(false)
+        {
             self.observer.observe(&Event::Following { pid: former.pid });
             self.take_place(running, former);
             if let Some(signal) = running.state.asked_by() {

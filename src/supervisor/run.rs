@@ -234,6 +234,7 @@ impl Supervisor {
             status => end_of(status).map(Input::Ended),
         };
         match input {
+            Some(Input::Ended(_)) if self.succeeded(running) => Ok(()),
             Some(Input::Ended(End::Code(0))) if running.begins_search() => Ok(()),
             Some(Input::Ended(end)) => self.ended(running, end),
             Some(input) => self.feed(running, input),

@@ -345,9 +345,13 @@ impl State {
         }
     }
 
-    /// The signal that has asked the program to end, if one has.
+    /// The signal that has asked the program to end, if one has; SIGKILL once its time was up.
     pub fn asked_by(&self) -> Option<Signal> {
-        matches!(self.phase, Phase::Stopping { .. }).then(|| self.stop_signal())
+        match self.phase {
+            Phase::Stopping { late: true, .. } => Some(Signal::KILL),
+            Phase::Stopping { .. } => Some(self.stop_signal()),
+            _ => None,
+        }
     }
 
     fn stop(&mut self, sent: Signal, sender: Sender, at: Duration) -> Vec<Action> {

@@ -25,6 +25,8 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
     /// The sender's process id, told by the kernel; 0: it is outside of our PID namespace.
     pub sender: i32,
+    /// The sender's real user id, as the kernel tells it.
+    pub uid: u32,
     /// What came with it, close-on-exec.
     pub fds: Vec<OwnedFd>,
     /// It was longer than expected, or descriptors were lost on the way.
@@ -120,10 +122,11 @@ fn receive(socket: BorrowedFd<'_>, longest: usize) -> io::Result<Datagram> {
     };
     bytes.truncate(received);
     // SAFETY: the kernel filled the header and the control data it points to.
-    let (sender, fds) = unsafe { ancillary(&header) };
+    let (credentials, fds) = unsafe { ancillary(&header) };
     Ok(Datagram {
         bytes,
-        sender,
+        sender: credentials.map_or(0, |sender| sender.pid),
+        uid: credentials.map_or(u32::MAX, |sender| sender.uid),
         fds,
         cut: header.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
     })
@@ -140,8 +143,8 @@ const fn control_words() -> usize {
 }
 
 /// Takes over what came with a message. To be called once for it: the descriptors are owned then.
-unsafe fn ancillary(header: &libc::msghdr) -> (i32, Vec<OwnedFd>) {
-    let (mut sender, mut fds) = (0, Vec::new());
+unsafe fn ancillary(header: &libc::msghdr) -> (Option<libc::ucred>, Vec<OwnedFd>) {
+    let (mut sender, mut fds) = (None, Vec::new());
     // SAFETY: the header is as recvmsg left it; the macros stay within its control data, whose
     // lengths the kernel wrote.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
@@ -154,7 +157,7 @@ unsafe fn ancillary(header: &libc::msghdr) -> (i32, Vec<OwnedFd>) {
             let length = one.cmsg_len as usize - (data as usize - next as usize);
             match (one.cmsg_level, one.cmsg_type) {
                 (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
-                    sender = data.cast::<libc::ucred>().read_unaligned().pid;
+                    sender = Some(data.cast::<libc::ucred>().read_unaligned());
                 }
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                     let bytes = std::slice::from_raw_parts(data, length);
@@ -272,6 +275,7 @@ mod tests {
             let datagram = receiver.receive().await.unwrap();
             assert_eq!(datagram.bytes, b"READY=1");
             assert_eq!(datagram.sender, std::process::id() as i32);
+            assert_eq!(datagram.uid, rustix::process::getuid().as_raw());
             assert_eq!(datagram.fds.len(), 3);
             assert!(!datagram.cut);
             for fd in datagram.fds {

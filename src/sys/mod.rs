@@ -16,6 +16,7 @@ pub mod limits;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
+pub mod pid_file;
 pub mod pidfd;
 pub mod pipe;
 pub mod process;

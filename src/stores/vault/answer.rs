@@ -36,12 +36,21 @@ pub(super) struct Envelope<'a> {
 pub(super) struct Secret {
     /// By name.
     pub fields: BTreeMap<String, SecretBytes>,
-    /// The version's number in KV v2.
-    pub version: Option<u64>,
+    /// The version in KV v2.
+    pub version: Option<Numbered>,
     /// What is to be renewed and revoked.
     pub lease: Option<Granted>,
     /// How long it is good, without a lease.
     pub ttl: Option<Duration>,
+}
+
+/// One version of a KV v2 secret. A secret that was deleted with its metadata counts from 1 again, so
+/// that the number alone does not tell one value from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Numbered {
+    pub number: u64,
+    /// When it was written, in the server's words.
+    pub created: String,
 }
 
 /// A lease.
@@ -65,6 +74,8 @@ struct Versioned<'a> {
 #[derive(Deserialize)]
 struct Metadata<'a> {
     version: u64,
+    #[serde(borrow, default)]
+    created_time: Cow<'a, str>,
     #[serde(borrow)]
     deletion_time: Cow<'a, str>,
     destroyed: bool,
@@ -122,7 +133,7 @@ impl Secret {
             let inner = versioned.data.ok_or_else(|| versioned.metadata.gone())?;
             return Ok(Self {
                 fields: format::members(inner.get())?,
-                version: Some(versioned.metadata.version),
+                version: Some(versioned.metadata.numbered()),
                 lease: None,
                 ttl: None,
             });
@@ -174,6 +185,13 @@ pub(super) fn missing(body: &SecretBytes, pinned: Option<u64>) -> Fault {
 }
 
 impl Metadata<'_> {
+    fn numbered(self) -> Numbered {
+        Numbered {
+            number: self.version,
+            created: self.created_time.into_owned(),
+        }
+    }
+
     fn gone(&self) -> Fault {
         let version = self.version;
         let hint = if self.destroyed {
@@ -191,7 +209,7 @@ impl Metadata<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// This one.
-    There(u64),
+    There(Numbered),
     /// It is deleted or destroyed, or never was.
     Gone,
 }
@@ -211,6 +229,8 @@ pub(super) fn standing(
     }
     #[derive(Deserialize)]
     struct One<'a> {
+        #[serde(borrow, default)]
+        created_time: Cow<'a, str>,
         #[serde(borrow)]
         deletion_time: Cow<'a, str>,
         destroyed: bool,
@@ -226,7 +246,10 @@ pub(super) fn standing(
     Some(if one.destroyed || deleted {
         Standing::Gone
     } else {
-        Standing::There(wanted)
+        Standing::There(Numbered {
+            number: wanted,
+            created: one.created_time.clone().into_owned(),
+        })
     })
 }
 

@@ -117,7 +117,7 @@ impl Core {
             since,
             token,
         } = read;
-        let kind = match (secret.version, made) {
+        let kind = match (&secret.version, made) {
             (Some(_), _) if ask.token_file.is_none() => Kind::Versioned,
             (_, true) => Kind::Made,
             (_, false) => Kind::Plain,
@@ -135,18 +135,19 @@ impl Core {
             .map(|ttl| Term::new(since, ttl, false));
         let serial = secret.fields.get("serial_number");
         let serial = serial.and_then(|bytes| std::str::from_utf8(bytes.expose()).ok());
-        let version = match (secret.version, &lease, serial) {
-            (Some(number), ..) => Some(numbered(number)),
+        let version = match (&secret.version, &lease, serial) {
+            (Some(version), ..) => Some(numbered(version.number)),
             (None, Some(lease), _) => Some(lease_version(&lease.id)),
             (None, None, Some(serial)) if made => Some(Version(serial.to_owned())),
             _ => None,
         };
-        let value = Value::Fields(secret.fields);
+        let (numbered, value) = (secret.version, Value::Fields(secret.fields));
         let version = version.unwrap_or_else(|| Version(self.digests.digest(&value).to_string()));
         if kind == Kind::Made {
             self.keep(ask, &value, &version, lease, term, stamp)?;
         }
-        self.found(ask, kind, State::At(version.clone()), ttl);
+        let state = numbered.map_or_else(|| State::At(version.clone()), State::Numbered);
+        self.found(ask, kind, state, ttl);
         self.wake.notify_one();
         Ok(Fetched { value, version })
     }
@@ -216,7 +217,7 @@ impl Core {
             return self.on_demand(ask).await;
         }
         match self.standing(ask, |call| call).await? {
-            Some(answer::Standing::There(number)) => Ok(numbered(number)),
+            Some(answer::Standing::There(version)) => Ok(numbered(version.number)),
             // Why it is not there, the data tells; and what has no metadata is known by it.
             Some(answer::Standing::Gone) | None => {
                 let secret = self.read(ask).await?.secret;
@@ -227,8 +228,8 @@ impl Core {
 
     /// What a value is called that is not made on demand.
     pub(super) fn version_of(&self, secret: Secret) -> Version {
-        if let Some(number) = secret.version {
-            return numbered(number);
+        if let Some(version) = secret.version {
+            return numbered(version.number);
         }
         let value = Value::Fields(secret.fields);
         Version(self.digests.digest(&value).to_string())

@@ -30,10 +30,10 @@ pub fn vault(data: &[u8]) {
     }
     for pinned in [None, Some(2)] {
         fine::<()>(Err(answer::missing(&first, pinned)));
-        if let Some(answer::Standing::There(number)) =
+        if let Some(answer::Standing::There(version)) =
             answer::standing(&first, pinned, SystemTime::now())
         {
-            assert!(pinned.is_none_or(|pinned| pinned == number));
+            assert!(pinned.is_none_or(|pinned| pinned == version.number));
         }
     }
 }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Core;
 use super::access::Call;
-use super::answer::{self, Standing};
+use super::answer::{self, Numbered, Secret, Standing};
 use super::ask::Ask;
 use super::error::{Trouble, refused};
-use super::fetch::{made_on_demand, numbered, wrapped_version};
+use super::fetch::{made_on_demand, wrapped_version};
 use super::login::{self, Stamp, json};
 use super::path;
 use super::wrapping;
@@ -52,6 +52,8 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     At(Version),
+    /// A version of KV v2.
+    Numbered(Numbered),
     /// It is gone, or may not be read.
     Faulty,
 }
@@ -110,7 +112,7 @@ impl Core {
         let state = match kind {
             Kind::Made => return self.look_at_made(ask).await,
             Kind::Versioned => match self.standing(ask, Call::brief).await? {
-                Some(Standing::There(number)) => State::At(numbered(number)),
+                Some(Standing::There(version)) => State::Numbered(version),
                 Some(Standing::Gone) => State::Faulty,
                 None => self.look_at_data(ask).await?,
             },
@@ -120,6 +122,13 @@ impl Core {
         Ok(known(self).is_some_and(|(_, known)| known != state))
     }
 
+    fn state_of(&self, secret: Secret) -> State {
+        match secret.version {
+            Some(version) => State::Numbered(version),
+            None => State::At(self.version_of(secret)),
+        }
+    }
+
     /// By reading it; the value goes at once.
     async fn look_at_data(&self, ask: &Ask) -> Result<State, Trouble> {
         match self.read_by(ask, ask.call().brief()).await {
@@ -127,7 +136,7 @@ impl Core {
                 if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
                     look.hint(read.secret.ttl);
                 }
-                Ok(State::At(self.version_of(read.secret)))
+                Ok(self.state_of(read.secret))
             }
             Err(trouble) if trouble.is_outage() => Err(trouble),
             Err(_) => {

@@ -10,6 +10,7 @@ pub mod fuzzing;
 mod outbox;
 mod place;
 mod stored;
+mod strangers;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -21,14 +22,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::model::{Event, Observer};
 use crate::sys::datagram::{Datagram, Receiver};
-use crate::sys::process;
 
 use conversation::Conversation;
 use outbox::Outbox;
 use place::Place;
 use stored::Stored;
+use strangers::Strangers;
 
 /// The longest message that systemd takes, `NOTIFY_BUFFER_MAX`.
 const LONGEST: usize = 4096;
@@ -211,34 +214,46 @@ fn now() -> u64 {
     now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
 }
 
+/// Who writes to the socket as the program.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramUser {
+    /// The program is started as this user.
+    pub uid: u32,
+    /// It can become another one's.
+    pub changes: bool,
+}
+
 /// The program's socket, and what is done with what comes in.
 pub struct Relay {
     inner: Rc<Inner>,
     receiver: Receiver,
     place: Place,
     stored: RefCell<Stored>,
+    strangers: Strangers,
     /// What was said about the program's messages, once.
     complained: RefCell<Vec<&'static str>>,
 }
 
 impl Relay {
-    /// Makes a socket that the program can reach: as `uid`, and where private files cover `covered`.
+    /// Makes a socket that the program can reach: as `user`, and where private files cover `covered`.
     /// systemd may be given `room` descriptors to keep. `None`: there is nobody to relay to.
     pub fn new(
         announcer: &Announcer,
-        uid: u32,
+        user: ProgramUser,
         covered: &[PathBuf],
         room: Option<usize>,
     ) -> io::Result<Option<Self>> {
         let Some(inner) = &announcer.0 else {
             return Ok(None);
         };
-        let (place, receiver) = Place::find(uid, covered, |name| Receiver::bind(name, LONGEST))?;
+        let (place, receiver) =
+            Place::find(user.uid, covered, |name| Receiver::bind(name, LONGEST))?;
         Ok(Some(Self {
             inner: Rc::clone(inner),
             receiver,
             place,
             stored: RefCell::new(Stored::new(room)),
+            strangers: Strangers::new(user.uid, user.changes),
             complained: RefCell::default(),
         }))
     }
@@ -253,6 +268,9 @@ impl Relay {
         loop {
             // A systemd that does not read holds up who speaks to it, as it would without us.
             self.inner.outbox.drained().await;
+            if let Some(until) = self.strangers.pause(Instant::now()) {
+                tokio::time::sleep_until(until).await;
+            }
             let datagram = self.receiver.receive().await?;
             if let Some(main) = self.hear(datagram, program) {
                 return Ok(main);
@@ -278,14 +296,14 @@ impl Relay {
     }
 
     fn hear(&self, datagram: Datagram, program: i32) -> Option<i32> {
+        if self.strangers.wrote(&datagram, program, Instant::now()) {
+            return None;
+        }
         if datagram.cut {
             self.complain(
                 "the program sent systemd a message longer than 4096 bytes, or with more \
                  descriptors than hushpipe may have open: it is not passed on",
             );
-            return None;
-        }
-        if !is_of_program(datagram.sender, program) {
             return None;
         }
         let mut conversation = self.inner.conversation.borrow_mut();
@@ -330,9 +348,4 @@ impl Relay {
             });
         }
     }
-}
-
-/// Without /proc only the program itself is known.
-fn is_of_program(sender: i32, program: i32) -> bool {
-    sender > 0 && (sender == program || process::is_descendant(sender).unwrap_or(false))
 }

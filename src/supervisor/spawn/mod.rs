@@ -136,6 +136,12 @@ impl Launch {
         self.identity.as_ref()
     }
 
+    /// Whether it may become another user's: by a setuid program, or as it keeps hushpipe's own user
+    /// and capabilities.
+    pub const fn may_change_user(&self) -> bool {
+        !self.no_new_privs || self.identity.is_none()
+    }
+
     /// User and group that own what is delivered to it.
     pub fn owner(&self) -> (u32, u32) {
         self.identity.as_ref().map_or_else(

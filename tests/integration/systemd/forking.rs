@@ -150,6 +150,102 @@ fn a_restart_follows_the_new_daemon() {
     running.stop().success();
 }
 
+/// A daemon that starts its successor at SIGUSR1, which writes the pid file after `after` seconds, and
+/// ends with `code` at SIGHUP.
+fn upgraded(after: f32, code: i32) -> String {
+    program(&format!(
+        "daemon('daemon.pid')\n\
+         name = 'first'\n\
+         while True:\n    \
+             tell(name, os.getpid())\n    \
+             got = wait_for(signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)\n    \
+             if got == signal.SIGTERM:\n        tell(name, 'stops')\n        sys.exit(6)\n    \
+             if got == signal.SIGHUP:\n        os.unlink('daemon.pid') if {after} else None\n        \
+                 os._exit({code})\n    \
+             old = os.getpid()\n    \
+             if os.fork() == 0:\n        \
+                 name = 'second'\n        \
+                 while {after} and os.getppid() == old: time.sleep(0.01)\n        \
+                 time.sleep({after})\n        \
+                 open('new.pid', 'w').write('%d\\n' % os.getpid())\n        \
+                 os.rename('new.pid', 'daemon.pid')\n"
+    ))
+}
+
+#[test]
+fn a_successor_in_the_pid_file_takes_the_daemons_place() {
+    // As nginx, which ends well; one that crashes; and as gunicorn, whose successor comes late.
+    for (after, code) in [(0.0, 0), (0.0, 3), (0.5, 0)] {
+        let (running, systemd) = start(
+            "forking: { pid_file: \"{place}/daemon.pid\" }",
+            "",
+            &upgraded(after, code),
+        );
+        let first = running.wait_for_line("first ").replace("first ", "");
+        running.wait_for_stderr(&format!("the program is process {first}"));
+        let first = first.parse().unwrap();
+        running.signal_to(first, Signal::SIGUSR1);
+        let early = (after == 0.0).then(|| running.wait_for_line("second "));
+        if early.is_none() {
+            running.wait_for_line("first ");
+        }
+        running.signal_to(first, Signal::SIGHUP);
+        let second = early.unwrap_or_else(|| running.wait_for_line("second "));
+        let second = second.replace("second ", "");
+        running.wait_for_stderr(&format!("the program is process {second}"));
+        running.stop().code(6).stdout_has("second stops");
+        assert_eq!(systemd.rest(), ["READY=1"]);
+    }
+}
+
+#[test]
+fn a_stop_amid_an_upgrade_asks_both_main_processes() {
+    let (running, _systemd) = start(
+        "forking: { pid_file: \"{place}/daemon.pid\" }",
+        "",
+        &upgraded(0.0, 0),
+    );
+    let first = running.wait_for_line("first ").replace("first ", "");
+    running.wait_for_stderr(&format!("the program is process {first}"));
+    running.signal_to(first.parse().unwrap(), Signal::SIGUSR1);
+    running.wait_for_line("second ");
+    running
+        .stop()
+        .code(6)
+        .stdout_has("first stops")
+        .stdout_has("second stops");
+}
+
+#[test]
+fn a_pid_file_that_is_no_file_names_nobody() {
+    // A link to a file that the program does not own, and what nobody ever writes to.
+    for (how, why) in [
+        (
+            "os.symlink('real.pid', 'daemon.pid')",
+            "it is a symbolic link",
+        ),
+        ("os.mkfifo('daemon.pid')", "it is not a regular file"),
+    ] {
+        let program = program(&format!(
+            "{how}\ndaemon('real.pid')\ntell('up')\nwait_for(signal.SIGTERM)\nsys.exit(6)"
+        ));
+        let (hushpipe, systemd) = unit(
+            "forking: { pid_file: \"{place}/daemon.pid\" }",
+            "",
+            &program,
+        );
+        let running = hushpipe.spawn();
+        running.wait_for_line("up");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(systemd.rest(), [""; 0], "{why}");
+        let place = running.place();
+        std::fs::remove_file(place.join("daemon.pid")).unwrap();
+        std::fs::rename(place.join("real.pid"), place.join("daemon.pid")).unwrap();
+        running.wait_for_stderr("the program is process");
+        running.stop().code(6);
+    }
+}
+
 #[test]
 fn nginx_as_debian_starts_it_reloads_and_stops() {
     let conf = "daemon on;\npid {place}/nginx.pid;\nerror_log stderr notice;\nuser root;\n\
@@ -180,6 +276,40 @@ fn nginx_as_debian_starts_it_reloads_and_stops() {
         .wait()
         .success()
         .stderr_has("gracefully shutting down");
+}
+
+#[test]
+fn nginx_is_upgraded_without_an_end() {
+    let conf = "daemon on;\npid {place}/nginx.pid;\nerror_log stderr notice;\nuser root;\n\
+                events {}\nhttp {\n  access_log off;\n  server { listen unix:{place}/socket; }\n}\n";
+    let hushpipe = Hushpipe::new();
+    let conf = hushpipe.place().fill(conf);
+    let running = hushpipe
+        .file("nginx.conf", conf)
+        .manifest("version: 1\nservice: nginx\n")
+        .args([
+            "-v",
+            "run",
+            "--forking",
+            "--pid-file",
+            "{place}/nginx.pid",
+            "--",
+        ])
+        .args(["/usr/sbin/nginx", "-c", "{place}/nginx.conf"])
+        .spawn();
+    running.wait_for_stderr("the program is process");
+    let pid = || running.place().read("nginx.pid").trim().parse::<i32>().ok();
+    let old = running.until("nginx names itself", pid);
+    running.signal_to(old, Signal::SIGUSR2);
+    let new = running.until("the new nginx names itself", || {
+        let named = std::fs::read_to_string(running.place().join("nginx.pid")).ok()?;
+        named.trim().parse::<i32>().ok().filter(|pid| *pid != old)
+    });
+    running.signal_to(old, Signal::SIGQUIT);
+    running.wait_for_stderr(&format!("the program is process {new}"));
+    std::os::unix::net::UnixStream::connect(running.place().join("socket")).unwrap();
+    running.signal(Signal::SIGQUIT);
+    running.wait().success();
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -176,6 +178,52 @@ fn strangers_are_not_listened_to() {
     running.wait().success();
     assert!(!Path::new(&name).exists());
     assert!(!Path::new(&name).parent().unwrap().exists());
+}
+
+/// CPU time that a process has used, in clock ticks.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next().unwrap().parse::<u64>().unwrap();
+    next() + next()
+}
+
+#[test]
+fn a_stranger_that_writes_without_end_holds_nothing_up() {
+    let program = "tell(os.environ['NOTIFY_SOCKET'])\n\
+                   for i in range(20):\n    \
+                       wait_for(signal.SIGUSR1)\n    \
+                       say('STATUS=%d' % i)\n    \
+                       tell('got', i)";
+    let (running, systemd) = start("", "", program);
+    let name = running.wait_for_line("/");
+    let (pid, floods) = (running.pid(), AtomicBool::new(true));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let stranger = UnixDatagram::unbound().unwrap();
+                while floods.load(Relaxed) && stranger.send_to(b"STATUS=x", &name).is_ok() {}
+            });
+        }
+        let (began, used) = (Instant::now(), ticks(pid));
+        for round in 0..20 {
+            running.signal(Signal::SIGUSR1);
+            running.wait_for_line(&format!("got {round}"));
+            assert_eq!(systemd.hears_text(), format!("STATUS={round}"));
+            if round < 19 {
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        }
+        let used = Duration::from_millis(10) * (ticks(pid) - used) as u32;
+        floods.store(false, Relaxed);
+        assert!(
+            used < began.elapsed() / 3,
+            "{used:?} of {:?}",
+            began.elapsed()
+        );
+    });
+    running.wait().success();
 }
 
 #[test]

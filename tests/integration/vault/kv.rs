@@ -301,3 +301,26 @@ fn a_namespace_is_asked_in() {
     let again = again.run().success().stdout_is("inside\n").again();
     once(again, &manifest(&store, API, &rest)).run().code(77);
 }
+
+#[test]
+fn a_secret_that_is_made_again_under_the_same_number_is_a_change() {
+    let bao = Bao::start();
+    bao.kv_put("app", &json!({ "key": "one" }));
+    let (hushpipe, store) = by_approle(&bao);
+    let rest = file_at_once("{{ api.key }}");
+    let running = start(hushpipe.controlled(), &manifest(&store, API, &rest), &READS);
+    for value in ["two", "three"] {
+        bao.delete("kv/metadata/app");
+        bao.kv_put("app", &json!({ "key": value }));
+        running.wait_for_line(value);
+        let status = running.status();
+        assert_eq!(status["secrets"][0]["version"], "v1");
+    }
+    // A version that was deleted and is back is what it was.
+    bao.delete("kv/data/app");
+    running.wait_for_stderr("version 1 was deleted");
+    bao.post("kv/undelete/app", &json!({ "versions": [1] }));
+    running.wait_for_stderr("store bao answers again");
+    assert_eq!(running.status()["generation"], 3);
+    running.stop().success();
+}

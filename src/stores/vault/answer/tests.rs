@@ -32,7 +32,11 @@ fn kv_of_version_2_is_known_by_its_form() {
     let inner = secret(&format!(
         r#"{{"lease_id":"","data":{{"data":{{"a":"x","n":null}},{METADATA}}}}}"#
     ));
-    assert_eq!(inner.version, Some(7));
+    let version = Numbered {
+        number: 7,
+        created: "t".to_owned(),
+    };
+    assert_eq!(inner.version, Some(version));
     assert_eq!(inner.fields.keys().collect::<Vec<_>>(), ["a"]);
     // A secret of version 1 may have such fields, and others.
     let outer = secret(&format!(
@@ -146,10 +150,15 @@ fn metadata_tell_which_version_is_there() {
     let text = r#"{"data":{"current_version":3,"versions":{
         "1":{"deletion_time":"2026-05-01T00:00:00.5Z","destroyed":false},
         "2":{"deletion_time":"","destroyed":true},
-        "3":{"deletion_time":"2026-07-01T00:00:00Z","destroyed":false}}}}"#;
+        "3":{"created_time":"t","deletion_time":"2026-07-01T00:00:00Z","destroyed":false}}}}"#;
     let standing = |pinned| standing(&body(text), pinned, now);
-    assert_eq!(standing(None), Some(Standing::There(3)));
-    assert_eq!(standing(Some(3)), Some(Standing::There(3)));
+    for pinned in [None, Some(3)] {
+        let there = Standing::There(Numbered {
+            number: 3,
+            created: "t".to_owned(),
+        });
+        assert_eq!(standing(pinned), Some(there));
+    }
     for gone in [1, 2, 4] {
         assert_eq!(standing(Some(gone)), Some(Standing::Gone), "{gone}");
     }
