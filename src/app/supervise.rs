@@ -25,6 +25,7 @@ use crate::supervisor::{self, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
+use crate::telemetry::control::Server;
 use crate::telemetry::{Board, Both};
 
 /// So many requests may wait for their turn.
@@ -69,6 +70,8 @@ async fn launch(
     };
     board.first(&gathered.round.versions);
     let keeps = rotate::keeps(plan, &reach);
+    // Whoever the program tells that it is there finds it.
+    let socket = control::open(observer.as_ref()).await;
     let (first, feeds) = start(plan, host, gathered, keeps, &unit, supervisor, observer)?;
     memory::settle();
     let setting = Setting {
@@ -82,7 +85,8 @@ async fn launch(
         reaper: supervisor.reaper(),
     };
     let mut rotation = Rotation::new(setting, first);
-    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, board).await;
+    let desk = (socket, board);
+    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, desk).await;
     rotation.announcer().flush().await;
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
@@ -99,12 +103,12 @@ async fn attend(
     rotation: &mut Rotation<'_>,
     changes: &mut Changes,
     mut feeds: Vec<Feed>,
-    board: Rc<Board>,
+    (socket, board): (Option<Server>, Rc<Board>),
 ) -> Result<Exited, Failures> {
     let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
     let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());
     let mut serving = pin!(async {
-        let serve = control::serve(board, asking, observer.as_ref());
+        let serve = control::serve(socket, board, asking);
         tokio::join!(serve, announcer.stand_in()).1
     });
     loop {

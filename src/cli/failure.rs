@@ -55,6 +55,13 @@ impl Failure {
         }
     }
 
+    /// With its text as it is to be shown.
+    #[must_use]
+    pub fn map(mut self, shown: impl FnOnce(&str) -> String) -> Self {
+        self.text = shown(&self.text);
+        self
+    }
+
     /// With a form of its own for people, such as excerpts of a file; `text` is for machines.
     pub const fn shown(exit: Exit, text: String, shown: String) -> Self {
         Self {

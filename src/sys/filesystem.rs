@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -263,6 +264,24 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a file another name in its directory, which must not be taken (EEXIST): renameat2(2), or a
+/// second link and the removal of the first where a filesystem or an old kernel has no such rename.
+pub fn rename_new_at(
+    directory: impl AsFd,
+    from: impl AsRef<OsStr>,
+    to: impl AsRef<OsStr>,
+) -> io::Result<()> {
+    let (directory, from, to) = (directory.as_fd(), from.as_ref(), to.as_ref());
+    let flags = fs::RenameFlags::NOREPLACE;
+    match fs::renameat_with(directory, from, directory, to, flags) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            link_at(directory, from, directory, to)?;
+            unlink_at(directory, from)
+        }
+        other => Ok(other?),
+    }
+}
+
 /// unlinkat(2). That it is gone already is no error.
 pub fn unlink_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
     gone(fs::unlinkat(directory, name.as_ref(), AtFlags::empty()))
@@ -303,14 +322,27 @@ fn gone(result: Result<(), Errno>) -> io::Result<()> {
 /// The names in a directory, without `.` and `..`, from its start.
 pub fn entries(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
+    visit_entries(directory, |name| {
+        names.push(name.to_owned());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
+}
+
+/// Shows each name in a directory, without `.` and `..`, from its start, until the visitor breaks off:
+/// for directories in which others may make as many entries as they like.
+pub fn visit_entries(
+    directory: impl AsFd,
+    mut visit: impl FnMut(&OsStr) -> ControlFlow<()>,
+) -> io::Result<()> {
     for entry in fs::Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_owned());
+        if name != b"." && name != b".." && visit(OsStr::from_bytes(name)).is_break() {
+            return Ok(());
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 /// What a descriptor's filesystem is.

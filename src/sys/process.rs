@@ -94,6 +94,14 @@ pub fn core_limit() -> (Option<u64>, Option<u64>) {
     (limit.current, limit.maximum)
 }
 
+/// The process id that a process has in its own PID namespace, which may be nested in this one: the
+/// last of `NSpid` in /proc/PID/status. `None` when it is gone, or /proc does not say.
+pub fn id_in_own_namespace(pid: i32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_whitespace().next_back()?.parse().ok()
+}
+
 /// A process, as /proc/PID/stat shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {

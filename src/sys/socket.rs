@@ -10,32 +10,30 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, chmodat};
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::filesystem::path_of;
+use super::filesystem::{self, path_of};
 
 /// Connections that wait to be accepted; the kernel refuses more with EAGAIN.
 const BACKLOG: i32 = 64;
 
-/// Listens at a name that is not taken, in a directory that nobody else may enter: between bind(2)
-/// and chmod(2) the umask decides on the socket's mode, and then it is 0600. `path` is the
-/// directory's.
+/// Listens at a name that is not taken (EEXIST), in a directory that nobody else may enter. The socket
+/// is bound to `before`, a name for that alone, and gets its own one when it listens: whoever finds it
+/// can connect. Its mode is 0600; `path` is the directory's.
 pub fn listen_at(
     directory: impl AsFd,
     path: &Path,
-    name: impl AsRef<OsStr>,
+    before: &str,
+    name: &str,
 ) -> io::Result<UnixListener> {
-    let name = name.as_ref();
     let socket = stream_socket()?;
-    net::bind(&socket, &address(&directory, path, name)?)?;
-    let listening = chmodat(
-        &directory,
-        name,
-        Mode::from_raw_mode(0o600),
-        AtFlags::empty(),
-    )
-    .and_then(|()| net::listen(&socket, BACKLOG));
+    net::bind(&socket, &address(&directory, path, before.as_ref())?)?;
+    let mode = Mode::from_raw_mode(0o600);
+    let listening = chmodat(&directory, before, mode, AtFlags::empty())
+        .and_then(|()| net::listen(&socket, BACKLOG))
+        .map_err(io::Error::from)
+        .and_then(|()| filesystem::rename_new_at(&directory, before, name));
     if let Err(error) = listening {
-        super::filesystem::unlink_at(directory, name)?;
-        return Err(error.into());
+        filesystem::unlink_at(directory, before)?;
+        return Err(error);
     }
     Ok(socket.into())
 }
@@ -80,7 +78,7 @@ mod tests {
 
     fn exchange(path: &Path) {
         let directory = open_directory(path).unwrap();
-        let listener = listen_at(&directory, path, "a.sock").unwrap();
+        let listener = listen_at(&directory, path, "a.new", "a.sock").unwrap();
         let mut client = connect_at(&directory, path, "a.sock").unwrap();
         let (mut server, _) = listener.accept().unwrap();
         client.write_all(b"hello").unwrap();
@@ -91,8 +89,9 @@ mod tests {
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
         // The name is taken, by a listener that is dead: nothing is removed by itself.
         drop(listener);
-        let again = listen_at(&directory, path, "a.sock").unwrap_err();
-        assert_eq!(again.raw_os_error(), Some(libc::EADDRINUSE));
+        let again = listen_at(&directory, path, "a.new", "a.sock").unwrap_err();
+        assert_eq!(again.raw_os_error(), Some(libc::EEXIST));
+        assert!(!path.join("a.new").exists());
         let refused = connect_at(&directory, path, "a.sock").unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
     }
@@ -111,10 +110,33 @@ mod tests {
     }
 
     #[test]
+    fn whoever_finds_a_socket_can_connect() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = open_directory(temporary.path()).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    match connect_at(&directory, temporary.path(), "a.sock") {
+                        Ok(_) => {}
+                        Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+                    }
+                }
+            });
+            for _ in 0..200 {
+                let listener = listen_at(&directory, temporary.path(), "a.new", "a.sock").unwrap();
+                filesystem::unlink_at(&directory, "a.sock").unwrap();
+                drop(listener);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+    }
+
+    #[test]
     fn nothing_waits() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = open_directory(temporary.path()).unwrap();
-        let listener = listen_at(&directory, temporary.path(), "a.sock").unwrap();
+        let listener = listen_at(&directory, temporary.path(), "a.new", "a.sock").unwrap();
         let nobody = listener.accept().unwrap_err();
         assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
         let mut waiting = Vec::new();

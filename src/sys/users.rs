@@ -131,6 +131,14 @@ impl Database {
             .ok_or_else(|| UsersError::NoUser(text.to_owned()))
     }
 
+    /// The name of a user in /etc/passwd. Who is not there, or cannot be looked up, has none.
+    pub fn local_name(&self, uid: u32) -> Option<String> {
+        let lines = read(&self.passwd).ok()?;
+        let entry = lines.lines().filter_map(Passwd::parse);
+        let entry = entry.into_iter().find(|entry| entry.uid == uid)?;
+        Some(entry.name.to_owned())
+    }
+
     /// A group by name, else by number. A number needs no entry.
     pub fn group(&self, text: &str) -> Result<u32, UsersError> {
         let lines = read(&self.group)?;

@@ -5,6 +5,7 @@ mod doing;
 mod leased;
 mod places;
 mod rolling;
+mod strangers;
 
 use std::path::PathBuf;
 

@@ -19,21 +19,30 @@ use crate::telemetry::{Board, RUNNING};
 /// How long the rotation may take to add what it knows to a status.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Answers who asks, for as long as it is polled. A launcher without a socket works all the same.
-pub async fn serve(board: Rc<Board>, rotation: mpsc::Sender<Asked>, observer: &dyn Observer) {
+/// Listens. A launcher without a socket works all the same.
+pub async fn open(observer: &dyn Observer) -> Option<Server> {
     let runtime: Option<PathBuf> = runtime_directory();
     let places = of_launcher(filesystem::effective_uid(), runtime.as_deref());
-    let server = match Server::open(&places).await {
-        Ok(server) => server,
+    match Server::open(&places).await {
+        Ok(server) => {
+            observer.observe(&Event::ControlSocket {
+                path: server.path(),
+            });
+            Some(server)
+        }
         Err(reason) => {
             let message = reason.to_string();
-            return observer.observe(&Event::Weaker { message });
+            observer.observe(&Event::Weaker { message });
+            None
         }
-    };
-    observer.observe(&Event::ControlSocket {
-        path: server.path(),
-    });
-    server.serve(&Launch { board, rotation }).await;
+    }
+}
+
+/// Answers who asks, for as long as it is polled.
+pub async fn serve(server: Option<Server>, board: Rc<Board>, rotation: mpsc::Sender<Asked>) {
+    if let Some(server) = server {
+        server.serve(&Launch { board, rotation }).await;
+    }
 }
 
 /// What is known of a launch before its program is started.

@@ -8,19 +8,25 @@ use std::time::Duration;
 use crate::app::Failures;
 use crate::model::{Exit, format_duration};
 use crate::sys::filesystem;
+use crate::sys::users::UsersError;
 use crate::telemetry::control::AskError;
 
 /// Why there is no answer, or no good one.
 #[derive(Debug)]
 pub enum ControlError {
-    /// None runs that this user could ask.
-    NoLauncher,
+    /// None of the user runs who is meant.
+    NoLauncher {
+        /// Users who have a place for launchers, and have to be named to be asked.
+        others: Vec<u32>,
+    },
     /// None of those that run is meant.
     NotFound {
         /// What was given.
         name: String,
         /// Those that run.
         running: Vec<String>,
+        /// As for [`ControlError::NoLauncher`].
+        others: Vec<u32>,
     },
     /// It is another user's.
     NotYours {
@@ -29,6 +35,17 @@ pub enum ControlError {
         /// Its user.
         uid: u32,
     },
+    /// It is another user's, and root may ask it by naming the user.
+    OfUser {
+        /// Its process id.
+        pid: u32,
+        /// Its user.
+        uid: u32,
+    },
+    /// Another user was named, by who is not root.
+    RootAlone,
+    /// There is no such user.
+    User(UsersError),
     /// More than one could be meant.
     Several {
         /// These.
@@ -60,15 +77,27 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    /// For a name that none of those that run has.
-    pub(super) fn not_found(name: &str, number: Option<u32>, running: Vec<String>) -> Self {
+    /// For a name that none of those that run has, of the user `asked`.
+    pub(super) fn not_found(
+        name: &str,
+        number: Option<u32>,
+        running: Vec<String>,
+        asked: u32,
+        others_than: impl FnOnce(u32) -> Vec<u32>,
+    ) -> Self {
         let foreign = number.and_then(|pid| Some((pid, owner_of_launcher(pid)?)));
         match foreign {
-            Some((pid, uid)) if uid != filesystem::effective_uid() => Self::NotYours { pid, uid },
-            _ if running.is_empty() => Self::NoLauncher,
+            Some((pid, uid)) if uid != asked && filesystem::effective_uid() == 0 => {
+                Self::OfUser { pid, uid }
+            }
+            Some((pid, uid)) if uid != asked => Self::NotYours { pid, uid },
+            _ if running.is_empty() => Self::NoLauncher {
+                others: others_than(asked),
+            },
             _ => Self::NotFound {
                 name: name.to_owned(),
                 running,
+                others: others_than(asked),
             },
         }
     }
@@ -84,12 +113,17 @@ impl ControlError {
     /// The exit code for it.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NoLauncher | Self::NotFound { .. } => Exit::Unreachable,
-            Self::NotYours { .. } => Exit::Denied,
-            Self::Several { .. } => Exit::Usage,
+            Self::NoLauncher { .. } | Self::NotFound { .. } | Self::OfUser { .. } => {
+                Exit::Unreachable
+            }
+            Self::NotYours { .. } | Self::RootAlone => Exit::Denied,
+            Self::Several { .. } | Self::User(_) => Exit::Usage,
             Self::Asking { fault, .. } => match fault {
-                AskError::Gone | AskError::Closed | AskError::NotUnderstood => Exit::Unreachable,
-                AskError::Denied | AskError::Impostor => Exit::Denied,
+                AskError::Gone
+                | AskError::Closed
+                | AskError::NotUnderstood
+                | AskError::TooLong(_) => Exit::Unreachable,
+                AskError::Denied | AskError::Impostor(_) => Exit::Denied,
                 AskError::Silent(_) => Exit::Deadline,
                 AskError::System(_) => Exit::Os,
             },
@@ -114,17 +148,41 @@ fn owner_of_launcher(pid: u32) -> Option<u32> {
     value("Uid:")?.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// How those of other users are asked.
+fn by_user(f: &mut fmt::Formatter<'_>, others: &[u32]) -> fmt::Result {
+    let [first, ..] = others else { return Ok(()) };
+    let uids: Vec<String> = others.iter().map(u32::to_string).collect();
+    write!(
+        f,
+        "\n  help: launchers of other users (uid {}) are asked by `--user`, such as `--user {first}`",
+        uids.join(", ")
+    )
+}
+
 impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoLauncher => f.write_str(
-                "no launcher runs that you may ask (`hushpipe run --exec` leaves none behind)",
-            ),
-            Self::NotFound { name, running } => write!(
+            Self::NoLauncher { others } => {
+                f.write_str(
+                    "no running launcher found (`hushpipe run --exec` leaves none behind)",
+                )?;
+                by_user(f, others)
+            }
+            Self::NotFound {
+                name,
+                running,
+                others,
+            } => {
+                let running = running.join(", ");
+                write!(f, "no launcher is {name:?}; those that run are {running}")?;
+                by_user(f, others)
+            }
+            Self::OfUser { pid, uid } => write!(
                 f,
-                "no launcher is {name:?}; those that you may ask are {}",
-                running.join(", ")
+                "launcher {pid} is that of uid {uid}: add `--user {uid}` to ask it"
             ),
+            Self::RootAlone => f.write_str("only root may ask the launchers of another user"),
+            Self::User(error) => error.fmt(f),
             Self::NotYours { pid, uid } => write!(
                 f,
                 "launcher {pid} is that of uid {uid}: only it and root may ask"
@@ -153,6 +211,7 @@ impl Error for ControlError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Asking { fault, .. } => fault.source(),
+            Self::User(error) => error.source(),
             Self::System(failures) => failures.first()?.error.source(),
             _ => None,
         }

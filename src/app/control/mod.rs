@@ -2,6 +2,7 @@
 
 mod desk;
 mod fault;
+mod find;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,46 +11,76 @@ use super::runtime;
 use crate::model::control::{Reply, Request, Status};
 use crate::stores::join;
 use crate::sys::filesystem;
-use crate::telemetry::control::{AskError, Launcher, Unusable, ask, look, of_client};
+use crate::sys::users::Database;
+use crate::telemetry::control::{
+    AskError, LONGEST_OF_OTHERS, LONGEST_REPLY, Launcher, Limits, ask,
+};
 
-pub(super) use desk::{first_status, serve};
+pub(super) use desk::{first_status, open, serve};
 pub use fault::ControlError;
+pub use find::Target;
 
 /// How long a launcher may take that is only asked on the way to the one that is meant.
 const GLANCE: Duration = Duration::from_secs(2);
-
-/// Which launcher is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The only one that runs.
-    Only,
-    /// By its process id, that of its program, or its service.
-    Named(String),
-    /// By its socket.
-    Socket(PathBuf),
-}
+/// How many launchers are asked at once: each takes a descriptor and, while it answers, memory.
+const AT_ONCE: usize = 256;
+/// How many are asked at all.
+const MOST: usize = 512;
+/// How many bytes of a text are kept of a launcher among many.
+const LONGEST_TEXT: usize = 4096;
 
 /// A launcher, as it answered or did not.
 #[derive(Debug)]
 pub struct Seen {
     /// Its socket.
     pub socket: PathBuf,
-    /// Its user; `None` for one that was named by its socket.
-    pub uid: Option<u32>,
+    /// Its user.
+    pub uid: u32,
+    /// The user's name, where this machine's list of users has it.
+    pub user: Option<String>,
     /// The process id that the socket's name tells.
     pub pid: Option<u32>,
-    /// Its state.
+    /// Its state; no more of it than a line.
     pub status: Result<Status, ControlError>,
 }
 
-/// Every launcher that this user may ask, the user's own first. One that ended meanwhile is left out;
-/// one that does not answer in time is not.
-pub fn list(patience: Duration) -> Result<Vec<Seen>, ControlError> {
-    let launchers = reachable()?;
-    let mut seen = in_loop(survey(launchers, patience))?;
+/// All launchers that this user may ask.
+#[derive(Debug)]
+pub struct Listing {
+    /// The user's own first. One that ended meanwhile is left out; one that does not answer in time is
+    /// not.
+    pub seen: Vec<Seen>,
+    /// Users of whom not all sockets were asked, as they have too many.
+    pub crowded: Vec<u32>,
+}
+
+/// Every launcher that this user may ask.
+pub fn list(patience: Duration) -> Result<Listing, ControlError> {
+    let mut found = find::of_everybody()?;
     let me = filesystem::effective_uid();
-    seen.sort_by_key(|(_, seen)| (seen.uid != Some(me), seen.uid, seen.pid));
-    Ok(seen.into_iter().map(|(_, seen)| seen).collect())
+    let left_out = found.launchers.split_off(found.launchers.len().min(MOST));
+    let left_out = left_out.iter().map(|launcher| launcher.owner);
+    let mut crowded: Vec<u32> = found.crowded.into_iter().chain(left_out).collect();
+    crowded.sort_unstable();
+    crowded.dedup();
+    let seen = in_loop(survey(found.launchers, patience))?;
+    let mut seen: Vec<Seen> = seen.into_iter().map(|(_, seen)| seen).collect();
+    seen.sort_by_key(|seen| (seen.uid != me, seen.uid, seen.pid));
+    name_users(&mut seen);
+    Ok(Listing { seen, crowded })
+}
+
+/// Adds the names of users; `seen` is sorted by them.
+fn name_users(seen: &mut [Seen]) {
+    let database = Database::host();
+    for of_one in seen.chunk_by_mut(|one, next| one.uid == next.uid) {
+        let name = of_one
+            .first()
+            .and_then(|seen| database.local_name(seen.uid));
+        for seen in of_one {
+            seen.user.clone_from(&name);
+        }
+    }
 }
 
 /// Asks the launcher that is meant. What it refuses is an error.
@@ -59,8 +90,12 @@ pub fn request(
     patience: Duration,
 ) -> Result<Reply, ControlError> {
     in_loop(async {
-        let launcher = find(target, patience.min(GLANCE)).await?;
-        match put(&launcher, request, patience).await {
+        let launcher = find::find(target, patience.min(GLANCE)).await?;
+        let limits = Limits {
+            patience,
+            reply: LONGEST_REPLY,
+        };
+        match put(&launcher, request, limits).await {
             Err(ControlError::Asking {
                 fault: AskError::Silent(patience),
                 ..
@@ -78,9 +113,9 @@ fn in_loop<T>(work: impl Future<Output = T>) -> Result<T, ControlError> {
 async fn put(
     launcher: &Launcher,
     request: &Request,
-    patience: Duration,
+    limits: Limits,
 ) -> Result<Reply, ControlError> {
-    match ask(launcher, request, patience).await {
+    match ask(launcher, request, limits).await {
         Ok(Reply::Refused { exit, message }) => Err(ControlError::Refused { exit, message }),
         Ok(reply) => Ok(reply),
         Err(fault) => Err(ControlError::Asking {
@@ -90,103 +125,74 @@ async fn put(
     }
 }
 
-/// All sockets that there are for this user, whoever listens.
-fn reachable() -> Result<Vec<Launcher>, ControlError> {
-    let places = of_client(filesystem::effective_uid(), runtime_directory().as_deref());
-    look(&places).map_err(|fault: Unusable| ControlError::Place(fault.to_string()))
-}
-
 /// `$XDG_RUNTIME_DIR`
 fn runtime_directory() -> Option<PathBuf> {
     std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)
 }
 
-/// Asks all of them at once for their state.
-async fn survey(launchers: Vec<Launcher>, patience: Duration) -> Vec<(Launcher, Seen)> {
-    let asked = launchers.into_iter().map(|launcher| async move {
-        let status = match put(&launcher, &Request::Status, patience).await {
-            Ok(Reply::Status(status)) => Ok(*status),
-            Ok(_) => Err(ControlError::Asking {
-                socket: launcher.path.clone(),
-                fault: AskError::NotUnderstood,
-            }),
-            Err(error) => Err(error),
-        };
-        let seen = Seen {
-            socket: launcher.path.clone(),
-            uid: launcher.owner,
-            pid: launcher.pid,
-            status,
-        };
-        (launcher, seen)
-    });
-    let mut all = join::all(asked).await;
+/// Asks them for their state, as many at once as there are descriptors and memory for.
+async fn survey(mut launchers: Vec<Launcher>, patience: Duration) -> Vec<(Launcher, Seen)> {
+    launchers.truncate(MOST);
+    let mut all = Vec::with_capacity(launchers.len());
+    while !launchers.is_empty() {
+        let later = launchers.split_off(launchers.len().min(AT_ONCE));
+        let round = std::mem::replace(&mut launchers, later);
+        let round = round.into_iter().map(|launcher| glance(launcher, patience));
+        all.extend(join::all(round).await);
+    }
     all.retain(|(_, seen)| !seen.status.as_ref().is_err_and(ControlError::has_ended));
     all
 }
 
-async fn find(target: &Target, patience: Duration) -> Result<Launcher, ControlError> {
-    let name = match target {
-        Target::Socket(path) => {
-            return Launcher::at(path).map_err(|fault| ControlError::Asking {
-                socket: path.clone(),
-                fault,
-            });
-        }
-        Target::Only => None,
-        Target::Named(name) => Some(name.as_str()),
+async fn glance(launcher: Launcher, patience: Duration) -> (Launcher, Seen) {
+    let own = launcher.owner == filesystem::effective_uid();
+    let limits = Limits {
+        patience,
+        reply: if own {
+            LONGEST_REPLY
+        } else {
+            LONGEST_OF_OTHERS
+        },
     };
-    let launchers = reachable()?;
-    let number: Option<u32> = name.and_then(|name| name.parse().ok());
-    if let Some(launcher) = obvious(&launchers, name, number) {
-        return Ok(launcher.clone());
-    }
-    let mut seen = survey(launchers, patience).await;
-    let running = seen.iter().map(|(_, seen)| describe(seen)).collect();
-    if let Some(name) = name {
-        seen.retain(|(_, seen)| answers_to(seen, name, number));
-    }
-    match (seen.len(), name) {
-        (1, _) => Ok(seen.remove(0).0),
-        (0, Some(name)) => Err(ControlError::not_found(name, number, running)),
-        (0, None) => Err(ControlError::NoLauncher),
-        (_, _) => Err(ControlError::Several {
-            running: seen.iter().map(|(_, seen)| describe(seen)).collect(),
+    let status = match put(&launcher, &Request::Status, limits).await {
+        Ok(Reply::Status(status)) => Ok(line_of(*status)),
+        Ok(_) => Err(ControlError::Asking {
+            socket: launcher.path.clone(),
+            fault: AskError::NotUnderstood,
         }),
+        Err(ControlError::Refused { exit, message }) => Err(ControlError::Refused {
+            exit,
+            message: shortened(message),
+        }),
+        Err(error) => Err(error),
+    };
+    let seen = Seen {
+        socket: launcher.path.clone(),
+        uid: launcher.owner,
+        user: None,
+        pid: launcher.pid,
+        status,
+    };
+    (launcher, seen)
+}
+
+/// What is shown of a launcher in a line; the rest is not kept.
+fn line_of(status: Status) -> Status {
+    Status {
+        service: shortened(status.service),
+        pid: status.pid,
+        program_pid: status.program_pid,
+        program: shortened(status.program),
+        started: status.started.map(shortened),
+        generation: status.generation,
+        state: shortened(status.state),
+        healthy: status.healthy,
+        ..Status::default()
     }
 }
 
-/// The one that is meant without doubt. It is not asked first who it is: it may be slow.
-fn obvious<'a>(
-    launchers: &'a [Launcher],
-    name: Option<&str>,
-    number: Option<u32>,
-) -> Option<&'a Launcher> {
-    let mut meant = launchers.iter().filter(|launcher| match name {
-        None => true,
-        Some(_) => number.is_some() && launcher.pid == number,
-    });
-    let first = meant.next()?;
-    meant.next().is_none().then_some(first)
-}
-
-fn answers_to(seen: &Seen, name: &str, number: Option<u32>) -> bool {
-    let by_number = number.is_some() && seen.pid == number;
-    by_number
-        || seen.status.as_ref().is_ok_and(|status| {
-            let program = status.program_pid.and_then(|pid| u32::try_from(pid).ok());
-            status.service == name
-                || number.is_some_and(|number| status.pid == number || program == Some(number))
-        })
-}
-
-/// `4711 (payments-api)`
-fn describe(seen: &Seen) -> String {
-    let pid = seen
-        .pid
-        .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
-    match &seen.status {
-        Ok(status) => format!("{} ({})", status.pid, status.service),
-        Err(_) => format!("{pid} (no answer)"),
-    }
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+    text.shrink_to_fit();
+    text
 }

@@ -1,11 +1,10 @@
 //! `hushpipe rotate`, `rollback`, `revoke`: what a running launcher is asked to do.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{failure, odd, patience, target, visible};
+use super::{Whom, failure, odd, patience, visible};
 use crate::app::control;
 use crate::cli::help::print;
 use crate::cli::{Globals, Outcome};
@@ -20,6 +19,7 @@ the version that a rollback holds it at.
 Examples:
   hushpipe rotate                         the only launcher that runs
   hushpipe rotate db -t payments-api      one secret of one launcher
+  hushpipe rotate --user alice            as root, the only one of another user
   ExecReload=hushpipe rotate -t $MAINPID  in a systemd unit
 
 Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
@@ -48,15 +48,14 @@ Examples:
 Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
 has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
-/// Which launcher.
+/// Which launcher, and for how long.
 #[derive(Args)]
-struct Whom {
+struct Launcher {
     /// The launcher, by its service or a process id [default: the only one that runs]
     #[arg(short, long, conflicts_with = "socket")]
     target: Option<String>,
-    /// Ask at this socket
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    whom: Whom,
     /// How long to wait for the answer
     #[arg(long, value_name = "DURATION", value_parser = patience, default_value = "60s")]
     timeout: Duration,
@@ -70,7 +69,7 @@ pub struct RotateArgs {
     #[arg(value_name = "NAME")]
     secret: Option<String>,
     #[command(flatten)]
-    whom: Whom,
+    launcher: Launcher,
 }
 
 /// Arguments of `rollback`.
@@ -84,7 +83,7 @@ pub struct RollbackArgs {
     #[arg(long, value_name = "VERSION", requires = "secret")]
     to: Option<u64>,
     #[command(flatten)]
-    whom: Whom,
+    launcher: Launcher,
 }
 
 /// Arguments of `revoke`.
@@ -95,30 +94,34 @@ pub struct RevokeArgs {
     #[arg(value_name = "NAME")]
     secret: String,
     #[command(flatten)]
-    whom: Whom,
+    launcher: Launcher,
 }
 
 /// Has the stores asked at once.
 pub fn rotate(arguments: RotateArgs, globals: Globals) -> Outcome {
     let secret = arguments.secret;
-    put(&arguments.whom, &Request::Rotate { secret }, globals)
+    put(&arguments.launcher, &Request::Rotate { secret }, globals)
 }
 
 /// Has the values before handed over again.
 pub fn rollback(arguments: RollbackArgs, globals: Globals) -> Outcome {
     let (secret, to) = (arguments.secret, arguments.to);
-    put(&arguments.whom, &Request::Rollback { secret, to }, globals)
+    put(
+        &arguments.launcher,
+        &Request::Rollback { secret, to },
+        globals,
+    )
 }
 
 /// Has a lease revoked and replaced.
 pub fn revoke(arguments: RevokeArgs, globals: Globals) -> Outcome {
     let secret = arguments.secret;
-    put(&arguments.whom, &Request::Revoke { secret }, globals)
+    put(&arguments.launcher, &Request::Revoke { secret }, globals)
 }
 
-fn put(whom: &Whom, request: &Request, globals: Globals) -> Outcome {
-    let target = target(whom.socket.as_ref(), whom.target.as_ref());
-    match control::request(&target, request, whom.timeout) {
+fn put(launcher: &Launcher, request: &Request, globals: Globals) -> Outcome {
+    let target = launcher.whom.target(launcher.target.as_ref());
+    match control::request(&target, request, launcher.timeout) {
         Ok(Reply::Done { .. }) if globals.quiet => Ok(Exit::Ok),
         Ok(Reply::Done { message, .. }) => print(&format!("{}\n", visible(&message))),
         Ok(_) => Err(odd()),

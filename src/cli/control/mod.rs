@@ -5,8 +5,11 @@ mod ask;
 mod ps;
 mod status;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::Args;
 
 use super::Failure;
 use crate::app::control::{ControlError, Target};
@@ -20,20 +23,35 @@ fn patience(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }
 
-/// The launcher that is meant by the options: `--socket`, a name, or neither.
-fn target(socket: Option<&PathBuf>, name: Option<&String>) -> Target {
-    match (socket, name) {
-        (Some(path), _) => Target::Socket(path.clone()),
-        (None, Some(name)) => Target::Named(name.clone()),
-        (None, None) => Target::Only,
+/// Which launcher, and how long it may take.
+#[derive(Args)]
+struct Whom {
+    /// Ask the launchers of this user, as root
+    #[arg(long, value_name = "NAME|UID", conflicts_with = "socket")]
+    user: Option<String>,
+    /// Ask at this socket
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Whom {
+    /// The launcher that is meant by the options: `--socket`, a name, or neither.
+    fn target(&self, name: Option<&String>) -> Target {
+        match (&self.socket, name) {
+            (Some(path), _) => Target::Socket(path.clone()),
+            (None, Some(name)) => Target::Named(name.clone(), self.user.clone()),
+            (None, None) => Target::Only(self.user.clone()),
+        }
     }
 }
 
 /// A launcher's words are another process's: nothing of them moves the cursor.
 fn failure(error: &ControlError) -> Failure {
+    let failure = Failure::new(error.exit(), error);
     match error {
         ControlError::Refused { message, .. } => Failure::text(error.exit(), visible(message)),
-        error => Failure::new(error.exit(), error),
+        ControlError::NotFound { .. } | ControlError::Several { .. } => failure.map(visible_lines),
+        _ => failure,
     }
 }
 
@@ -45,9 +63,58 @@ fn odd() -> Failure {
     )
 }
 
+/// Whether a character acts on a terminal, or changes how those around it are shown: control
+/// characters, and those of Unicode that are not seen or turn the direction of writing.
+fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Names and messages come from another process: nothing of them moves the cursor.
 fn visible(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if acts(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// As [`visible`], of several lines that were made here.
+fn visible_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(visible).collect();
+    lines.join("\n")
+}
+
+/// A JSON text, with escapes for what [`acts`]: the same to who parses it.
+fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || !acts(c) {
+            plain.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(plain, "\\u{unit:04x}").expect("writing to a String does not fail");
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_process_says_moves_no_cursor_and_json_stays_the_same() {
+        let said = "a\u{1b}[2J\u{9b}1A\u{202e}b\u{e0041}\u{7f}é\n";
+        let shown = visible(said);
+        assert_eq!(
+            shown,
+            "a\u{fffd}[2J\u{fffd}1A\u{fffd}b\u{fffd}\u{fffd}é\u{fffd}"
+        );
+        let json = serde_json::to_string(said).unwrap();
+        let plain = plain_json(&json);
+        assert!(!plain.contains(acts), "{plain:?}");
+        assert_eq!(serde_json::from_str::<String>(&plain).unwrap(), said);
+    }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::age::{length, since};
-use super::{failure, patience, visible};
+use super::{failure, patience, plain_json, visible};
 use crate::app::control::{self, Seen};
 use crate::cli::help::print;
 use crate::cli::{Outcome, Palette, Stream};
@@ -34,12 +34,20 @@ pub struct PsArgs {
 
 /// Lists them.
 pub fn run(arguments: &PsArgs) -> Outcome {
-    let seen = control::list(arguments.timeout).map_err(|error| failure(&error))?;
+    let listing = control::list(arguments.timeout).map_err(|error| failure(&error))?;
+    let seen = &listing.seen;
+    if !listing.crowded.is_empty() {
+        let uids: Vec<String> = listing.crowded.iter().map(u32::to_string).collect();
+        eprintln!(
+            "hushpipe: warning: not all sockets of uid {} were asked: there are too many",
+            uids.join(", ")
+        );
+    }
     print(&if arguments.json {
         let list: Vec<Value> = seen.iter().map(object).collect();
-        format!("{:#}\n", Value::Array(list))
+        plain_json(&format!("{:#}\n", Value::Array(list)))
     } else {
-        table(&seen, SystemTime::now(), Palette::of(Stream::Stdout))
+        table(seen, SystemTime::now(), Palette::of(Stream::Stdout))
     })
 }
 
@@ -56,13 +64,15 @@ fn object(seen: &Seen) -> Value {
         "healthy": status.is_some_and(|status| status.healthy),
         "started": status.and_then(|status| status.started.as_ref()),
         "uid": seen.uid,
+        "user": seen.user,
         "socket": seen.socket,
         "error": seen.status.as_ref().err().map(ToString::to_string),
     })
 }
 
-const HEADS: [&str; 7] = [
+const HEADS: [&str; 8] = [
     "PID",
+    "USER",
     "PROGRAM",
     "SERVICE",
     "GENERATION",
@@ -70,10 +80,12 @@ const HEADS: [&str; 7] = [
     "HEALTH",
     "AGE",
 ];
-const HEALTH: usize = 5;
+const HEALTH: usize = 6;
+/// How many characters of a cell are shown.
+const WIDEST: usize = 64;
 
 fn table(seen: &[Seen], now: SystemTime, palette: Palette) -> String {
-    let rows: Vec<[String; 7]> = seen.iter().map(|seen| row(seen, now)).collect();
+    let rows: Vec<[String; 8]> = seen.iter().map(|seen| row(seen, now)).collect();
     let widths: Vec<usize> = (0..HEADS.len())
         .map(|column| {
             let cells = rows.iter().map(|row| row[column].chars().count());
@@ -96,7 +108,7 @@ fn table(seen: &[Seen], now: SystemTime, palette: Palette) -> String {
 
 fn line(
     out: &mut String,
-    cells: &[String; 7],
+    cells: &[String; 8],
     widths: &[usize],
     paint: impl Fn(usize) -> &'static str,
     palette: Palette,
@@ -115,15 +127,32 @@ fn line(
     out.push('\n');
 }
 
-fn row(seen: &Seen, now: SystemTime) -> [String; 7] {
+/// The user's name, else number.
+fn user(seen: &Seen) -> String {
+    let name = seen.user.as_deref().map(cell);
+    name.unwrap_or_else(|| seen.uid.to_string())
+}
+
+/// What a launcher says, for a table: no longer than a column may be.
+fn cell(text: &str) -> String {
+    let mut shown = visible(text);
+    if let Some((end, _)) = shown.char_indices().nth(WIDEST) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
+}
+
+fn row(seen: &Seen, now: SystemTime) -> [String; 8] {
     let dash = || "-".to_owned();
     match &seen.status {
         Ok(status) => [
             status.pid.to_string(),
+            user(seen),
             status.program_pid.map_or_else(dash, |pid| pid.to_string()),
-            visible(&status.service),
+            cell(&status.service),
             status.generation.to_string(),
-            visible(&status.state),
+            cell(&status.state),
             if status.healthy { "ok" } else { "not ok" }.to_owned(),
             status
                 .started
@@ -133,6 +162,7 @@ fn row(seen: &Seen, now: SystemTime) -> [String; 7] {
         ],
         Err(_) => [
             seen.pid.map_or_else(dash, |pid| pid.to_string()),
+            user(seen),
             dash(),
             dash(),
             dash(),

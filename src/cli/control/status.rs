@@ -1,13 +1,12 @@
 //! `hushpipe status`: one launcher in full, without values.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
 use super::age::{ago, length};
-use super::{failure, odd, patience, target, visible};
+use super::{Whom, failure, odd, patience, plain_json, visible};
 use crate::app::control;
 use crate::cli::help::print;
 use crate::cli::{Failure, Outcome, Palette, Stream};
@@ -19,6 +18,7 @@ Examples:
   hushpipe status                         the only one that runs
   hushpipe status payments-api            by its service, or by a process id
   hushpipe status --json | jq .secrets
+  hushpipe status --user alice            as root, the only one of another user
   hushpipe status --check                 for monitoring
   HEALTHCHECK CMD [\"hushpipe\", \"status\", \"--alive\"]       in a Dockerfile
 
@@ -33,8 +33,16 @@ down, or start with the version that failed.";
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
     /// Its service or a process id [default: the only one that runs]
-    #[arg(conflicts_with = "socket")]
+    #[arg(conflicts_with_all = ["socket", "named"])]
     target: Option<String>,
+    /// The same, as the other commands take it
+    #[arg(
+        short = 't',
+        long = "target",
+        value_name = "TARGET",
+        conflicts_with = "socket"
+    )]
+    named: Option<String>,
     /// Write one JSON object
     #[arg(long)]
     json: bool,
@@ -45,9 +53,8 @@ pub struct StatusArgs {
     /// not: for probes whose failure restarts it
     #[arg(long, conflicts_with_all = ["json", "check"])]
     alive: bool,
-    /// Ask at this socket
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    whom: Whom,
     /// How long to wait for the answer
     #[arg(long, value_name = "DURATION", value_parser = patience, default_value = "5s")]
     timeout: Duration,
@@ -70,14 +77,15 @@ pub fn run(arguments: &StatusArgs) -> Outcome {
     }
     print(&if arguments.json {
         let object = serde_json::to_string_pretty(&status);
-        format!("{}\n", object.expect("a status is plain data"))
+        plain_json(&format!("{}\n", object.expect("a status is plain data")))
     } else {
         page(&status, SystemTime::now(), Palette::of(Stream::Stdout))
     })
 }
 
 fn ask(arguments: &StatusArgs) -> Result<Status, Failure> {
-    let target = target(arguments.socket.as_ref(), arguments.target.as_ref());
+    let name = arguments.target.as_ref().or(arguments.named.as_ref());
+    let target = arguments.whom.target(name);
     match control::request(&target, &Request::Status, arguments.timeout) {
         Ok(Reply::Status(status)) => Ok(*status),
         Ok(_) => Err(odd()),

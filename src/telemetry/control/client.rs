@@ -14,10 +14,12 @@ use tokio::time::{sleep, timeout};
 use super::places::{self, Place, Unusable};
 use super::server::sweep;
 use crate::model::control::{Reply, Request};
-use crate::sys::{beneath, filesystem, socket};
+use crate::sys::{beneath, filesystem, process, socket};
 
-/// How long a reply may be, in bytes.
-const LONGEST_REPLY: usize = 16 << 20;
+/// How long a reply may be, in bytes: room for some thousand secrets.
+pub const LONGEST_REPLY: usize = 2 << 20;
+/// The same for another user's launcher that is asked among many.
+pub const LONGEST_OF_OTHERS: usize = 256 << 10;
 /// A launcher that has too many waiting is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
@@ -27,10 +29,63 @@ pub struct Launcher {
     directory: Rc<OwnedFd>,
     /// The socket's path.
     pub path: PathBuf,
-    /// Whose place it is in; `None` for one that was named by its path.
-    pub owner: Option<u32>,
+    /// Whose place it is in.
+    pub owner: u32,
     /// The process id that its name tells.
     pub pid: Option<u32>,
+}
+
+/// What was found in places.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those that may be asked.
+    pub launchers: Vec<Launcher>,
+    /// Users who have more sockets than are looked at.
+    pub crowded: Vec<u32>,
+}
+
+/// How long to wait for a reply, and for how much of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long.
+    pub patience: Duration,
+    /// How many bytes.
+    pub reply: usize,
+}
+
+/// How a listener differs from what its socket tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Impostor {
+    /// It is of another user than the directory.
+    User {
+        /// Its user.
+        listens: u32,
+        /// The directory's.
+        owner: u32,
+    },
+    /// It is another process than the name tells.
+    Process {
+        /// Its process id.
+        listens: u32,
+        /// The name's.
+        named: u32,
+    },
+}
+
+impl fmt::Display for Impostor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { listens, owner } => write!(
+                f,
+                "a process of uid {listens} listens there, and the directory is that of uid {owner}: \
+                 it is not asked"
+            ),
+            Self::Process { listens, named } => write!(
+                f,
+                "process {listens} listens there, not process {named}: it is not asked"
+            ),
+        }
+    }
 }
 
 /// Why there is no reply.
@@ -44,8 +99,10 @@ pub enum AskError {
     Silent(Duration),
     /// The connection was closed without one: the launcher has ended.
     Closed,
-    /// Who listens there is not who the place belongs to.
-    Impostor,
+    /// Who listens there is not whom the place and the name tell.
+    Impostor(Impostor),
+    /// The reply is longer than it may be.
+    TooLong(usize),
     /// What came is no reply of this version.
     NotUnderstood,
     /// The system refused.
@@ -62,9 +119,8 @@ impl fmt::Display for AskError {
                 write!(f, "no answer within {patience}: is it stopped (SIGSTOP)?")
             }
             Self::Closed => f.write_str("it ended without an answer"),
-            Self::Impostor => {
-                f.write_str("a process of another user than the directory's listens there")
-            }
+            Self::Impostor(impostor) => impostor.fmt(f),
+            Self::TooLong(bytes) => write!(f, "its answer is longer than {} KiB", bytes >> 10),
             Self::NotUnderstood => {
                 f.write_str("its answer is not understood: is it of another version?")
             }
@@ -99,11 +155,12 @@ impl Launcher {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
         let directory = beneath::open_path(parent.unwrap_or_else(|| Path::new(".")))?;
+        let name = path.file_name().and_then(|name| name.to_str());
         Ok(Self {
+            owner: filesystem::status(&directory)?.uid,
             directory: Rc::new(directory),
             path: path.to_owned(),
-            owner: None,
-            pid: None,
+            pid: name.and_then(places::pid_of),
         })
     }
 
@@ -113,40 +170,94 @@ impl Launcher {
         };
         UnixStream::from_std(socket::connect_at(&*self.directory, parent, name)?)
     }
+
+    /// Whoever listens is of the user that the directory belongs to, and the process that the socket's
+    /// name tells, in its PID namespace or in this one.
+    fn recognise(&self, stream: &UnixStream) -> Result<(), AskError> {
+        let peer = stream.peer_cred()?;
+        if peer.uid() != self.owner {
+            return Err(AskError::Impostor(Impostor::User {
+                listens: peer.uid(),
+                owner: self.owner,
+            }));
+        }
+        // 0: it is in a PID namespace that this one does not see.
+        let listens = peer.pid().filter(|pid| *pid > 0);
+        let (Some(listens), Some(named)) = (listens, self.pid) else {
+            return Ok(());
+        };
+        if listens.unsigned_abs() == named || process::id_in_own_namespace(listens) == Some(named) {
+            return Ok(());
+        }
+        Err(AskError::Impostor(Impostor::Process {
+            listens: listens.unsigned_abs(),
+            named,
+        }))
+    }
 }
 
-/// Every socket in these places; those of dead launchers are removed, and places that are empty then.
-/// Places that are not there are left out.
-pub fn look(places: &[Place]) -> Result<Vec<Launcher>, Unusable> {
-    let mut found = Vec::new();
+/// Every socket in these places. In those of this user, sockets of dead launchers are removed, and
+/// places that are empty then. Places that are not there are left out, and those of others that cannot
+/// be used.
+pub fn look(places: &[Place]) -> Result<Found, Unusable> {
+    let me = filesystem::effective_uid();
+    let mut found = Found::default();
     for place in places {
-        let directory = match place.open() {
-            Ok(directory) => Rc::new(directory),
-            Err(Unusable::System(_, error)) if is_absent(&error) => continue,
+        let looked = if place.uid == me {
+            look_at_own(place)
+        } else {
+            look_at_other(place, &mut found.crowded)
+        };
+        let (directory, names) = match looked {
+            Ok(Some(looked)) => looked,
+            Ok(None) => continue,
+            Err(Unusable::System(_, error)) if place.uid != me || is_absent(&error) => continue,
             // Somebody else's doing: launchers of this user are not there either.
             Err(Unusable::Foreign(..)) => continue,
             Err(fault) => return Err(fault),
         };
-        let path = place.path();
-        let system = |error| Unusable::System(path.clone(), error);
-        // Whoever holds the lock sweeps, or is about to listen.
-        if filesystem::try_lock(&*directory).map_err(system)? {
-            sweep(&directory, &path).map_err(system)?;
-            if filesystem::remove_directory(&path).is_ok() {
-                // The last one there had died.
-                continue;
-            }
-            filesystem::unlock(&*directory).map_err(system)?;
-        }
-        let names = places::sockets(&directory).map_err(system)?;
-        found.extend(names.into_iter().map(|name| Launcher {
-            directory: Rc::clone(&directory),
-            path: path.join(&name),
-            owner: Some(place.uid),
-            pid: places::pid_of(&name),
-        }));
+        let directory = Rc::new(directory);
+        found
+            .launchers
+            .extend(names.into_iter().map(|name| Launcher {
+                directory: Rc::clone(&directory),
+                path: place.path().join(&name),
+                owner: place.uid,
+                pid: places::pid_of(&name),
+            }));
     }
     Ok(found)
+}
+
+/// An open place, and the sockets in it.
+type Looked = (OwnedFd, Vec<String>);
+
+/// `None`: the last one there had died, and the place is gone.
+fn look_at_own(place: &Place) -> Result<Option<Looked>, Unusable> {
+    let directory = place.open()?;
+    let path = place.path();
+    let system = |error| Unusable::System(path.clone(), error);
+    // Whoever holds the lock sweeps, or is about to listen.
+    if filesystem::try_lock(&directory).map_err(system)? {
+        sweep(&directory, &path).map_err(system)?;
+        if filesystem::remove_directory(&path).is_ok() {
+            return Ok(None);
+        }
+        filesystem::unlock(&directory).map_err(system)?;
+    }
+    let names = places::sockets(&directory).map_err(system)?;
+    Ok(Some((directory, names)))
+}
+
+/// Another user's: nothing is removed there, and no more is looked at than a user needs.
+fn look_at_other(place: &Place, crowded: &mut Vec<u32>) -> Result<Option<Looked>, Unusable> {
+    let directory = place.open()?;
+    let (names, more) =
+        places::some_sockets(&directory).map_err(|error| Unusable::System(place.path(), error))?;
+    if more {
+        crowded.push(place.uid);
+    }
+    Ok(Some((directory, names)))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -156,36 +267,48 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Asks, and waits for the reply as long as patience lasts.
+/// Asks, and waits for the reply within these limits. Nothing is sent to who is not whom the socket
+/// tells.
 pub async fn ask(
     launcher: &Launcher,
     request: &Request,
-    patience: Duration,
+    limits: Limits,
 ) -> Result<Reply, AskError> {
-    timeout(patience, exchange(launcher, request))
+    let patience = limits.patience;
+    timeout(patience, exchange(launcher, request, limits.reply))
         .await
         .unwrap_or(Err(AskError::Silent(patience)))
 }
 
-async fn exchange(launcher: &Launcher, request: &Request) -> Result<Reply, AskError> {
+async fn exchange(
+    launcher: &Launcher,
+    request: &Request,
+    longest: usize,
+) -> Result<Reply, AskError> {
     let mut stream = loop {
         match launcher.connect() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(TRY_AGAIN).await,
             connected => break connected?,
         }
     };
-    let listener = stream.peer_cred()?.uid();
-    if launcher.owner.is_some_and(|owner| owner != listener) {
-        return Err(AskError::Impostor);
-    }
+    launcher.recognise(&stream)?;
     if stream.write_all(&request.to_line()).await.is_err() {
         // Refused before it was heard: the reply says why.
     }
-    let line = hear(&mut stream).await?;
-    serde_json::from_slice(&line).map_err(|_| AskError::NotUnderstood)
+    let line = hear(&mut stream, longest).await?;
+    let reply = serde_json::from_slice(&line).map_err(|_| AskError::NotUnderstood)?;
+    match (&reply, launcher.pid) {
+        (Reply::Status(status), Some(named)) if status.pid != named => {
+            Err(AskError::Impostor(Impostor::Process {
+                listens: status.pid,
+                named,
+            }))
+        }
+        _ => Ok(reply),
+    }
 }
 
-async fn hear(stream: &mut UnixStream) -> Result<Vec<u8>, AskError> {
+async fn hear(stream: &mut UnixStream, longest: usize) -> Result<Vec<u8>, AskError> {
     let mut line = Vec::new();
     loop {
         let from = line.len();
@@ -195,7 +318,7 @@ async fn hear(stream: &mut UnixStream) -> Result<Vec<u8>, AskError> {
                 return Err(AskError::Closed);
             }
             Err(error) => return Err(error.into()),
-            Ok(_) if line.len() > LONGEST_REPLY => return Err(AskError::NotUnderstood),
+            Ok(_) if line.len() > longest => return Err(AskError::TooLong(longest)),
             Ok(_) => {}
         }
         if let Some(end) = line[from..].iter().position(|byte| *byte == b'\n') {

@@ -9,8 +9,8 @@ mod tests;
 
 use std::future::Future;
 
-pub use client::{AskError, Launcher, ask, look};
-pub use places::{Place, Unusable, of_client, of_launcher};
+pub use client::{AskError, Found, LONGEST_OF_OTHERS, LONGEST_REPLY, Launcher, Limits, ask, look};
+pub use places::{Place, Unusable, of_all, of_launcher, others};
 pub use server::{NoSocket, Server};
 
 use crate::model::control::{Reply, Request};

@@ -5,9 +5,11 @@
 //! `/run/user/UID/hushpipe`, `/dev/shm/hushpipe-UID`: the last is there in a container whose root is
 //! read-only. Clients look into all of them; root also into those of all users.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,14 @@ use crate::sys::filesystem::{self, Kind};
 const SHARED_MEMORY: &str = "/dev/shm";
 const STICKY: u32 = 0o1000;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// What a socket's name ends in before it listens.
+const BEFORE: &str = ".new";
+/// How many other users root looks for.
+const MOST_USERS: usize = 128;
+/// How many sockets of another user are asked in each place.
+const MOST_SOCKETS: usize = 64;
+/// How many entries of another user's directory are looked at.
+const MOST_ENTRIES: usize = 4096;
 
 /// A place for a user's sockets, which may not be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,14 +144,22 @@ pub fn of_launcher(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
     without_doubles(places)
 }
 
-/// Where a client of this user looks: where its own launchers may be, and for root also where those
-/// of everybody else may be.
-pub fn of_client(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
+/// Where the launchers of anybody may be, those of this user first. For root alone: others see their own.
+pub fn of_all(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
     let mut places = of_launcher(uid, runtime);
     if uid == 0 {
         places.extend(of_others());
     }
     without_doubles(places)
+}
+
+/// The users besides this one who have a place for launchers, as root sees them.
+pub fn others(uid: u32) -> Vec<u32> {
+    let places = if uid == 0 { of_others() } else { Vec::new() };
+    let mut uids: Vec<u32> = places.iter().map(|place| place.uid).collect();
+    uids.retain(|other| *other != uid);
+    uids.dedup();
+    uids
 }
 
 fn without_doubles(places: Vec<Place>) -> Vec<Place> {
@@ -157,38 +175,103 @@ fn without_doubles(places: Vec<Place>) -> Vec<Place> {
     kept
 }
 
+/// Where other users may have launchers, by the lowest numbers first: those of accounts come before
+/// those that a user may give away in user namespaces.
 fn of_others() -> Vec<Place> {
-    let numbered = |directory: &str, prefix: &str| -> Vec<u32> {
-        let names = filesystem::open_directory(Path::new(directory)).and_then(filesystem::entries);
-        // Where there is no such directory, nobody has a launcher there.
-        names
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|name| name.to_str()?.strip_prefix(prefix)?.parse().ok())
-            .collect()
-    };
-    let usual = numbered("/run/user", "")
+    let usual = owners("/run/user", "")
         .into_iter()
         .map(|uid| Place::of_system(format!("/run/user/{uid}"), "hushpipe", uid));
-    let memory = numbered(SHARED_MEMORY, "hushpipe-")
+    let memory = owners(SHARED_MEMORY, "hushpipe-")
         .into_iter()
         .map(|uid| Place::of_system(SHARED_MEMORY, format!("hushpipe-{uid}"), uid));
-    usual.chain(memory).collect()
+    let mut places: Vec<Place> = usual.chain(memory).collect();
+    places.sort_by_key(|place| place.uid);
+    places
 }
 
-/// The names of sockets in an open place. Nothing else of what lies there is touched.
-pub(super) fn sockets(directory: &OwnedFd) -> io::Result<Vec<String>> {
-    let mut names: Vec<String> = filesystem::entries(directory)?
-        .into_iter()
-        .filter_map(|name| name.into_string().ok())
-        .filter(|name| pid_of(name).is_some())
-        .collect();
-    names.retain(|name| {
-        filesystem::status_at(directory, name)
-            .is_ok_and(|status| status.is_some_and(|status| status.kind == Kind::Socket))
+/// The users who have a directory there that is named by their number and belongs to them: not more
+/// than [`MOST_USERS`], as some of these directories can be written by all.
+fn owners(parent: &str, prefix: &str) -> BTreeSet<u32> {
+    let mut uids = BTreeSet::new();
+    let Ok(directory) = filesystem::open_directory(Path::new(parent)) else {
+        // Where there is no such directory, nobody has a launcher there.
+        return uids;
+    };
+    let visited = filesystem::visit_entries(&directory, |name| {
+        if let Some(uid) = owner_by_name(&directory, name, prefix) {
+            uids.insert(uid);
+            if uids.len() > MOST_USERS {
+                uids.pop_last();
+            }
+        }
+        ControlFlow::Continue(())
     });
+    if visited.is_err() {
+        // What was seen so far is there.
+    }
+    uids
+}
+
+fn owner_by_name(directory: &OwnedFd, name: &OsStr, prefix: &str) -> Option<u32> {
+    let uid = name.to_str()?.strip_prefix(prefix)?.parse().ok()?;
+    let status = filesystem::status_at(directory, name).ok()??;
+    (status.kind == Kind::Directory && status.uid == uid).then_some(uid)
+}
+
+/// The names of sockets in an open place of this user. Nothing else of what lies there is touched.
+pub(super) fn sockets(directory: &OwnedFd) -> io::Result<Vec<String>> {
+    named(directory, usize::MAX, |name| pid_of(name).is_some())
+}
+
+/// As [`sockets`], in a place of another user, who may have put there what they like; and whether
+/// there were more than is looked at.
+pub(super) fn some_sockets(directory: &OwnedFd) -> io::Result<(Vec<String>, bool)> {
+    let mut names = named(directory, MOST_ENTRIES, |name| pid_of(name).is_some())?;
+    let more = names.len() > MOST_SOCKETS;
+    names.truncate(MOST_SOCKETS);
+    Ok((names, more))
+}
+
+/// The sockets that are removed when nobody listens there.
+pub(super) fn swept(directory: &OwnedFd) -> io::Result<Vec<String>> {
+    named(directory, usize::MAX, |name| {
+        let stem = name.strip_suffix(BEFORE).unwrap_or(name);
+        pid_of(stem).is_some()
+    })
+}
+
+fn named(
+    directory: &OwnedFd,
+    most: usize,
+    wanted: impl Fn(&str) -> bool,
+) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut visited = 0;
+    filesystem::visit_entries(directory, |name| {
+        visited += 1;
+        let name = name.to_str().filter(|name| wanted(name));
+        names.extend(
+            name.filter(|name| is_socket(directory, name))
+                .map(str::to_owned),
+        );
+        if visited < most {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
     names.sort();
     Ok(names)
+}
+
+fn is_socket(directory: &OwnedFd, name: &str) -> bool {
+    filesystem::status_at(directory, name)
+        .is_ok_and(|status| status.is_some_and(|status| status.kind == Kind::Socket))
+}
+
+/// The name that a socket has before it listens.
+pub(super) fn before(name: &str) -> String {
+    format!("{name}{BEFORE}")
 }
 
 /// `123.sock`, or `123-2.sock` where two PID namespaces share a place.

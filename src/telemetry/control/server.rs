@@ -93,10 +93,11 @@ impl Server {
         });
         let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
         for name in names {
-            match socket::listen_at(&directory, &path, &name) {
+            let before = places::before(&name);
+            match socket::listen_at(&directory, &path, &before, &name) {
                 Ok(listener) => return Self::new(listener, directory, name, place).map_err(system),
                 // A launcher with the same process id, in another PID namespace.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => refused = error,
+                Err(error) if is_taken(&error) => refused = error,
                 Err(error) => return Err(system(error)),
             }
         }
@@ -218,6 +219,11 @@ impl Drop for Server {
     }
 }
 
+fn is_taken(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::AddrInUse || kind == io::ErrorKind::AlreadyExists
+}
+
 const BUSY: &str = "16 others wait for this launcher's answer; try again later";
 
 fn not_yours(owner: u32, uid: u32) -> String {
@@ -309,10 +315,10 @@ fn refuse(stream: &UnixStream, exit: Exit, message: &str) {
     }
 }
 
-/// Removes sockets on which nobody listens. To be called with the directory locked: between bind(2)
-/// and listen(2), a socket looks dead.
+/// Removes sockets on which nobody listens, also those that never got their name. To be called with the
+/// directory locked: between bind(2) and listen(2), a socket looks dead.
 pub(super) fn sweep(directory: &OwnedFd, path: &Path) -> io::Result<()> {
-    for name in places::sockets(directory)? {
+    for name in places::swept(directory)? {
         let connected = socket::connect_at(directory, path, &name);
         if connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             filesystem::unlink_at(directory, &name)?;

@@ -16,7 +16,10 @@ use super::*;
 use crate::model::control::Status;
 use crate::sys::{filesystem, process};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const LIMITS: Limits = Limits {
+    patience: Duration::from_secs(5),
+    reply: 1 << 16,
+};
 
 /// Answers `Status` at once, `Rotate` never, `Revoke` with who asked.
 #[derive(Default)]
@@ -29,7 +32,7 @@ impl Desk for Clerk {
         self.asked.set(self.asked.get() + 1);
         match request {
             Request::Status => Reply::Status(Box::new(Status {
-                pid: 7,
+                pid: process::id() as u32,
                 ..Status::default()
             })),
             Request::Revoke { .. } => Reply::Done {
@@ -102,18 +105,18 @@ async fn line(stream: &mut UnixStream) -> String {
 #[tokio::test]
 async fn a_launcher_is_found_and_asked() {
     let open = open().await;
-    let found = look(std::slice::from_ref(&open.place)).unwrap();
+    let found = look(std::slice::from_ref(&open.place)).unwrap().launchers;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].path, open.server.path());
     assert_eq!(found[0].pid, Some(process::id() as u32));
     let clerk = Clerk::default();
-    let asking = ask(&found[0], &Request::Status, PATIENCE);
+    let asking = ask(&found[0], &Request::Status, LIMITS);
     let reply = beside(&open.server, &clerk, asking).await.unwrap();
-    assert!(matches!(reply, Reply::Status(status) if status.pid == 7));
+    assert!(matches!(reply, Reply::Status(status) if status.pid == process::id() as u32));
     let revoke = Request::Revoke {
         secret: "db".to_owned(),
     };
-    let asking = ask(&found[0], &revoke, PATIENCE);
+    let asking = ask(&found[0], &revoke, LIMITS);
     let Reply::Done { message, .. } = beside(&open.server, &clerk, asking).await.unwrap() else {
         panic!("it is done");
     };
@@ -152,7 +155,7 @@ async fn what_dead_launchers_left_is_swept_and_what_is_not_theirs_stays() {
     let place = place_in(temporary.path());
     fs::create_dir(place.path()).unwrap();
     let at = |name: &str| place.path().join(name);
-    for name in ["1.sock", "2-3.sock", "x.sock", "notes"] {
+    for name in ["1.sock", "2-3.sock", "8.sock.new", "x.sock", "notes"] {
         drop(UnixListener::bind(at(name)).unwrap());
     }
     fs::write(at("3.sock"), "").unwrap();
@@ -171,7 +174,7 @@ async fn what_dead_launchers_left_is_swept_and_what_is_not_theirs_stays() {
     assert_eq!(left, expected);
     drop(server);
     drop(UnixListener::bind(at("6.sock")).unwrap());
-    let found = look(std::slice::from_ref(&place)).unwrap();
+    let found = look(std::slice::from_ref(&place)).unwrap().launchers;
     let pids: Vec<_> = found.iter().map(|launcher| launcher.pid).collect();
     assert_eq!(pids, [Some(5)]);
     assert!(!at("6.sock").exists());
@@ -180,7 +183,12 @@ async fn what_dead_launchers_left_is_swept_and_what_is_not_theirs_stays() {
         fs::remove_file(at(name)).unwrap();
     }
     drop(UnixListener::bind(at("7.sock")).unwrap());
-    assert!(look(std::slice::from_ref(&place)).unwrap().is_empty());
+    assert!(
+        look(std::slice::from_ref(&place))
+            .unwrap()
+            .launchers
+            .is_empty()
+    );
     assert!(!place.path().exists());
 }
 
@@ -190,7 +198,13 @@ async fn two_launchers_of_one_process_id_have_a_socket_each() {
     let other = Server::open(std::slice::from_ref(&open.place)).await;
     let other = other.unwrap();
     assert_ne!(open.server.path(), other.path());
-    assert_eq!(look(std::slice::from_ref(&open.place)).unwrap().len(), 2);
+    assert_eq!(
+        look(std::slice::from_ref(&open.place))
+            .unwrap()
+            .launchers
+            .len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -218,7 +232,7 @@ async fn a_place_that_is_not_to_be_trusted_is_passed_over() {
     assert!(server.path().starts_with(at("good")));
     assert!(fs::read_dir(at("target")).unwrap().next().is_none());
     // Nor is it looked into.
-    assert_eq!(look(&places).unwrap().len(), 1);
+    assert_eq!(look(&places).unwrap().launchers.len(), 1);
 }
 
 #[test]
@@ -355,8 +369,11 @@ async fn who_says_nothing_or_does_not_listen_is_dropped() {
 #[tokio::test]
 async fn a_client_waits_no_longer_than_its_patience() {
     let open = open().await;
-    let found = look(std::slice::from_ref(&open.place)).unwrap();
-    let patience = Duration::from_millis(50);
+    let found = look(std::slice::from_ref(&open.place)).unwrap().launchers;
+    let patience = Limits {
+        patience: Duration::from_millis(50),
+        ..LIMITS
+    };
     // The server is there, but does nothing, as one that is stopped.
     let silence = ask(&found[0], &Request::Status, patience).await;
     assert!(matches!(silence, Err(AskError::Silent(_))), "{silence:?}");
@@ -374,16 +391,14 @@ async fn a_client_waits_no_longer_than_its_patience() {
     let silence = ask(&found[0], &Request::Status, patience).await;
     assert!(matches!(silence, Err(AskError::Silent(_))), "{silence:?}");
     drop(open.server);
-    let gone = ask(&found[0], &Request::Status, PATIENCE).await;
+    let gone = ask(&found[0], &Request::Status, LIMITS).await;
     assert!(matches!(gone, Err(AskError::Gone)), "{gone:?}");
 }
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_not_understood() {
     let temporary = tempfile::tempdir().unwrap();
-    let path = temporary.path().join("1.sock");
-    let listener = tokio::net::UnixListener::bind(&path).unwrap();
-    let launcher = Launcher::at(&path).unwrap();
+    let (listener, launcher) = listener_in(temporary.path(), process::id());
     for (answer, understood) in [
         (&b"{}\n"[..], false),
         (b"\n", false),
@@ -397,13 +412,67 @@ async fn an_answer_that_is_none_is_not_understood() {
             line(&mut stream).await;
             stream.write_all(answer).await.unwrap();
         };
-        let (reply, ()) = tokio::join!(ask(&launcher, &Request::Status, PATIENCE), serving);
+        let (reply, ()) = tokio::join!(ask(&launcher, &Request::Status, LIMITS), serving);
         match reply {
             Ok(_) => assert!(understood),
             Err(error) => assert!(matches!(error, AskError::NotUnderstood) && !understood),
         }
     }
     let closing = async { drop(listener.accept().await) };
-    let (reply, ()) = tokio::join!(ask(&launcher, &Request::Status, PATIENCE), closing);
+    let (reply, ()) = tokio::join!(ask(&launcher, &Request::Status, LIMITS), closing);
     assert!(matches!(reply, Err(AskError::Closed)), "{reply:?}");
+}
+
+/// What listens at a name as a launcher's of that process id.
+fn listener_in(directory: &Path, pid: i32) -> (tokio::net::UnixListener, Launcher) {
+    let path = directory.join(format!("{pid}.sock"));
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    (listener, Launcher::at(&path).unwrap())
+}
+
+#[tokio::test]
+async fn who_listens_in_the_name_of_another_process_is_sent_nothing() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (listener, launcher) = listener_in(temporary.path(), process::id() + 1);
+    let heard = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        line(&mut stream).await
+    };
+    let revoke = Request::Revoke {
+        secret: "db".to_owned(),
+    };
+    let (reply, heard) = tokio::join!(ask(&launcher, &revoke, LIMITS), heard);
+    assert!(matches!(reply, Err(AskError::Impostor(_))), "{reply:?}");
+    assert_eq!(heard, "");
+    // Nor is one believed that says so in its answer.
+    let (listener, launcher) = listener_in(temporary.path(), process::id());
+    let other = Reply::Status(Box::new(Status {
+        pid: 1,
+        ..Status::default()
+    }));
+    let answering = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        line(&mut stream).await;
+        stream.write_all(&other.to_line()).await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(ask(&launcher, &Request::Status, LIMITS), answering);
+    assert!(matches!(reply, Err(AskError::Impostor(_))), "{reply:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_left_at_its_limit() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (listener, launcher) = listener_in(temporary.path(), process::id());
+    let talking = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = 0;
+        while let Ok(count) = stream.write(&[b'x'; 4096]).await {
+            sent += count;
+        }
+        sent
+    };
+    let (reply, sent) = tokio::join!(ask(&launcher, &Request::Status, LIMITS), talking);
+    assert!(matches!(reply, Err(AskError::TooLong(_))), "{reply:?}");
+    // What the socket's buffers hold on top.
+    assert!(sent < 4 << 20, "{sent}");
 }

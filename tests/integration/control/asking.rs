@@ -25,7 +25,7 @@ fn a_launcher_is_listed_and_told_of() {
     let mut keys: Vec<&String> = row.as_object().unwrap().keys().collect();
     keys.sort();
     let expected =
-        "error generation healthy pid program program_pid service socket started state uid";
+        "error generation healthy pid program program_pid service socket started state uid user";
     assert_eq!(keys, expected.split(' ').collect::<Vec<_>>());
     let table = beside(place, &["ps"]).success().stdout();
     let own = table
@@ -36,7 +36,10 @@ fn a_launcher_is_listed_and_told_of() {
         .split_whitespace()
         .collect();
     let program = running.program().to_string();
-    assert_eq!(own[1..6], [&program, "payments", "1", "steady", "ok"]);
+    assert_eq!(
+        own[1..7],
+        ["root", &program, "payments", "1", "steady", "ok"]
+    );
     assert!(table.starts_with("PID "), "{table}");
     let page = beside(place, &["status", &pid.to_string()]).success();
     page.stdout_has("payments  healthy\n")

@@ -59,10 +59,10 @@ fn which_of_two_is_meant_must_be_said() {
     let ask = |words: &[&str]| Hushpipe::new().user(4715).args(words.iter().copied()).run();
     ask(&["status"])
         .code(69)
-        .stderr_has("no launcher runs that you may ask");
+        .stderr_has("no running launcher found");
     ask(&["ps"])
         .success()
-        .stdout_is("PID  PROGRAM  SERVICE  GENERATION  STATE  HEALTH  AGE\n");
+        .stdout_is("PID  USER  PROGRAM  SERVICE  GENERATION  STATE  HEALTH  AGE\n");
     let one = launch();
     ask(&["status", "--check"]).success();
     let two = launch();
