@@ -49,6 +49,7 @@ async fn prepare(
     observer: &Rc<dyn Observer>,
 ) -> Result<Placed<StagedHere>, Result<Exited, Failures>> {
     let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref()).map_err(Err)?;
+    host.warn(plan, observer.as_ref());
     let unit = Unit::exec(&host.launch, prior.activation);
     let gathering = values::gather(plan, stores, &host, observer);
     let Gathered { payloads, .. } = match supervisor.during(gathering).await {

@@ -1,16 +1,22 @@
 //! What this host says to a plan, before anything is fetched: the program, the users, the places of
 //! the deliveries. Every fault is found, and nothing is changed.
 
+use super::bootstrap::Bootstrap;
 use super::failure::{Failure, Failures};
 use crate::delivery::{self, DeliveryError, DeliveryFault, Layout, Owner};
-use crate::model::{Delivery, DeliveryKind, Isolation, IsolationUsed, Mode, Plan};
+use crate::model::{Delivery, DeliveryKind, Event, Isolation, IsolationUsed, Mode, Observer, Plan};
 use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Launch, SpawnError};
 use crate::sys::child::UserNamespace;
+use crate::sys::filesystem::effective_uid;
 use crate::sys::users::Database;
 
 /// Where a program of systemd's finds its credentials: systemd.exec(5).
 pub const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
+/// Why a program that may gain privileges gets no private files of an unprivileged hushpipe.
+pub const NEW_PRIVILEGES: &str = "private files take a user namespace here, in which sudo and other \
+                                  setuid programs do not work, and `no_new_privs: false` lets them";
 
 /// A plan that this host can run.
 pub struct Host {
@@ -28,15 +34,106 @@ pub struct Host {
     pub reason: Option<String>,
     /// Where private files are mounted, if it takes one.
     pub users: Option<UserNamespace>,
+    /// How the program is kept from what hushpipe reads secrets with.
+    pub confinement: Confinement,
+    /// What that is.
+    pub bootstrap: Bootstrap,
     /// With `isolation: auto`: why shared isolation was ruled out.
     pub not_shared: Option<String>,
+}
+
+/// How a program is kept from what only hushpipe is to have, where it runs as hushpipe's user.
+#[derive(Clone, Debug)]
+pub enum Confinement {
+    /// It is another user's; or root, whom nothing keeps out, and who has at most a mount namespace.
+    NotNeeded,
+    /// By a user namespace of its own.
+    Apart(UserNamespace),
+    /// It is not, and why.
+    Refused(String),
+}
+
+impl Confinement {
+    fn of(plan: &Plan, launch: &Launch, users: Option<&UserNamespace>) -> Self {
+        let own = effective_uid();
+        if own == 0 || launch.owner().0 != own {
+            return Self::NotNeeded;
+        }
+        if !plan.run.no_new_privs {
+            let why = "with `no_new_privs: false` it has no user namespace of its own, in which sudo \
+                       and other setuid programs would not work";
+            return Self::Refused(why.to_owned());
+        }
+        match users {
+            Some(users) => match users.refusal() {
+                None => Self::Apart(users.clone()),
+                Some(error) => Self::Refused(error.to_string()),
+            },
+            None => Self::Refused(
+                "hushpipe holds capabilities, which the program would lose in a user namespace of \
+                 its own"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// The user namespace for the program.
+    pub const fn users(&self) -> Option<&UserNamespace> {
+        match self {
+            Self::Apart(users) => Some(users),
+            Self::NotNeeded | Self::Refused(_) => None,
+        }
+    }
+}
+
+impl Host {
+    /// Says it, once a run.
+    pub fn warn(&self, plan: &Plan, observer: &dyn Observer) {
+        for message in self.warnings(plan) {
+            observer.observe(&Event::Weaker { message });
+        }
+    }
+
+    /// What is weaker here than a user may expect, as far as it is known before the launch.
+    pub fn warnings(&self, plan: &Plan) -> Vec<String> {
+        let private =
+            !self.layout.is_empty() && self.order.first() == Some(&IsolationUsed::Private);
+        let usable = |users: &UserNamespace| users.refusal().is_none();
+        let in_one = private && self.users.as_ref().is_some_and(usable);
+        let exposed = match &self.confinement {
+            Confinement::NotNeeded => None,
+            Confinement::Apart(_) => self.bootstrap.in_sight(),
+            Confinement::Refused(_) if in_one => self.bootstrap.in_sight(),
+            Confinement::Refused(why) => self.bootstrap.open(why),
+        };
+        let new_privileges = (in_one && !plan.run.no_new_privs).then(|| {
+            format!("{NEW_PRIVILEGES}; `isolation: shared` does without a user namespace")
+        });
+        let lost = plan
+            .run
+            .no_new_privs
+            .then(|| self.launch.privileges_of_the_file())
+            .flatten()
+            .map(|what| {
+                format!(
+                    "{} {what}, which `no_new_privs` takes away: `run.no_new_privs: false` lets it \
+                     have them",
+                    self.launch.program().display()
+                )
+            });
+        exposed
+            .into_iter()
+            .chain(new_privileges)
+            .chain(lost)
+            .collect()
+    }
 }
 
 /// What there is for the program before anything is asked of a store.
 pub struct Prior {
     /// The sockets that systemd opened for it.
     pub activation: Option<Activation>,
-    /// Where its private files are mounted, if it takes one. It is made by a copy of hushpipe that
+    /// Its user namespace, where hushpipe has no privileges. It is made by a copy of hushpipe that
     /// others of its user may look into: while there is nothing to be seen.
     pub users: Option<UserNamespace>,
 }
@@ -44,8 +141,8 @@ pub struct Prior {
 impl Prior {
     /// What the plan needs.
     pub fn new(plan: &Plan, activation: Option<Activation>) -> Self {
-        let private = plan.isolation != Isolation::Shared && !Layout::of(plan).is_empty();
-        let users = (private && UserNamespace::is_needed()).then(UserNamespace::make);
+        let wanted = plan.run.no_new_privs || plan.isolation != Isolation::Shared;
+        let users = (wanted && UserNamespace::is_needed()).then(UserNamespace::make);
         Self { activation, users }
     }
 }
@@ -69,7 +166,7 @@ pub fn settle(
     if let (Some(activation), Some(_)) = (activation, launch.as_ref().filter(wanted)) {
         failures.extend(taken(plan, activation).into_iter().map(of_delivery));
     }
-    let isolation = isolations(plan.isolation, &layout)
+    let isolation = isolations(plan, &layout)
         .map_err(|faults| failures.extend(faults.into_iter().map(of_delivery)))
         .ok();
     let owner = launch.as_ref().map(Launch::owner).unwrap_or_default();
@@ -78,6 +175,8 @@ pub fn settle(
         .ok();
     match (launch, isolation, owners) {
         (Some(launch), Some(isolations), Some(owners)) if failures.is_empty() => Ok(Host {
+            confinement: Confinement::of(plan, &launch, users),
+            bootstrap: Bootstrap::of(plan, &launch, &layout),
             launch,
             layout,
             owners,
@@ -94,7 +193,8 @@ pub fn settle(
     }
 }
 
-fn launch(plan: &Plan, layout: &Layout) -> Result<Launch, Vec<SpawnError>> {
+/// The program, settled; before it is staged, and again where that failed.
+pub fn launch(plan: &Plan, layout: &Layout) -> Result<Launch, Vec<SpawnError>> {
     let mut launch = Launch::settle(&plan.run, std::env::vars_os())?;
     if let Some(directory) = layout.credentials() {
         let set = launch.set_variable(CREDENTIALS_DIRECTORY, directory.as_os_str());
@@ -121,9 +221,9 @@ impl Isolations {
 }
 
 /// `auto` rules out what this host would refuse for sure.
-fn isolations(wanted: Isolation, layout: &Layout) -> Result<Isolations, Vec<DeliveryError>> {
+fn isolations(plan: &Plan, layout: &Layout) -> Result<Isolations, Vec<DeliveryError>> {
     use IsolationUsed::{Private, Shared};
-    match wanted {
+    match plan.isolation {
         Isolation::Private => layout.check(Private).map(Isolations::only(Private)),
         Isolation::Shared => layout.check(Shared).map(Isolations::only(Shared)),
         Isolation::Auto => {
@@ -132,6 +232,14 @@ fn isolations(wanted: Isolation, layout: &Layout) -> Result<Isolations, Vec<Deli
             let not_private = private.as_ref().err().and_then(first);
             let not_shared = shared.as_ref().err().and_then(first);
             let order = match (private, shared) {
+                // The program may want to gain privileges, which it cannot in a user namespace.
+                (Ok(()), Ok(())) if !plan.run.no_new_privs && UserNamespace::is_needed() => {
+                    return Ok(Isolations {
+                        order: vec![Shared],
+                        not_private: Some(NEW_PRIVILEGES.to_owned()),
+                        not_shared,
+                    });
+                }
                 (Ok(()), Ok(())) => vec![Private, Shared],
                 (Ok(()), Err(_)) => vec![Private],
                 (Err(_), Ok(())) => vec![Shared],

@@ -24,6 +24,8 @@ pub struct Live {
     held: Held,
     /// Between [`Live::stage`] and [`Live::swap`], which follow each other at once.
     staged: Option<Vec<Option<SecretBytes>>>,
+    /// The program has namespaces of its own, though it has no private files.
+    apart: bool,
 }
 
 struct Parts {
@@ -38,7 +40,13 @@ impl Live {
             parts: None,
             held: Held::Nothing,
             staged: None,
+            apart: false,
         }
+    }
+
+    /// Of a program that has namespaces of its own.
+    pub fn apart(self, apart: bool) -> Self {
+        Self { apart, ..self }
     }
 
     /// Puts the first generation into directories that nobody looks into yet.
@@ -57,6 +65,7 @@ impl Live {
             parts: Some(parts),
             held,
             staged: None,
+            apart: false,
         })
     }
 
@@ -103,7 +112,12 @@ impl Live {
         Ok(())
     }
 
-    /// Whether the program has a mount namespace of its own.
+    /// Whether the program has namespaces of its own, without private files.
+    pub const fn is_apart(&self) -> bool {
+        self.apart
+    }
+
+    /// Whether the program has private files.
     pub const fn is_private(&self) -> bool {
         matches!(self.held, Held::Points(_))
     }

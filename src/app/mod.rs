@@ -2,8 +2,10 @@
 //! them. Data flows one way: plan → host → fetch → values → place → supervise, with [`rotate`] as the
 //! one loop back.
 
+mod bootstrap;
 mod close;
 pub mod command;
+mod confine;
 mod container;
 pub mod control;
 pub mod envfile;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::container;
 use super::failure::{Failure, Failures};
-use super::host::{self, CREDENTIALS_DIRECTORY, Host, of_delivery, of_spawn};
+use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, of_spawn};
 use super::live::{Held, Live};
 use super::unit::Unit;
 use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
@@ -15,8 +15,8 @@ use crate::model::{Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
 use crate::sys::child::{
-    ChildError, Group, PrivateMount, Spec, Staged, StagedHere, TerminalGuard, UserNamespace, stage,
-    stage_here,
+    ChildError, Cover, Group, PrivateMount, Spec, Staged, StagedHere, TerminalGuard, UserNamespace,
+    stage, stage_here,
 };
 use crate::sys::signals::Mask;
 
@@ -100,24 +100,91 @@ impl Placing<'_> {
                     Err(vec![refused(&error, not_shared)])
                 }
                 // The first attempt used the host up: the program is settled again, from the same plan.
-                Attempt::Refused(error) => self.shared(
-                    host::settle(self.plan, None, None)?,
-                    Some(error.to_string()),
-                ),
+                Attempt::Refused(error) => {
+                    let mut host = host::settle(self.plan, None, None)?;
+                    host.confinement = Confinement::NotNeeded;
+                    self.shared(host, Some(error.to_string()))
+                }
             },
             [] => Err(vec![Failure::new(Exit::Internal, "no isolation to try")]),
         }
     }
 
     fn without_files<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
-        self.tell_of_own_credentials(&host);
-        let (spec, feeds) = self.spec(host.launch, Vec::new(), None)?;
-        let staged = S::stage(spec).map_err(failed)?;
+        let Apart {
+            staged,
+            feeds,
+            apart,
+        } = self.stage_without_mounts(host)?;
         Ok(Placed {
             staged,
-            live: Live::empty(),
+            live: Live::empty().apart(apart),
             feeds,
         })
+    }
+
+    /// Without private files: where hushpipe has no privileges, the program is kept from what hushpipe
+    /// reads secrets with all the same, if this host allows it.
+    fn stage_without_mounts<S: Staging>(&self, host: Host) -> Result<Apart<S>, Failures> {
+        let Some(users) = host.confinement.users().cloned() else {
+            self.tell_of_own_credentials(&host);
+            return self.stage_in_the_open(host.launch);
+        };
+        let (mounts, covers) = self.covered(&host)?;
+        let private = Private {
+            mounts,
+            covers,
+            users: Some(users),
+        };
+        let (spec, feeds) = self.spec(host.launch, Some(private))?;
+        match S::stage(spec) {
+            Ok(staged) => Ok(Apart {
+                staged,
+                feeds,
+                apart: true,
+            }),
+            Err(error) if error.isolation_refused() => {
+                self.warn(host.bootstrap.open(&error.to_string()));
+                let launch = host::launch(self.plan, &host.layout)
+                    .map_err(|faults| faults.into_iter().map(of_spawn).collect::<Failures>())?;
+                self.stage_in_the_open(launch)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn stage_in_the_open<S: Staging>(&self, launch: Launch) -> Result<Apart<S>, Failures> {
+        let (spec, feeds) = self.spec(launch, None)?;
+        let staged = S::stage(spec).map_err(failed)?;
+        Ok(Apart {
+            staged,
+            feeds,
+            apart: false,
+        })
+    }
+
+    /// What a program of hushpipe's own user sees empty: what systemd gave hushpipe, and what secrets
+    /// are read with.
+    fn covered(&self, host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
+        let mut targets: Vec<PathBuf> = own_credentials(host).into_iter().collect();
+        let own = host.owner.uid == Some(crate::sys::filesystem::effective_uid());
+        if !own {
+            return Ok((mounts(targets, host.owner.uid, host.owner.gid)?, Vec::new()));
+        }
+        let more = host.bootstrap.directories();
+        let more: Vec<_> = more
+            .filter(|path| !targets.contains(path))
+            .cloned()
+            .collect();
+        targets.extend(more);
+        let mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
+        Ok((mounts, host.bootstrap.covers()))
+    }
+
+    fn warn(&self, message: Option<String>) {
+        if let Some(message) = message {
+            self.observer.observe(&Event::Weaker { message });
+        }
     }
 
     fn private<S: Staging>(&self, host: Host) -> Result<Attempt<S>, Failures> {
@@ -126,11 +193,17 @@ impl Placing<'_> {
         if self.plan.mode == Mode::Exec {
             points.leave().map_err(one)?;
         }
-        let mut targets = host.layout.directories();
+        let targets = host.layout.directories();
         let delivered = targets.len();
-        targets.extend(own_credentials(&host));
-        let mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
-        let (spec, feeds) = self.spec(host.launch, mounts, host.users)?;
+        let mut mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
+        let (more, covers) = self.covered(&host)?;
+        mounts.extend(more);
+        let private = Private {
+            mounts,
+            covers,
+            users: host.users.clone(),
+        };
+        let (spec, feeds) = self.spec(host.launch, Some(private))?;
         let staged = match S::stage(spec) {
             Ok(staged) => staged,
             Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
@@ -164,11 +237,15 @@ impl Placing<'_> {
         let directories = shared
             .directories()
             .map_err(|fault| vec![of_delivery(fault)])?;
-        self.tell_of_own_credentials(&host);
         let held = Held::Shared(shared);
-        let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
-        let (spec, feeds) = self.spec(host.launch, Vec::new(), None)?;
-        let staged = S::stage(spec).map_err(failed)?;
+        let owners = host.owners.clone();
+        let live = Live::new(&host.layout, directories, owners, held, self.payloads)?;
+        let Apart {
+            staged,
+            feeds,
+            apart,
+        } = self.stage_without_mounts(host)?;
+        let live = live.apart(apart);
         self.report(IsolationUsed::Shared, reason);
         Ok(Placed {
             staged,
@@ -181,17 +258,20 @@ impl Placing<'_> {
     fn spec(
         &self,
         launch: Launch,
-        mounts: Vec<PrivateMount>,
-        users: Option<UserNamespace>,
+        private: Option<Private>,
     ) -> Result<(Spec, Vec<Feed>), Failures> {
         let exec = self.plan.mode == Mode::Exec;
         self.warn_of_terminal(&launch);
         let fds = prepare_fds(self.plan, self.payloads, exec)
             .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
+        let apart = private.is_some();
+        let private = private.unwrap_or_default();
         let mut handover = Handover {
             fds: fds.fds,
-            mounts,
-            users,
+            mounts: private.mounts,
+            covers: private.covers,
+            apart,
+            users: private.users,
             beside: None,
             group: self.group,
             mask: self.mask,
@@ -237,6 +317,22 @@ impl Placing<'_> {
     fn report(&self, used: IsolationUsed, reason: Option<String>) {
         self.observer.observe(&Event::Isolation { used, reason });
     }
+}
+
+/// What a program sees in a mount namespace of its own.
+#[derive(Default)]
+struct Private {
+    mounts: Vec<PrivateMount>,
+    covers: Vec<Cover>,
+    users: Option<UserNamespace>,
+}
+
+/// A launch without private files.
+struct Apart<S> {
+    staged: S,
+    feeds: Vec<Feed>,
+    /// It has namespaces of its own.
+    apart: bool,
 }
 
 enum Attempt<S> {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
+use super::host::Prior;
 use super::{close, failure, host, open, runtime, supervise, take_signals};
 use crate::model::{Exit, IsolationUsed, Observer, Plan, SecretName, Source, StoreName, Version};
 use crate::stores::join;
@@ -18,13 +19,16 @@ pub struct Report {
     pub program: PathBuf,
     /// The isolations that would be tried, in order; empty when there are no files.
     pub isolation: Vec<IsolationUsed>,
+    /// What is weaker here than a user may expect.
+    pub warnings: Vec<String>,
     /// With `online`: the versions that would be fetched.
     pub versions: BTreeMap<SecretName, Version>,
 }
 
 /// Checks the host, and with `online` the stores. Every fault is reported.
 pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
-    let host = host::settle(plan, None, None);
+    let prior = Prior::new(plan, None);
+    let host = host::settle(plan, None, prior.users.as_ref());
     let versions = if online {
         ask(plan)
     } else {
@@ -32,6 +36,7 @@ pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
     };
     match (host, versions) {
         (Ok(host), Ok(versions)) => Ok(Report {
+            warnings: host.warnings(plan),
             program: host.launch.program().to_owned(),
             isolation: if host.layout.is_empty() {
                 Vec::new()

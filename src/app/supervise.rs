@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::rc::Rc;
 
+use super::confine::Confined;
 use super::failure::{Failure, Failures, chain};
 use super::fetch::Stores;
 use super::host::{self, Host, Prior, of_spawn};
@@ -57,6 +58,7 @@ async fn launch(
     board: Rc<Board>,
 ) -> Result<Exited, Failures> {
     let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref())?;
+    host.warn(plan, observer.as_ref());
     let unit = Unit::supervised(plan, &host, prior.activation, supervisor, observer);
     let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
@@ -72,6 +74,7 @@ async fn launch(
     let keeps = rotate::keeps(plan, &reach);
     // Whoever the program tells that it is there finds it.
     let socket = control::open(observer.as_ref()).await;
+    let confined = Confined::new(plan, &host, reach.restarts());
     let (first, feeds) = start(plan, host, gathered, keeps, &unit, supervisor, observer)?;
     memory::settle();
     let setting = Setting {
@@ -86,7 +89,8 @@ async fn launch(
     };
     let mut rotation = Rotation::new(setting, first);
     let desk = (socket, board);
-    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, desk).await;
+    let beside = (desk, confined);
+    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, beside).await;
     rotation.announcer().flush().await;
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
@@ -103,13 +107,14 @@ async fn attend(
     rotation: &mut Rotation<'_>,
     changes: &mut Changes,
     mut feeds: Vec<Feed>,
-    (socket, board): (Option<Server>, Rc<Board>),
+    ((socket, board), confined): ((Option<Server>, Rc<Board>), Confined),
 ) -> Result<Exited, Failures> {
     let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
     let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());
     let mut serving = pin!(async {
         let serve = control::serve(socket, board, asking);
-        tokio::join!(serve, announcer.stand_in()).1
+        let confining = confined.give_up(observer.as_ref());
+        tokio::join!(serve, announcer.stand_in(), confining).1
     });
     loop {
         let beside = async {

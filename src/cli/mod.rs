@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
     let outcome: Outcome = match line.command {
         Command::Run(arguments) => return finish(run::run(arguments, globals), globals),
         Command::Ps(arguments) => control::ps(&arguments),
-        Command::Status(arguments) => control::status(&arguments),
+        Command::Status(arguments) => control::status(&arguments, globals),
         Command::Rotate(arguments) => control::rotate(arguments, globals),
         Command::Rollback(arguments) => control::rollback(arguments, globals),
         Command::Revoke(arguments) => control::revoke(arguments, globals),

@@ -18,6 +18,11 @@ const NEVER: [&str; 22] = [
     "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/tmp",
 ];
 
+/// Whether a directory has more in it than what is delivered, or a store: programs need it as it is.
+pub fn is_for_others(directory: &Path) -> bool {
+    NEVER.iter().any(|never| directory == Path::new(never))
+}
+
 /// File and FIFO deliveries, grouped by the directory that holds them. Each such directory is a
 /// delivery directory: it holds nothing else.
 #[derive(Clone, Debug)]
@@ -150,7 +155,7 @@ impl Layout {
     fn misplaced(&self, directory: &Directory) -> Vec<DeliveryFault> {
         let mut faults = Vec::new();
         let path = &directory.path;
-        if NEVER.iter().any(|never| path == Path::new(never)) {
+        if is_for_others(path) {
             faults.push(DeliveryFault::Plan(format!(
                 "a delivery directory holds nothing but deliveries, and others use {path}: put the \
                  file into a directory of its own below it, such as {below}/secrets",

@@ -27,7 +27,7 @@ pub use error::{DeliveryError, DeliveryFault, describe};
 pub use fds::{Feed, Handover, prepare_fds};
 pub use fifo::Fifos;
 pub use files::Files;
-pub use layout::{Layout, needs_parent};
+pub use layout::{Layout, is_for_others, needs_parent};
 pub use mount_points::{MountPoints, make_mount_points};
 pub use shared::SharedDirectories;
 pub use template::{render, render_some, uses};

@@ -153,6 +153,8 @@ pub struct Status {
     pub outages: Vec<Outage>,
     /// What will be done next.
     pub next: Option<Next>,
+    /// What hushpipe gave up after the launch, and what it did not and why.
+    pub protections: Vec<String>,
     /// `do: restart`: how many restarts are left in this time; 0 says that the budget is exhausted.
     pub restarts_left: Option<u32>,
 }

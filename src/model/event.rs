@@ -54,6 +54,11 @@ pub enum Event {
         /// At this path.
         path: PathBuf,
     },
+    /// hushpipe gave up what it does not need any more.
+    Confined {
+        /// What holds now, and what does not and why.
+        protections: Vec<String>,
+    },
     /// A signal went to the program.
     Forwarded {
         /// What was received.

@@ -199,6 +199,23 @@ pub enum VaultAuth {
     },
 }
 
+impl VaultAuth {
+    /// The files that it takes.
+    pub fn files(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::Environment | Self::Certificate { .. } => Vec::new(),
+            Self::TokenFile(file) => vec![file],
+            Self::AppRole {
+                role_id_file,
+                secret_id_file,
+                ..
+            } => [role_id_file].into_iter().chain(secret_id_file).collect(),
+            Self::Jwt { jwt_file, .. } => vec![jwt_file],
+            Self::UserPass { password_file, .. } => vec![password_file],
+        }
+    }
+}
+
 /// How raw bytes are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ValueFormat {

@@ -454,6 +454,17 @@ pub fn within<R>(directory: impl AsFd, act: impl FnOnce() -> R) -> io::Result<R>
     Ok(result)
 }
 
+/// Whether a symbolic link is among the components of a path, or one cannot be looked at.
+pub fn has_links(path: &Path) -> bool {
+    path.canonicalize().map_or(true, |real| real != path)
+}
+
+/// Whether a file gives capabilities to who executes it: `security.capability` of capabilities(7).
+pub fn has_capabilities(path: &Path) -> bool {
+    let mut value = [0_u8; 32];
+    rustix::fs::getxattr(path, "security.capability", &mut value).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

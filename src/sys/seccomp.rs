@@ -14,6 +14,7 @@ const X32: u32 = 0x4000_0000;
 const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const EQUALS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// A way to call the kernel, as `struct seccomp_data` names it: linux/audit.h.
@@ -76,7 +77,9 @@ impl Filter {
     /// Refuses the native system calls of these numbers, with EPERM, and all of other ABIs.
     pub(crate) fn refusing_calls(abi: Abi, numbers: &[u32]) -> Self {
         let mut filter = Vec::new();
-        let mut block = vec![step(LOAD, NUMBER)];
+        let mut block = vec![step(LOAD, NUMBER), step(AT_LEAST, X32)];
+        block[1].jf = 1;
+        block.push(step(RETURN, refuse(libc::ENOSYS)));
         // A jump reaches 255 steps.
         for some in numbers.chunks(64) {
             block.extend(any_of(some, Then::Return(refuse(libc::EPERM)), Then::GoOn));
@@ -220,6 +223,8 @@ mod tests {
                 AND => loaded &= step.k,
                 EQUALS if loaded == step.k => at += usize::from(step.jt),
                 EQUALS => at += usize::from(step.jf),
+                AT_LEAST if loaded >= step.k => at += usize::from(step.jt),
+                AT_LEAST => at += usize::from(step.jf),
                 RETURN => return step.k,
                 _ => at += step.k as usize,
             }
@@ -263,5 +268,6 @@ mod tests {
             assert_eq!(asked(ONE, number), ALLOWED, "{number}");
         }
         assert_eq!(asked(OTHER, 1), refuse(libc::ENOSYS));
+        assert_eq!(asked(ONE, X32 | 1), refuse(libc::ENOSYS));
     }
 }

@@ -191,6 +191,12 @@ fn describe_launch(event: &Event) -> Option<Line> {
             format!("the control socket is {}", path.display()),
             json!({ "path": path.display().to_string() }),
         ),
+        Event::Confined { protections } => line(
+            "confined",
+            INFO,
+            format!("hushpipe's own protection: {}", protections.join("; ")),
+            json!({ "protections": protections }),
+        ),
         Event::Swept { path } => line(
             "swept",
             NOTICE,

@@ -83,6 +83,7 @@ impl Facts {
                 RUNNING.clone_into(&mut status.state);
                 self.alive = true;
             }
+            Event::Confined { protections } => status.protections.clone_from(protections),
             Event::Restarting => {
                 status.restarts += 1;
                 RESTARTING.clone_into(&mut status.state);

@@ -1,5 +1,6 @@
 //! How a program gets its values, and who else does not.
 
+mod bootstrap;
 mod credentials;
 mod environment;
 mod exec;

@@ -1,5 +1,6 @@
 //! The supervisor, as the program, the shell and the container around it see it.
 
+mod confined;
 mod inherited;
 mod leftovers;
 mod signals;

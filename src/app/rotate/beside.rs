@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::{Plan, RunSpec, Signal, Startup, format_duration};
 use crate::supervisor::Handle;
 use crate::supervisor::spawn::{Handover, Launch};
-use crate::sys::child::{self, Child, Group};
+use crate::sys::child::{self, Child, Group, Spec, Step};
 use crate::sys::command::Running;
 use crate::sys::reaper::{Reaper, Status};
 use crate::sys::signals::Mask;
@@ -26,8 +26,10 @@ pub struct Beside<'a> {
     pub handle: Handle,
     /// Who waits.
     pub reaper: Reaper,
-    /// The program has a mount namespace of its own.
+    /// The program has private files.
     pub private: bool,
+    /// It has namespaces of its own without.
+    pub apart: bool,
 }
 
 impl Beside<'_> {
@@ -57,7 +59,28 @@ impl Beside<'_> {
         }
     }
 
+    /// In the program's namespaces; where the kernel lets no one in there, and there is nothing to see,
+    /// in hushpipe's.
     fn start(&self, argv: &[String]) -> Result<Child, String> {
+        match self.start_in(argv, self.private || self.apart) {
+            Err(Refusal { beside: true, .. }) if !self.private => self.start_in(argv, false),
+            started => started,
+        }
+        .map_err(|refusal| refusal.why)
+    }
+
+    fn start_in(&self, argv: &[String], beside: bool) -> Result<Child, Refusal> {
+        let launched = self.spec(argv, beside)?;
+        let staged = child::stage(launched).map_err(|error| Refusal {
+            beside: error.step == Step::Beside,
+            why: crate::app::failure::chain(&error),
+        })?;
+        staged
+            .start()
+            .map_err(|error| crate::app::failure::chain(&error).into())
+    }
+
+    fn spec(&self, argv: &[String], beside: bool) -> Result<Spec, String> {
         let text = |error: &dyn std::error::Error| crate::app::failure::chain(error);
         let program = self.handle.pidfd().map_err(|error| text(&error))?;
         let (Some(pidfd), Some(pid)) = (program, self.handle.pid()) else {
@@ -76,17 +99,30 @@ impl Beside<'_> {
         let handover = Handover {
             fds: streams().map_err(|error| text(&error))?,
             mounts: Vec::new(),
+            covers: Vec::new(),
+            apart: false,
             users: None,
-            beside: self.private.then_some(pidfd),
+            beside: beside.then_some(pidfd),
             group: Group::Own,
             mask: Mask::empty(),
             parent_death: Some(Signal::KILL),
             variables: vec![("PROGRAM_PID", pid.to_string().into())],
             pid_variables: Vec::new(),
         };
-        let spec = launch.spec(handover).map_err(|error| text(&error))?;
-        let staged = child::stage(spec).map_err(|error| text(&error))?;
-        staged.start().map_err(|error| text(&error))
+        launch.spec(handover).map_err(|error| text(&error))
+    }
+}
+
+/// Why a command was not started.
+struct Refusal {
+    why: String,
+    /// The kernel does not let it into the program's namespaces.
+    beside: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { why, beside: false }
     }
 }
 

@@ -337,6 +337,7 @@ impl<'a> Rotation<'a> {
             handle: self.handle.clone(),
             reaper: self.reaper.clone(),
             private: self.live.is_private(),
+            apart: self.live.is_apart(),
         }
     }
 }

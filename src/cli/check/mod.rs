@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, help};
 use crate::app;
 use crate::manifest::Overrides;
-use crate::model::{Exit, Plan};
+use crate::model::Exit;
 
 pub use words::shell_word;
 
@@ -66,9 +66,10 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
         ..Overrides::default()
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
-    warn(&plan, globals)?;
+    warn(&plan.warnings, globals)?;
     let report = (!arguments.manifest_only).then(|| app::preflight(&plan, arguments.online));
     let found = report.as_ref().and_then(|report| report.as_ref().ok());
+    warn(found.map_or(&[], |found| &found.warnings), globals)?;
     if !globals.quiet {
         help::print(&match arguments.format {
             PlanFormat::Text => text::plan(&plan, found, Palette::of(Stream::Stdout)),
@@ -82,14 +83,14 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
 }
 
 /// What is odd goes to stderr: the plan on stdout is for reading on.
-fn warn(plan: &Plan, globals: Globals) -> Result<(), Failure> {
+fn warn(warnings: &[String], globals: Globals) -> Result<(), Failure> {
     use std::io::Write as _;
     if globals.quiet {
         return Ok(());
     }
     let palette = Palette::of(Stream::Stderr);
     let mut out = String::new();
-    for warning in &plan.warnings {
+    for warning in warnings {
         let line = match globals.log_format {
             LogFormat::Text => {
                 let (on, off) = (palette.warning(), palette.reset());

@@ -9,7 +9,7 @@ use super::age::{ago, length};
 use super::{Whom, failure, odd, patience, plain_json, visible};
 use crate::app::control;
 use crate::cli::help::print;
-use crate::cli::{Failure, Outcome, Palette, Stream};
+use crate::cli::{Failure, Globals, Outcome, Palette, Stream};
 use crate::model::Exit;
 use crate::model::control::{Reply, Request, SecretStatus, Status};
 
@@ -61,7 +61,7 @@ pub struct StatusArgs {
 }
 
 /// Asks and shows.
-pub fn run(arguments: &StatusArgs) -> Outcome {
+pub fn run(arguments: &StatusArgs, globals: Globals) -> Outcome {
     let status = ask(arguments)?;
     if arguments.check {
         print(&format!("{}\n", verdict(&status)))?;
@@ -79,7 +79,13 @@ pub fn run(arguments: &StatusArgs) -> Outcome {
         let object = serde_json::to_string_pretty(&status);
         plain_json(&format!("{}\n", object.expect("a status is plain data")))
     } else {
-        page(&status, SystemTime::now(), Palette::of(Stream::Stdout))
+        let now = SystemTime::now();
+        page(
+            &status,
+            now,
+            globals.verbose > 0,
+            Palette::of(Stream::Stdout),
+        )
     })
 }
 
@@ -112,7 +118,7 @@ fn verdict(status: &Status) -> String {
 }
 
 /// A page for people.
-fn page(status: &Status, now: SystemTime, palette: Palette) -> String {
+fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> String {
     let mut out = String::new();
     let (colour, word) = if status.healthy {
         (palette.good(), "healthy")
@@ -127,6 +133,12 @@ fn page(status: &Status, now: SystemTime, palette: Palette) -> String {
     );
     for (name, text) in rows(status, now) {
         put(&mut out, format_args!("  {name:<14} {text}"));
+    }
+    for protection in status.protections.iter().filter(|_| verbose) {
+        put(
+            &mut out,
+            format_args!("  {:<14} {}", "protection", visible(protection)),
+        );
     }
     for outage in &status.outages {
         let (since, message) = (ago(&outage.since, now), visible(&outage.message));

@@ -131,7 +131,8 @@ fn namespace(name: &'static str, found: Result<&PrivateTmpfs, &String>, other: b
         Err(why) => (
             Level::Missing,
             why.clone(),
-            "isolation: private is not possible; files go to a 0700 directory on a tmpfs",
+            "isolation: private is not possible: files go to a 0700 directory on a tmpfs, and an ordinary \
+             user's program can read what hushpipe reads secrets with",
         ),
     };
     Finding {
@@ -381,9 +382,15 @@ fn yama(host: &Host) -> Finding {
                 Some(_) => "ptrace_scope 0",
             }
             .to_owned(),
-            "a process of the program's user can attach to the program and read its secrets",
+            "a process of the program's user can attach to the program and read its memory, and reads \
+             its deliveries whatever Yama says: run.user",
         ),
-        Some(scope) => (Level::Ok, format!("ptrace_scope {scope}"), ""),
+        Some(scope) => (
+            Level::Ok,
+            format!("ptrace_scope {scope}"),
+            "for the program's memory alone: a process of its user still reads its deliveries, by \
+             /proc/PID/root and /proc/PID/fd: run.user",
+        ),
     };
     Finding {
         name: "ptrace",
@@ -394,15 +401,23 @@ fn yama(host: &Host) -> Finding {
 }
 
 fn landlock(host: &Host) -> Finding {
-    let (level, found) = match host.landlock {
-        Some(abi) => (Level::Ok, format!("ABI {abi}")),
-        None => (Level::Weaker, "not there, or switched off".to_owned()),
+    let (level, found, follows) = match host.landlock {
+        Some(abi) => (
+            Level::Ok,
+            format!("ABI {abi}"),
+            "hushpipe gives up files after a launch: `hushpipe status -v`",
+        ),
+        None => (
+            Level::Weaker,
+            "not there, or switched off".to_owned(),
+            "hushpipe keeps its access to files after a launch",
+        ),
     };
     Finding {
         name: "Landlock",
         level,
         found,
-        follows: "",
+        follows,
     }
 }
 

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::model::{RunSpec, Signal};
-use crate::sys::child::{Group, Identity, PrivateMount, Spec, UserNamespace};
+use crate::sys::child::{Cover, Group, Identity, PrivateMount, Spec, UserNamespace};
 use crate::sys::limits::Limit;
 use crate::sys::signals::Mask;
 use crate::sys::users::{Database, User};
@@ -47,9 +47,14 @@ pub struct Handover {
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// Directories where the program alone sees a fresh tmpfs.
     pub mounts: Vec<PrivateMount>,
-    /// The user namespace for them, where one was made.
+    /// Files that it sees empty.
+    pub covers: Vec<Cover>,
+    /// It gets a user namespace of its own, where hushpipe has no privileges.
+    pub apart: bool,
+    /// The user namespace for it, where one was made.
     pub users: Option<UserNamespace>,
-    /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` is empty.
+    /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` and `covers` are
+    /// empty.
     pub beside: Option<OwnedFd>,
     /// The program's process group.
     pub group: Group,
@@ -113,6 +118,19 @@ impl Launch {
     /// The program that was found.
     pub fn program(&self) -> &Path {
         self.program.path()
+    }
+
+    /// In words, the privileges that the program's file gives to who executes it, and that
+    /// no_new_privs takes away: execve(2). `None`: none, or none that its user does not have.
+    pub fn privileges_of_the_file(&self) -> Option<&'static str> {
+        let (uid, gid) = self.owner();
+        self.program.privileges(uid, gid)
+    }
+
+    /// Its working directory, where it is not hushpipe's.
+    pub fn cwd(&self) -> Option<PathBuf> {
+        let cwd = self.cwd.as_ref()?;
+        Some(PathBuf::from(OsStr::from_bytes(cwd.as_bytes())))
     }
 
     /// Its arguments.
@@ -209,6 +227,8 @@ impl Launch {
             parent_death: handover.parent_death.map(Signal::number),
             group: handover.group,
             mounts: handover.mounts,
+            covers: handover.covers,
+            apart: handover.apart,
             users: handover.users,
             beside: handover.beside,
         })

@@ -13,6 +13,7 @@ use sha2::Digest;
 use super::SpawnError;
 use crate::model;
 use crate::sys::child::{Pinned, Stamp};
+use crate::sys::filesystem;
 
 /// Where a program is looked for when PATH is not set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -68,6 +69,22 @@ impl Program {
     /// Where it was found.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What its file would give to this user and group.
+    pub(super) fn privileges(&self, uid: u32, gid: u32) -> Option<&'static str> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        let has = |bit| metadata.mode() & bit != 0;
+        if has(libc::S_ISUID) && metadata.uid() != uid {
+            Some("has a setuid bit")
+        } else if has(libc::S_ISGID) && metadata.gid() != gid {
+            Some("has a setgid bit")
+        } else if uid != 0 && filesystem::has_capabilities(&self.path) {
+            Some("has file capabilities")
+        } else {
+            None
+        }
     }
 
     pub(super) fn into_parts(self) -> (CString, Option<Pinned>) {

@@ -236,6 +236,8 @@ fn handover() -> Handover {
     Handover {
         fds: Vec::new(),
         mounts: Vec::new(),
+        covers: Vec::new(),
+        apart: false,
         users: None,
         beside: None,
         group: Group::Own,

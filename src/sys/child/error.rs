@@ -48,6 +48,8 @@ pub enum Step {
     Propagation,
     /// Mounting a tmpfs there.
     Mount(PathBuf),
+    /// Putting an empty file in this one's place.
+    Cover(PathBuf),
     /// Handing an fd over at this number.
     Fd(i32),
     /// Closing what was not declared.
@@ -90,7 +92,7 @@ impl ChildError {
             | Step::ForeignOwner(_)
             | Step::MapUsers
             | Step::Propagation => true,
-            Step::Unshare | Step::Join | Step::Mount(_) => !matches!(
+            Step::Unshare | Step::Join | Step::Mount(_) | Step::Cover(_) => !matches!(
                 self.errno,
                 Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOENT | Errno::NOTDIR
             ),
@@ -109,7 +111,10 @@ impl ChildError {
     /// Whether a mount was refused by a security module: without the right to mount, the kernel itself
     /// says EPERM.
     pub fn is_denied_mount(&self) -> bool {
-        matches!(self.step, Step::Propagation | Step::Mount(_)) && self.errno == Errno::ACCESS
+        matches!(
+            self.step,
+            Step::Propagation | Step::Mount(_) | Step::Cover(_)
+        ) && self.errno == Errno::ACCESS
     }
 
     /// The program's path, where executing it is what failed.
@@ -241,6 +246,9 @@ impl fmt::Display for Step {
             Self::Join => f.write_str("cannot enter the user namespace of the program"),
             Self::Propagation => f.write_str("cannot keep private mounts from the host"),
             Self::Mount(path) => write!(f, "cannot mount a private tmpfs on {}", path.display()),
+            Self::Cover(path) => {
+                write!(f, "cannot cover {} for the program", path.display())
+            }
             Self::Fd(number) => write!(f, "cannot hand over fd {number}"),
             Self::CloseOthers => f.write_str("cannot close the fds that were not declared"),
             Self::Limit(name) => write!(f, "cannot set the limit {name}"),
@@ -279,6 +287,8 @@ pub(super) enum At {
     Propagation,
     /// By its index in the specification.
     Mount(usize),
+    /// By its index in the specification.
+    Cover(usize),
     /// By the number it goes to.
     Fd(i32),
     CloseOthers,
@@ -310,7 +320,7 @@ impl Fault {
     /// Nine bytes: the step, its index, the errno.
     pub fn to_bytes(self) -> [u8; 9] {
         let index = match self.at {
-            At::Mount(index) | At::Limit(index) => index as i32,
+            At::Mount(index) | At::Cover(index) | At::Limit(index) => index as i32,
             At::Fd(number) => number,
             _ => 0,
         };
@@ -361,12 +371,14 @@ impl At {
     const MOUNT: u8 = 100;
     const FD: u8 = 101;
     const LIMIT: u8 = 102;
+    const COVER: u8 = 103;
 
     fn tag(self) -> u8 {
         match self {
             Self::Mount(_) => Self::MOUNT,
             Self::Fd(_) => Self::FD,
             Self::Limit(_) => Self::LIMIT,
+            Self::Cover(_) => Self::COVER,
             plain => Self::PLAIN
                 .iter()
                 .position(|known| *known == plain)
@@ -379,6 +391,7 @@ impl At {
             Self::MOUNT => Some(Self::Mount(index as usize)),
             Self::FD => Some(Self::Fd(index)),
             Self::LIMIT => Some(Self::Limit(index as usize)),
+            Self::COVER => Some(Self::Cover(index as usize)),
             plain => Self::PLAIN.get(usize::from(plain)).copied(),
         }
     }
@@ -390,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_fault_arrives_as_it_was_sent() {
-        let indexed = [At::Mount(3), At::Fd(1000), At::Limit(15)];
+        let indexed = [At::Cover(2), At::Mount(3), At::Fd(1000), At::Limit(15)];
         for at in At::PLAIN.into_iter().chain(indexed) {
             let fault = Fault::new(at, Errno::NOENT);
             assert_eq!(Fault::from_bytes(fault.to_bytes()), Some(fault));

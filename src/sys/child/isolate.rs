@@ -7,16 +7,15 @@ use rustix::mount::MountPropagationFlags;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
 use super::error::{At, Fault};
-use super::prepare::Namespace;
-use crate::sys::mount::{Mounted, Tmpfs};
+use super::prepare::{Namespace, Prepared};
+use crate::sys::mount::Mounted;
 
-/// Enters the namespace, mounts, and passes each mount's root on as it is there.
+/// Enters the namespace, mounts, passes each mount's root on as it is there, and covers files.
 pub(super) fn isolate(
-    namespace: &Namespace,
-    mounts: &[Tmpfs],
+    prepared: &Prepared,
     mut pass_on: impl FnMut(Mounted) -> Result<(), Errno>,
 ) -> Result<(), Fault> {
-    match namespace {
+    match &prepared.namespace {
         Namespace::Own => return Ok(()),
         Namespace::Mounts => unshare(UnshareFlags::NEWNS)?,
         Namespace::Of { pidfd, user } => return enter(pidfd, *user),
@@ -31,11 +30,16 @@ pub(super) fn isolate(
         MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
     )
     .map_err(|errno| Fault::new(At::Propagation, errno))?;
-    for (index, tmpfs) in mounts.iter().enumerate() {
+    for (index, tmpfs) in prepared.mounts.iter().enumerate() {
         let mounted = tmpfs
             .mount()
             .map_err(|errno| Fault::new(At::Mount(index), errno))?;
         pass_on(mounted).map_err(|errno| Fault::new(At::Channel, errno))?;
+    }
+    for (index, cover) in prepared.spec.covers.iter().enumerate() {
+        cover
+            .put()
+            .map_err(|errno| Fault::new(At::Cover(index), errno))?;
     }
     Ok(())
 }

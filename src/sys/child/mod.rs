@@ -9,6 +9,7 @@
 //! is laid out before, and all signals are blocked until right before execve.
 
 mod channel;
+mod cover;
 mod error;
 mod finish;
 mod isolate;
@@ -25,6 +26,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+pub use cover::Cover;
 pub use error::{ChildError, Step};
 pub use spec::{Group, Identity, Pinned, PrivateMount, Spec, Stamp};
 pub use terminal_filter::TerminalGuard;
@@ -183,7 +185,7 @@ pub fn stage_here(mut spec: Spec) -> Result<StagedHere, ChildError> {
     }
     let mut directories = Vec::with_capacity(prepared.mounts.len());
     let mut noswap = true;
-    isolate::isolate(&prepared.namespace, &prepared.mounts, |mounted| {
+    isolate::isolate(&prepared, |mounted| {
         noswap &= mounted.noswap;
         directories.push(mounted.directory);
         Ok(())
@@ -224,7 +226,7 @@ impl StagedHere {
 
 /// Tries the isolation in a child that ends right after it.
 fn rehearse(prepared: &Prepared) -> Result<(), ChildError> {
-    in_a_fork(|_| isolate::isolate(&prepared.namespace, &prepared.mounts, |_| Ok(())))
+    in_a_fork(|_| isolate::isolate(prepared, |_| Ok(())))
         .map(drop)
         .map_err(|fault| prepared.error(fault))
 }
@@ -282,7 +284,7 @@ fn launch(prepared: &mut Prepared, channel: &mut Channel) -> Fault {
     {
         return Fault::new(At::Group, errno);
     }
-    let isolated = isolate::isolate(&prepared.namespace, &prepared.mounts, |mounted| {
+    let isolated = isolate::isolate(prepared, |mounted| {
         channel.send_directory(&mounted.directory, mounted.noswap)
     });
     if let Err(fault) = isolated {

@@ -207,6 +207,10 @@ impl Prepared {
                 Some(mount) => Step::Mount(path(&mount.target)),
                 None => Step::Channel,
             },
+            At::Cover(index) => match self.spec.covers.get(index) {
+                Some(cover) => Step::Cover(path(&cover.path)),
+                None => Step::Channel,
+            },
             At::Fd(number) => Step::Fd(number),
             At::Limit(index) => match self.limits.get(index) {
                 Some(limit) => Step::Limit(limit.name()),
@@ -265,7 +269,7 @@ fn namespace(spec: &Spec, changes_identity: bool) -> Result<Namespace, ChildErro
     };
     let held = capabilities();
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    if spec.mounts.is_empty() {
+    if spec.mounts.is_empty() && spec.covers.is_empty() && !spec.apart {
         return Ok(Namespace::Own);
     }
     if held.contains(CapabilitySet::SYS_ADMIN) {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
+use super::cover::Cover;
 use super::users::UserNamespace;
 use crate::sys::limits::Limit;
 use crate::sys::signals::Mask;
@@ -46,10 +47,16 @@ pub struct Spec {
     pub group: Group,
     /// Where it alone sees a fresh tmpfs. The directories exist.
     pub mounts: Vec<PrivateMount>,
+    /// Files that it sees empty, in a mount namespace of its own.
+    pub covers: Vec<Cover>,
+    /// It gets a user namespace of its own where hushpipe would need one to mount anything: from there
+    /// it cannot look into other processes of its user.
+    pub apart: bool,
     /// The user namespace that they are mounted in, where it takes one; `None`: it is made when it is
     /// needed.
     pub users: Option<UserNamespace>,
-    /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` is empty.
+    /// A pidfd of a process whose mounts it sees, in place of hushpipe's; then `mounts` and `covers` are
+    /// empty.
     pub beside: Option<OwnedFd>,
 }
 

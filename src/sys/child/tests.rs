@@ -118,6 +118,8 @@ fn shell(script: &str) -> Spec {
         parent_death: None,
         group: Group::Own,
         mounts: Vec::new(),
+        covers: Vec::new(),
+        apart: false,
         users: None,
         beside: None,
     }

@@ -15,7 +15,7 @@ use rustix::process::DumpableBehavior;
 use rustix::thread::UnshareFlags;
 
 use super::channel::Report;
-use super::error::{At, Fault};
+use super::error::{At, ChildError, Fault};
 use super::in_a_fork;
 use super::isolate::unshare;
 use super::prepare::capabilities;
@@ -46,6 +46,11 @@ impl UserNamespace {
             Err(fault) => Err(fault),
             Ok(_) => Err(Fault::new(At::Vanished, Errno::CHILD)),
         }))
+    }
+
+    /// Why there is none.
+    pub fn refusal(&self) -> Option<ChildError> {
+        self.opened().err().map(ChildError::without_names)
     }
 
     /// What setns(2) takes.

@@ -7,7 +7,7 @@ use crate::harness::Hushpipe;
 const CONTAINER: [&str; 3] = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"];
 
 /// Another user, on a host that allows no user namespaces.
-const NO_NAMESPACES: [&str; 9] = [
+pub const NO_NAMESPACES: [&str; 9] = [
     "unshare",
     "--user",
     "--map-user=1000",

@@ -148,3 +148,17 @@ fn what_weakens_a_host_is_named() {
     };
     assert!(finding(&piped, "core dumps").1.contains("/usr/bin/handler"));
 }
+
+#[test]
+fn doctor_says_that_yama_protects_no_delivery() {
+    for scope in [None, Some("0"), Some("1"), Some("3")] {
+        let host = Host {
+            ptrace_scope: scope.map(str::to_owned),
+            ..good()
+        };
+        let findings = judge(&host);
+        let yama = findings.iter().find(|finding| finding.name == "ptrace");
+        let follows = yama.unwrap().follows;
+        assert!(follows.contains("deliveries"), "{scope:?}: {follows}");
+    }
+}

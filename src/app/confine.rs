@@ -1,0 +1,276 @@
+//! What hushpipe gives up once its program runs: what it needed to start one, and what it will never
+//! need. What a plan may start later (the program again, a command, a store's tool) would inherit it,
+//! and is not to have less than the first: then only capabilities go, if any.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::host::{Confinement, Host};
+use crate::delivery::is_for_others;
+use crate::model::{
+    DeliveryKind, Event, Observer, Plan, RotateAction, StoreKind, VaultStore, VerifyHow,
+};
+use crate::stores::http;
+use crate::sys::landlock::{Access, Ruleset};
+use crate::sys::privileges::{self, Capability};
+use crate::sys::{filesystem, host as kernel};
+
+/// Programs that end within it are not worth it.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// What the system itself reads on behalf of hushpipe: names, servers, certificates, processes.
+const SYSTEM: [&str; 11] = [
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/nix/store",
+    "/proc",
+    "/run/systemd",
+    "/sys",
+    "/usr",
+    "/var/cache",
+    "/var/lib/ca-certificates",
+];
+
+/// What a launch leaves to hushpipe to do.
+pub struct Confined {
+    starts: Starts,
+    capabilities: Option<Vec<Capability>>,
+    writes: Vec<PathBuf>,
+    /// `None`: what is read may move anywhere.
+    reads: Option<Vec<PathBuf>>,
+    /// Landlock would keep it from what /proc says of programs that it does not confine.
+    looks_into_programs: bool,
+}
+
+/// What may be started later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Starts {
+    Nothing,
+    /// Only what runs as another user, without capabilities.
+    AsUser,
+    /// What may need all that hushpipe was given.
+    Anything,
+}
+
+impl Confined {
+    /// For a plan and what a host made of it, before the launch.
+    pub fn new(plan: &Plan, host: &Host, restarts: bool) -> Self {
+        let starts = starts(plan, host, restarts);
+        let is_fifo = |kind: &DeliveryKind| matches!(kind, DeliveryKind::Fifo { .. });
+        let fifos = plan
+            .deliveries
+            .iter()
+            .any(|delivery| is_fifo(&delivery.kind));
+        Self {
+            capabilities: needed(starts, fifos),
+            starts,
+            writes: writes(plan, host),
+            reads: reads(plan),
+            looks_into_programs: fifos,
+        }
+    }
+
+    /// Gives it up, when the program has run for a moment, and says what.
+    pub async fn give_up(self, observer: &dyn Observer) {
+        tokio::time::sleep(SETTLED).await;
+        // It is each thread's own, and those that come later have it from this one.
+        http::lookups_ended().await;
+        let protections = self.apply();
+        observer.observe(&Event::Confined { protections });
+    }
+
+    fn apply(&self) -> Vec<String> {
+        let mut protections = Vec::new();
+        // A filter and Landlock come first: where nothing can be gained by execve they take no
+        // capability.
+        if self.starts == Starts::Nothing {
+            protections.push(match privileges::gain_none() {
+                Ok(()) => "no_new_privs".to_owned(),
+                Err(error) => format!("no no_new_privs: {error}"),
+            });
+            protections.push(self.landlock());
+            protections.push(match privileges::refuse_needless_calls() {
+                Ok(count) => format!("seccomp: {count} system calls refused"),
+                Err(error) => format!("no seccomp filter: {error}"),
+            });
+        } else {
+            let why = "the plan may start a program later, which would inherit them";
+            protections.push(format!("no Landlock, no seccomp filter: {why}"));
+        }
+        protections.extend(self.drop_capabilities());
+        protections
+    }
+
+    fn drop_capabilities(&self) -> Option<String> {
+        if !privileges::holds_any() {
+            return Some("capabilities: none".to_owned());
+        }
+        let Some(needed) = &self.capabilities else {
+            let why = "what the plan may start later runs with them";
+            return Some(format!("capabilities: all that were given, as {why}"));
+        };
+        Some(match privileges::keep(needed) {
+            Ok(kept) => {
+                let names: Vec<&str> = kept.iter().map(|one| one.name()).collect();
+                format!("capabilities: {}", names.join(" "))
+            }
+            Err(error) => format!("capabilities: all that were given: {error}"),
+        })
+    }
+
+    fn landlock(&self) -> String {
+        if self.looks_into_programs {
+            return "no Landlock: whoever reads a FIFO is found in /proc".to_owned();
+        }
+        match self.restrict() {
+            Ok(()) if self.reads.is_some() => "Landlock: files to read and to write".to_owned(),
+            Ok(()) => "Landlock: files to write".to_owned(),
+            Err(error) => format!("no Landlock: {error}"),
+        }
+    }
+
+    fn restrict(&self) -> std::io::Result<()> {
+        let rules = Ruleset::new(self.reads.is_some())?;
+        for path in &self.writes {
+            rules.allow_path(path, Access::Write)?;
+        }
+        for path in self.reads.iter().flatten() {
+            rules.allow_path(path, Access::Read)?;
+        }
+        rules.restrict()
+    }
+}
+
+fn starts(plan: &Plan, host: &Host, restarts: bool) -> Starts {
+    let actions = plan
+        .secrets
+        .values()
+        .filter_map(|secret| secret.on_rotate.as_ref());
+    let acts = |action: &RotateAction| {
+        matches!(action, RotateAction::Restart | RotateAction::Command { .. })
+    };
+    let verify = plan.on_rotate.verify.as_ref();
+    let verifies = verify.is_some_and(|verify| matches!(verify.how, VerifyHow::Command(_)));
+    let is_tool = |kind: &StoreKind| matches!(kind, StoreKind::Command(_));
+    if plan.stores.values().any(|store| is_tool(&store.kind)) {
+        return Starts::Anything;
+    }
+    let program =
+        restarts || verifies || acts(&plan.on_rotate.action) || actions.into_iter().any(acts);
+    let (uid, _) = host.launch.owner();
+    match (program, &host.confinement) {
+        (false, _) => Starts::Nothing,
+        (true, Confinement::NotNeeded) if uid != 0 => Starts::AsUser,
+        (true, _) => Starts::Anything,
+    }
+}
+
+/// The capabilities that may still be needed; `None`: all.
+fn needed(starts: Starts, fifos: bool) -> Option<Vec<Capability>> {
+    use Capability::{
+        Chown, DacOverride, DacReadSearch, Fowner, Fsetid, IpcLock, Kill, Setgid, Setpcap, Setuid,
+        SysAdmin, SysPtrace, SysResource,
+    };
+    if starts == Starts::Anything {
+        return None;
+    }
+    let mut needed = vec![
+        Chown,
+        DacOverride,
+        DacReadSearch,
+        Fowner,
+        Fsetid,
+        IpcLock,
+        Kill,
+    ];
+    if starts == Starts::AsUser {
+        needed.extend([Setgid, Setuid, Setpcap, SysAdmin, SysPtrace, SysResource]);
+    } else {
+        // To find readers, or processes that a mount option of /proc hides.
+        if fifos || kernel::hidepid().is_some() {
+            needed.push(SysPtrace);
+        }
+        // Without the first, signals are sent as their receiver's user.
+        if !privileges::holds(Kill) {
+            needed.push(Setuid);
+        }
+    }
+    Some(needed)
+}
+
+/// Where hushpipe makes, changes and removes files.
+fn writes(plan: &Plan, host: &Host) -> Vec<PathBuf> {
+    let mut paths = ["/dev", "/run", "/tmp", "/var/lib/hushpipe"]
+        .map(PathBuf::from)
+        .to_vec();
+    let named = ["XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY", "XDG_STATE_HOME"];
+    paths.extend(named.iter().filter_map(std::env::var_os).map(PathBuf::from));
+    paths.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    paths.retain(|path| path.is_dir());
+    for directory in host.layout.directories() {
+        paths.extend(around(&directory));
+    }
+    for store in plan.stores.values() {
+        if let StoreKind::Vault(vault) = &store.kind {
+            // A secret id may be removed once it was used.
+            let files = files_of(vault);
+            paths.extend(files.filter_map(|file| file.parent().map(Path::to_owned)));
+        }
+    }
+    paths.retain(|path| path.is_absolute() && path != Path::new("/"));
+    paths
+}
+
+/// What a delivery directory is made in and removed from: the nearest directory that is there before
+/// the launch, and the one above it, as another hushpipe may have made the first.
+fn around(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let there = directory.ancestors().skip(1).filter(|path| path.is_dir());
+    let there: Vec<&Path> = there.take(2).collect();
+    let shared = there.first().is_some_and(|path| is_for_others(path));
+    let count = if shared { 1 } else { 2 };
+    there.into_iter().take(count).map(Path::to_owned)
+}
+
+/// Where hushpipe reads files. `None`: links may lead it elsewhere one day.
+fn reads(plan: &Plan) -> Option<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for store in plan.stores.values() {
+        match &store.kind {
+            StoreKind::Directory(_) | StoreKind::Command(_) => return None,
+            StoreKind::Sealed(sealed) => {
+                files.extend([sealed.path.clone(), sealed.identity_file.clone()]);
+            }
+            StoreKind::Vault(vault) => {
+                files.extend(files_of(vault).cloned());
+                files.extend(vault.tls.ca_file.clone());
+                files.extend(vault.tls.ca_path.clone());
+            }
+        }
+    }
+    let requests = plan
+        .secrets
+        .values()
+        .filter_map(|secret| secret.source.request.as_ref());
+    files.extend(requests.filter_map(|request| request.token_file.clone()));
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        files.extend(std::env::var_os(name).map(PathBuf::from));
+    }
+    let has_links = |path: &PathBuf| filesystem::has_links(path);
+    if files.iter().any(has_links) {
+        return None;
+    }
+    let parents = files
+        .iter()
+        .filter_map(|file| file.parent().map(Path::to_owned));
+    let system = SYSTEM.map(PathBuf::from).into_iter();
+    Some(parents.chain(system.filter(|path| path.is_dir())).collect())
+}
+
+/// The files that a vault store logs in and shows itself with.
+fn files_of(vault: &VaultStore) -> impl Iterator<Item = &PathBuf> {
+    let client = vault.tls.client.iter();
+    let client = client.flat_map(|client| [&client.certificate, &client.key]);
+    vault.auth.files().into_iter().chain(client)
+}
