@@ -1,7 +1,7 @@
 //! Signals to processes that cannot be mistaken for others: pidfd_open(2), pidfd_send_signal(2).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::child::as_user;
+use super::privileges::Capability;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of linux/pidfd.h, since Linux 6.9.
 const PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -33,9 +36,10 @@ pub fn send(fd: impl AsFd, signal: i32) -> io::Result<bool> {
 /// Sends a signal to the process group that the process leads. `leader` is its id while it is not
 /// reaped, and so cannot be another's: older kernels need it. `false`: nobody is there.
 pub fn send_group(fd: impl AsFd, leader: Option<i32>, signal: i32) -> io::Result<bool> {
+    let fd = fd.as_fd();
     match (send_with(fd, signal, PROCESS_GROUP), leader) {
         (Err(error), Some(leader)) if error.raw_os_error() == Some(libc::EINVAL) => {
-            found(kill(-leader, signal))
+            found(permitted(fd, || kill(-leader, signal)))
         }
         (result, _) => found(result),
     }
@@ -80,32 +84,70 @@ pub fn send_all_as_init(signal: i32) -> io::Result<bool> {
     if super::process::id() != 1 {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
-    found(kill(-1, signal))
+    found(kill(-1, signal).map_err(io::Error::from))
 }
 
 fn send_with(fd: impl AsFd, signal: i32, flags: libc::c_uint) -> io::Result<()> {
+    let fd = fd.as_fd();
+    permitted(fd, || send_as_self(fd, signal, flags))
+}
+
+/// Sends it; where hushpipe may not, but may become the receiver's user (CAP_SETUID without CAP_KILL, as
+/// in a container with few capabilities), as that user. The call allocates nothing.
+fn permitted(fd: BorrowedFd<'_>, send: impl Fn() -> Result<(), Errno>) -> io::Result<()> {
+    let sent = match send() {
+        Err(Errno::PERM) => match user_of(fd) {
+            Some(uid) => as_user(uid, &send),
+            None => Err(Errno::PERM),
+        },
+        sent => sent,
+    };
+    Ok(sent?)
+}
+
+fn send_as_self(fd: BorrowedFd<'_>, signal: i32, flags: libc::c_uint) -> Result<(), Errno> {
     // SAFETY: the descriptor is open while `fd` is borrowed; a null siginfo means that of kill(2).
     let result = unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
-            fd.as_fd().as_raw_fd(),
+            fd.as_raw_fd(),
             signal,
             ptr::null::<libc::siginfo_t>(),
             flags,
         )
     };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    answered(result)
 }
 
-fn kill(target: i32, signal: i32) -> io::Result<()> {
-    // SAFETY: kill takes two integers.
-    if unsafe { libc::kill(target, signal) } < 0 {
-        return Err(io::Error::last_os_error());
+/// The real user of a process, where hushpipe may become that user and is not yet.
+fn user_of(fd: BorrowedFd<'_>) -> Option<u32> {
+    if !super::privileges::holds(Capability::Setuid) {
+        return None;
     }
-    Ok(())
+    let line = |text: String, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse::<u32>().ok()
+    };
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    let pid = line(info, "Pid:")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let uid = line(status, "Uid:")?;
+    (uid != rustix::process::geteuid().as_raw()).then_some(uid)
+}
+
+fn kill(target: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill takes two integers.
+    answered(unsafe { libc::kill(target, signal) }.into())
+}
+
+fn answered(result: libc::c_long) -> Result<(), Errno> {
+    if result >= 0 {
+        return Ok(());
+    }
+    // SAFETY: the location is this thread's and always valid.
+    Err(Errno::from_raw_os_error(unsafe {
+        *libc::__errno_location()
+    }))
 }
 
 fn found(result: io::Result<()>) -> io::Result<bool> {

@@ -260,6 +260,22 @@ fn in_a_fork(work: impl FnOnce(&Channel) -> Result<(), Fault>) -> Result<Report,
     }
 }
 
+/// Makes a call as another user, in a fork, where this process may become that user and needs to be.
+/// The call allocates nothing.
+pub(in crate::sys) fn as_user(
+    uid: u32,
+    call: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let uid = rustix::thread::Uid::from_raw(uid);
+    in_a_fork(|_| {
+        rustix::thread::set_thread_res_uid(uid, uid, uid)
+            .and_then(|()| call())
+            .map_err(|errno| Fault::new(At::Identity, errno))
+    })
+    .map(drop)
+    .map_err(|fault| fault.errno)
+}
+
 /// Waits for a fork of [`in_a_fork`] by its number, while nothing else in this process can wait.
 /// Whether it ended well.
 fn wait_for(pid: Pid) -> Result<bool, Errno> {

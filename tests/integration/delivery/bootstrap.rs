@@ -59,7 +59,7 @@ fn an_unprivileged_users_program_does_not_see_what_a_stores_tool_logs_in_with() 
         let memory = Memory::given_to(1000);
         let hushpipe = Hushpipe::new().manifest(&format!(
             "version: 1\nservice: t\n\
-             stores:\n  c: {{ type: command, env: [TOOL_TOKEN], \
+             stores:\n  c: {{ type: command, env: [BWS_ACCESS_TOKEN], \
              run: [sh, -c, 'echo {VALUE}; test ! -e started || {{ touch again; sleep 5; }}'] }}\n\
              secrets:\n  mine: {{ store: c, refresh: 1s }}\n{}",
             memory.fill(way)
@@ -68,7 +68,7 @@ fn an_unprivileged_users_program_does_not_see_what_a_stores_tool_logs_in_with() 
                     cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -a token-canary; echo looked";
         hushpipe
             .user(1000)
-            .env("TOOL_TOKEN", "token-canary")
+            .env("BWS_ACCESS_TOKEN", "token-canary")
             .arg("run")
             .args(shell(look))
             .run()

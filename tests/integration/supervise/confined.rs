@@ -55,7 +55,7 @@ fn hushpipe_confines_itself_once_its_program_runs() {
     let plain = String::from_utf8(running.ask(&["status"]).stdout).unwrap();
     assert!(!plain.contains("system calls refused"), "{plain}");
     // It still does its work: new values, a stop, and taking away what it made.
-    running.place().replace("secrets/token", "battery-staple");
+    running.place().replace("secrets/token", "battery-staple\n");
     running.wait_for_line("battery-staple");
     let output = running.stop().code(5);
     assert!(!output.place().join("a").exists());
@@ -70,7 +70,7 @@ fn what_may_be_started_later_has_all_that_the_first_program_had() {
         let running = serving(rest);
         assert_eq!(status(&running, "NoNewPrivs"), "0");
         let before = fs::read_to_string(format!("/proc/{}/status", running.program())).unwrap();
-        running.place().replace("secrets/token", "battery-staple");
+        running.place().replace("secrets/token", "battery-staple\n");
         running.wait_for_stderr("generation 2 is in place");
         let after = fs::read_to_string(format!("/proc/{}/status", running.program())).unwrap();
         for name in ["CapPrm:", "CapBnd:", "Seccomp:"] {
@@ -85,5 +85,30 @@ fn what_may_be_started_later_has_all_that_the_first_program_had() {
             assert!(before.contains(running.place().read("told").trim_end()));
         }
         running.stop().code(5);
+    }
+}
+
+/// As in a container with `--cap-drop ALL --cap-add SETUID --cap-add SETGID`.
+#[test]
+fn a_program_of_another_user_is_signalled_and_stopped_without_cap_kill() {
+    for ends in [&["on", "TERM", "exit:5"][..], &["on", "TERM", "say:no"]] {
+        let running = Hushpipe::new()
+            .manifest(
+                "version: 1\nservice: t\n\
+                 run: { user: '1000', group: '1000', stop: { timeout: 1s } }\n",
+            )
+            .through(&["setpriv", "--bounding-set=-kill", "--inh-caps=-all"])
+            .args(["run", "-v", "--", "{probe}"])
+            .args(ends.iter().copied())
+            .args(["on", "USR1", "say:told", "serve"])
+            .spawn();
+        running.wait_for_line("ready");
+        let held = u64::from_str_radix(&status(&running, "CapPrm"), 16).unwrap();
+        assert_eq!(held & KILL, 0, "the test tests nothing");
+        running.signal(nix::sys::signal::Signal::SIGUSR1);
+        running.wait_for_line("told");
+        running.wait_for_stderr("hushpipe's own protection");
+        let killed = ends[2].starts_with("say");
+        running.stop().code(if killed { 137 } else { 5 });
     }
 }
