@@ -6,9 +6,11 @@
 mod alloc;
 mod buffer;
 mod digest;
+mod pieces;
 mod value;
 
 pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
 pub use buffer::{Buffer, Protection};
 pub use digest::{Digest, DigestKey};
+pub use pieces::Pieces;
 pub use value::{KeptValue, SecretBytes, Value};

@@ -12,7 +12,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, join};
 use crate::model::{CommandStore, Signal, Source, StoreName, Version};
-use crate::secret::{DigestKey, SecretBytes, Value};
+use crate::secret::{DigestKey, Pieces, SecretBytes, Value};
 use crate::sys::command::{Running, Spawned, spawn};
 use crate::sys::pipe;
 use crate::sys::reaper::{Reaper, Status};
@@ -39,6 +39,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// So much of the end of standard error is kept, and so many characters of its last line.
 const TAIL: usize = 4096;
 const LINE: usize = 200;
+
+/// At most so much is read at once.
+const PIECE: usize = 16 << 10;
 
 /// A command whose output holds the secrets.
 pub struct Command {
@@ -172,7 +175,7 @@ impl Command {
                 ),
             }),
             Ok(Err(Trouble::Os(error))) => Err(program(format!("it was lost: {error}"), None)),
-            Ok(Ok(Status::Exited(0))) => Ok(SecretBytes::new(std::mem::take(&mut said.output))),
+            Ok(Ok(Status::Exited(0))) => Ok(said.output.take()),
             Ok(Ok(status)) => Err(program(ended(status), said.last_line())),
         }
     }
@@ -216,11 +219,11 @@ impl Store for Command {
     }
 }
 
-/// What the program wrote.
+/// What the program wrote: it may be a value, also before a failure.
 #[derive(Default)]
 struct Said {
-    output: Vec<u8>,
-    errors: Vec<u8>,
+    output: Pieces,
+    errors: Pieces,
 }
 
 enum Trouble {
@@ -271,7 +274,7 @@ impl Said {
     /// Takes what is there; false at the end.
     fn read_output(&mut self, read: impl Fn(&mut Vec<u8>) -> Read) -> Result<bool, Trouble> {
         loop {
-            match room(&mut self.output, &read)? {
+            match take(&mut self.output, PIECE, &read)? {
                 Some(0) => return Ok(false),
                 Some(_) if self.output.len() > format::MAX_VALUE => return Err(Trouble::TooLarge),
                 Some(_) => {}
@@ -286,15 +289,15 @@ impl Said {
         &mut self,
         read: impl Fn(&mut Vec<u8>) -> Read,
     ) -> Result<Option<usize>, Trouble> {
-        let count = room(&mut self.errors, &read)?;
-        let early = self.errors.len().saturating_sub(TAIL);
-        self.errors.drain(..early);
+        let count = take(&mut self.errors, TAIL, &read)?;
+        self.errors.keep_last(TAIL).map_err(Trouble::Os)?;
         Ok(count)
     }
 
     /// The last line of standard error that says something, made harmless.
-    fn last_line(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&self.errors);
+    fn last_line(&mut self) -> Option<String> {
+        let errors = self.errors.take();
+        let text = String::from_utf8_lossy(errors.expose());
         let harmless = |line: &str| -> String {
             let plain = line.chars().filter(|c| !c.is_control());
             plain.take(LINE).collect::<String>().trim().to_owned()
@@ -306,26 +309,20 @@ impl Said {
     }
 }
 
-impl Drop for Said {
-    fn drop(&mut self) {
-        // What was printed before a failure may be a value as well.
-        drop(SecretBytes::new(std::mem::take(&mut self.output)));
-        drop(SecretBytes::new(std::mem::take(&mut self.errors)));
-    }
-}
-
 /// How many bytes were read; `None` when nothing is there.
 type Read = io::Result<Option<usize>>;
 
-/// One read into a buffer that has room.
-fn room(
-    buffer: &mut Vec<u8>,
+/// One read of at most so many bytes.
+fn take(
+    pieces: &mut Pieces,
+    most: usize,
     read: impl Fn(&mut Vec<u8>) -> Read,
 ) -> Result<Option<usize>, Trouble> {
-    if buffer.len() == buffer.capacity() {
-        buffer.reserve(buffer.len().max(TAIL));
-    }
-    read(buffer).map_err(Trouble::Os)
+    let mut room = Vec::with_capacity(most);
+    let count = read(&mut room);
+    let piece = SecretBytes::new(room);
+    pieces.push(piece.expose()).map_err(Trouble::Os)?;
+    count.map_err(Trouble::Os)
 }
 
 /// What the event loop has heard of.

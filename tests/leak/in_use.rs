@@ -177,6 +177,48 @@ fn values_that_wait_for_another_are_masked_where_there_is_no_secret_memory() {
     waits_for_another(Pages::Masked);
 }
 
+/// Prints a value in two pieces, on both of its outputs, and ends when the test says so.
+const UNFINISHED: &str = "#!/bin/sh\nhead -c 9 $1\ncat $1 >&2\n: >$1.begun\nsleep 0.2\ntail -c +10 $1\n\
+                          : >$1.printed\nuntil [ -e $2 ]; do sleep 0.01; done\n";
+
+/// What a command has printed that has not ended.
+fn waits_for_its_command(pages: Pages) {
+    let given = canaries(&["unfinished"]);
+    let control = Canary::new("control");
+    let hushpipe = Hushpipe::new().env("CONTROL", control.value());
+    let (stocked, hushpipe) = Stocked::new(Kind::Command, hushpipe, &given);
+    let script =
+        "{ type: command, run: [\"{place}/script\", \"{place}/values/{key}\", \"{place}/go\"] }";
+    let deliver = "deliver:\n  - { fd: 3, as: memfd, secret: unfinished }\n\
+                   run: { command: [\"{probe}\", digest, \"3\", on, TERM, \"exit:0\", serve] }\n";
+    let text = stocked.manifest(hushpipe.place(), &["unfinished"], deliver);
+    let text = text.replace(COMMAND, script);
+    let hushpipe = hushpipe.file("script", UNFINISHED).mode("script", 0o755);
+    let hushpipe = hushpipe.manifest(&text).through(&pages.through());
+    let running = hushpipe.args(["run", "-vvv"]).spawn();
+    for state in ["begun", "printed"] {
+        let file = running.place().join(&format!("values/unfinished.{state}"));
+        running.until(state, || file.exists().then_some(()));
+        pages.assert_used(&running);
+        assert_clean(&running, &control, &[&given[0]]);
+    }
+    running.place().write("go", "");
+    let digest = super::digest(&given[0].value());
+    assert_eq!(running.wait_for_line("digest"), digest);
+    running.wait_for_line("ready");
+    running.stop().success();
+}
+
+#[test]
+fn what_a_command_printed_before_its_end_is_in_secret_memory() {
+    waits_for_its_command(Pages::Secret);
+}
+
+#[test]
+fn what_a_command_printed_before_its_end_is_masked_where_there_is_no_secret_memory() {
+    waits_for_its_command(Pages::Masked);
+}
+
 /// A store that is quick, and one that does not answer.
 #[test]
 fn values_that_wait_for_another_store_are_out_of_sight() {

@@ -361,7 +361,7 @@ fn a_version_changes_with_the_output() {
 fn output_counts_though_the_end_was_heard_of_first() {
     let reaper = Reaper::new();
     let argv = ["sh", "-c", "printf out; printf err >&2"].map(str::to_owned);
-    let (said, status) = block_on(async {
+    let (mut said, status) = block_on(async {
         let spawned = spawn(&argv, Vec::new(), &reaper).unwrap();
         let Spawned {
             mut running,
@@ -377,8 +377,6 @@ fn output_counts_though_the_end_was_heard_of_first() {
         (said, collected.ok())
     });
     assert_eq!(status, Some(Status::Exited(0)));
-    assert_eq!(
-        (&said.output[..], &said.errors[..]),
-        (&b"out"[..], &b"err"[..])
-    );
+    assert_eq!(said.output.take().expose(), b"out");
+    assert_eq!(said.errors.take().expose(), b"err");
 }

@@ -1,5 +1,6 @@
 //! An answer's body, piece by piece.
 
+use std::io;
 use std::time::Duration;
 
 use reqwest::Response;
@@ -8,29 +9,36 @@ use tokio::time::timeout;
 use super::MAX_ANSWER;
 use super::fault;
 use super::retry::{Failed, Trouble, Weight};
-use crate::secret::SecretBytes;
+use crate::secret::{Pieces, SecretBytes};
 use crate::stores::Fault;
 
-/// Reads a body to its end. What it was read into before it grew is wiped by the allocator.
+/// Reads a body to its end. What has arrived waits for the rest in protected memory.
 pub(super) async fn read(mut answer: Response, pause: Duration) -> Result<SecretBytes, Failed> {
     let announced = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if announced > MAX_ANSWER {
         return Err(too_large().into());
     }
-    let mut body = Vec::with_capacity(announced);
+    let mut body = Pieces::default();
     loop {
         match timeout(pause, answer.chunk()).await {
             Ok(Ok(Some(piece))) if body.len() + piece.len() > MAX_ANSWER => {
                 return Err(too_large().into());
             }
-            Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
-            Ok(Ok(None)) => return Ok(SecretBytes::new(body)),
+            Ok(Ok(Some(piece))) => body.push(&piece).map_err(no_room)?,
+            Ok(Ok(None)) => return Ok(body.take()),
             Ok(Err(error)) => {
                 let trouble = fault::of(&error, None).unwrap_or_else(stuck);
                 return Err(trouble.done().into());
             }
             Err(_) => return Err(stuck().done().into()),
         }
+    }
+}
+
+fn no_room(source: io::Error) -> Fault {
+    Fault::Unreachable {
+        tried: "protected memory".into(),
+        source,
     }
 }
 
