@@ -24,6 +24,7 @@ use crate::stores::{StoreError, join};
 use crate::supervisor::spawn::SpawnError;
 use crate::supervisor::{self, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
+use crate::sys::origin;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
 use crate::telemetry::control::Server;
@@ -77,6 +78,10 @@ async fn launch(
     let confined = Confined::new(plan, &host, reach.restarts());
     let (first, feeds) = start(plan, host, gathered, keeps, &unit, supervisor, observer)?;
     memory::settle();
+    if let Err(error) = origin::leave() {
+        let message = format!("cannot leave the directory that hushpipe was started in: {error}");
+        observer.observe(&Event::Fault { message });
+    }
     let setting = Setting {
         plan,
         stores,
@@ -138,7 +143,8 @@ async fn attend(
             Err(Interrupted::Signal(_)) => return Ok(ended.exited),
             Err(Interrupted::Fault(fault)) => return Err(of_supervisor(fault)),
         }
-        feeds = rotation.start(supervisor)?;
+        let started = origin::within(|| rotation.start(supervisor));
+        feeds = started.map_err(os("cannot go back to /"))??;
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
 use super::child::Child;
+use super::origin;
 use super::pidfd;
 use super::reaper::{Exits, Reaper, Status};
 
@@ -71,6 +72,9 @@ pub fn spawn(
         .stdout(stdout_end)
         .stderr(stderr_end)
         .process_group(0);
+    if let Some(directory) = origin::left().filter(|directory| directory.is_dir()) {
+        command.current_dir(directory);
+    }
     let parent = rustix::process::getpid();
     // SAFETY: `prepare` makes system calls alone: nothing is allocated, no lock is taken.
     unsafe { command.pre_exec(move || prepare(parent)) };

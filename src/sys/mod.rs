@@ -17,6 +17,7 @@ pub mod limits;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
+pub mod origin;
 pub mod pid_file;
 pub mod pidfd;
 pub mod pipe;

@@ -1,6 +1,7 @@
 //! The supervisor, as the program, the shell and the container around it see it.
 
 mod confined;
+mod directory;
 mod inherited;
 mod leftovers;
 mod signals;

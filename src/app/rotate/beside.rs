@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::model::{Plan, RunSpec, Signal, Startup, format_duration};
@@ -10,6 +11,7 @@ use crate::supervisor::Handle;
 use crate::supervisor::spawn::{Handover, Launch};
 use crate::sys::child::{self, Child, Group, Spec, Step};
 use crate::sys::command::Running;
+use crate::sys::origin;
 use crate::sys::reaper::{Reaper, Status};
 use crate::sys::signals::Mask;
 
@@ -91,7 +93,7 @@ impl Beside<'_> {
             sha256: None,
             startup: Startup::default(),
             // The directory that hushpipe is in is not kept across a change of the mounts.
-            cwd: self.plan.run.cwd.clone().or(std::env::current_dir().ok()),
+            cwd: self.plan.run.cwd.clone().or_else(directory),
             ..self.plan.run.clone()
         };
         let launch = Launch::settle(&run, std::env::vars_os())
@@ -124,6 +126,13 @@ impl From<String> for Refusal {
     fn from(why: String) -> Self {
         Self { why, beside: false }
     }
+}
+
+/// Where hushpipe was started.
+fn directory() -> Option<PathBuf> {
+    let left = origin::left().filter(|left| left.is_dir());
+    left.map(Path::to_owned)
+        .or_else(|| std::env::current_dir().ok())
 }
 
 /// Standard input and output; standard error is hushpipe's.
