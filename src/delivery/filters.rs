@@ -11,7 +11,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
-use super::dotenv;
+use super::dotenv::{self, Quotes, Style};
+use crate::secret::SecretBytes;
 
 /// Adds every filter of `model::template::FILTERS`.
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -109,11 +110,37 @@ fn b64decode(value: &Value) -> Result<Value, Error> {
         .map_or_else(|error| Value::from_bytes(error.into_bytes()), Value::from))
 }
 
-/// A value in a .env file. `expand=true` leaves `$NAME` in it to the reader.
+/// A value in a .env file. `expand=true` leaves `$NAME` in it to the reader; `quotes='single'` or
+/// `'double'` is what it has if it can; `written=` is a secret with the fields `value` and `text`: as
+/// long as the value is that one, it is written as that text.
 fn dotenv_value(value: &Value, options: &Kwargs) -> Result<String, Error> {
     let expand = options.get::<Option<bool>>("expand")?.unwrap_or(false);
+    let quotes = match options.get::<Option<&str>>("quotes")? {
+        None => None,
+        Some("single") => Some(Quotes::Single),
+        Some("double") => Some(Quotes::Double),
+        Some(_) => return Err(refused("dotenv: `quotes` is 'single' or 'double'")),
+    };
+    let written = options.get::<Option<Value>>("written")?;
     options.assert_all_used()?;
-    dotenv::write(text(value)?, expand).map_err(refused)
+    let value = text(value)?;
+    if let Some(written) = written
+        && let Some(text) = as_written(value, &written)?
+    {
+        return Ok(text);
+    }
+    dotenv::write(value, Style { expand, quotes }).map_err(refused)
+}
+
+fn as_written(value: &str, written: &Value) -> Result<Option<String>, Error> {
+    let (of, as_text) = (written.get_attr("value")?, written.get_attr("text")?);
+    let (Some(of), Some(as_text)) = (of.as_str(), as_text.as_str()) else {
+        return Err(refused(
+            "dotenv: `written` is a secret with the fields `value` and `text`",
+        ));
+    };
+    let bytes = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
+    Ok(bytes(of).same(&bytes(value)).then(|| as_text.to_owned()))
 }
 
 fn hex(value: &Value) -> Result<String, Error> {

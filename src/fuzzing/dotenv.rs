@@ -1,6 +1,6 @@
 //! Values: `NAME=value` lines, and JSON.
 
-use crate::delivery::dotenv::write;
+use crate::delivery::dotenv::{Quotes, Style, write};
 use crate::model::ValueFormat;
 use crate::secret::{SecretBytes, Value};
 use crate::stores::format;
@@ -26,9 +26,10 @@ pub fn dotenv(data: &[u8]) {
     };
     let mut end = 0;
     for entry in entries {
-        assert!(entry.range.start >= end && entry.range.end <= data.len());
-        end = entry.range.end;
-        assert!(data[entry.range].starts_with(entry.name.as_bytes()));
+        assert!(entry.lead.start >= end && entry.end <= data.len());
+        assert!(entry.lead.end == entry.written.start && entry.written.end <= entry.end);
+        end = entry.end;
+        assert!(memchr::memmem::find(&data[entry.lead], entry.name.as_bytes()).is_some());
         written(&entry.value);
     }
 }
@@ -38,8 +39,12 @@ fn written(value: &SecretBytes) {
     let Ok(text) = std::str::from_utf8(value.expose()) else {
         return;
     };
-    for expand in [false, true] {
-        let Ok(line) = write(text, expand) else {
+    let quotes = [None, Some(Quotes::Single), Some(Quotes::Double)];
+    let styles = quotes
+        .into_iter()
+        .flat_map(|quotes| [false, true].map(|expand| Style { expand, quotes }));
+    for style in styles {
+        let Ok(line) = write(text, style) else {
             continue;
         };
         let line = SecretBytes::new(format!("A={line}\nB=after\n").into_bytes());

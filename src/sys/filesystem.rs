@@ -214,6 +214,19 @@ pub fn open_standing_marker_at(
     Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
 }
 
+/// Opens a regular file to read it and to write over it. No link is followed, and no FIFO is waited for.
+pub fn open_for_change_at(
+    directory: impl AsFd,
+    name: impl AsRef<OsStr>,
+) -> io::Result<std::fs::File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::openat(directory, name.as_ref(), flags, Mode::empty())?;
+    if status(&file)?.kind != Kind::File {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(file.into())
+}
+
 /// Makes a symbolic link.
 pub fn make_link_at(
     target: impl AsRef<OsStr>,

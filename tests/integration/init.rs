@@ -1,5 +1,8 @@
 //! `hushpipe init` in a project that has .env files.
 
+mod loaders;
+mod places;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -169,7 +172,7 @@ fn a_variable_can_be_left_readable() {
         .stdout_has("2 values");
     let manifest = output.place().read("project/hushpipe.yaml");
     assert!(
-        manifest.contains("      API_KEY=canary-key-0123456789\n"),
+        manifest.contains("      export API_KEY=canary-key-0123456789\n"),
         "{manifest}"
     );
     run(output.again(), LOAD).run().success().stdout_is(LOADED);

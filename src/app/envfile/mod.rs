@@ -3,25 +3,27 @@
 //! those variables that are to stay readable.
 
 mod advice;
+mod lines;
 mod place;
 mod takeover;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::iter;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::sealed::SealedError;
-use crate::delivery::dotenv;
-use crate::model::SecretName;
 use crate::secret::SecretBytes;
 use crate::stores::format::{self, Entry};
 use crate::stores::sealed::{Key, SealedStore};
-use crate::sys::durable;
+use crate::sys::{durable, filesystem};
 use takeover::Named;
 
 pub use advice::Advice;
+pub use lines::Lines;
 pub use place::DeliveryPlace;
 pub use takeover::{Taken, Takeover};
 
@@ -37,15 +39,16 @@ pub fn find(directory: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let parts: Vec<&str> = name.split('.').skip(1).collect();
-        let is_one = name.starts_with(".env") && parts.first() == Some(&"env");
+        // What is not UTF-8 in a name decides nothing here.
+        let text = name.to_string_lossy();
+        let parts: Vec<&str> = text.split('.').skip(1).collect();
+        let is_one = text.starts_with(".env") && parts.first() == Some(&"env");
         let is_sample = parts.iter().any(|part| SAMPLES.contains(part));
         if is_one && !is_sample && entry.file_type()?.is_file() {
             // Not `./.env`.
             found.push(
                 directory
-                    .join(name)
+                    .join(&name)
                     .components()
                     .skip_while(is_here)
                     .collect(),
@@ -78,22 +81,23 @@ pub struct Variable<'a> {
     pub exported: Vec<String>,
 }
 
-/// The lines of a file as a template.
-#[derive(Debug, Default)]
-pub struct Lines {
-    /// The template, for a `content:` of the manifest.
-    pub template: String,
-    /// Variables whose values only a shell reads as they are meant.
-    pub for_shells: Vec<String>,
-}
-
 impl EnvFile {
     /// Reads a file. A line that cannot be read is told by its number.
     pub fn read(path: &Path) -> Result<Self, SealedError> {
+        if path.file_name().and_then(OsStr::to_str).is_none() {
+            return Err(SealedError::Unusable {
+                reason: format!(
+                    "{}: the file's name is not UTF-8 text, and a manifest cannot name it: rename it",
+                    path.to_string_lossy().escape_debug()
+                ),
+            });
+        }
         let bytes = read(path)?;
-        let entries = format::dotenv_entries(&bytes).map_err(|error| SealedError::Unusable {
-            reason: format!("{}: {error}", path.display()),
-        })?;
+        let unusable = |why: &dyn std::fmt::Display| SealedError::Unusable {
+            reason: format!("{}: {why}", path.display()),
+        };
+        let entries = format::dotenv_entries(&bytes).map_err(|error| unusable(&error))?;
+        let entries = lines::settled(&bytes, entries).map_err(|why| unusable(&why))?;
         Ok(Self {
             path: path.to_owned(),
             bytes,
@@ -118,79 +122,24 @@ impl EnvFile {
         self.entries.iter().map(look).collect()
     }
 
-    /// Its lines, in their order, with a template's expression for each sealed value. Fails for what
-    /// no template can write.
-    fn lines(&self, sealed: &[Option<Named>]) -> Result<Lines, SealedError> {
-        let mut lines = Lines::default();
-        for (entry, named) in self.entries.iter().zip(sealed) {
-            let line = match named {
-                Some(named) => self.sealed_line(entry, &named.name, &mut lines.for_shells)?,
-                None => self.readable_line(entry)?,
-            };
-            lines.template.push_str(&line);
-            lines.template.push('\n');
-        }
-        Ok(lines)
-    }
-
     fn unusable(&self, entry: &Entry, why: &str) -> SealedError {
         SealedError::Unusable {
             reason: format!("{}: {} {why}", self.path.display(), entry.name),
         }
     }
 
-    fn sealed_line(
-        &self,
-        entry: &Entry,
-        name: &SecretName,
-        for_shells: &mut Vec<String>,
-    ) -> Result<String, SealedError> {
-        let value = str::from_utf8(entry.value.expose())
-            .map_err(|_| self.unusable(entry, "is not UTF-8 text, and cannot be in a .env file"))?;
-        if value.contains('\0') {
-            return Err(self.unusable(entry, "has a NUL, and cannot be in a .env file"));
-        }
-        let filter = if entry.expands && dotenv::write(value, true).is_ok() {
-            "dotenv(expand=true)"
-        } else if dotenv::write(value, false).is_ok() {
-            "dotenv"
-        } else {
-            for_shells.push(entry.name.clone());
-            "shell"
-        };
-        Ok(format!("{}={{{{ {name} | {filter} }}}}", entry.name))
-    }
-
-    /// As it stands in the file, with what is special to templates and manifests escaped.
-    fn readable_line(&self, entry: &Entry) -> Result<String, SealedError> {
-        let written = &self.bytes.expose()[entry.range.clone()];
-        let text = str::from_utf8(written)
-            .unwrap_or("\0")
-            .replace("\r\n", "\n");
-        if text
-            .chars()
-            .any(|c| c.is_control() && c != '\n' && c != '\t')
-        {
-            return Err(self.unusable(entry, "cannot stand in a manifest: let it be sealed"));
-        }
-        let text = text.replace("${", "$${");
-        let special = ["{{", "{%", "{#"].iter().any(|open| text.contains(open));
-        if !special {
-            return Ok(text);
-        }
-        if text.contains("endraw") {
-            return Err(self.unusable(entry, "cannot stand in a template: let it be sealed"));
-        }
-        Ok(format!("{{% raw %}}{text}{{% endraw %}}"))
-    }
-
     /// What is to be sealed, and as what.
     fn to_seal<'a>(
         &'a self,
         sealed: &'a [Option<Named>],
-    ) -> impl Iterator<Item = (&'a Entry, &'a Key)> {
+    ) -> impl Iterator<Item = (&'a Entry, &'a Key, &'a SecretBytes)> {
         let named = self.entries.iter().zip(sealed);
-        named.filter_map(|(entry, named)| Some((entry, &named.as_ref()?.key)))
+        let named = named.filter_map(|(entry, named)| Some((entry, named.as_ref()?)));
+        named.flat_map(|(entry, named)| {
+            let written = named.written.as_ref();
+            let written = written.map(|written| (entry, &written.key, &written.record));
+            iter::once((entry, &named.key, &entry.value)).chain(written)
+        })
     }
 
     /// What the store has of it must be the same.
@@ -200,9 +149,10 @@ impl EnvFile {
         sealed: &[Option<Named>],
         known: &BTreeSet<Key>,
     ) -> Result<(), SealedError> {
-        for (entry, key) in self.to_seal(sealed).filter(|(_, key)| known.contains(key)) {
+        let sealed = self.to_seal(sealed);
+        for (entry, key, value) in sealed.filter(|(_, key, _)| known.contains(key)) {
             let (stored, _) = store.get(key, None)?;
-            if !stored.same(&entry.value) {
+            if !stored.same(value) {
                 let reason = format!(
                     "is in the store already, as {key}, with another value: it stays as it is. \
                      Where it is old: hushpipe secret --store {} rm {key}",
@@ -222,14 +172,14 @@ impl EnvFile {
         sealed: &[Option<Named>],
         known: &BTreeSet<Key>,
     ) -> Result<(), SealedError> {
-        for (entry, key) in self.to_seal(sealed) {
+        for (entry, key, value) in self.to_seal(sealed) {
             if known.contains(key) {
                 store.finish(key)?;
                 continue;
             }
-            let version = store.set(key, &entry.value)?;
+            let version = store.set(key, value)?;
             let (stored, _) = store.get(key, Some(version))?;
-            if !stored.same(&entry.value) {
+            if !stored.same(value) {
                 return Err(self.unusable(entry, "was not read back from the store as it is"));
             }
         }
@@ -239,44 +189,49 @@ impl EnvFile {
     /// Puts a link in the place of the file, and overwrites its blocks: as far as that goes, as the
     /// disk may keep copies. A file that has changed since it was read stays.
     fn replace_by_link(&self, target: &Path) -> Result<(), SealedError> {
-        let changed = || SealedError::Unusable {
+        let failed = |source| SealedError::Input {
+            from: format!("{}, to replace it by a link", self.path.display()),
+            source,
+        };
+        if self.overwrite_and_link(target).map_err(failed)? {
+            return Ok(());
+        }
+        Err(SealedError::Unusable {
             reason: format!(
                 "{} has changed meanwhile: it stays as it is",
                 self.path.display()
             ),
-        };
-        if !read(&self.path)?.same(&self.bytes) {
-            return Err(changed());
-        }
-        self.overwrite_and_link(target)
-            .map_err(|source| SealedError::Input {
-                from: format!("{}, to replace it by a link", self.path.display()),
-                source,
-            })
+        })
     }
 
-    fn overwrite_and_link(&self, target: &Path) -> io::Result<()> {
-        let flags = libc::O_NOFOLLOW;
-        let mut file = File::options()
-            .write(true)
-            .custom_flags(flags)
-            .open(&self.path)?;
-        let mut temporary = self.path.clone().into_os_string();
+    /// Returns false if the file has changed. Its directory and the file are opened once: what is put
+    /// in their place meanwhile is not touched.
+    fn overwrite_and_link(&self, target: &Path) -> io::Result<bool> {
+        let directory = durable::parent(&self.path).canonicalize()?;
+        let directory = filesystem::open_directory(&directory)?;
+        let name = self.path.file_name().unwrap_or_default();
+        let mut file = filesystem::open_for_change_at(&directory, name)?;
+        if !super::sealed::read_all(&file)?.same(&self.bytes) {
+            return Ok(false);
+        }
+        let mut temporary = name.to_owned();
         temporary.push(".hushpipe");
-        durable::remove_if_there(Path::new(&temporary))?;
-        std::os::unix::fs::symlink(target, &temporary)?;
+        if filesystem::status_at(&directory, &temporary)?.is_some() {
+            filesystem::unlink_at(&directory, &temporary)?;
+        }
+        filesystem::make_link_at(target, &directory, &temporary)?;
         // Under another name as well, it is not ours to destroy.
         let is_ours = file.metadata()?.nlink() == 1;
         // The link comes first: a power cut leaves the file or the link, never a file of zeros.
-        fs::rename(&temporary, &self.path)?;
-        durable::sync_directory(durable::parent(&self.path))?;
+        filesystem::rename_at(&directory, &temporary, name)?;
+        durable::sync_names(&File::from(directory))?;
         if is_ours {
             let length = file.seek(SeekFrom::End(0))?;
             file.seek(SeekFrom::Start(0))?;
             io::copy(&mut io::repeat(0).take(length), &mut file)?;
             file.sync_all()?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

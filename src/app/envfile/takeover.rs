@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::sealed::{self, SealedError};
 use super::{EnvFile, Lines};
 use crate::model::SecretName;
+use crate::secret::SecretBytes;
 use crate::stores::format::Entry;
 use crate::stores::sealed::Key;
 
@@ -15,6 +16,18 @@ pub(super) struct Named {
     pub key: Key,
     /// Its name in the manifest.
     pub name: SecretName,
+    /// As it was written, if that is to be delivered.
+    pub written: Option<Written>,
+}
+
+/// A value with the text that it had in its file.
+pub(super) struct Written {
+    /// Its name in the store.
+    pub key: Key,
+    /// Its name in the manifest.
+    pub name: SecretName,
+    /// A JSON object with the fields `value` and `text`.
+    pub record: SecretBytes,
 }
 
 /// Files whose values are to be moved; nothing is done yet.
@@ -33,12 +46,28 @@ impl Takeover {
     /// Settles what becomes of each file: which variables are sealed, in the order of
     /// [`EnvFile::variables`]. Everything that would fail later fails here.
     pub fn plan(files: Vec<(EnvFile, Vec<bool>)>) -> Result<Self, SealedError> {
-        let mut names = BTreeSet::new();
-        let take = |(file, chosen): (EnvFile, Vec<bool>)| {
+        let mut names = Names::default();
+        let mut taken = Vec::new();
+        for (file, chosen) in files {
             let entries = file.entries.iter().zip(chosen);
-            let sealed = entries
-                .map(|(entry, seal)| seal.then(|| named(&file, entry, &mut names)).transpose());
+            // What is empty is no secret.
+            let sealed = entries.map(|(entry, seal)| {
+                (seal && !entry.value.is_empty())
+                    .then(|| names.named(&file, entry))
+                    .transpose()
+            });
             let sealed = sealed.collect::<Result<Vec<_>, _>>()?;
+            taken.push((file, sealed));
+        }
+        // These come after all others, which keep the names of their variables.
+        let take = |(file, mut sealed): (EnvFile, Vec<Option<Named>>)| {
+            for (index, named) in sealed.iter_mut().enumerate() {
+                if let Some(named) = named {
+                    let record = file.record(index)?;
+                    let written = record.map(|record| names.written(&file, named, record));
+                    named.written = written.transpose()?;
+                }
+            }
             let lines = file.lines(&sealed)?;
             Ok(Taken {
                 file,
@@ -46,7 +75,7 @@ impl Takeover {
                 lines,
             })
         };
-        let files = files.into_iter().map(take);
+        let files = taken.into_iter().map(take);
         let files = files.collect::<Result<_, SealedError>>()?;
         Ok(Self { files })
     }
@@ -63,6 +92,16 @@ impl Takeover {
             .iter()
             .flat_map(|taken| taken.sealed.iter().flatten());
         sealed.map(|named| (named.name.as_str(), named.key.as_str()))
+    }
+
+    /// The same of what is delivered as it was written.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sealed = self
+            .files
+            .iter()
+            .flat_map(|taken| taken.sealed.iter().flatten());
+        let written = sealed.filter_map(|named| named.written.as_ref());
+        written.map(|written| (written.name.as_str(), written.key.as_str()))
     }
 
     /// Seals the values in the store of a directory, which is there. Secrets that it has already are
@@ -102,26 +141,51 @@ impl Taken {
     }
 }
 
-/// `.env` gives `NAME`, `.env.local` gives `local/NAME` and `local_NAME`.
-fn named(
-    file: &EnvFile,
-    entry: &Entry,
-    taken: &mut BTreeSet<String>,
-) -> Result<Named, SealedError> {
-    let name = file.name();
-    let parts = name.split('.').filter(|part| !matches!(*part, "" | "env"));
-    let place = parts.collect::<Vec<_>>().join(".");
-    let key = [&*place, &*entry.name].map(str::to_owned);
-    let key = key.iter().filter(|part| !part.is_empty());
-    let key = key.map(String::as_str).collect::<Vec<_>>().join("/");
-    let bad = |why: &dyn std::fmt::Display| SealedError::Unusable {
-        reason: format!("{}: {}: {why}", file.path().display(), entry.name),
-    };
-    let name = identifier(&key, taken);
-    Ok(Named {
-        name: SecretName::new(&name).map_err(|error| bad(&error))?,
-        key: Key::parse(&key).map_err(|error| bad(&error))?,
-    })
+/// Names that are taken.
+#[derive(Default)]
+struct Names {
+    keys: BTreeSet<String>,
+    names: BTreeSet<String>,
+}
+
+impl Names {
+    /// `.env` gives `NAME`, `.env.local` gives `local/NAME` and `local_NAME`.
+    fn named(&mut self, file: &EnvFile, entry: &Entry) -> Result<Named, SealedError> {
+        let name = file.name();
+        let parts = name.split('.').filter(|part| !matches!(*part, "" | "env"));
+        let place = parts.collect::<Vec<_>>().join(".");
+        let key = [&*place, &*entry.name].map(str::to_owned);
+        let key = key.iter().filter(|part| !part.is_empty());
+        let key = key.map(String::as_str).collect::<Vec<_>>().join("/");
+        let (key, name) = self.take(file, key)?;
+        Ok(Named {
+            key,
+            name,
+            written: None,
+        })
+    }
+
+    fn written(
+        &mut self,
+        file: &EnvFile,
+        named: &Named,
+        record: SecretBytes,
+    ) -> Result<Written, SealedError> {
+        let (key, name) = self.take(file, format!("{}.written", named.key.as_str()))?;
+        Ok(Written { key, name, record })
+    }
+
+    fn take(&mut self, file: &EnvFile, mut key: String) -> Result<(Key, SecretName), SealedError> {
+        while !self.keys.insert(key.clone()) {
+            key.push('_');
+        }
+        let bad = |why: &dyn std::fmt::Display| SealedError::Unusable {
+            reason: format!("{}: {key}: {why}", file.path().display()),
+        };
+        let name = identifier(&key, &mut self.names);
+        let name = SecretName::new(&name).map_err(|error| bad(&error))?;
+        Ok((Key::parse(&key).map_err(|error| bad(&error))?, name))
+    }
 }
 
 /// As a template can name it, and nothing else is named.

@@ -69,8 +69,9 @@ fn lines_become_a_template_in_their_order() {
         PASSWORD=p$ss\nODD=\"it's \\$5\"\n";
     assert_eq!(
         template(text, &[false, true, true, true, true]),
-        "PORT=3000\nKEY={{ KEY | dotenv }}\nURL={{ URL | dotenv(expand=true) }}\n\
-         PASSWORD={{ PASSWORD | dotenv(expand=true) }}\nODD={{ ODD | shell }}\n"
+        "PORT=3000\nexport KEY={{ KEY | dotenv }}\nURL={{ URL | dotenv(expand=true) }}\n\
+         PASSWORD={{ PASSWORD | dotenv(expand=true, written=PASSWORD_written) }}\n\
+         ODD={{ ODD | dotenv(written=ODD_written) }}\n"
     );
 }
 
@@ -81,13 +82,57 @@ fn what_stays_readable_stays_as_it_was_written() {
             "A = \"$B ${C}\"\r\nD='{{ x }}'\nE='one\r\n two'\n",
             &[false; 3]
         ),
-        "A = \"$B $${C}\"\n{% raw %}D='{{ x }}'{% endraw %}\nE='one\n two'\n"
+        "A = \"$B $${C}\"{{ \"\\r\" }}\n\
+         D={% raw %}'{{ x }}'{% endraw %}\nE='one{{ \"\\r\" }}\n two'\n"
     );
     let project = Project::new(&[(".env", "A={{endraw\nB=\u{1b}[0m\n")]);
     for chosen in [[false, true], [true, false]] {
         let error = project.takeover(&[(".env", &chosen)]).err().unwrap();
         assert!(error.to_string().contains("let it be sealed"), "{error}");
     }
+}
+
+#[test]
+fn a_line_keeps_its_quotes_and_what_no_filter_writes_is_sealed_as_it_was_written() {
+    for (text, expected) in [
+        ("  A=x\n", "  A={{ A | dotenv }}\n"),
+        ("A=x", "A={{ A | dotenv }}"),
+        ("A='x'\n", "A={{ A | dotenv(quotes='single') }}\n"),
+        (
+            "A=\"x\"\r\n",
+            "A={{ A | dotenv(quotes='double') }}{{ \"\\r\" }}\n",
+        ),
+        ("A=x # a comment\r\n", "A={{ A | dotenv }}\n"),
+        ("A='1\n2'\n", "A={{ A | dotenv(quotes='single') }}\n"),
+        ("A=\"1\n2\"\n", "A={{ A | dotenv }}\n"),
+        ("A=x # it's\n", "A={{ A | dotenv(written=A_written) }}\n"),
+        ("A=#x\n", "A={{ A | dotenv(written=A_written) }}\n"),
+        ("A=x\\", "A={{ A | dotenv(written=A_written) }}"),
+        ("\u{feff}A=x\n", "{{ \"\\ufeff\" }}A={{ A | dotenv }}\n"),
+        (
+            "\u{feff}# c\nA=x\n",
+            "{{ \"\\ufeff\" }}#\nA={{ A | dotenv }}\n",
+        ),
+        ("A=''\n", "A=''\n"),
+        ("A= # c\n", "A= \n"),
+    ] {
+        assert_eq!(template(text, &[true]), expected, "{text:?}");
+    }
+    // A quote that a shell takes for an opening one reaches over the comment.
+    let project = Project::new(&[(".env", "A=it's\n# hers\nB='x'\nA.written=y\n")]);
+    let takeover = project.takeover(&[(".env", &[true; 3])]);
+    let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
+    let written: Vec<_> = takeover.written().collect();
+    assert_eq!(written, [("A_written_", "A.written_")]);
+    let record = takeover.files()[0].file().record(0);
+    let record = record.unwrap_or_else(|error| panic!("{error}")).unwrap();
+    assert_eq!(
+        record.expose(),
+        br#"{"text":"it's\n# hers","value":"it's"}"#
+    );
+    let project = Project::new(&[(".env", "A=1\n# a\rB=hunter2\n")]);
+    let error = EnvFile::read(&project.path(".env")).err().unwrap();
+    assert!(error.to_string().contains("after line 1"), "{error}");
 }
 
 #[test]

@@ -361,9 +361,16 @@ fn proc(host: &Host) -> Finding {
         (true, None) => (
             Level::Ok,
             "mounted, hidepid is off".to_owned(),
-            "every user sees the arguments of every process: no secret is ever there",
+            "every user sees the arguments of every process: hushpipe puts no secret there. The \
+             environment is open to processes of the same user: avoid `set -a; . FILE`, which puts \
+             every value of a .env file there",
         ),
-        (true, Some(hidepid)) => (Level::Ok, format!("mounted, hidepid={hidepid}"), ""),
+        (true, Some(hidepid)) => (
+            Level::Ok,
+            format!("mounted, hidepid={hidepid}"),
+            "the environment stays open to processes of the same user: avoid `set -a; . FILE`, which \
+             puts every value of a .env file there",
+        ),
     };
     Finding {
         name: "/proc",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::Failure;
 use super::manifest::OfEnvFiles;
-use super::report::Report;
+use super::report::{Report, quoted, shown};
 use super::{InitArgs, ask, project};
 use crate::app::envfile::{self, DeliveryPlace, EnvFile, Taken, Takeover};
 use crate::app::git::WorkTree;
@@ -33,7 +33,7 @@ pub enum Found {
 
 impl Found {
     /// The files' paths relative to a directory, of those that lie in it.
-    pub fn paths_in(&self, directory: &Path) -> Vec<String> {
+    pub fn paths_in(&self, directory: &Path) -> Vec<PathBuf> {
         let below = |path: &Path| super::below(path, directory);
         match self {
             Self::Nothing => Vec::new(),
@@ -55,7 +55,7 @@ pub fn look(arguments: &InitArgs) -> Result<Found, Failure> {
         arguments.from_env.clone()
     } else {
         envfile::find(&arguments.directory).map_err(|error| {
-            let directory = arguments.directory.display();
+            let directory = shown(&arguments.directory);
             Failure::text(
                 Exit::Os,
                 format!("cannot look into {directory}\n  cause: {error}"),
@@ -175,7 +175,7 @@ impl Adoption {
     pub fn settle_files(
         &self,
         arguments: &InitArgs,
-        tree: Option<WorkTree<'_>>,
+        tree: Option<&WorkTree>,
         report: &mut Report,
     ) -> Result<(), Failure> {
         for taken in self.takeover.files() {
@@ -184,12 +184,16 @@ impl Adoption {
             let tracked = path.filter(|path| tree.is_some_and(|tree| tree.tracks(path)));
             if let Some(path) = tracked {
                 report.more(&format!(
-                    "git has it, and its history the values: `git rm --cached {path}`, and change them"
+                    "git has it, and its history the values: `git rm --cached {}`, and change them",
+                    quoted(&path)
                 ));
             }
-            for name in &taken.lines().for_shells {
+            let as_written = &taken.lines().as_written;
+            if !as_written.is_empty() {
                 report.more(&format!(
-                    "{name} is quoted for shells: other loaders read its characters in different ways"
+                    "Loaders differ on how they read {}: the file has such lines as they were written, \
+                     until you set a new value",
+                    as_written.join(", ")
                 ));
             }
         }
@@ -202,33 +206,36 @@ impl Adoption {
         arguments: &InitArgs,
         report: &mut Report,
     ) -> Result<(), Failure> {
-        let (path, name) = (taken.file().path().display(), taken.file().name());
+        let (path, name) = (quoted(taken.file().path()), taken.file().name());
         let target = self.place.directory.join(&name);
-        let shown = target.display();
+        let target_word = quoted(&target);
         if self.place.is_ours && wants_link(taken, arguments)? {
             let replaced = taken.replace_by_link(&target);
             replaced.map_err(|error| failure(&error))?;
-            report.line(&name, &format!("a link to {shown} now"));
+            report.line(&name, &format!("a link to {} now", shown(&target)));
             return Ok(());
         }
         let text = format!("STILL HAS THE VALUES in plain text. Delete it: rm {path}");
         report.line(&name, &text);
         if self.place.is_ours {
             report.more(&format!(
-                "and lead its loader to the new one: ln -s {shown} {path}"
+                "and lead its loader to the new one: ln -s {target_word} {path}"
             ));
             return Ok(());
         }
         report.more(&format!(
-            "The program finds them in {shown}. Loaders take its path:"
+            "The program finds them in {}. Loaders take its path:",
+            shown(&target)
         ));
         report.more("  node -r dotenv/config   DOTENV_CONFIG_PATH, which the manifest sets");
         report.more(&format!(
-            "  python-dotenv           dotenv -f {shown} run ..."
+            "  python-dotenv           dotenv -f {target_word} run ..."
         ));
-        report.more(&format!("  docker compose          --env-file {shown}"));
         report.more(&format!(
-            "  a shell                 set -a; . {shown}; set +a"
+            "  docker compose          --env-file {target_word}"
+        ));
+        report.more(&format!(
+            "  a shell                 set -a; . {target_word}; set +a"
         ));
         Ok(())
     }
@@ -236,7 +243,7 @@ impl Adoption {
     /// Tells what was sealed.
     pub fn tell(&self, report: &mut Report) {
         for taken in self.takeover.files() {
-            let (count, path) = (taken.count(), taken.file().path().display());
+            let (count, path) = (taken.count(), shown(taken.file().path()));
             let plural = if count == 1 { "" } else { "s" };
             report.line("sealed", &format!("{count} value{plural} of {path}"));
         }
@@ -247,7 +254,7 @@ fn wants_link(taken: &Taken, arguments: &InitArgs) -> Result<bool, Failure> {
     if arguments.r#move || arguments.yes || !ask::is_somebody_there() {
         return Ok(arguments.r#move);
     }
-    let path = taken.file().path().display();
+    let path = shown(taken.file().path());
     let question = format!(
         "{path} still has the values. Overwrite it, and put a link to what the program will see in \
          its place?"

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::super::Failure;
+use super::report::shown;
 use crate::app::envfile::{Advice, EnvFile, Variable};
 use crate::model::Exit;
 
@@ -58,7 +59,7 @@ fn listing(file: &EnvFile, variables: &[Variable<'_>]) -> String {
     let width = variables.iter().map(|variable| variable.name.len()).max();
     let width = width.unwrap_or_default();
     let plural = if variables.len() == 1 { "" } else { "s" };
-    let (path, count) = (file.path().display(), variables.len());
+    let (path, count) = (shown(file.path()), variables.len());
     let line = |variable: &Variable<'_>| {
         let what = match &variable.advice {
             Advice::Seal => "to the store".to_owned(),

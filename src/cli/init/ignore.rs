@@ -2,77 +2,103 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::super::Failure;
-use super::report::Report;
+use super::report::{Report, shown};
 use crate::app::git::WorkTree;
 use crate::model::Exit;
 
 /// Sees to it that git ignores these paths, relative to a directory: lines are added to its
 /// `.gitignore`, but for what is ignored already. Tells of it, and where git ignores the store too.
 pub fn see_to(
-    tree: WorkTree<'_>,
+    tree: &WorkTree,
     directory: &Path,
-    paths: &[String],
-    store: &str,
+    paths: &[PathBuf],
+    store: Option<&Path>,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let added = add_missing(tree, directory, paths)?;
     if !added.is_empty() {
-        report.line("gitignore", &format!("added {}", added.join(", ")));
+        let lines: Vec<_> = added
+            .iter()
+            .map(|line| String::from_utf8_lossy(line))
+            .collect();
+        report.line("gitignore", &format!("added {}", lines.join(", ")));
     }
-    if !store.is_empty() && tree.ignores(store) {
-        let text = format!("git ignores {store}: it has ciphertext alone, and may be committed");
+    if let Some(store) = store.filter(|store| tree.ignores(store)) {
+        let text = format!(
+            "git ignores {}: it has ciphertext alone, and may be committed",
+            shown(store)
+        );
         report.line("git", &text);
     }
     Ok(())
 }
 
 fn add_missing(
-    tree: WorkTree<'_>,
+    tree: &WorkTree,
     directory: &Path,
-    paths: &[String],
-) -> Result<Vec<String>, Failure> {
+    paths: &[PathBuf],
+) -> Result<Vec<Vec<u8>>, Failure> {
     let file = directory.join(".gitignore");
-    let written = match fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+    let written = match fs::read(&file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(failure(&file, "read", &error)),
     };
     let mut missing = Vec::new();
     for path in paths {
-        let line = format!("/{path}");
-        if !tree.ignores(path) && !written.lines().any(|known| known == line) {
+        let line = pattern(path);
+        let is_there = || {
+            written
+                .split(|byte| *byte == b'\n')
+                .any(|known| known == line)
+        };
+        if !tree.ignores(path) && !is_there() {
             missing.push(line);
         }
     }
     if !missing.is_empty() {
-        let text = addition(&written, &missing);
-        append(&file, &text).map_err(|error| failure(&file, "write", &error))?;
+        let bytes = addition(&written, &missing);
+        append(&file, &bytes).map_err(|error| failure(&file, "write", &error))?;
     }
     Ok(missing)
 }
 
-fn addition(written: &str, lines: &[String]) -> String {
-    let newline = if written.is_empty() || written.ends_with('\n') {
-        ""
-    } else {
-        "\n"
-    };
-    format!(
-        "{newline}# hushpipe: what opens the sealed store, and what may have values in plain text.\n{}\n",
-        lines.join("\n")
-    )
+/// The pattern of this path and of hardly any other: gitignore(5).
+fn pattern(path: &Path) -> Vec<u8> {
+    let mut pattern = vec![b'/'];
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            // A line cannot have them.
+            b'\n' | b'\r' => pattern.push(b'?'),
+            b'\\' | b'*' | b'?' | b'[' | b' ' => pattern.extend([b'\\', *byte]),
+            _ => pattern.push(*byte),
+        }
+    }
+    pattern
 }
 
-fn append(file: &Path, text: &str) -> io::Result<()> {
+fn addition(written: &[u8], lines: &[Vec<u8>]) -> Vec<u8> {
+    let newline: &[u8] = if written.is_empty() || written.ends_with(b"\n") {
+        b""
+    } else {
+        b"\n"
+    };
+    let comment =
+        b"# hushpipe: what opens the sealed store, and what may have values in plain text.\n";
+    [newline, comment, &lines.join(&b'\n'), b"\n"].concat()
+}
+
+fn append(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().append(true).create(true).open(file)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
 fn failure(file: &Path, doing: &str, error: &io::Error) -> Failure {
-    let text = format!("cannot {doing} {}\n  cause: {error}", file.display());
+    let text = format!("cannot {doing} {}\n  cause: {error}", shown(file));
     Failure::text(Exit::Os, text)
 }

@@ -3,15 +3,29 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::report::quoted;
 use crate::app::envfile::{DeliveryPlace, Takeover};
 
-/// A text as a YAML scalar: JSON's strings are YAML's.
+/// A text as a YAML scalar: JSON's strings are YAML's, but for characters that YAML does not print.
 fn scalar(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut out = String::new();
+    for c in serde_json::Value::from(text).to_string().chars() {
+        if matches!(c, '\u{7f}'..='\u{9f}' | '\u{feff}') {
+            add(&mut out, &format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A text that has no variables in it.
+fn literal(text: &str) -> String {
+    scalar(&text.replace("${", "$${"))
 }
 
 fn path_scalar(path: &Path) -> String {
-    scalar(&path.to_string_lossy())
+    literal(&path.to_string_lossy())
 }
 
 /// The manifest of a project without anything yet.
@@ -98,7 +112,20 @@ impl OfEnvFiles<'_> {
         for (name, key) in self.takeover.secrets() {
             add(
                 text,
-                &format!("  {name}: {{ store: local, key: {} }}\n", scalar(key)),
+                &format!("  {name}: {{ store: local, key: {} }}\n", literal(key)),
+            );
+        }
+        if self.takeover.written().next().is_some() {
+            text.push_str(
+                "  # Values whose lines loaders read in different ways. A file has the line as it was\n  \
+                 # written for as long as the secret has the value that is sealed with it here:\n",
+            );
+        }
+        for (name, key) in self.takeover.written() {
+            let key = literal(key);
+            add(
+                text,
+                &format!("  {name}: {{ store: local, key: {key}, format: json }}\n"),
             );
         }
     }
@@ -110,17 +137,27 @@ impl OfEnvFiles<'_> {
         );
         for taken in self.takeover.files() {
             let name = taken.file().name();
-            let link = format!("#   ln -s \"{}/{name}\" {name}\n", self.place.in_manifest);
+            let name = quoted(Path::new(&name));
+            let link = format!("#   ln -s \"{}\"/{name} {name}\n", self.place.in_manifest);
             add(text, &link);
         }
         add(text, "deliver:\n");
         for taken in self.takeover.files() {
             let path = self.file(&taken.file().name());
+            // The indentation is told where YAML would take the text's own for it.
+            let template = &taken.lines().template;
+            let indent = if template.starts_with([' ', '\t', '\n']) {
+                "2"
+            } else {
+                ""
+            };
+            let chomp = if template.ends_with('\n') { "" } else { "-" };
+            let path = scalar(&path);
             add(
                 text,
-                &format!("  - file: {}\n    content: |\n", scalar(&path)),
+                &format!("  - file: {path}\n    content: |{indent}{chomp}\n"),
             );
-            for line in taken.lines().template.lines() {
+            for line in template.lines() {
                 let indent = if line.is_empty() { "" } else { "      " };
                 add(text, &format!("{indent}{line}\n"));
             }
@@ -128,7 +165,7 @@ impl OfEnvFiles<'_> {
     }
 
     fn file(&self, name: &str) -> String {
-        format!("{}/{name}", self.place.in_manifest)
+        format!("{}/{}", self.place.in_manifest, name.replace("${", "$${"))
     }
 
     fn run(&self, text: &mut String) {
@@ -143,6 +180,10 @@ impl OfEnvFiles<'_> {
                 add(text, &format!("  command: [{words}]\n"));
             }
         }
+        let path = self.loader_path();
+        if self.unset.is_empty() && path.is_none() {
+            return;
+        }
         add(text, "  env:\n");
         if !self.unset.is_empty() {
             let names = self.unset.join(", ");
@@ -151,14 +192,22 @@ impl OfEnvFiles<'_> {
                 &format!("    unset: [{names}]  # no program starts with a sealed value in one\n"),
             );
         }
-        // Nearly always there is one file, or the first is the common one.
-        if let Some(first) = self.takeover.files().first() {
-            let path = scalar(&self.file(&first.file().name()));
+        if let Some(path) = path {
+            let path = scalar(&path);
             add(
                 text,
                 &format!("    set: {{ DOTENV_CONFIG_PATH: {path} }}\n"),
             );
         }
+    }
+
+    /// Nearly always there is one file, or the first is the common one. A variable holds no template,
+    /// nor what looks like one.
+    fn loader_path(&self) -> Option<String> {
+        let first = self.takeover.files().first()?;
+        let path = self.file(&first.file().name());
+        let is_template = ["{{", "{%", "{#"].iter().any(|open| path.contains(open));
+        (!is_template).then_some(path)
     }
 }
 
@@ -177,7 +226,7 @@ mod tests {
         for (store, identity) in [
             ("secrets", "/home/a/identity.txt"),
             (
-                "/srv/with space: and # \"quotes\"",
+                "/srv/with space: and # \"quotes\" {{ x }} ${HOME} \n\u{85}\u{7f}",
                 "~/.config/hushpipe/identity.txt",
             ),
         ] {

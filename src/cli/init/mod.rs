@@ -19,21 +19,23 @@ use super::{Failure, Outcome};
 use crate::app::files;
 use crate::app::git::WorkTree;
 use crate::app::sealed::{self, Initialised};
+use crate::manifest::{Overrides, parse};
 use crate::model::Exit;
 use adopt::{Adoption, Found};
-use report::Report;
+use report::{Report, quoted, shown};
 
 const EXAMPLES: &str = "\
-Nothing that is there is overwritten, and an init that was interrupted can be called again. The
-identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy
-where you would find it.
+Existing files are never overwritten; an interrupted init can be re-run. The identity opens every
+secret that is sealed for it: keep it out of repositories, and keep a copy in a safe place.
 
-Where there are .env files, their values can go into the store. It is asked which, for each file,
-and whether the file is replaced by a link to what the program will see: then no value stays behind,
-and the program finds its .env where it was. Without a terminal nothing is asked, and nothing is
-done with them but by --from-env or --yes. Values are never shown.
+If there are .env files, init offers to move their values into the store, and to replace each file
+by a link to the file that the program will see. No value stays behind, and the program finds its
+.env where it was. Each line is delivered as it was written until you set a new value, so every
+loader reads what it read before. Without a terminal, init does not prompt, and imports .env files
+only with --from-env or --yes. Values are never shown.
 
-Within a git work tree, .gitignore gets what must not be committed. The sealed store may be.
+Within a git work tree, init adds to .gitignore what must not be committed, and never runs git. The
+sealed store may be committed.
 
 Examples:
   hushpipe init                                  in this directory
@@ -62,7 +64,7 @@ pub struct InitArgs {
     /// Overwrite each .env file and put a link to what the program will see in its place
     #[arg(long)]
     r#move: bool,
-    /// Ask nothing: move the values of all .env files, and leave the files, but with --move
+    /// Do not prompt; import every .env file and keep the originals unless --move is given
     #[arg(short, long)]
     yes: bool,
 }
@@ -80,21 +82,22 @@ pub fn run(arguments: &InitArgs) -> Outcome {
     if places.manifest.symlink_metadata().is_ok() {
         let text = format!(
             "{} is there already: it stays as it is",
-            places.manifest.display()
+            shown(&places.manifest)
         );
         return Err(Failure::text(Exit::Usage, text));
     }
     let found = adopt::look(arguments)?;
-    let made = sealed::init(&places.store, &places.identity)
-        .map_err(|error| Failure::new(error.exit(), &error))?;
     let adoption = match &found {
         Found::Adopted(adoption) => Some(&**adoption),
         Found::Nothing | Found::Left(_) => None,
     };
+    let manifest = places.manifest(arguments, adoption)?;
+    let made = sealed::init(&places.store, &places.identity)
+        .map_err(|error| Failure::new(error.exit(), &error))?;
     if let Some(adoption) = adoption {
         adoption.seal(&places.store, &places.identity)?;
     }
-    places.write_manifest(arguments, adoption)?;
+    places.write_manifest(&manifest)?;
     let mut report = Report::default();
     if let Some(adoption) = adoption {
         adoption.tell(&mut report);
@@ -114,18 +117,19 @@ fn finish(
 ) -> Result<(), Failure> {
     let directory = &arguments.directory;
     let tree = WorkTree::of(directory);
+    let tree = tree.as_ref();
     if let Some(tree) = tree {
         let mut paths: Vec<_> = below(&places.identity, directory).into_iter().collect();
         paths.extend(found.paths_in(directory));
-        let store = below(&places.store, directory).unwrap_or_default();
-        ignore::see_to(tree, directory, &paths, &store, report)?;
+        let store = below(&places.store, directory);
+        ignore::see_to(tree, directory, &paths, store.as_deref(), report)?;
     }
     match found {
         Found::Nothing => Ok(()),
         Found::Left(left) => {
             for path in left {
                 let text = "stays as it is; later: `hushpipe secret import`";
-                report.line(&path.display().to_string(), text);
+                report.line(&shown(path), text);
             }
             Ok(())
         }
@@ -134,7 +138,7 @@ fn finish(
 }
 
 /// A path relative to a directory, if it lies there.
-fn below(path: &Path, directory: &Path) -> Option<String> {
+fn below(path: &Path, directory: &Path) -> Option<PathBuf> {
     let absolute = |path: &Path| {
         let parent = path.parent().map(|parent| match parent {
             _ if parent.as_os_str().is_empty() => Path::new("."),
@@ -145,7 +149,7 @@ fn below(path: &Path, directory: &Path) -> Option<String> {
     };
     let directory = directory.canonicalize().ok()?;
     let path = absolute(path)?;
-    Some(path.strip_prefix(directory).ok()?.to_str()?.to_owned())
+    path.strip_prefix(directory).map(Path::to_owned).ok()
 }
 
 impl Places {
@@ -160,20 +164,46 @@ impl Places {
         })
     }
 
-    fn write_manifest(
+    /// The manifest's text, which has no faults: nothing is made before that is known.
+    fn manifest(
         &self,
         arguments: &InitArgs,
         adoption: Option<&Adoption>,
-    ) -> Result<(), Failure> {
+    ) -> Result<String, Failure> {
         let store = store_in_manifest(arguments)?;
         let identity = home_in(&self.identity);
+        for path in [&store, &identity] {
+            if path.to_str().is_none() {
+                let text = format!(
+                    "{} is not UTF-8 text, and a manifest cannot name it\n  \
+                     choose another place with --store or --identity",
+                    shown(path)
+                );
+                return Err(Failure::text(Exit::Usage, text));
+            }
+        }
         let text = adoption.map_or_else(
             || manifest::example(&store, &identity),
             |adoption| adoption.manifest(&store, &identity),
         );
-        files::create(&self.manifest, &text, 0o666).map_err(|error| {
-            let text = format!("cannot write {}\n  cause: {error}", self.manifest.display());
-            Failure::text(Exit::Os, text)
+        let environment = |name: &str| std::env::var(name).ok();
+        // The command may come with each run.
+        let overrides = Overrides {
+            command: vec!["true".to_owned()],
+            ..Overrides::default()
+        };
+        parse(&self.manifest, &text, &overrides, &environment)
+            .map_err(|error| Failure::shown(error.exit(), error.text(), error.render(false)))?;
+        Ok(text)
+    }
+
+    fn write_manifest(&self, text: &str) -> Result<(), Failure> {
+        files::create(&self.manifest, text, 0o666).map_err(|error| {
+            let manifest = shown(&self.manifest);
+            Failure::text(
+                Exit::Os,
+                format!("cannot write {manifest}\n  cause: {error}"),
+            )
         })
     }
 
@@ -184,9 +214,9 @@ impl Places {
             "new: keep it safe, it opens the secrets"
         };
         let kept = if made.kept_store { " (kept)" } else { "" };
-        report.line("manifest", &self.manifest.display().to_string());
-        report.line("store", &format!("{}{kept}", self.store.display()));
-        let text = format!("{} ({what})", self.identity.display());
+        report.line("manifest", &shown(&self.manifest));
+        report.line("store", &format!("{}{kept}", shown(&self.store)));
+        let text = format!("{} ({what})", shown(&self.identity));
         report.line("identity", &text);
     }
 }
@@ -216,7 +246,7 @@ fn next_steps(directory: &Path, adoption: Option<&Adoption>) -> String {
     let enter = if directory == Path::new(".") {
         String::new()
     } else {
-        format!("  cd {}\n", directory.display())
+        format!("  cd {}\n", quoted(directory))
     };
     let steps = adoption.map_or(
         "  hushpipe secret set example/greeting\n  hushpipe check\n  hushpipe run\n",

@@ -30,8 +30,12 @@ pub struct Entry {
     pub name: String,
     /// The value that is meant.
     pub value: SecretBytes,
-    /// Where it stands: from the name (after `export`) to the end of the value or its closing quote.
-    pub range: Range<usize>,
+    /// What comes before the value on its line: white space, `export`, the name, the `=`.
+    pub lead: Range<usize>,
+    /// The value, with its quotes.
+    pub written: Range<usize>,
+    /// Where the line ends on which the value does, at its newline or at the end of the file.
+    pub end: usize,
     /// Whether it has a `$` that other readers may take for the start of a variable: one that
     /// neither single quotes nor a backslash protect.
     pub expands: bool,
@@ -49,22 +53,31 @@ pub fn dotenv_entries(bytes: &SecretBytes) -> Result<Vec<Entry>, FormatError> {
     let mut entries = Vec::new();
     while reader.skip_to_name() {
         let line = reader.line;
+        let name_at = all.len() - reader.rest.len();
         reader.skip_export();
-        let start = all.len() - reader.rest.len();
         let name = reader.name()?;
         if let Some(first) = lines.insert(name.clone(), line) {
             return Err(fault(line, What::DuplicateName { first }));
         }
         reader.expands = false;
+        let start = all.len() - reader.rest.len();
         let (value, after) = reader.value()?;
         entries.push(Entry {
             name,
             value: SecretBytes::new(value),
-            range: start..all.len() - after,
+            lead: line_start(all, name_at)..start,
+            written: start..all.len() - after,
+            end: all.len() - reader.rest.len(),
             expands: reader.expands,
         });
     }
     Ok(entries)
+}
+
+/// Where the line of an offset starts, after a byte order mark.
+fn line_start(all: &[u8], at: usize) -> usize {
+    let mark = all.len() - without_mark(all).len();
+    memchr::memrchr(b'\n', &all[..at]).map_or(mark, |newline| newline + 1)
 }
 
 const fn fault(line: usize, what: What) -> FormatError {
@@ -301,21 +314,28 @@ mod tests {
 
     #[test]
     fn an_entry_knows_where_it_stands_and_whether_others_would_expand_it() {
-        let text =
-            "\u{feff}# c $x\nexport A = 'b $c' # $\r\nB= x$y  # d\nC=\"\\$1\ntwo\"\nD=\"$e\"\nE=";
+        let text = "\u{feff}# c $x\nexport A = 'b $c' # $\r\nB= x$y  # d\nC=\"\\$1\ntwo\"\n\n  D=\"$e\"\nE=";
         let entries = dotenv_entries(&SecretBytes::new(text.as_bytes().to_vec()));
         let found: Vec<_> = entries
             .ok()
             .unwrap()
             .into_iter()
-            .map(|entry| (&text[entry.range], entry.expands))
+            .map(|entry| {
+                let after = &text[entry.written.end..entry.end];
+                (
+                    &text[entry.lead],
+                    &text[entry.written],
+                    after,
+                    entry.expands,
+                )
+            })
             .collect();
         let expected = [
-            ("A = 'b $c'", false),
-            ("B= x$y", true),
-            ("C=\"\\$1\ntwo\"", false),
-            ("D=\"$e\"", true),
-            ("E=", false),
+            ("export A = ", "'b $c'", " # $\r", false),
+            ("B= ", "x$y", "  # d", true),
+            ("C=", "\"\\$1\ntwo\"", "", false),
+            ("  D=", "\"$e\"", "", true),
+            ("E=", "", "", false),
         ];
         assert_eq!(found, expected);
     }
