@@ -205,7 +205,12 @@ fn writes(plan: &Plan, host: &Host) -> Vec<PathBuf> {
     let mut paths = ["/dev", "/run", "/tmp", "/var/lib/hushpipe"]
         .map(PathBuf::from)
         .to_vec();
-    let named = ["XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY", "XDG_STATE_HOME"];
+    let named = [
+        "XDG_RUNTIME_DIR",
+        "RUNTIME_DIRECTORY",
+        "XDG_STATE_HOME",
+        "HUSHPIPE_STATE_DIRECTORY",
+    ];
     paths.extend(named.iter().filter_map(std::env::var_os).map(PathBuf::from));
     paths.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     paths.retain(|path| path.is_dir());

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::failure::Failures;
+use super::failure::{Failure, Failures};
 use super::fetch::Stores;
 use super::os;
-use crate::model::{Observer, Plan, StoreKind, StoreName};
+use crate::model::{Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName};
 use crate::stores::Store;
 use crate::stores::command::Command;
 use crate::stores::directory::Directory;
@@ -46,6 +46,46 @@ fn forget_tokens(plan: &Plan) {
     environment::wipe(&names);
 }
 
+fn sealed(name: &StoreName, spec: &Spec, observer: &Rc<dyn Observer>) -> SealedStore {
+    SealedStore::open(name.clone(), spec, Rc::clone(observer))
+}
+
+fn sealed_stores(plan: &Plan, observer: &Rc<dyn Observer>) -> Vec<SealedStore> {
+    let stores = plan.stores.iter();
+    stores
+        .filter_map(|(name, spec)| match &spec.kind {
+            StoreKind::Sealed(spec) => Some(sealed(name, spec, observer)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Sees that each sealed store is whole: its index, its files and its recipients.
+pub fn verify_sealed(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<(), Failures> {
+    let stores = sealed_stores(plan, observer);
+    let verified = stores.iter().filter_map(|store| store.verify().err());
+    let failures: Failures = verified
+        .map(|error| Failure::new(error.exit(), error))
+        .collect();
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
+}
+
+/// The same, of those that are on this host; the observer sees what is wrong.
+pub fn look_at_sealed(plan: &Plan, observer: &Rc<dyn Observer>) {
+    for store in sealed_stores(plan, observer) {
+        if store.is_there()
+            && let Err(error) = store.verify()
+        {
+            let message = error.to_string();
+            observer.observe(&Event::Weaker { message });
+        }
+    }
+}
+
 fn open(
     name: &StoreName,
     kind: &StoreKind,
@@ -53,7 +93,7 @@ fn open(
     observer: &Rc<dyn Observer>,
 ) -> Result<Box<dyn Store>, Failures> {
     Ok(match kind {
-        StoreKind::Sealed(spec) => Box::new(SealedStore::open(name.clone(), spec)),
+        StoreKind::Sealed(spec) => Box::new(sealed(name, spec, observer)),
         StoreKind::Directory(spec) => Box::new(Directory::new(name.clone(), spec)),
         StoreKind::Command(spec) => {
             let store = Command::new(name.clone(), spec, reaper.clone());

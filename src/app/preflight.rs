@@ -25,13 +25,20 @@ pub struct Report {
     pub versions: BTreeMap<SecretName, Version>,
 }
 
-/// Checks the host, and with `online` the stores. Every fault is reported.
-pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
+/// Checks the host, and with `online` the stores. Every fault is reported; the observer sees what else a
+/// person should know. Sealed stores are looked at in any case: what is odd about them is a warning, and
+/// with `online` a fault.
+pub fn preflight(
+    plan: &Plan,
+    online: bool,
+    observer: &Rc<dyn Observer>,
+) -> Result<Report, Failures> {
     let prior = Prior::new(plan, None);
     let host = host::settle(plan, None, prior.users.as_ref());
     let versions = if online {
-        ask(plan)
+        ask(plan, observer)
     } else {
+        open::look_at_sealed(plan, observer);
         Ok(BTreeMap::new())
     };
     match (host, versions) {
@@ -57,13 +64,13 @@ pub fn preflight(plan: &Plan, online: bool) -> Result<Report, Failures> {
 
 type Versions = BTreeMap<SecretName, Version>;
 
-fn ask(plan: &Plan) -> Result<Versions, Failures> {
+fn ask(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Versions, Failures> {
+    open::verify_sealed(plan, observer)?;
     let signals = take_signals()?;
     let reaper = Reaper::new();
-    let observer: Rc<dyn Observer> = Rc::new(());
-    let stores = open::stores(plan, &reaper, &observer)?;
+    let stores = open::stores(plan, &reaper, observer)?;
     runtime()?.block_on(async {
-        let mut supervisor = supervise::take_over(plan, signals, reaper, &observer)?;
+        let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
         let versions = match supervisor.during(versions(plan, &stores)).await {
             Ok(versions) => versions,
             Err(interrupted) => Err(vec![Failure::new(Exit::Os, interrupted)]),

@@ -6,8 +6,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use crate::model::{Exit, SealedStore as Spec, StoreName, ValueFormat};
+use crate::model::{Exit, Observer, SealedStore as Spec, StoreName, ValueFormat};
 use crate::secret::SecretBytes;
 use crate::stores::sealed::{Key, SealedStore};
 use crate::stores::{StoreError, format};
@@ -87,13 +88,19 @@ impl From<StoreError> for SealedError {
 }
 
 /// A store by its path alone, as `--store` names it.
-pub fn by_path(path: PathBuf, identity_file: PathBuf) -> SealedStore {
+pub fn by_path(
+    path: PathBuf,
+    identity_file: PathBuf,
+    accept: bool,
+    observer: Rc<dyn Observer>,
+) -> SealedStore {
     let name = StoreName::new("sealed").expect("it is a good name");
     let spec = Spec {
         path,
         identity_file,
+        accept,
     };
-    SealedStore::open(name, &spec)
+    SealedStore::open(name, &spec, observer)
 }
 
 /// What [`set`] did.
@@ -105,16 +112,39 @@ pub struct Stored {
     pub ends_with_newline: bool,
 }
 
-/// Reads a value and stores it. `trim` takes one newline from its end.
+/// How a value is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetOptions {
+    /// Take all line ends from its end.
+    pub trim: bool,
+    /// It may be empty.
+    pub allow_empty: bool,
+}
+
+/// Reads a value and stores it.
 pub fn set(
     store: &SealedStore,
     key: &Key,
     input: &Input,
-    trim: bool,
+    options: SetOptions,
 ) -> Result<Stored, SealedError> {
     let mut value = read_value(input, key)?;
-    if trim && let Some(shorter) = without_newline(value.expose()) {
-        value = SecretBytes::new(shorter.to_vec());
+    if options.trim {
+        let mut kept = value.expose();
+        while let Some(shorter) = without_newline(kept) {
+            kept = shorter;
+        }
+        if kept.len() < value.len() {
+            value = SecretBytes::new(kept.to_vec());
+        }
+    }
+    if value.len() == 0 && !options.allow_empty {
+        return Err(SealedError::Unusable {
+            reason: format!(
+                "the value of {key} would be empty: nothing was stored. Did the program before the \
+                 pipe fail? --allow-empty stores an empty value"
+            ),
+        });
     }
     Ok(Stored {
         version: store.set(key, &value)?,
@@ -185,7 +215,7 @@ pub fn import(
     let mut keyed = Vec::new();
     for (name, value) in lines {
         let name = format!("{prefix}{name}");
-        let key = Key::parse(&name).map_err(|error| unusable(&format!("{name:?}: {error}")))?;
+        let key = Key::new(&name).map_err(|error| unusable(&format!("{name:?}: {error}")))?;
         keyed.push((key, value));
     }
     let mut stored = Vec::new();
@@ -211,7 +241,8 @@ pub struct Initialised {
 /// A store that is there is kept, where it is sealed for this identity: one that was interrupted is
 /// ended so. Else it is refused, before anything is made.
 pub fn init(path: &Path, identity_file: &Path) -> Result<Initialised, SealedError> {
-    let store = by_path(path.to_owned(), identity_file.to_owned());
+    let (path, identity_file) = (path.to_owned(), identity_file.to_owned());
+    let store = by_path(path.clone(), identity_file.clone(), false, Rc::new(()));
     let (kept_store, kept_identity) = (store.is_there(), identity_file.exists());
     if kept_store && !(kept_identity && store.is_for_us()?) {
         return Err(SealedError::Unusable {

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::{Failure, Globals, LogFormat};
 use crate::app;
 use crate::manifest;
-use crate::model::{Forking, Observer, Ready, parse_duration};
+use crate::model::{Event, Forking, Observer, Ready, parse_duration};
 use crate::telemetry::{Format, Log, Verbosity};
 
 const EXAMPLES: &str = "\
@@ -51,6 +51,10 @@ pub struct RunArgs {
     /// When a signal ends the program, end by it as well, in place of the exit code 128+N
     #[arg(long)]
     end_by_signal: bool,
+    /// Take a sealed store as it is although this host knows a newer or another one, and remember it;
+    /// look at it first
+    #[arg(long)]
+    accept_store: bool,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
@@ -71,6 +75,7 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
     let overrides = manifest::Overrides {
         command: arguments.command,
         exec: arguments.exec,
+        accept_store: arguments.accept_store,
         argv0: arguments.argv0,
         ready: arguments.ready.map(|when| match when {
             ReadyWhen::Program => Ready::Program,
@@ -86,6 +91,21 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
         app::end_by(signal);
     }
     Ok(exited.code)
+}
+
+/// Warnings alone, as the options want them.
+pub fn warnings(globals: Globals) -> Rc<dyn Observer> {
+    Rc::new(Warnings(log(globals)))
+}
+
+struct Warnings(Log);
+
+impl Observer for Warnings {
+    fn observe(&self, event: &Event) {
+        if matches!(event, Event::Weaker { .. } | Event::StoreNote { .. }) {
+            self.0.observe(event);
+        }
+    }
 }
 
 /// The log as the options want it.

@@ -14,9 +14,9 @@ use super::help::print;
 use super::{Failure, Globals, LogFormat, Outcome};
 use place::PlaceArgs;
 
-use crate::app::sealed::{self, Input, Part, SealedError};
+use crate::app::sealed::{self, Input, Part, SealedError, SetOptions};
 use crate::model::{Exit, ValueFormat};
-use crate::stores::sealed::{Key, Listed, SealedStore};
+use crate::stores::sealed::{Key, KeyError, Listed, SealedStore};
 pub use place::default_identity_file;
 
 const ABOUT: &str = "\
@@ -104,6 +104,7 @@ from a prompt that does not show it. It is never an argument: every user of the 
 those, and the shell keeps them.
 
 `echo` and most programs end their output with a newline, which is stored as well: --trim drops it.
+An empty value is refused, as of a program that failed before the pipe; --allow-empty stores it.
 
 Examples:
   hushpipe secret set stripe/token
@@ -118,9 +119,12 @@ struct SetArgs {
     /// Read the value from a file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Drop one newline from the end of the value
+    /// Drop line ends from the end of the value
     #[arg(long)]
     trim: bool,
+    /// Store a value although it is empty
+    #[arg(long)]
+    allow_empty: bool,
     /// Refused, with the reason why.
     #[arg(hide = true)]
     value: Vec<OsString>,
@@ -201,12 +205,12 @@ pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
     let place = arguments.place;
     match arguments.command {
         SecretCommand::Set(arguments) => set(&place, arguments, globals),
-        SecretCommand::Get(arguments) => get(&place, &arguments),
-        SecretCommand::List { json } => list(&place, json),
-        SecretCommand::History { name, json } => history(&place, &name, json),
+        SecretCommand::Get(arguments) => get(&place, &arguments, globals),
+        SecretCommand::List { json } => list(&place, json, globals),
+        SecretCommand::History { name, json } => history(&place, &name, json, globals),
         SecretCommand::Rollback { name, to } => {
             let key = key(&name)?;
-            let (from, to) = stored(place.open()?.rollback(&key, to))?;
+            let (from, to) = stored(place.open(globals)?.rollback(&key, to))?;
             say(
                 globals,
                 &format!("{key}: version {to} is current (was {from})"),
@@ -228,15 +232,18 @@ fn set(place: &PlaceArgs, arguments: SetArgs, globals: Globals) -> Outcome {
              that was typed here is no secret any more.",
         ));
     }
-    let key = key(&arguments.name)?;
-    let store = place.open()?;
+    let key = Key::new(&arguments.name).map_err(|error| bad_name(&arguments.name, error))?;
+    let store = place.open(globals)?;
+    let options = SetOptions {
+        trim: arguments.trim,
+        allow_empty: arguments.allow_empty,
+    };
     let input = match arguments.file {
         Some(file) => Input::File(file),
         None if std::io::stdin().is_terminal() => Input::Prompt,
         None => Input::Stdin,
     };
-    let stored =
-        sealed::set(&store, &key, &input, arguments.trim).map_err(|error| failure(&error))?;
+    let stored = sealed::set(&store, &key, &input, options).map_err(|error| failure(&error))?;
     say(
         globals,
         &format!("{key}: version {} is current", stored.version),
@@ -248,7 +255,7 @@ fn set(place: &PlaceArgs, arguments: SetArgs, globals: Globals) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn get(place: &PlaceArgs, arguments: &GetArgs) -> Outcome {
+fn get(place: &PlaceArgs, arguments: &GetArgs, globals: Globals) -> Outcome {
     let key = key(&arguments.name)?;
     if std::io::stdout().is_terminal() && !arguments.reveal {
         return Err(Failure::text(
@@ -265,7 +272,8 @@ fn get(place: &PlaceArgs, arguments: &GetArgs) -> Outcome {
         version: arguments.version,
         field: arguments.field.as_deref().map(|field| (field, format)),
     };
-    sealed::get(&place.open()?, &key, part, &mut unbuffered()?).map_err(|error| failure(&error))?;
+    sealed::get(&place.open(globals)?, &key, part, &mut unbuffered()?)
+        .map_err(|error| failure(&error))?;
     // The shell's prompt goes below; anywhere else the value is exact.
     if std::io::stdout().is_terminal() {
         return print("\n");
@@ -281,8 +289,8 @@ fn unbuffered() -> Result<std::fs::File, Failure> {
         .map_err(|error| Failure::new(Exit::Os, &error))
 }
 
-fn list(place: &PlaceArgs, json: bool) -> Outcome {
-    let listed = stored(place.open()?.list())?;
+fn list(place: &PlaceArgs, json: bool, globals: Globals) -> Outcome {
+    let listed = stored(place.open(globals)?.list())?;
     if json {
         let rows: Vec<_> = listed
             .iter()
@@ -308,9 +316,9 @@ fn list(place: &PlaceArgs, json: bool) -> Outcome {
     print(&table(&["NAME", "CURRENT", "VERSIONS", "CHANGED"], rows))
 }
 
-fn history(place: &PlaceArgs, name: &str, json: bool) -> Outcome {
+fn history(place: &PlaceArgs, name: &str, json: bool, globals: Globals) -> Outcome {
     let key = key(name)?;
-    let (events, current) = stored(place.open()?.history(&key))?;
+    let (events, current) = stored(place.open(globals)?.history(&key))?;
     if json {
         let rows: Vec<_> = events
             .iter()
@@ -343,7 +351,7 @@ fn history(place: &PlaceArgs, name: &str, json: bool) -> Outcome {
 
 fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome {
     let key = key(name)?;
-    let store = place.open()?;
+    let store = place.open(globals)?;
     if !yes && !confirmed(&store, &key)? {
         return Err(Failure::text(Exit::No, "nothing was removed"));
     }
@@ -372,7 +380,7 @@ fn confirmed(store: &SealedStore, key: &Key) -> Result<bool, Failure> {
 }
 
 fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcome {
-    let imported = sealed::import(&place.open()?, &arguments.file, &arguments.prefix);
+    let imported = sealed::import(&place.open(globals)?, &arguments.file, &arguments.prefix);
     let imported = imported.map_err(|error| failure(&error))?;
     for (key, version) in &imported {
         say(globals, &format!("{key}: version {version} is current"))?;
@@ -384,11 +392,17 @@ fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcom
 }
 
 fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome {
-    let store = place.open()?;
+    let store = place.open(globals)?;
     let done = stored(store.rekey(&arguments.add_recipient, &arguments.remove_recipient))?;
     let versions = counted(done.versions, "version");
     let secrets = counted(done.secrets, "secret");
     let recipients = counted(done.recipients, "recipient");
+    for new in &done.new {
+        say(
+            globals,
+            &format!("new recipient, who can open all of them now: {new}"),
+        )?;
+    }
     say(
         globals,
         &format!("sealed anew: {versions} of {secrets}, for {recipients}"),
@@ -396,10 +410,12 @@ fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome 
 }
 
 fn key(name: &str) -> Result<Key, Failure> {
-    Key::parse(name).map_err(|error| {
-        let text = format!("{name:?} cannot be the name of a secret: {error}");
-        Failure::text(Exit::Usage, text)
-    })
+    Key::parse(name).map_err(|error| bad_name(name, error))
+}
+
+fn bad_name(name: &str, error: KeyError) -> Failure {
+    let text = format!("{name:?} cannot be the name of a secret: {error}");
+    Failure::text(Exit::Usage, text)
 }
 
 fn stored<T>(outcome: Result<T, impl Into<SealedError>>) -> Result<T, Failure> {

@@ -52,6 +52,8 @@ pub struct Overrides {
     pub ready: Option<Ready>,
     /// `--stop-timeout`: where the manifest has no `run.stop.timeout`.
     pub stop_timeout: Option<Duration>,
+    /// `--accept-store`: what is in sealed stores was looked at by a person.
+    pub accept_store: bool,
     /// `--forking` and `--pid-file`: in place of `run.forking`.
     pub forking: Option<Forking>,
 }

@@ -28,6 +28,7 @@ impl Builder<'_> {
             Store::Sealed(sealed) => StoreKind::Sealed(SealedStore {
                 path: sealed.path.get()?.0.clone(),
                 identity_file: sealed.identity_file.get()?.0.clone(),
+                accept: self.overrides.accept_store,
             }),
             Store::Directory(directory) => StoreKind::Directory(DirectoryStore {
                 path: directory.path.get()?.0.clone(),

@@ -203,6 +203,13 @@ pub enum Event {
         /// What failed last.
         message: String,
     },
+    /// Something about a store that a person should know: who wrote it, who can open it.
+    StoreNote {
+        /// Which store.
+        store: StoreName,
+        /// What.
+        message: String,
+    },
     /// A store answers again.
     StoreRecovered {
         /// Which store.

@@ -76,6 +76,8 @@ pub struct SealedStore {
     pub path: PathBuf,
     /// age or OpenSSH ed25519 identity, readable by its owner alone.
     pub identity_file: PathBuf,
+    /// `--accept-store`: a person has looked at what is there, which is not what this host knows.
+    pub accept: bool,
 }
 
 /// `type: directory`.

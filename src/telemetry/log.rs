@@ -452,6 +452,12 @@ fn describe_fault(event: &Event) -> Line {
             message.clone(),
             json!({ "store": store.as_str() }),
         ),
+        Event::StoreNote { store, message } => line(
+            "store_note",
+            WARNING,
+            format!("store {store}: {message}"),
+            json!({ "store": store.as_str() }),
+        ),
         Event::RotationFailed { message } => {
             line("rotation_failed", ERROR, message.clone(), Value::Null)
         }

@@ -29,6 +29,7 @@ fn hushpipe(place: &Place, words: &[&str]) -> Command {
         .args(words)
         .current_dir(place.join("project"))
         .env("HOME", place.path())
+        .env("HUSHPIPE_STATE_DIRECTORY", place.join(".state"))
         .env("XDG_RUNTIME_DIR", place.join("run"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -60,6 +60,7 @@ fn traced(place: &Place, words: &[&str]) -> Command {
         .args(secret(words))
         .current_dir(place.path())
         .env("HOME", place.path())
+        .env("HUSHPIPE_STATE_DIRECTORY", place.join(".state"))
         .stdin(fs::File::open(place.join("value")).expect("it was just written"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -119,12 +120,14 @@ fn stopped_everywhere(
     let words = words(place);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     tool(place, "cp", &["-a", "store", "store.before"]);
+    tool(place, "cp", &["-a", ".state", "state.before"]);
     let stops = Stops {
         below: place.join("store"),
         kept: place.join("kept"),
         begin: &|| {
-            tool(place, "rm", &["-rf", "store"]);
+            tool(place, "rm", &["-rf", "store", ".state"]);
             tool(place, "cp", &["-a", "store.before", "store"]);
+            tool(place, "cp", &["-a", "state.before", ".state"]);
             traced(place, &words)
         },
         left: &|moment| {

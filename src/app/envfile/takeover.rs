@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::super::sealed::{self, SealedError};
 use super::{EnvFile, Lines};
@@ -107,7 +108,8 @@ impl Takeover {
     /// Seals the values in the store of a directory, which is there. Secrets that it has already are
     /// not overwritten: those with the same value stay, and with another one nothing is sealed.
     pub fn seal(&self, store: &Path, identity_file: &Path) -> Result<(), SealedError> {
-        let store = sealed::by_path(store.to_owned(), identity_file.to_owned());
+        let (path, identity) = (store.to_owned(), identity_file.to_owned());
+        let store = sealed::by_path(path, identity, false, Rc::new(()));
         let listed = store.list()?;
         let known = listed.into_iter().map(|listed| listed.key);
         let known: BTreeSet<_> = known.collect();

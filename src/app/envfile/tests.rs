@@ -160,7 +160,7 @@ fn a_moved_file_is_a_link_and_its_values_are_in_the_store_alone() {
     let takeover = project.takeover(&[(".env", &[true, true, false])]);
     let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
     takeover.seal(&store, &identity).unwrap();
-    let opened = super::super::sealed::by_path(store, identity);
+    let opened = super::super::sealed::by_path(store, identity, false, std::rc::Rc::new(()));
     let value = |name: &str| opened.get(&Key::parse(name).unwrap(), None).ok().unwrap().0;
     assert_eq!(value("A").expose(), b"canary-one");
     assert_eq!(value("B").expose(), b"canary two");

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::run::warnings;
 use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, help};
 use crate::app;
 use crate::manifest::Overrides;
@@ -41,6 +42,10 @@ pub struct CheckArgs {
     /// Check it as `run --exec` would
     #[arg(long)]
     exec: bool,
+    /// Take a sealed store as it is although this host knows a newer or another one, and remember it;
+    /// look at it first
+    #[arg(long)]
+    accept_store: bool,
     /// How the plan is written
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
@@ -63,11 +68,14 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     let overrides = Overrides {
         command: arguments.command.clone(),
         exec: arguments.exec,
+        accept_store: arguments.accept_store,
         ..Overrides::default()
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
     warn(&plan.warnings, globals)?;
-    let report = (!arguments.manifest_only).then(|| app::preflight(&plan, arguments.online));
+    let observer = warnings(globals);
+    let look = || app::preflight(&plan, arguments.online, &observer);
+    let report = (!arguments.manifest_only).then(look);
     let found = report.as_ref().and_then(|report| report.as_ref().ok());
     warn(found.map_or(&[], |found| &found.warnings), globals)?;
     if !globals.quiet {

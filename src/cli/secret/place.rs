@@ -1,13 +1,15 @@
 //! Which sealed store, for the commands that work on one.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use clap::Args;
 
-use super::super::Failure;
+use super::super::run::warnings;
+use super::super::{Failure, Globals};
 use crate::app::sealed;
 use crate::manifest::Overrides;
-use crate::model::{Exit, Plan, StoreKind};
+use crate::model::{Exit, Observer, Plan, StoreKind};
 use crate::stores::sealed::SealedStore;
 
 /// Options that name a sealed store.
@@ -32,24 +34,41 @@ pub struct PlaceArgs {
     /// ~/.config/hushpipe/identity.txt]
     #[arg(long, value_name = "FILE", global = true)]
     identity: Option<PathBuf>,
+    /// Take the store as it is although this host knows a newer or another one; with rekey, also files
+    /// that its index does not have. Look at it first
+    #[arg(long, global = true)]
+    accept_store: bool,
 }
 
 impl PlaceArgs {
     /// The store that the options and the surroundings name. It is looked at when it is used.
-    pub fn open(&self) -> Result<SealedStore, Failure> {
+    pub fn open(&self, globals: Globals) -> Result<SealedStore, Failure> {
+        let observer = warnings(globals);
         if let Some(store) = &self.store {
-            return Ok(sealed::by_path(store.clone(), self.identity_file()?));
+            let identity = self.identity_file()?;
+            return Ok(sealed::by_path(
+                store.clone(),
+                identity,
+                self.accept_store,
+                observer,
+            ));
         }
         let named = self.manifest.is_some() || self.store_name.is_some();
         let around = std::env::var_os("HUSHPIPE_MANIFEST").is_some_and(|path| !path.is_empty())
             || Path::new("hushpipe.yaml").exists();
         if named || around {
-            return self.of_manifest();
+            return self.of_manifest(observer);
         }
-        Ok(sealed::by_path("secrets".into(), self.identity_file()?))
+        let identity = self.identity_file()?;
+        Ok(sealed::by_path(
+            "secrets".into(),
+            identity,
+            self.accept_store,
+            observer,
+        ))
     }
 
-    fn of_manifest(&self) -> Result<SealedStore, Failure> {
+    fn of_manifest(&self, observer: Rc<dyn Observer>) -> Result<SealedStore, Failure> {
         let plan = self.plan()?;
         let mut stores = Vec::new();
         for (name, store) in &plan.stores {
@@ -67,7 +86,7 @@ impl PlaceArgs {
                 if let Some(identity) = &self.identity {
                     spec.identity_file.clone_from(identity);
                 }
-                Ok(SealedStore::open((*name).clone(), &spec))
+                Ok(SealedStore::open((*name).clone(), &spec, observer))
             }
             [] => Err(Failure::text(
                 Exit::Usage,
@@ -86,6 +105,7 @@ impl PlaceArgs {
         // Which program will run does not matter here: it may come from `run`'s command line.
         let overrides = Overrides {
             command: vec!["true".to_owned()],
+            accept_store: self.accept_store,
             ..Overrides::default()
         };
         super::super::load(self.manifest.as_deref(), &overrides)

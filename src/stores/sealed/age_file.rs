@@ -1,11 +1,13 @@
 //! One age file (age-encryption.org/v1): sealing and opening.
 
+use std::cell::RefCell;
 use std::io::{BufRead, Read, Write};
 use std::path::Path;
 
 use age::DecryptError;
 use age::armor::ArmoredReader;
 
+use super::binding::{self, Binding, Found, Opener};
 use super::identity::Parsed;
 use super::recipients::Recipients;
 use crate::secret::SecretBytes;
@@ -14,11 +16,14 @@ use crate::stores::Fault;
 /// Room for a header with a few recipients, for the nonce and for the tags of a small value.
 const OVERHEAD: usize = 1024;
 
-/// Seals bytes for the recipients.
-pub fn seal(recipients: &Recipients, plain: &[u8]) -> Result<Vec<u8>, Fault> {
+/// Seals bytes for the recipients, as what the binding says.
+pub fn seal(recipients: &Recipients, binding: &Binding, plain: &[u8]) -> Result<Vec<u8>, Fault> {
+    let bound = std::iter::once(binding as &dyn age::Recipient);
     let encryptor =
-        age::Encryptor::with_recipients(recipients.iter()).map_err(|_| Fault::Malformed {
-            reason: "the recipients cannot be used together".to_owned(),
+        age::Encryptor::with_recipients(recipients.iter().chain(bound)).map_err(|_| {
+            Fault::Malformed {
+                reason: "the recipients cannot be used together".to_owned(),
+            }
         })?;
     let mut sealed = Vec::with_capacity(plain.len() + plain.len() / 4096 + OVERHEAD);
     let mut writer = encryptor
@@ -31,13 +36,13 @@ pub fn seal(recipients: &Recipients, plain: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(sealed)
 }
 
-/// Opens what was read from `path`. Armored files are opened as well.
+/// Opens what was read from `path`, and gives what it says of itself. Armored files are opened as well.
 pub fn open(
     path: &Path,
     sealed: &[u8],
     identities: &Parsed,
     identity_file: &Path,
-) -> Result<SecretBytes, Fault> {
+) -> Result<(SecretBytes, Found), Fault> {
     let armored = sealed.starts_with(b"-----BEGIN AGE");
     let opened = if armored {
         open_stream(ArmoredReader::new(sealed), sealed.len(), identities)
@@ -57,13 +62,18 @@ fn open_stream(
     input: impl BufRead,
     at_most: usize,
     identities: &Parsed,
-) -> Result<SecretBytes, OpenFault> {
+) -> Result<(SecretBytes, Found), OpenFault> {
     let decryptor = age::Decryptor::new_buffered(input).map_err(OpenFault::Decrypt)?;
     if decryptor.is_scrypt() {
         return Err(OpenFault::Passphrase);
     }
+    let found = RefCell::new(Found::Nothing);
+    let openers: Vec<_> = identities
+        .iter()
+        .map(|identity| Opener::new(&**identity, &found))
+        .collect();
     let mut reader = decryptor
-        .decrypt(identities.iter().map(|identity| &**identity))
+        .decrypt(openers.iter().map(|opener| opener as &dyn age::Identity))
         .map_err(OpenFault::Decrypt)?;
     let mut plain = vec![0; at_most];
     let mut length = 0;
@@ -76,7 +86,7 @@ fn open_stream(
     };
     plain.truncate(length);
     let plain = SecretBytes::new(plain);
-    ended.map(|()| plain)
+    ended.map(|()| (plain, found.take()))
 }
 
 fn explain(fault: &OpenFault, path: &Path, sealed: &[u8], identity_file: &Path) -> Fault {
@@ -118,6 +128,7 @@ fn stanzas(sealed: &[u8]) -> String {
         match kind {
             Some(b"X25519") => *kinds.entry("age (X25519)").or_default() += 1,
             Some(b"ssh-ed25519") => *kinds.entry("ssh-ed25519").or_default() += 1,
+            Some(kind) if kind == binding::TAG.as_bytes() => {}
             Some(kind) if !kind.ends_with(b"-grease") => {
                 *kinds.entry("other").or_default() += 1;
             }
@@ -142,6 +153,7 @@ fn stanzas(sealed: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::index::StoreId;
     use super::*;
 
     fn pair() -> (Recipients, Parsed) {
@@ -153,7 +165,15 @@ mod tests {
         (recipients, vec![Box::new(identity)])
     }
 
-    fn opened(sealed: &[u8], identities: &Parsed) -> Result<SecretBytes, Fault> {
+    fn binding() -> Binding {
+        Binding {
+            store: StoreId([7; 16]),
+            name: "a/name".to_owned(),
+            version: 3,
+        }
+    }
+
+    fn opened(sealed: &[u8], identities: &Parsed) -> Result<(SecretBytes, Found), Fault> {
         open(Path::new("1.age"), sealed, identities, Path::new("me"))
     }
 
@@ -162,9 +182,10 @@ mod tests {
         let (recipients, identities) = pair();
         for length in [0, 1, 100, 65_535, 65_536, 65_537, 10_000_000] {
             let plain: Vec<u8> = (0..length).map(|index| (index % 253) as u8).collect();
-            let sealed = seal(&recipients, &plain).ok().unwrap();
+            let sealed = seal(&recipients, &binding(), &plain).ok().unwrap();
             assert!(sealed.capacity() < plain.len() + plain.len() / 1000 + 3000);
-            let back = opened(&sealed, &identities).ok().unwrap();
+            let (back, found) = opened(&sealed, &identities).ok().unwrap();
+            assert_eq!(found, Found::Binding(binding()));
             assert!(back.expose() == plain, "{length}");
         }
     }
@@ -172,7 +193,9 @@ mod tests {
     #[test]
     fn a_file_cut_at_any_length_or_with_any_byte_changed_is_refused() {
         let (recipients, identities) = pair();
-        let sealed = seal(&recipients, b"a value that matters").ok().unwrap();
+        let sealed = seal(&recipients, &binding(), b"a value that matters")
+            .ok()
+            .unwrap();
         for cut in 0..sealed.len() {
             let fault = opened(&sealed[..cut], &identities).err();
             assert!(
@@ -191,7 +214,7 @@ mod tests {
     fn the_wrong_identity_is_told_how_many_recipients_there_are() {
         let (recipients, _) = pair();
         let (_, stranger) = pair();
-        let sealed = seal(&recipients, b"x").ok().unwrap();
+        let sealed = seal(&recipients, &binding(), b"x").ok().unwrap();
         let Some(Fault::Denied { reason }) = opened(&sealed, &stranger).err() else {
             panic!("opened, or another fault");
         };

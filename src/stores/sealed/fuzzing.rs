@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::age_file::{open, seal};
+use super::binding::{Binding, Found};
 use super::identity::{self, Parsed};
+use super::index::{Signed, StoreId};
 use super::key::Key;
 use super::recipients::{self, Recipients};
 use super::versions::{read_event, version_of};
@@ -21,10 +23,13 @@ pub fn sealed(data: &[u8]) {
         panic!("the identity is one");
     };
     if data.starts_with(b"age-") || data.starts_with(b"-----BEGIN AGE") {
-        if let Ok(plain) = open(here, data, &identities, here) {
+        if let Ok((plain, _)) = open(here, data, &identities, here) {
             assert!(plain.len() < data.len());
         }
         return;
+    }
+    if let Some(signed) = std::str::from_utf8(data).ok().and_then(Signed::parse) {
+        assert!(signed.index.number > 0 || !signed.is_genuine());
     }
     if let Ok(parsed) = identity::parse(here, data) {
         assert!(!parsed.is_empty());
@@ -65,14 +70,23 @@ fn lists(here: &Path, text: &str) {
 /// A byte of a sealed file is another one: nothing is opened, least of all something else.
 fn damaged([low, high, change]: [u8; 3], plain: &[u8], identities: &Parsed) {
     let here = Path::new("fuzz");
-    let sealed = Recipients::parse(here, RECIPIENT).and_then(|for_us| seal(&for_us, plain));
+    let binding = Binding {
+        store: StoreId([1; 16]),
+        name: "a/name".to_owned(),
+        version: 1,
+    };
+    let recipients = Recipients::parse(here, RECIPIENT);
+    let sealed = recipients.and_then(|for_us| seal(&for_us, &binding, plain));
     let Ok(mut sealed) = sealed else {
         panic!("a value can be sealed");
     };
     let at = usize::from(u16::from_le_bytes([low, high])) % sealed.len();
     sealed[at] ^= change;
     match open(here, &sealed, identities, here) {
-        Ok(opened) => assert!(change == 0 && opened.expose() == plain, "byte {at}"),
+        Ok((opened, found)) => {
+            assert!(change == 0 && opened.expose() == plain, "byte {at}");
+            assert!(found == Found::Binding(binding));
+        }
         Err(_) => assert!(change != 0, "it cannot be opened"),
     }
 }

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 
 use age::secrecy::ExposeSecret;
 
+use super::native::Native;
+use super::signing::Signer;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
 use crate::sys::durable;
@@ -55,9 +57,24 @@ impl Identities {
                     .map_err(|_| malformed(&self.path, "its type of key has no recipient"));
             }
             let identities = parse_native(&self.path, bytes)?;
-            Ok(identities
-                .iter()
-                .map(|identity| identity.to_public().to_string())
+            Ok(identities.iter().map(Native::recipient).collect())
+        })
+    }
+
+    /// Those that can sign, with their recipients.
+    pub fn signers(&self) -> Result<Vec<Signer>, Fault> {
+        let recipients = self.recipients()?;
+        self.content.with(|bytes| {
+            if is_ssh(bytes) {
+                let recipient = recipients.into_iter().next().unwrap_or_default();
+                let signer = Signer::ssh(recipient, bytes);
+                let signer = signer.ok_or_else(|| malformed(&self.path, "it cannot sign"))?;
+                return Ok(vec![signer]);
+            }
+            let identities = parse_native(&self.path, bytes)?;
+            let signers = identities.iter().zip(recipients);
+            Ok(signers
+                .map(|(identity, recipient)| identity.signer(recipient))
                 .collect())
         })
     }
@@ -65,11 +82,6 @@ impl Identities {
     /// Whether the file still has what was read.
     pub fn is_current(&self) -> bool {
         read_private(&self.path).is_ok_and(|content| self.content.same(content.expose()))
-    }
-
-    /// Where they come from.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -183,7 +195,7 @@ fn parse_ssh(path: &Path, content: &[u8]) -> Result<age::ssh::Identity, Fault> {
     }
 }
 
-fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<age::x25519::Identity>, Fault> {
+fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<Native>, Fault> {
     let mut identities = Vec::new();
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
@@ -192,7 +204,7 @@ fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<age::x25519::Identity
         }
         let identity = std::str::from_utf8(line)
             .ok()
-            .and_then(|line| line.parse::<age::x25519::Identity>().ok())
+            .and_then(Native::parse)
             .ok_or_else(|| {
                 let reason = format!("line {} is not an AGE-SECRET-KEY-1… identity", index + 1);
                 malformed(path, &reason)

@@ -35,6 +35,22 @@ impl Key {
         Ok(Self(text.to_owned()))
     }
 
+    /// Checks the name of a new secret: what is easily mistaken for something else is refused.
+    pub fn new(text: &str) -> Result<Self, KeyError> {
+        if text.contains('=') {
+            return Err(KeyError(
+                "a name has no = in it: the value comes from --file, a pipe or a prompt",
+            ));
+        }
+        let has_ends = |part: &str| part != part.trim();
+        if text.split('/').any(has_ends) {
+            return Err(KeyError(
+                "a name has no white space at the ends of its parts",
+            ));
+        }
+        Self::parse(text)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,48 +1,63 @@
-//! The sealed store: a directory of plain age files, one a version.
+//! The sealed store: a directory of plain age files, one a version, and an index that says what it holds.
 //!
 //! ```text
+//! STORE/index                       what the store holds, signed by who wrote last (see `index`)
 //! STORE/recipients.txt              one public key a line (age1…, ssh-ed25519 …), # comments
 //! STORE/secrets/stripe/token/1.age  version 1 of the secret stripe/token: an age file
 //! STORE/secrets/stripe/token/2.age  version 2; a version is never changed
-//! STORE/secrets/stripe/token/current.age -> 2.age
+//! STORE/secrets/stripe/token/current.age -> 2.age      for people; the index counts
 //! STORE/secrets/stripe/token/.history        when versions were set and rolled back, for people
+//! STORE/.gitattributes              how git merges these
 //! ```
 //!
-//! Any tool that follows the age specification (age-encryption.org/v1) can be used beside hushpipe:
-//! `age -d -i IDENTITY STORE/secrets/stripe/token/current.age` opens what hushpipe sealed, and a
-//! file written with `age -R STORE/recipients.txt -o STORE/secrets/NAME/1.age` is a version. Where
-//! current.age is not there, the highest version is the current one.
+//! Any tool that follows the age specification (age-encryption.org/v1) opens the files: `age -d -i
+//! IDENTITY STORE/secrets/stripe/token/current.age` gives the value, byte for byte. What a file is sealed
+//! as (store, name, version) is in its header (see `binding`).
 //!
-//! Writers of one secret take turns (flock(2) on its directory). A version is written under another
-//! name, synced, and gets its number by a rename that replaces nothing; then the link moves, by a
-//! rename as well. Whoever is killed in between leaves a store with complete versions alone.
+//! Who can open the store can write it, and nobody else can: a file that the index does not have, or has
+//! with another digest, is refused, and an index counts where one of its recipients signed it. The newest
+//! one is remembered on the host (see `memory`). Files that another tool or an older hushpipe wrote are
+//! taken into the index by `hushpipe secret rekey --accept-store`, after a person has looked at them.
 //!
-//! A version's file never changes, but for a rekey: the same value, sealed for other recipients.
+//! Writers take turns (flock(2) on the store's directory). A version is written under another name
+//! (`.2.age.new`) and synced; then comes the index that has it, by a rename; then the version gets its
+//! name, and the link moves. A reader takes the file with the digest that the index has, under either
+//! name. Whoever is killed in between leaves a store that opens with the old or the new state, and the
+//! next writer ends what was begun.
 
 mod age_file;
+mod binding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod identity;
+mod index;
 mod key;
+mod memory;
+mod native;
 mod recipients;
 mod rekey;
+mod signing;
+mod state;
 mod versions;
 mod watch;
+mod write;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::model::{SealedStore as Spec, Source, StoreName, Version};
+use crate::model::{Observer, SealedStore as Spec, Source, StoreName, Version};
 use crate::secret::SecretBytes;
 use crate::stores::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
-use crate::sys::durable;
 
-use identity::Identities;
-use recipients::Recipients;
+use binding::{Binding, Found};
+use identity::{Identities, Parsed};
+use index::{Entry, digest};
+use memory::Memory;
+use state::State;
 use versions::Versions;
 
 pub use key::{Key, KeyError};
@@ -55,6 +70,17 @@ pub struct SealedStore {
     path: PathBuf,
     identity_file: PathBuf,
     identities: RefCell<Option<Rc<Identities>>>,
+    memory: Memory,
+    /// The state that was read last.
+    state: RefCell<Option<Rc<State>>>,
+    /// A person has looked at what is there, and it is to be taken as it is.
+    accepts: Cell<bool>,
+    /// That nothing can be remembered, or that there is no index, is said once.
+    said: Cell<bool>,
+    said_accepted: Cell<bool>,
+    /// The last fetch was refused: the next index may end that.
+    refused: Rc<Cell<bool>>,
+    observer: Rc<dyn Observer>,
 }
 
 /// One line of a listing.
@@ -71,13 +97,20 @@ pub struct Listed {
 }
 
 impl SealedStore {
-    /// The store of a manifest, or of `--store`.
-    pub fn open(name: StoreName, spec: &Spec) -> Self {
+    /// The store of a manifest, or of `--store`. `observer` sees what a person should know of it.
+    pub fn open(name: StoreName, spec: &Spec, observer: Rc<dyn Observer>) -> Self {
         Self {
             name,
             path: spec.path.clone(),
             identity_file: spec.identity_file.clone(),
             identities: RefCell::new(None),
+            memory: Memory::of(&spec.path),
+            state: RefCell::new(None),
+            accepts: Cell::new(spec.accept),
+            said: Cell::new(false),
+            said_accepted: Cell::new(false),
+            refused: Rc::new(Cell::new(false)),
+            observer,
         }
     }
 
@@ -97,128 +130,97 @@ impl SealedStore {
         made.map_err(|source| self.error(None, unwritable(&self.identity_file, source)))
     }
 
-    /// Makes the store's directories and recipients.txt. A store that is there is refused.
-    pub fn create(&self, recipients: &[String]) -> Result<(), StoreError> {
-        let file = recipients::file(&self.path);
-        let made = make_store(&self.path, &file, recipients);
-        made.map_err(|source| self.error(None, unwritable(&file, source)))
-    }
-
     /// Whether what is sealed from now on can be opened by its own identity.
     pub fn is_for_us(&self) -> Result<bool, StoreError> {
-        let recipients = Recipients::read(&recipients::file(&self.path));
+        let recipients = recipients::Recipients::read(&recipients::file(&self.path));
         let recipients = recipients.map_err(|fault| self.error(None, fault))?.texts();
         let own = self.own_recipients()?;
         Ok(own.iter().any(|own| recipients.contains(own)))
     }
 
-    /// Seals a value as a new version, which becomes the current one; gives its number.
-    pub fn set(&self, key: &Key, value: &SecretBytes) -> Result<u64, StoreError> {
-        self.about(key, || {
-            self.check_there()?;
-            if value.len() > format::MAX_VALUE {
-                return Err(too_large());
-            }
-            let recipients = Recipients::read(&recipients::file(&self.path))?;
-            let sealed = age_file::seal(&recipients, value.expose())?;
-            let versions = self.versions(key);
-            let cannot = |source| unwritable(versions.path(), source);
-            let root = self.secrets();
-            let locked = versions.lock_or_make(&root).map_err(cannot)?;
-            match locked.add(&sealed) {
-                Ok(version) => Ok(version),
-                Err(source) => {
-                    locked.abandon(&root).map_err(cannot)?;
-                    Err(cannot(source))
-                }
-            }
-        })
-    }
-
     /// The bytes of a version, or of the current one, and its number.
     pub fn get(&self, key: &Key, version: Option<u64>) -> Result<(SecretBytes, u64), StoreError> {
         self.about(key, || {
-            let picked = self.pick(key, version)?;
-            let versions = self.versions(key);
-            if version.is_none() && !versions.file(picked).exists() {
-                return Err(lost(key, &versions.file(picked)));
-            }
-            let bytes = self.read(&versions, picked)?;
-            Ok((bytes, picked))
+            let state = self.state()?;
+            self.opened(|parsed| self.open_one(Rc::clone(&state), key, version, parsed))
         })
     }
 
     /// All secrets, by name.
     pub fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        self.check_there()
-            .map_err(|fault| self.error(None, fault))?;
+        self.listed().map_err(|fault| self.error(None, fault))
+    }
+
+    fn listed(&self) -> Result<Vec<Listed>, Fault> {
+        self.check_there()?;
+        let state = self.state()?;
         let mut found = Vec::new();
-        let walked = walk(&self.secrets(), "", &mut found);
-        let walked = walked.map_err(|source| self.error(None, unreadable(&self.path, source)));
-        walked?;
-        found.sort_by(|one, other| one.key.cmp(&other.key));
+        for (name, secret) in &state.index.secrets {
+            let Ok(key) = Key::parse(name) else { continue };
+            if secret.is_removed() {
+                continue;
+            }
+            let versions = self.versions(&key);
+            let changed = versions.changed(secret.current);
+            let changed =
+                changed.or_else(|_| fs::metadata(self.path.join(state::INDEX))?.modified());
+            found.push(Listed {
+                current: secret.current,
+                versions: secret.versions.len(),
+                changed: changed.map_err(|source| unreadable(versions.path(), source))?,
+                key,
+            });
+        }
         Ok(found)
+    }
+
+    /// Looks at the whole store without opening a file: its index, whether each file is the one that the
+    /// index has, and what is there besides. Gives a line about the state.
+    pub fn verify(&self) -> Result<String, StoreError> {
+        let look = || {
+            self.check_there()?;
+            let state = self.state()?;
+            let count = self.verify_files(&state)?;
+            self.tell_of_new_recipients(&state.index)?;
+            let index = &state.index;
+            let (number, members) = (index.number, index.members.len());
+            Ok(format!(
+                "id {}, number {number}, {count} versions, {members} recipients",
+                index.store
+            ))
+        };
+        look().map_err(|fault| self.error(None, fault))
+    }
+
+    fn verify_files(&self, state: &State) -> Result<usize, Fault> {
+        let mut count = 0;
+        for (name, secret) in &state.index.secrets {
+            let Ok(key) = Key::parse(name) else { continue };
+            let versions = self.versions(&key);
+            for (version, entry) in &secret.versions {
+                self.sealed_bytes(&versions, *version, *entry)?;
+                count += 1;
+            }
+        }
+        let mut places = vec![(String::new(), self.secrets())];
+        while let Some((prefix, directory)) = places.pop() {
+            let found = state::keys(&directory, &prefix);
+            for (key, path) in found.map_err(|source| unreadable(&directory, source))? {
+                self.check_foreign(&key, &Versions::at(path.clone()), state)?;
+                places.push((format!("{key}/"), path));
+            }
+        }
+        Ok(count)
     }
 
     /// What happened to a secret, oldest first, and its current version.
     pub fn history(&self, key: &Key) -> Result<(Vec<Happened>, u64), StoreError> {
         self.about(key, || {
-            let current = self.pick(key, None)?;
+            let current = self.pick(key, None, &*self.state()?)?.0;
             let versions = self.versions(key);
             let history = versions.history();
             let history = history.map_err(|source| unreadable(versions.path(), source))?;
             Ok((history, current))
-        })
-    }
-
-    /// Ends what a writer of the secret may have been stopped in: its current version stays.
-    pub fn finish(&self, key: &Key) -> Result<(), StoreError> {
-        self.about(key, || {
-            let versions = self.versions(key);
-            let cannot = |source| unwritable(versions.path(), source);
-            let locked = versions.lock().map_err(cannot)?;
-            let locked = locked.ok_or_else(|| self.missing())?;
-            locked.finish(self.pick(key, None)?).map_err(cannot)
-        })
-    }
-
-    /// Makes an older version the current one: `to`, or the one before the current. Gives which it
-    /// was and which it is.
-    pub fn rollback(&self, key: &Key, to: Option<u64>) -> Result<(u64, u64), StoreError> {
-        self.about(key, || {
-            let versions = self.versions(key);
-            let cannot = |source| unwritable(versions.path(), source);
-            let locked = versions.lock().map_err(cannot)?;
-            let current = self.pick(key, None)?;
-            let target = match to {
-                Some(_) => self.pick(key, to)?,
-                None => before(&versions, current)?,
-            };
-            let locked = locked.ok_or_else(|| self.missing())?;
-            locked.roll_back(target).map_err(cannot)?;
-            Ok((current, target))
-        })
-    }
-
-    /// Removes all versions of a secret; gives how many there were: none, where a removal that was
-    /// interrupted is ended.
-    pub fn remove(&self, key: &Key) -> Result<usize, StoreError> {
-        self.about(key, || {
-            self.check_there()?;
-            let versions = self.versions(key);
-            let cannot = |source| unwritable(versions.path(), source);
-            let Some(locked) = versions.lock().map_err(cannot)? else {
-                versions.remove_empty(&self.secrets()).map_err(cannot)?;
-                return Err(self.missing());
-            };
-            let count = versions.list().map_err(cannot)?.len();
-            let was_there = versions.is_there().map_err(cannot)?;
-            locked.remove(&self.secrets()).map_err(cannot)?;
-            if was_there {
-                Ok(count)
-            } else {
-                Err(self.missing())
-            }
         })
     }
 
@@ -229,19 +231,160 @@ impl SealedStore {
             .map_err(|fault| self.error(None, fault))
     }
 
-    /// Opens one version.
-    fn read(&self, versions: &Versions, version: u64) -> Result<SecretBytes, Fault> {
-        let file = versions.file(version);
-        let sealed = read_sealed(&file)?;
-        let identities = self.identities()?;
-        let open = |identities: &Identities| {
-            identities.with(|parsed| age_file::open(&file, &sealed, parsed, identities.path()))
+    /// Opens a version, or the current one. Where a writer wrote meanwhile, once more.
+    fn open_one(
+        &self,
+        state: Rc<State>,
+        key: &Key,
+        version: Option<u64>,
+        parsed: &Parsed,
+    ) -> Result<(SecretBytes, u64), Fault> {
+        self.settled(state, |state| {
+            let (picked, entry) = self.pick(key, version, state)?;
+            let bytes = self.read(key, picked, entry, state, parsed)?;
+            Ok((bytes, picked))
+        })
+    }
+
+    /// Looks at the state until no other one took its place meanwhile, or nothing was wrong.
+    fn settled<T>(
+        &self,
+        state: Rc<State>,
+        look: impl Fn(&State) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut state = state;
+        loop {
+            match look(&state) {
+                Err(fault) => {
+                    let now = self.state()?;
+                    if now.same(&state) || now.index == state.index {
+                        return Err(fault);
+                    }
+                    state = now;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Opens one version, and checks that it is sealed as that.
+    fn read(
+        &self,
+        key: &Key,
+        version: u64,
+        entry: Entry,
+        state: &State,
+        parsed: &Parsed,
+    ) -> Result<SecretBytes, Fault> {
+        let versions = self.versions(key);
+        let sealed = self.sealed_bytes(&versions, version, entry);
+        let (file, sealed) =
+            sealed.map_err(|fault| self.damaged(&versions, version, parsed, fault))?;
+        let (bytes, found) = age_file::open(&file, &sealed, parsed, &self.identity_file)?;
+        let expected = Binding {
+            store: state.index.store,
+            name: key.as_str().to_owned(),
+            version,
         };
-        let opened = open(&identities);
+        let why = match found {
+            Found::Binding(binding) if binding == expected => return Ok(bytes),
+            Found::Binding(binding)
+                if !entry.bound && binding.name == expected.name && binding.version == version =>
+            {
+                return Ok(bytes);
+            }
+            Found::Nothing if !entry.bound => return Ok(bytes),
+            Found::Nothing => "it does not say what it was sealed as".to_owned(),
+            Found::Damaged => "what it was sealed as is damaged".to_owned(),
+            Found::Binding(binding) if binding.store != expected.store => {
+                format!("it was sealed for another store, with id {}", binding.store)
+            }
+            Found::Binding(binding) => {
+                format!(
+                    "it was sealed as version {} of {}",
+                    binding.version, binding.name
+                )
+            }
+        };
+        Err(refused(format!("{}: {why}", file.display())))
+    }
+
+    /// A file that is no whole age file is damaged, more than it is another one.
+    fn damaged(&self, versions: &Versions, version: u64, parsed: &Parsed, fault: Fault) -> Fault {
+        let file = versions.file(version);
+        let opened = read_sealed(&file)
+            .and_then(|sealed| age_file::open(&file, &sealed, parsed, &self.identity_file));
+        match opened {
+            Err(damaged @ Fault::Malformed { .. }) => damaged,
+            _ => fault,
+        }
+    }
+
+    /// The sealed bytes of a version: the file that the index has, by its digest.
+    fn sealed_bytes(
+        &self,
+        versions: &Versions,
+        version: u64,
+        entry: Entry,
+    ) -> Result<(PathBuf, Vec<u8>), Fault> {
+        let file = versions.file(version);
+        let found = read_sealed(&file);
+        if let Ok(sealed) = &found
+            && digest(sealed) == entry.digest
+        {
+            return found.map(|sealed| (file, sealed));
+        }
+        // A writer put the index down and has not come to give the file its name.
+        let staged = versions.staged(version);
+        if let Ok(sealed) = read_sealed(&staged)
+            && digest(&sealed) == entry.digest
+        {
+            return Ok((staged, sealed));
+        }
+        let shown = file.display();
+        match found {
+            Ok(_) => Err(refused(format!(
+                "{shown} is not the file that the index has: somebody replaced it; restore it from a \
+                 backup or from git"
+            ))),
+            Err(Fault::Unreachable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(refused(format!(
+                    "{shown} is gone, and the index has it: restore it from a backup or from git"
+                )))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Refuses a secret that has files which the index does not know.
+    fn check_foreign(&self, key: &Key, versions: &Versions, state: &State) -> Result<(), Fault> {
+        let there = versions.list();
+        let there = there.map_err(|source| unreadable(versions.path(), source))?;
+        let known = state.index.secrets.get(key.as_str());
+        // Of one that was removed, a writer that was stopped left them.
+        if known.is_some_and(index::Secret::is_removed) {
+            return Ok(());
+        }
+        let is_known =
+            |version: &u64| known.is_some_and(|secret| secret.versions.contains_key(version));
+        match there.iter().find(|version| !is_known(version)) {
+            None => Ok(()),
+            Some(foreign) => Err(refused(format!(
+                "{} is not in the index: it was put there by something else than hushpipe, or by \
+                 somebody who cannot open the store. Remove it, or look at it and sign it with \
+                 `hushpipe secret rekey --accept-store`",
+                versions.file(*foreign).display()
+            ))),
+        }
+    }
+
+    /// Opens with the identities; with those of a new identity file, where it is another one by now.
+    fn opened<T>(&self, open: impl Fn(&Parsed) -> Result<T, Fault>) -> Result<T, Fault> {
+        let identities = self.identities()?;
+        let opened = identities.with(&open);
         if matches!(opened, Err(Fault::Denied { .. })) && !identities.is_current() {
-            // The identity file is another one by now.
             self.identities.replace(None);
-            return open(&*self.identities()?);
+            return self.identities()?.with(&open);
         }
         opened
     }
@@ -256,30 +399,20 @@ impl SealedStore {
         Ok(identities)
     }
 
-    /// The version that is asked for, which is there, or the current one.
-    fn pick(&self, key: &Key, version: Option<u64>) -> Result<u64, Fault> {
-        let versions = self.versions(key);
-        let found = match version {
-            Some(version) => versions.file(version).is_file().then_some(version),
-            None => versions
-                .current()
-                .map_err(|source| unreadable(versions.path(), source))?,
+    /// The version that is asked for, or the current one, as the index has it.
+    fn pick(&self, key: &Key, version: Option<u64>, state: &State) -> Result<(u64, Entry), Fault> {
+        self.check_foreign(key, &self.versions(key), state)?;
+        let Some(secret) = state.index.secret(key) else {
+            self.check_there()?;
+            return Err(self.missing());
         };
-        match (found, version) {
-            (Some(found), _) => Ok(found),
-            (None, None) => {
-                self.check_there()?;
-                Err(self.missing())
-            }
-            (None, Some(version)) => {
-                self.check_there()?;
-                Err(Fault::Missing {
-                    hint: format!(
-                        "version {version}: `hushpipe secret history {key}` shows which there are"
-                    ),
-                })
-            }
-        }
+        let picked = version.unwrap_or(secret.current);
+        let entry = secret.versions.get(&picked).ok_or_else(|| Fault::Missing {
+            hint: format!(
+                "version {picked}: `hushpipe secret history {key}` shows which there are"
+            ),
+        })?;
+        Ok((picked, *entry))
     }
 
     fn check_there(&self) -> Result<(), Fault> {
@@ -333,24 +466,75 @@ impl SealedStore {
         })
     }
 
-    fn fetch_now(&self, source: &Source) -> Result<Fetched, StoreError> {
+    fn fetch_now(
+        &self,
+        state: &Rc<State>,
+        source: &Source,
+        parsed: &Parsed,
+    ) -> Result<Fetched, StoreError> {
         let key = self.key(source)?;
-        let (bytes, version) = self.get(&key, source.version)?;
-        let value = self.about(&key, || Ok(format::read(bytes, source.format)?))?;
-        let version = named(version);
-        Ok(Fetched { value, version })
+        self.about(&key, || {
+            let (bytes, version) = self.open_one(Rc::clone(state), &key, source.version, parsed)?;
+            let value = format::read(bytes, source.format)?;
+            let version = named(version);
+            Ok(Fetched { value, version })
+        })
+    }
+
+    /// With the identities parsed and the index judged once.
+    fn fetch_together(&self, sources: &[&Source]) -> Vec<Result<Fetched, StoreError>> {
+        let fetch = || {
+            self.check_there()?;
+            let state = self.state()?;
+            let identities = self.identities()?;
+            let fetch = |parsed: &Parsed| {
+                let one = |source: &&Source| self.fetch_now(&state, source, parsed);
+                Ok(sources.iter().map(one).collect::<Vec<_>>())
+            };
+            let fetched = identities.with(fetch)?;
+            let denied = |one: &Result<Fetched, StoreError>| matches!(one, Err(error) if matches!(error.fault, Fault::Denied { .. }));
+            if fetched.iter().any(denied) && !identities.is_current() {
+                self.identities.replace(None);
+                return self.identities()?.with(fetch);
+            }
+            Ok(fetched)
+        };
+        fetch().unwrap_or_else(|fault: Fault| {
+            let failed = |source: &&Source| Err(self.error(source.key.clone(), fault.again()));
+            sources.iter().map(failed).collect()
+        })
     }
 }
 
 impl Store for SealedStore {
     fn fetch<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Fetched, StoreError>> {
-        Box::pin(async move { self.fetch_now(source) })
+        Box::pin(async move {
+            let mut fetched = self.fetch_all(&[source]).await;
+            fetched.pop().expect("one was asked for")
+        })
+    }
+
+    fn fetch_all<'a>(
+        &'a self,
+        sources: &'a [&'a Source],
+    ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
+        Box::pin(async move {
+            let fetched = self.fetch_together(sources);
+            self.refused.set(fetched.iter().any(Result::is_err));
+            fetched
+        })
     }
 
     fn version<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Version, StoreError>> {
         Box::pin(async move {
             let key = self.key(source)?;
-            self.about(&key, || self.pick(&key, source.version).map(named))
+            self.about(&key, || {
+                self.settled(self.state()?, |state| {
+                    let (version, entry) = self.pick(&key, source.version, state)?;
+                    self.sealed_bytes(&self.versions(&key), version, entry)?;
+                    Ok(named(version))
+                })
+            })
         })
     }
 
@@ -366,34 +550,16 @@ impl Store for SealedStore {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let watch = watch::SealedWatch::start(self.name.clone(), wanted)?;
+        let watch = {
+            let index = watch::IndexAt::new(&self.path, &self.refused);
+            watch::SealedWatch::start(self.name.clone(), wanted, index)?
+        };
         Ok(Some(Box::new(watch)))
     }
 }
 
 fn named(version: u64) -> Version {
     Version(format!("v{version}"))
-}
-
-fn lost(key: &Key, current: &Path) -> Fault {
-    let current = current.display();
-    Fault::Missing {
-        hint: format!(
-            "the file of its current version, {current}. `hushpipe secret rm {key}` ends a removal \
-             that was interrupted, `hushpipe secret rollback {key} --to VERSION` takes a version \
-             that is there, `hushpipe secret set {key}` makes a new one"
-        ),
-    }
-}
-
-/// The version before the current one.
-fn before(versions: &Versions, current: u64) -> Result<u64, Fault> {
-    let all = versions.list();
-    let all = all.map_err(|source| unreadable(versions.path(), source))?;
-    let earlier = all.into_iter().rev().find(|version| *version < current);
-    earlier.ok_or_else(|| Fault::Missing {
-        hint: format!("version {current} is the oldest one"),
-    })
 }
 
 fn read_sealed(file: &Path) -> Result<Vec<u8>, Fault> {
@@ -411,44 +577,8 @@ fn read_sealed(file: &Path) -> Result<Vec<u8>, Fault> {
     fs::read(file).map_err(cannot)
 }
 
-/// Adds the secrets below a directory.
-fn walk(directory: &Path, prefix: &str, found: &mut Vec<Listed>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        // What cannot be a name was put there by others.
-        let Some(key) = name
-            .to_str()
-            .and_then(|name| Key::parse(&format!("{prefix}{name}")).ok())
-        else {
-            continue;
-        };
-        if !entry.file_type()?.is_dir() {
-            continue;
-        }
-        let versions = Versions::at(entry.path());
-        let count = versions.list()?.len();
-        if count > 0
-            && let Some(current) = versions.current()?
-        {
-            found.push(Listed {
-                key: key.clone(),
-                current,
-                versions: count,
-                changed: versions.changed(current)?,
-            });
-        }
-        walk(&entry.path(), &format!("{key}/"), found)?;
-    }
-    Ok(())
-}
-
-fn make_store(path: &Path, file: &Path, recipients: &[String]) -> io::Result<()> {
-    durable::make_directories(&path.join("secrets"), 0o700)?;
-    let mut text =
-        String::from("# Who can open what is sealed from now on, one public key a line.\n");
-    text.extend(recipients.iter().map(|one| format!("{one}\n")));
-    durable::create(file, text.as_bytes(), 0o600)
+fn refused(reason: String) -> Fault {
+    Fault::Denied { reason }
 }
 
 fn too_large() -> Fault {

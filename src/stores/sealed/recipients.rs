@@ -53,6 +53,13 @@ impl Recipients {
         })
     }
 
+    /// Without those whose text is not kept; `None`: nobody would be left.
+    pub fn only(self, keep: impl Fn(&str) -> bool) -> Option<Self> {
+        let mut kept = self.0;
+        kept.retain(|public| keep(&public.text()));
+        (!kept.is_empty()).then_some(Self(kept))
+    }
+
     /// Each as text, without comments.
     pub fn texts(&self) -> Vec<String> {
         self.0.iter().map(Public::text).collect()

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{Refresh, ValueFormat};
+use crate::sys::durable;
 
 fn name() -> StoreName {
     StoreName::new("local").unwrap()
@@ -34,8 +35,11 @@ impl Fixture {
         let spec = Spec {
             path: dir.path().join("store"),
             identity_file: dir.path().join(identity),
+            accept: false,
         };
-        SealedStore::open(name(), &spec)
+        let mut store = SealedStore::open(name(), &spec, Rc::new(()));
+        store.memory = Memory::below(Some(dir.path().join("state")), &spec.path);
+        store
     }
 
     fn set(&self, key: &str, value: &[u8]) -> u64 {
@@ -165,11 +169,13 @@ fn an_identity_file_that_was_replaced_is_read_again() {
     fixture.set("one", b"1");
     assert_eq!(fixture.get("one", None).unwrap(), b"1");
     let path = fixture.dir.path().join("identity");
-    fs::remove_file(&path).unwrap();
-    let other = identity_file(&path);
-    fs::write(recipients::file(fixture.store.path()), other).unwrap();
-    fixture.set("one", b"2");
-    assert_eq!(fixture.get("one", None).unwrap(), b"2");
+    let other = identity_file(&fixture.dir.path().join("other"));
+    let own = fixture.store.own_recipients().unwrap();
+    fixture.store.rekey(&[other], &[]).unwrap();
+    let theirs = Fixture::with(&fixture.dir, "other");
+    theirs.rekey(&[], &own).unwrap();
+    fs::rename(fixture.dir.path().join("other"), &path).unwrap();
+    assert_eq!(fixture.get("one", None).unwrap(), b"1");
 }
 
 #[test]
@@ -260,4 +266,260 @@ fn fields_are_read_in_the_format_that_is_asked_for() {
         .err()
         .unwrap();
     assert!(!error.to_string().contains("app"), "{error}");
+}
+
+/// What another host knows of the store.
+fn elsewhere(fixture: &Fixture, identity: &str, host: &str) -> SealedStore {
+    let mut store = Fixture::with(&fixture.dir, identity);
+    store.memory = Memory::below(Some(fixture.dir.path().join(host)), store.path());
+    store
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).ok();
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &to);
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// What is said of a secret by a process that was just started.
+fn said(fixture: &Fixture, accept: bool) -> Result<Vec<u8>, String> {
+    let store = Fixture::with(&fixture.dir, "identity");
+    store.accepts.set(accept);
+    let got = store.get(&Key::parse("token").unwrap(), None);
+    got.map(|(bytes, _)| bytes.expose().to_vec())
+        .map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn refused_with(fixture: &Fixture, expected: &str) {
+    let error = said(fixture, false).unwrap_err();
+    assert!(error.contains(expected), "{error}");
+    let error = fixture.get("token", None).unwrap_err();
+    assert!(error.contains(expected), "a running process: {error}");
+}
+
+#[test]
+fn an_older_copy_of_the_store_is_refused_until_a_person_accepts_it() {
+    let fixture = Fixture::new();
+    let (path, kept) = (fixture.store.path(), fixture.dir.path().join("kept"));
+    fixture.set("token", b"one");
+    copy(path, &kept);
+    fixture.set("token", b"two");
+    copy(&kept, path);
+    refused_with(&fixture, "it is older than before");
+    assert_eq!(said(&fixture, true).unwrap(), b"one");
+    assert_eq!(said(&fixture, false).unwrap(), b"one");
+    // Accepting once is not accepting what comes later.
+    let running = Fixture::with(&fixture.dir, "identity");
+    running.accepts.set(true);
+    let key = Key::parse("token").unwrap();
+    running.get(&key, None).unwrap();
+    fixture.set("token", b"three");
+    copy(&kept, path);
+    assert!(running.get(&key, None).is_err());
+}
+
+#[test]
+fn a_writer_that_forks_off_an_older_copy_is_refused() {
+    let fixture = Fixture::new();
+    let (path, kept) = (fixture.store.path(), fixture.dir.path().join("kept"));
+    fixture.set("token", b"one");
+    copy(path, &kept);
+    fixture.set("token", b"two");
+    copy(&kept, path);
+    let other = elsewhere(&fixture, "identity", "other");
+    let key = Key::parse("token").unwrap();
+    other
+        .set(&key, &SecretBytes::new(b"fork".to_vec()))
+        .unwrap();
+    refused_with(&fixture, "it is another state than before");
+}
+
+#[test]
+fn files_that_are_removed_replaced_swapped_or_added_are_refused() {
+    let file = |fixture: &Fixture, key: &str, version: u64| {
+        let versions = fixture.store.versions(&Key::parse(key).unwrap());
+        versions.file(version)
+    };
+    let stocked = || {
+        let fixture = Fixture::new();
+        fixture.set("token", b"one");
+        fixture.set("token", b"two");
+        fixture.set("other", b"of another");
+        fixture
+    };
+    let fixture = stocked();
+    fs::remove_file(file(&fixture, "token", 2)).unwrap();
+    refused_with(&fixture, "2.age is gone");
+
+    let fixture = stocked();
+    fs::copy(file(&fixture, "token", 1), file(&fixture, "token", 2)).unwrap();
+    refused_with(&fixture, "2.age is not the file that the index has");
+
+    let fixture = stocked();
+    fs::copy(file(&fixture, "other", 1), file(&fixture, "token", 2)).unwrap();
+    refused_with(&fixture, "2.age is not the file that the index has");
+
+    let fixture = stocked();
+    fs::copy(file(&fixture, "token", 1), file(&fixture, "token", 9)).unwrap();
+    refused_with(&fixture, "9.age is not in the index");
+
+    let fixture = stocked();
+    fs::remove_file(fixture.store.path().join(state::INDEX)).unwrap();
+    refused_with(&fixture, "its index is gone");
+}
+
+#[test]
+fn an_index_that_was_edited_or_signed_by_a_stranger_is_refused() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    fixture.set("token", b"two");
+    let path = fixture.store.path().join(state::INDEX);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("current 2 token", "current 1 token")).unwrap();
+    refused_with(&fixture, "the signature of its index is wrong");
+    fs::write(&path, &text).unwrap();
+
+    // A stranger, who lets herself in.
+    let stranger = identity_file(&fixture.dir.path().join("stranger"));
+    let theirs = elsewhere(&fixture, "stranger", "other");
+    fs::write(recipients::file(fixture.store.path()), stranger).unwrap();
+    theirs.accepts.set(true);
+    let key = Key::parse("token").unwrap();
+    let value = SecretBytes::new(b"hers".to_vec());
+    let error = theirs.set(&key, &value).unwrap_err().to_string();
+    assert!(
+        error.contains("only its recipients can write it"),
+        "{error}"
+    );
+    let signers = theirs.identities().ok().unwrap().signers().ok().unwrap();
+    let mut index = index::Signed::parse(&text).unwrap().index;
+    index.admit(signers[0].recipient(), &signers[0]).unwrap();
+    fs::write(&path, index.sign(&signers[0]).unwrap()).unwrap();
+    refused_with(&fixture, "whom no recipient that this host knows let in");
+}
+
+#[test]
+fn who_was_let_in_can_write_and_who_was_taken_out_cannot_come_back() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let key = Key::parse("token").unwrap();
+    let other = identity_file(&fixture.dir.path().join("other"));
+    let host = elsewhere(&fixture, "identity", "host");
+    host.get(&key, None).unwrap();
+    fixture
+        .store
+        .rekey(std::slice::from_ref(&other), &[])
+        .unwrap();
+    let theirs = elsewhere(&fixture, "other", "theirs");
+    let value = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
+    theirs.set(&key, &value("theirs")).unwrap();
+    // A host that knows the one who let the other in believes both.
+    assert!(host.get(&key, None).unwrap().0.expose() == b"theirs");
+    let with_both =
+        index::Signed::parse(&fs::read_to_string(fixture.store.path().join(state::INDEX)).unwrap());
+    fixture.store.rekey(&[], &[other]).unwrap();
+    host.get(&key, None).unwrap();
+    let mut index = with_both.unwrap().index;
+    index.number += 5;
+    let signers = theirs.identities().ok().unwrap().signers().ok().unwrap();
+    let text = index.sign(&signers[0]).unwrap();
+    fs::write(fixture.store.path().join(state::INDEX), text).unwrap();
+    let error = host.get(&key, None).err().unwrap().to_string();
+    assert!(
+        error.contains("whom no recipient that this host knows"),
+        "{error}"
+    );
+}
+
+#[test]
+fn another_store_in_its_place_is_refused() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let theirs = elsewhere(&fixture, "identity", "theirs");
+    fs::remove_dir_all(theirs.path()).unwrap();
+    theirs.create(&theirs.own_recipients().unwrap()).unwrap();
+    theirs
+        .set(
+            &Key::parse("token").unwrap(),
+            &SecretBytes::new(b"x".to_vec()),
+        )
+        .unwrap();
+    refused_with(&fixture, "another store is there");
+}
+
+#[test]
+fn a_new_recipient_in_the_file_gets_nothing_before_a_rekey() {
+    let fixture = Fixture::new();
+    let other = identity_file(&fixture.dir.path().join("other"));
+    let file = recipients::file(fixture.store.path());
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}{other}\n")).unwrap();
+    fixture.set("token", b"one");
+    let key = Key::parse("token").unwrap();
+    let theirs = Fixture::with(&fixture.dir, "other");
+    assert!(theirs.get(&key, None).is_err());
+    let third = identity_file(&fixture.dir.path().join("third"));
+    let error = fixture.store.rekey(&[third], &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("also names") && error.contains(&other),
+        "{error}"
+    );
+    assert_eq!(fixture.store.rekey(&[], &[]).unwrap().new, [other]);
+    theirs.get(&key, None).unwrap();
+}
+
+#[test]
+fn a_store_of_an_older_hushpipe_is_signed_by_a_rekey_after_a_look() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let key = Key::parse("token").unwrap();
+    // As an older hushpipe left it: age files without a binding, no index.
+    let recipients = recipients::Recipients::read(&recipients::file(fixture.store.path()));
+    let recipients: Vec<_> = recipients.ok().unwrap().texts();
+    let recipient: age::x25519::Recipient = recipients[0].parse().unwrap();
+    let sealed = age::encrypt(&recipient, b"before").unwrap();
+    fs::write(fixture.store.versions(&key).file(1), sealed).unwrap();
+    fs::remove_file(fixture.store.path().join(state::INDEX)).unwrap();
+    fs::remove_dir_all(fixture.dir.path().join("state")).unwrap();
+    let error = said(&fixture, false).unwrap_err();
+    assert!(
+        error.contains("it has no index") && error.contains("--accept-store"),
+        "{error}"
+    );
+    assert_eq!(said(&fixture, true).unwrap(), b"before");
+    assert!(said(&fixture, false).is_err());
+    let store = Fixture::with(&fixture.dir, "identity");
+    store.accepts.set(true);
+    store.rekey(&[], &[]).unwrap();
+    assert_eq!(said(&fixture, false).unwrap(), b"before");
+}
+
+#[test]
+fn a_host_that_cannot_remember_still_checks_the_signature() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let mut host = Fixture::with(&fixture.dir, "identity");
+    host.memory = Memory::below(None, host.path());
+    let key = Key::parse("token").unwrap();
+    host.get(&key, None).unwrap();
+    let path = host.path().join(state::INDEX);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("number 2", "number 9")).unwrap();
+    let error = host.get(&key, None).err().unwrap().to_string();
+    assert!(
+        error.contains("the signature of its index is wrong"),
+        "{error}"
+    );
 }

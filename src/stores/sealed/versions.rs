@@ -8,14 +8,10 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::sys::durable::{
-    make_directories_below, remove_if_there, rename_without_replacing, sync_names, write_new,
-};
+use crate::sys::durable::{make_directories_below, remove_if_there, sync_names, write_new};
 
 /// The link to the current version.
 pub const CURRENT: &str = "current.age";
-/// Written and synced before it gets its number; only who holds the lock has one.
-const NEW: &str = ".new";
 const NEW_CURRENT: &str = ".new-current";
 /// One line for each event: `TIME EVENT VERSION`. For people; nothing else depends on it.
 const HISTORY: &str = ".history";
@@ -81,8 +77,22 @@ impl Versions {
         self.path.join(format!("{version}.age"))
     }
 
+    /// Where a version's file waits until the index has it.
+    pub fn staged(&self, version: u64) -> PathBuf {
+        self.path.join(format!(".{version}.age.new"))
+    }
+
     /// All versions that are there, ascending. None where there is no directory.
     pub fn list(&self) -> io::Result<Vec<u64>> {
+        self.numbered(version_of)
+    }
+
+    /// Whether a killed writer left something to end.
+    pub fn is_unfinished(&self) -> io::Result<bool> {
+        Ok(!self.numbered(staged_version_of)?.is_empty())
+    }
+
+    fn numbered(&self, number: impl Fn(&str) -> Option<u64>) -> io::Result<Vec<u64>> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -90,27 +100,20 @@ impl Versions {
         };
         let mut versions = Vec::new();
         for entry in entries {
-            versions.extend(entry?.file_name().to_str().and_then(version_of));
+            versions.extend(entry?.file_name().to_str().and_then(&number));
         }
         versions.sort_unstable();
         Ok(versions)
     }
 
-    /// The current version: what the link names; without a link (files of another tool) the highest.
-    pub fn current(&self) -> io::Result<Option<u64>> {
-        match fs::read_link(self.path.join(CURRENT)) {
-            Ok(target) => target
-                .to_str()
-                .and_then(version_of)
-                .map(Some)
-                .ok_or_else(|| io::Error::other("current.age does not link to a version")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.list()?.pop()),
-            // Not a link: a checkout on a file system without links.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                Err(io::Error::other("current.age is not a link"))
-            }
-            Err(error) => Err(error),
-        }
+    /// What the link to the current version names, or without a link the highest version: for a store
+    /// without an index.
+    pub fn linked(&self) -> io::Result<Option<u64>> {
+        let link = fs::read_link(self.path.join(CURRENT));
+        let named = link
+            .ok()
+            .and_then(|link| link.to_str().and_then(version_of));
+        Ok(named.or(self.list()?.pop()))
     }
 
     /// What happened, oldest first. Versions that the history does not know are told by their file.
@@ -133,11 +136,6 @@ impl Versions {
         }
         events.sort_by_key(|event| event.at);
         Ok(events)
-    }
-
-    /// Whether there is something of it: a version, or what a removal that was interrupted left.
-    pub fn is_there(&self) -> io::Result<bool> {
-        Ok(!self.list()?.is_empty() || fs::symlink_metadata(self.path.join(CURRENT)).is_ok())
     }
 
     /// When the current version became it.
@@ -190,68 +188,60 @@ impl Versions {
 }
 
 impl Locked {
-    /// Writes a new version and makes it the current one; gives its number. When this returns, it is
-    /// on the disk. Another version is never overwritten.
-    pub fn add(&self, sealed: &[u8]) -> io::Result<u64> {
-        let path = &self.versions.path;
-        let new = path.join(NEW);
-        write_new(&new, sealed, 0o600)?;
-        let mut version = self.versions.list()?.pop().unwrap_or(0) + 1;
-        loop {
-            match rename_without_replacing(&new, &self.versions.file(version)) {
-                Ok(()) => break,
-                // Put there by another tool, which knows nothing of the lock.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => version += 1,
-                Err(error) => {
-                    fs::remove_file(&new)?;
-                    return Err(error);
-                }
+    /// Puts a version's file down under another name, on the disk: it becomes the version once the index
+    /// has it. `modified`: its time, where it takes the place of one.
+    pub fn stage(
+        &self,
+        version: u64,
+        sealed: &[u8],
+        modified: Option<SystemTime>,
+    ) -> io::Result<()> {
+        let file = write_new(&self.versions.staged(version), sealed, 0o600)?;
+        if let Some(modified) = modified {
+            file.set_modified(modified)?;
+        }
+        sync_names(&self.directory)
+    }
+
+    /// Gives a file that was staged its name, in the place of one that may be there.
+    pub fn promote(&self, version: u64) -> io::Result<()> {
+        fs::rename(self.versions.staged(version), self.versions.file(version))?;
+        sync_names(&self.directory)
+    }
+
+    /// Ends what a killed writer began: staged files that `is_indexed` gets their names, others go.
+    pub fn finish(&self, is_indexed: impl Fn(u64, &[u8]) -> bool) -> io::Result<()> {
+        for version in self.versions.numbered(staged_version_of)? {
+            let staged = self.versions.staged(version);
+            if is_indexed(version, &fs::read(&staged)?) {
+                self.promote(version)?;
+            } else {
+                remove_if_there(&staged)?;
             }
         }
-        // It is on the disk before anything leads to it: file systems order names as they like.
-        sync_names(&self.directory)?;
-        self.point_to(version)?;
-        self.note(What::Set, version)?;
-        Ok(version)
-    }
-
-    /// Leaves the current version as it is, and nothing of what a killed writer began.
-    pub fn finish(&self, current: u64) -> io::Result<()> {
-        remove_if_there(&self.versions.path.join(NEW))?;
-        self.point_to(current)
-    }
-
-    /// Makes an older version the current one.
-    pub fn roll_back(&self, version: u64) -> io::Result<()> {
-        self.point_to(version)?;
-        self.note(What::RolledBack, version)
-    }
-
-    /// Puts other bytes in the place of a version's file (the same value, sealed anew) and keeps its
-    /// time.
-    pub fn reseal(&self, version: u64, sealed: &[u8]) -> io::Result<()> {
-        let (new, file) = (self.versions.path.join(NEW), self.versions.file(version));
-        let time = fs::metadata(&file)?.modified()?;
-        write_new(&new, sealed, 0o600)?.set_modified(time)?;
-        fs::rename(&new, &file)?;
-        sync_names(&self.directory)
+        remove_if_there(&self.versions.path.join(NEW_CURRENT))
     }
 
     /// Removes all versions, and the directories that are empty after it, up to `root`.
     pub fn remove(self, root: &Path) -> io::Result<()> {
+        self.clear()?;
+        remove_empty(&self.versions.path, root)
+    }
+
+    /// Removes all versions.
+    pub fn clear(&self) -> io::Result<()> {
         let path = &self.versions.path;
-        // The current one goes first: without it there is no value any more. The link goes last, when
-        // they are gone from the disk: when this is interrupted, no older version becomes current.
-        let current = self.versions.current().ok().flatten();
-        for version in current.into_iter().chain(self.versions.list()?) {
+        for version in self.versions.list()? {
             remove_if_there(&self.versions.file(version))?;
         }
-        sync_names(&self.directory)?;
-        for name in [HISTORY, NEW, NEW_CURRENT, CURRENT] {
-            remove_if_there(&path.join(name))?;
+        for version in self.versions.numbered(staged_version_of)? {
+            remove_if_there(&self.versions.staged(version))?;
         }
         sync_names(&self.directory)?;
-        remove_empty(path, root)
+        for name in [HISTORY, NEW_CURRENT, CURRENT] {
+            remove_if_there(&path.join(name))?;
+        }
+        sync_names(&self.directory)
     }
 
     /// Ends the lock; takes the directories away that were made for a write that failed.
@@ -259,16 +249,22 @@ impl Locked {
         remove_empty(&self.versions.path, root)
     }
 
-    fn point_to(&self, version: u64) -> io::Result<()> {
+    /// Makes the link to the current version, where it is another one.
+    pub fn point_to(&self, version: u64) -> io::Result<()> {
         let path = &self.versions.path;
         let new = path.join(NEW_CURRENT);
+        let target = PathBuf::from(format!("{version}.age"));
+        if fs::read_link(path.join(CURRENT)).is_ok_and(|now| now == target) {
+            return Ok(());
+        }
         remove_if_there(&new)?;
-        symlink(format!("{version}.age"), &new)?;
+        symlink(target, &new)?;
         fs::rename(&new, path.join(CURRENT))?;
         sync_names(&self.directory)
     }
 
-    fn note(&self, what: What, version: u64) -> io::Result<()> {
+    /// Adds a line to the history.
+    pub fn note(&self, what: What, version: u64) -> io::Result<()> {
         let now = humantime::format_rfc3339_millis(SystemTime::now());
         let mut history = File::options()
             .read(true)
@@ -297,6 +293,11 @@ pub fn version_of(name: &str) -> Option<u64> {
     let number = name.strip_suffix(".age")?;
     let plain = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
     number.parse().ok().filter(|_| plain)
+}
+
+/// `.12.age.new` is version 12, not yet in its place.
+fn staged_version_of(name: &str) -> Option<u64> {
+    version_of(name.strip_prefix('.')?.strip_suffix(".new")?)
 }
 
 /// A line of `.history`; `None`: it is none.
@@ -337,15 +338,21 @@ mod tests {
         (root, versions)
     }
 
+    fn add(locked: &Locked, version: u64, sealed: &[u8]) {
+        locked.stage(version, sealed, None).unwrap();
+        locked.promote(version).unwrap();
+        locked.point_to(version).unwrap();
+        locked.note(What::Set, version).unwrap();
+    }
+
     #[test]
-    fn versions_count_up_and_current_follows() {
+    fn versions_are_listed_by_number_and_are_for_their_owner_alone() {
         let (root, versions) = secret();
-        assert_eq!(versions.current().unwrap(), None);
-        for expected in 1..=12 {
-            let locked = versions.lock_or_make(root.path()).unwrap();
-            assert_eq!(locked.add(b"sealed").unwrap(), expected);
+        let locked = versions.lock_or_make(root.path()).unwrap();
+        for version in 1..=12 {
+            add(&locked, version, b"sealed");
         }
-        assert_eq!(versions.current().unwrap(), Some(12));
+        assert_eq!(versions.linked().unwrap(), Some(12));
         assert_eq!(versions.list().unwrap(), (1..=12).collect::<Vec<_>>());
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(versions.path()), 0o700);
@@ -353,36 +360,19 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_moves_current_and_the_next_version_is_a_new_one() {
+    fn what_a_killed_writer_left_gets_its_name_or_goes() {
         let (root, versions) = secret();
         let locked = versions.lock_or_make(root.path()).unwrap();
-        locked.add(b"one").unwrap();
-        locked.add(b"two").unwrap();
-        locked.roll_back(1).unwrap();
-        assert_eq!(versions.current().unwrap(), Some(1));
-        assert_eq!(locked.add(b"three").unwrap(), 3);
-        assert_eq!(versions.current().unwrap(), Some(3));
-        let events: Vec<_> = versions.history().unwrap();
-        let events: Vec<_> = events
-            .iter()
-            .map(|event| (event.what.word(), event.version))
-            .collect();
-        assert_eq!(
-            events,
-            [("set", 1), ("set", 2), ("rolled-back", 1), ("set", 3)]
-        );
-    }
-
-    #[test]
-    fn what_a_killed_writer_left_is_swept_and_never_seen() {
-        let (root, versions) = secret();
-        let locked = versions.lock_or_make(root.path()).unwrap();
-        locked.add(b"one").unwrap();
-        fs::write(versions.path().join(NEW), b"half").unwrap();
+        add(&locked, 1, b"one");
+        locked.stage(2, b"two", None).unwrap();
+        locked.stage(3, b"half", None).unwrap();
         symlink("9.age", versions.path().join(NEW_CURRENT)).unwrap();
-        assert_eq!(versions.current().unwrap(), Some(1));
-        assert_eq!(locked.add(b"two").unwrap(), 2);
-        assert!(!versions.path().join(NEW).exists());
+        assert!(versions.is_unfinished().unwrap());
+        locked
+            .finish(|version, bytes| (version, bytes) == (2, b"two"))
+            .unwrap();
+        assert!(!versions.is_unfinished().unwrap());
+        assert_eq!(versions.list().unwrap(), [1, 2]);
         assert_eq!(fs::read(versions.file(2)).unwrap(), b"two");
     }
 
@@ -390,11 +380,11 @@ mod tests {
     fn a_history_whose_end_is_lost_takes_the_next_line() {
         let (root, versions) = secret();
         let locked = versions.lock_or_make(root.path()).unwrap();
-        locked.add(b"one").unwrap();
+        add(&locked, 1, b"one");
         let history = versions.path().join(HISTORY);
         let whole = fs::read(&history).unwrap();
         fs::write(&history, &whole[..whole.len() - 3]).unwrap();
-        locked.add(b"two").unwrap();
+        add(&locked, 2, b"two");
         let events = versions.history().unwrap();
         let known: Vec<_> = events.iter().map(|event| event.version).collect();
         assert_eq!(known, [1, 2]);
@@ -402,32 +392,14 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interrupted_removal_left_is_no_value_and_can_be_removed() {
-        let (root, versions) = secret();
-        let locked = versions.lock_or_make(root.path()).unwrap();
-        locked.add(b"one").unwrap();
-        locked.add(b"two").unwrap();
-        for version in [2, 1] {
-            fs::remove_file(versions.file(version)).unwrap();
-            assert_eq!(versions.current().unwrap(), Some(2));
-            assert!(versions.is_there().unwrap());
-        }
-        locked.remove(root.path()).unwrap();
-        assert!(!versions.is_there().unwrap());
-        assert!(!root.path().join("a").exists());
-    }
-
-    #[test]
-    fn files_of_another_tool_need_no_link() {
-        let (root, versions) = secret();
+    fn other_names_are_no_versions() {
+        let (_root, versions) = secret();
         fs::create_dir_all(versions.path()).unwrap();
         for name in ["1.age", "10.age", "9.age", "011.age", "x.age", "12.age~"] {
             fs::write(versions.path().join(name), b"").unwrap();
         }
-        assert_eq!(versions.current().unwrap(), Some(10));
+        assert_eq!(versions.linked().unwrap(), Some(10));
         assert_eq!(versions.history().unwrap().len(), 3);
-        let locked = versions.lock_or_make(root.path()).unwrap();
-        assert_eq!(locked.add(b"new").unwrap(), 11);
     }
 
     #[test]
@@ -436,7 +408,7 @@ mod tests {
         let inner = Versions::at(versions.path().join("inner"));
         for secret in [&versions, &inner] {
             let locked = secret.lock_or_make(root.path()).unwrap();
-            locked.add(b"x").unwrap();
+            add(&locked, 1, b"x");
         }
         versions
             .lock()
@@ -444,8 +416,8 @@ mod tests {
             .unwrap()
             .remove(root.path())
             .unwrap();
-        assert_eq!(versions.current().unwrap(), None);
-        assert_eq!(inner.current().unwrap(), Some(1));
+        assert_eq!(versions.linked().unwrap(), None);
+        assert_eq!(inner.linked().unwrap(), Some(1));
         inner.lock().unwrap().unwrap().remove(root.path()).unwrap();
         assert!(root.path().exists() && !root.path().join("a").exists());
         assert!(versions.lock().unwrap().is_none());

@@ -1,20 +1,40 @@
 //! Tells when a secret's current version may be another one.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use super::state::INDEX;
 use super::versions::{CURRENT, version_of};
 use crate::model::StoreName;
 use crate::stores::links::links;
 use crate::stores::{Fault, Local, Seen, StoreError, Watch};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
+/// The store's index: it comes last where another tool brings the files, such as rsync.
+pub struct IndexAt {
+    store: PathBuf,
+    /// What was fetched last was refused.
+    refused: Rc<Cell<bool>>,
+}
+
+impl IndexAt {
+    /// Of the store in a directory.
+    pub fn new(store: &Path, refused: &Rc<Cell<bool>>) -> Self {
+        let (store, refused) = (store.to_owned(), Rc::clone(refused));
+        Self { store, refused }
+    }
+}
+
 /// Watches the directories of some secrets.
 pub struct SealedWatch {
     store: StoreName,
     notifier: Notifier,
+    index: IndexAt,
+    index_id: Option<WatchId>,
     /// The secrets' directories.
     wanted: Vec<PathBuf>,
     /// What is watched: a secret's directory, or the nearest one above it that is there.
@@ -25,12 +45,18 @@ pub struct SealedWatch {
 
 impl SealedWatch {
     /// Starts to watch. A directory that is not there is no fault: it may come.
-    pub fn start(store: StoreName, wanted: Vec<PathBuf>) -> Result<Self, StoreError> {
+    pub fn start(
+        store: StoreName,
+        wanted: Vec<PathBuf>,
+        index: IndexAt,
+    ) -> Result<Self, StoreError> {
         let notifier =
             Notifier::new().map_err(|error| fault(&store, Path::new("inotify"), error))?;
         let mut watch = Self {
             store,
             notifier,
+            index,
+            index_id: None,
             wanted,
             watched: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -49,6 +75,8 @@ impl SealedWatch {
             | WatchMask::ONLYDIR;
         self.watched.clear();
         self.links.clear();
+        // The directory may come with the secrets.
+        self.index_id = self.notifier.add(&self.index.store, mask).ok();
         for wanted in &self.wanted {
             for (place, names) in links(wanted) {
                 // Links can be passed where their directory cannot be read: then their flips are
@@ -80,6 +108,12 @@ impl SealedWatch {
         };
         if self.links.get(&event.id).is_some_and(flipped) {
             return true;
+        }
+        if Some(event.id) == self.index_id && self.index.refused.get() {
+            let name = event.name.as_deref().and_then(|name| name.to_str());
+            if name == Some(INDEX) {
+                return true;
+            }
         }
         let Some(place) = self.watched.get(&event.id) else {
             return false;

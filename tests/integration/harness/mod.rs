@@ -212,6 +212,7 @@ impl Hushpipe {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", self.place.path())
+            .env("HUSHPIPE_STATE_DIRECTORY", self.place.join(".state"))
             .env("LANG", "C.UTF-8")
             .env(processes::MARK, self.place.path())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))

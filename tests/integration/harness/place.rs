@@ -125,7 +125,7 @@ impl Place {
         let mut names: Vec<String> = walk(self.path())
             .into_iter()
             .filter_map(|path| below(path).ok())
-            .filter(|path| !path.starts_with("bin"))
+            .filter(|path| !path.starts_with("bin") && !path.starts_with(".state"))
             .map(|path| path.to_string_lossy().into_owned())
             .collect();
         names.sort();

@@ -43,6 +43,7 @@ impl Place {
             .args(arguments)
             .args(["--identity", "identity.txt"])
             .current_dir(self.path())
+            .env("HUSHPIPE_STATE_DIRECTORY", self.join(".state"))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -11,6 +11,7 @@ fn writer(place: &Place, key: &str, value: &[u8]) -> Child {
         .args(["secret", "set", key, "--quiet"])
         .current_dir(place.path())
         .env("HOME", place.path())
+        .env("HUSHPIPE_STATE_DIRECTORY", place.join(".state"))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -1,0 +1,154 @@
+//! What this host remembers of a sealed store: the newest index that it saw at the store's path, so
+//! that an older one, another store or another writer's is noticed.
+//!
+//! One file a path, in `/var/lib/hushpipe/sealed` for root, else in `$XDG_STATE_HOME/hushpipe/sealed`
+//! (`~/.local/state`); `$HUSHPIPE_STATE_DIRECTORY` names another place than `/var/lib/hushpipe`:
+//!
+//! ```text
+//! hushpipe-sealed-memory 1
+//! path /srv/app/secrets
+//! store 3f0c…
+//! number 7
+//! index SHA256
+//! recipient age1…
+//! ```
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::index::{FileDigest, StoreId, digest, hex, unhex};
+use crate::sys::durable;
+
+const FIRST_LINE: &str = "hushpipe-sealed-memory 1";
+
+/// What is remembered of one store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its id.
+    pub store: StoreId,
+    /// The number of the index.
+    pub number: u64,
+    /// The digest of the index.
+    pub index: FileDigest,
+    /// Who could write it then.
+    pub members: BTreeSet<String>,
+}
+
+/// Where what is remembered of a store is kept.
+pub struct Memory {
+    /// `None`: this user has no place for it.
+    file: Option<PathBuf>,
+    store: PathBuf,
+}
+
+impl Memory {
+    /// Of the store at a path.
+    pub fn of(store: &Path) -> Self {
+        Self::below(directory(), store)
+    }
+
+    /// The same, where a directory for state is known.
+    pub fn below(state: Option<PathBuf>, store: &Path) -> Self {
+        let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+        let store: PathBuf = store.components().collect();
+        let name = &hex(&digest(store.as_os_str().as_encoded_bytes()))[..32];
+        let file = state.map(|state| state.join("sealed").join(name));
+        Self { file, store }
+    }
+
+    /// The file, where there is a place for it.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// What is remembered. A file that cannot be read, or is none of ours, is an error.
+    pub fn recall(&self) -> io::Result<Option<Remembered>> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        match fs::read_to_string(file) {
+            Ok(text) => read(&text).map(Some).ok_or_else(|| {
+                let text = "it is damaged: remove it after you have looked at the store";
+                io::Error::new(io::ErrorKind::InvalidData, text)
+            }),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Remembers a state. One that another process remembered meanwhile, and that is newer, stays,
+    /// unless `always`. The error says why nothing can be remembered here.
+    pub fn remember(&self, what: &Remembered, always: bool) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            let text = "$HOME and $XDG_STATE_HOME are not set";
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        };
+        let directory = durable::parent(file);
+        durable::make_directories(directory, 0o700)?;
+        let lock = File::open(directory)?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        let newer = |now: &Remembered| now.store == what.store && now.number >= what.number;
+        if !always && self.recall()?.as_ref().is_some_and(newer) {
+            return Ok(());
+        }
+        durable::replace(file, self.text(what).as_bytes(), 0o600)
+    }
+
+    fn text(&self, what: &Remembered) -> String {
+        let mut text = format!(
+            "{FIRST_LINE}\npath {:?}\nstore {}\nnumber {}\nindex {}\n",
+            self.store,
+            what.store,
+            what.number,
+            hex(&what.index),
+        );
+        for member in &what.members {
+            writeln!(text, "recipient {member}").expect("a String grows");
+        }
+        text
+    }
+}
+
+fn read(text: &str) -> Option<Remembered> {
+    let mut lines = text.lines();
+    if lines.next()? != FIRST_LINE || !lines.next()?.starts_with("path ") {
+        return None;
+    }
+    Some(Remembered {
+        store: lines.next()?.strip_prefix("store ")?.parse().ok()?,
+        number: lines.next()?.strip_prefix("number ")?.parse().ok()?,
+        index: unhex(lines.next()?.strip_prefix("index ")?)?,
+        members: lines
+            .map(|line| line.strip_prefix("recipient ").map(str::to_owned))
+            .collect::<Option<_>>()?,
+    })
+}
+
+/// Directories above it are missing, or are none.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// hushpipe's own state, of this user.
+fn directory() -> Option<PathBuf> {
+    let of = |name: &str| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    if let Some(named) = of("HUSHPIPE_STATE_DIRECTORY") {
+        return Some(named);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/hushpipe"));
+    }
+    let state = of("XDG_STATE_HOME").or_else(|| of("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("hushpipe"))
+}
