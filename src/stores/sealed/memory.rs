@@ -15,15 +15,18 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::guard;
 use super::index::{FileDigest, StoreId, digest, hex, unhex};
 use crate::sys::durable;
 
+/// More than thousands of recipients take.
+const MAX: u64 = 1 << 20;
 const FIRST_LINE: &str = "hushpipe-sealed-memory 1";
 
 /// What is remembered of one store.
@@ -71,7 +74,12 @@ impl Memory {
         let Some(file) = &self.file else {
             return Ok(None);
         };
-        match fs::read_to_string(file) {
+        let text = guard::trusted(file).and_then(|file| {
+            let mut text = String::new();
+            File::from(file).take(MAX).read_to_string(&mut text)?;
+            Ok(text)
+        });
+        match text {
             Ok(text) => read(&text).map(Some).ok_or_else(|| {
                 let text = "it is damaged: remove it after you have looked at the store";
                 io::Error::new(io::ErrorKind::InvalidData, text)

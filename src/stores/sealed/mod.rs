@@ -29,6 +29,7 @@ mod age_file;
 mod binding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod guard;
 mod identity;
 mod index;
 mod key;
@@ -45,6 +46,7 @@ mod write;
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -73,6 +75,10 @@ pub struct SealedStore {
     memory: Memory,
     /// The state that was read last.
     state: RefCell<Option<Rc<State>>>,
+    /// Trusted beside root and hushpipe's own user.
+    owners: Vec<u32>,
+    /// The store's directory, as it was walked to last.
+    root: RefCell<Option<Rc<OwnedFd>>>,
     /// A person has looked at what is there, and it is to be taken as it is.
     accepts: Cell<bool>,
     /// That nothing can be remembered, or that there is no index, is said once.
@@ -106,6 +112,8 @@ impl SealedStore {
             identities: RefCell::new(None),
             memory: Memory::of(&spec.path),
             state: RefCell::new(None),
+            owners: Vec::new(),
+            root: RefCell::new(None),
             accepts: Cell::new(spec.accept),
             said: Cell::new(false),
             said_accepted: Cell::new(false),
@@ -132,7 +140,7 @@ impl SealedStore {
 
     /// Whether what is sealed from now on can be opened by its own identity.
     pub fn is_for_us(&self) -> Result<bool, StoreError> {
-        let recipients = recipients::Recipients::read(&recipients::file(&self.path));
+        let recipients = self.reach().and_then(|_| self.recipients());
         let recipients = recipients.map_err(|fault| self.error(None, fault))?.texts();
         let own = self.own_recipients()?;
         Ok(own.iter().any(|own| recipients.contains(own)))
@@ -312,7 +320,8 @@ impl SealedStore {
     /// A file that is no whole age file is damaged, more than it is another one.
     fn damaged(&self, versions: &Versions, version: u64, parsed: &Parsed, fault: Fault) -> Fault {
         let file = versions.file(version);
-        let opened = read_sealed(&file)
+        let opened = self
+            .read_sealed(&file)
             .and_then(|sealed| age_file::open(&file, &sealed, parsed, &self.identity_file));
         match opened {
             Err(damaged @ Fault::Malformed { .. }) => damaged,
@@ -328,7 +337,7 @@ impl SealedStore {
         entry: Entry,
     ) -> Result<(PathBuf, Vec<u8>), Fault> {
         let file = versions.file(version);
-        let found = read_sealed(&file);
+        let found = self.read_sealed(&file);
         if let Ok(sealed) = &found
             && digest(sealed) == entry.digest
         {
@@ -336,7 +345,7 @@ impl SealedStore {
         }
         // A writer put the index down and has not come to give the file its name.
         let staged = versions.staged(version);
-        if let Ok(sealed) = read_sealed(&staged)
+        if let Ok(sealed) = self.read_sealed(&staged)
             && digest(&sealed) == entry.digest
         {
             return Ok((staged, sealed));
@@ -560,21 +569,6 @@ impl Store for SealedStore {
 
 fn named(version: u64) -> Version {
     Version(format!("v{version}"))
-}
-
-fn read_sealed(file: &Path) -> Result<Vec<u8>, Fault> {
-    let cannot = |source| unreadable(file, source);
-    let metadata = fs::metadata(file).map_err(cannot)?;
-    if !metadata.is_file() {
-        return Err(Fault::Malformed {
-            reason: format!("{} is not a regular file", file.display()),
-        });
-    }
-    // Sealing adds less than this.
-    if metadata.len() > (format::MAX_VALUE + format::MAX_VALUE / 8) as u64 {
-        return Err(too_large());
-    }
-    fs::read(file).map_err(cannot)
 }
 
 fn refused(reason: String) -> Fault {

@@ -14,16 +14,8 @@ enum Public {
 pub struct Recipients(Vec<Public>);
 
 impl Recipients {
-    /// Reads recipients.txt: one public key a line, comments start with `#`.
-    pub fn read(path: &Path) -> Result<Self, Fault> {
-        let text = std::fs::read_to_string(path).map_err(|source| Fault::Unreachable {
-            tried: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, &text)
-    }
-
-    /// Its text; the path is for messages.
+    /// Reads the text of recipients.txt: one public key a line, comments start with `#`. The path is for
+    /// messages.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Fault> {
         let mut recipients = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -142,11 +134,12 @@ mod tests {
 
     #[test]
     fn keys_of_both_kinds_are_read_and_faults_have_a_line() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = file(dir.path());
+        let path = file(Path::new("store"));
         let age = native();
-        std::fs::write(&path, format!("# who\n\n{age}\n{SSH} alice@host\n")).unwrap();
-        let texts = Recipients::read(&path).map(|read| read.texts()).ok();
+        let text = format!("# who\n\n{age}\n{SSH} alice@host\n");
+        let texts = Recipients::parse(&path, &text)
+            .map(|read| read.texts())
+            .ok();
         assert_eq!(texts.unwrap(), [age.as_str(), SSH]);
 
         for (text, expected) in [
@@ -154,8 +147,7 @@ mod tests {
             ("\nage1qqq\n", "recipients.txt:2: not a whole age1"),
             ("ssh-rsa AAAA\n", "recipients.txt:1: a recipient is"),
         ] {
-            std::fs::write(&path, text).unwrap();
-            let Err(Fault::Malformed { reason }) = Recipients::read(&path) else {
+            let Err(Fault::Malformed { reason }) = Recipients::parse(&path, text) else {
                 panic!("{text:?} was read");
             };
             assert!(reason.contains(expected), "{reason}");

@@ -6,7 +6,7 @@ use std::fs;
 use super::recipients::{self, Recipients};
 use super::state::State;
 use super::write::Writing;
-use super::{Key, SealedStore, unreadable, unwritable};
+use super::{Key, SealedStore, unwritable};
 use crate::stores::{Fault, StoreError};
 use crate::sys::durable;
 
@@ -80,6 +80,7 @@ impl SealedStore {
         for key in keys {
             let versions = self.versions(key);
             let cannot = |source| unwritable(versions.path(), source);
+            self.check_place(versions.path())?;
             let locked = versions.lock().map_err(cannot)?;
             let locked = locked.ok_or_else(|| self.missing())?;
             self.end_former(writing, key, &locked)?;
@@ -126,7 +127,7 @@ impl SealedStore {
     ) -> Result<Recipients, Fault> {
         let file = recipients::file(&self.path);
         if !add.is_empty() || !remove.is_empty() {
-            let text = fs::read_to_string(&file).map_err(|source| unreadable(&file, source))?;
+            let text = self.recipients_text()?;
             let normal = |list: &[String]| -> Result<Vec<_>, _> {
                 list.iter().map(|one| recipients::normal(one)).collect()
             };
@@ -137,7 +138,7 @@ impl SealedStore {
             durable::replace(&file, text.as_bytes(), 0o600)
                 .map_err(|source| unwritable(&file, source))?;
         }
-        Recipients::read(&file)
+        self.recipients()
     }
 
     fn check_not_locked_out(&self, remove: &[String]) -> Result<(), Fault> {

@@ -1,16 +1,15 @@
 //! What a store holds by its index, and whether that is to be believed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::rc::Rc;
 
 use super::index::{Entry, Index, Secret, Signed, StoreId, digest};
 use super::memory::Remembered;
-use super::recipients::Recipients;
 use super::versions::Versions;
-use super::{Key, SealedStore, recipients, unreadable};
+use super::{Key, SealedStore, unreadable};
 use crate::model::Event;
 use crate::stores::Fault;
 use crate::sys::memory::fill_random;
@@ -76,6 +75,7 @@ impl SealedStore {
     pub(super) fn state(&self) -> Result<Rc<State>, Fault> {
         // What is remembered is read first: whoever writes puts down the index before it.
         let remembered = self.recall()?;
+        self.reach()?;
         let Some(text) = self.index_text()? else {
             return self.without_index(remembered.as_ref());
         };
@@ -194,10 +194,12 @@ impl SealedStore {
     fn index_text(&self) -> Result<Option<String>, Fault> {
         let path = self.path.join(INDEX);
         let cannot = |source| unreadable(&path, source);
-        let file = match File::open(&path) {
+        let file = match self.open_file(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(cannot(error)),
+            Err(Fault::Unreachable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
         };
         let mut text = String::new();
         file.take(MAX_INDEX + 1)
@@ -210,7 +212,6 @@ impl SealedStore {
     }
 
     fn without_index(&self, remembered: Option<&Remembered>) -> Result<Rc<State>, Fault> {
-        self.check_there()?;
         if !self.accepts.get() {
             let why = match remembered {
                 Some(_) => {
@@ -246,8 +247,7 @@ impl SealedStore {
         }
         let mut index = Index::new(id);
         index.number = known.map_or(0, |known| known.number);
-        let secrets = walk(&self.secrets(), "");
-        index.secrets = secrets.map_err(|source| unreadable(&self.secrets(), source))?;
+        index.secrets = self.walk(&self.secrets(), "")?;
         Ok(index)
     }
 
@@ -293,10 +293,35 @@ impl SealedStore {
 
     /// Recipients that recipients.txt names and the index does not know: new since the last write.
     pub(super) fn new_recipients(&self, index: &Index) -> Result<Vec<String>, Fault> {
-        let recipients = Recipients::read(&recipients::file(&self.path))?;
-        let mut texts = recipients.texts();
+        let mut texts = self.recipients()?.texts();
         texts.retain(|one| !index.members.contains_key(one));
         Ok(texts)
+    }
+}
+
+impl SealedStore {
+    /// The secrets below a directory, with their versions.
+    fn walk(&self, directory: &Path, prefix: &str) -> Result<BTreeMap<String, Secret>, Fault> {
+        let mut found = BTreeMap::new();
+        let cannot = |source| unreadable(directory, source);
+        for (key, path) in keys(directory, prefix).map_err(cannot)? {
+            let versions = Versions::at(path.clone());
+            let mut secret = Secret::default();
+            for version in versions.list().map_err(cannot)? {
+                let digest = digest(&self.read_sealed(&versions.file(version))?);
+                let bound = false;
+                secret.versions.insert(version, Entry { digest, bound });
+            }
+            secret.current = versions.linked().map_err(cannot)?.unwrap_or(0);
+            if !secret.versions.contains_key(&secret.current) {
+                secret.current = secret.next() - 1;
+            }
+            if !secret.is_removed() {
+                found.insert(key.as_str().to_owned(), secret);
+            }
+            found.extend(self.walk(&path, &format!("{key}/"))?);
+        }
+        Ok(found)
     }
 }
 
@@ -316,28 +341,6 @@ fn doubt(signed: &Signed, text: &str, known: &Remembered) -> Option<Doubt> {
     }
     let trusted = index.vouched_for(&known.members, known.number);
     (!trusted.contains(&signed.signer)).then_some(Doubt::Stranger)
-}
-
-/// The secrets below a directory, with their versions.
-fn walk(directory: &Path, prefix: &str) -> io::Result<BTreeMap<String, Secret>> {
-    let mut found = BTreeMap::new();
-    for (key, path) in keys(directory, prefix)? {
-        let versions = Versions::at(path.clone());
-        let mut secret = Secret::default();
-        for version in versions.list()? {
-            let digest = digest(&fs::read(versions.file(version))?);
-            let bound = false;
-            secret.versions.insert(version, Entry { digest, bound });
-        }
-        if let Some(current) = versions.linked()?.or(versions.list()?.pop()) {
-            secret.current = current;
-        }
-        if secret.versions.contains_key(&secret.current) {
-            found.insert(key.as_str().to_owned(), secret);
-        }
-        found.extend(walk(&path, &format!("{key}/"))?);
-    }
-    Ok(found)
 }
 
 /// The directories in one of a store that can be secrets.

@@ -486,8 +486,7 @@ fn a_store_of_an_older_hushpipe_is_signed_by_a_rekey_after_a_look() {
     fixture.set("token", b"one");
     let key = Key::parse("token").unwrap();
     // As an older hushpipe left it: age files without a binding, no index.
-    let recipients = recipients::Recipients::read(&recipients::file(fixture.store.path()));
-    let recipients: Vec<_> = recipients.ok().unwrap().texts();
+    let recipients: Vec<_> = fixture.store.recipients().ok().unwrap().texts();
     let recipient: age::x25519::Recipient = recipients[0].parse().unwrap();
     let sealed = age::encrypt(&recipient, b"before").unwrap();
     fs::write(fixture.store.versions(&key).file(1), sealed).unwrap();
@@ -522,4 +521,44 @@ fn a_host_that_cannot_remember_still_checks_the_signature() {
         error.contains("the signature of its index is wrong"),
         "{error}"
     );
+}
+
+#[test]
+fn what_others_can_write_is_refused_wherever_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let root = fixture.store.path().to_owned();
+    for (path, named) in [
+        ("", "store"),
+        ("index", "index"),
+        ("secrets", "secrets"),
+        ("secrets/token", "token"),
+        ("secrets/token/1.age", "1.age"),
+    ] {
+        let path = if path.is_empty() {
+            root.clone()
+        } else {
+            root.join(path)
+        };
+        let before = fs::metadata(&path).unwrap().permissions();
+        for bits in [0o002, 0o022] {
+            let mode = before.mode() | bits;
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let error = said(&fixture, false).unwrap_err();
+            assert!(error.contains("can write to"), "{path:?}: {error}");
+            assert!(error.contains(named) && error.contains("chmod"), "{error}");
+            let value = SecretBytes::new(b"x".to_vec());
+            let key = Key::parse("token").unwrap();
+            let store = Fixture::with(&fixture.dir, "identity");
+            let set = store.set(&key, &value);
+            assert_eq!(set.is_err(), !path.ends_with("1.age"), "{path:?}");
+            fs::set_permissions(&path, before.clone()).unwrap();
+        }
+    }
+    let recipients = recipients::file(&root);
+    fs::set_permissions(&recipients, PermissionsExt::from_mode(0o666)).unwrap();
+    let value = SecretBytes::new(b"x".to_vec());
+    let set = fixture.store.set(&Key::parse("token").unwrap(), &value);
+    assert!(set.unwrap_err().to_string().contains("recipients.txt"));
 }

@@ -36,7 +36,7 @@ pub(super) struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// Waits for other writers, and begins with what the store holds.
     pub fn begin(store: &'a SealedStore) -> Result<Self, Fault> {
-        store.check_there()?;
+        store.reach()?;
         let lock = lock(store)?;
         let index = store.state()?.index.clone();
         Self::of(store, lock, index)
@@ -44,7 +44,7 @@ impl<'a> Writing<'a> {
 
     /// The same with what lies there, whatever the index says of it: a person has looked at it.
     pub fn accepting(store: &'a SealedStore) -> Result<Self, Fault> {
-        store.check_there()?;
+        store.reach()?;
         let lock = lock(store)?;
         let known = store.recall()?;
         let indexed = store.state().ok();
@@ -223,7 +223,7 @@ impl SealedStore {
             let mut writing = Writing::begin(self)?;
             writing.check_signer()?;
             self.tell_of_new_recipients(&writing.index)?;
-            let recipients = Recipients::read(&recipients::file(&self.path))?;
+            let recipients = self.recipients()?;
             let recipients = recipients.only(|one| writing.index.members.contains_key(one));
             let recipients = recipients.ok_or_else(|| {
                 self.denied(
@@ -236,6 +236,7 @@ impl SealedStore {
             let cannot = |source| unwritable(versions.path(), source);
             let root = self.secrets();
             let locked = versions.lock_or_make(&root).map_err(cannot)?;
+            self.check_place(versions.path())?;
             match self.add(&mut writing, key, value, &recipients, &locked) {
                 Ok(version) => Ok(version),
                 Err(fault) => {
@@ -330,6 +331,7 @@ impl SealedStore {
 
     fn locked(&self, key: &Key) -> Result<Locked, Fault> {
         let versions: Versions = self.versions(key);
+        self.check_place(versions.path())?;
         let locked = versions.lock();
         locked
             .map_err(|source| unwritable(versions.path(), source))?
@@ -365,6 +367,7 @@ impl SealedStore {
             let mut writing = Writing::begin(self)?;
             let versions = self.versions(key);
             let cannot = |source| unwritable(versions.path(), source);
+            self.check_place(versions.path())?;
             let was_there = writing.index.secret(key).is_some();
             let locked = versions.lock().map_err(cannot)?;
             let files = versions.list().map_err(cannot)?.len();

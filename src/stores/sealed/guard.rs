@@ -1,0 +1,118 @@
+//! Opening what is in the store, on ways that only trusted users can change.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use super::recipients::{self, Recipients};
+use super::{SealedStore, too_large, unreadable};
+use crate::stores::{Fault, format};
+use crate::sys::filesystem::effective_uid;
+use crate::sys::walk::{self, Rule, WalkError, WalkFault};
+
+/// Recipients are few.
+const MAX_RECIPIENTS: u64 = 1 << 20;
+
+impl SealedStore {
+    /// Root, hushpipe's own user and the owners that the manifest trusts.
+    fn rule(&self) -> Rule<'_> {
+        Rule {
+            owners: &self.owners,
+            ..Rule::STRICT
+        }
+    }
+
+    /// Walks to the store anew; what is opened from then on is below what was found.
+    pub(super) fn reach(&self) -> Result<Rc<OwnedFd>, Fault> {
+        self.check_there()?;
+        let root = walk::directory(&self.path, &self.rule()).map_err(fault)?;
+        let root = Rc::new(root);
+        self.root.replace(Some(Rc::clone(&root)));
+        Ok(root)
+    }
+
+    /// Opens a regular file of the store.
+    pub(super) fn open_file(&self, path: &Path) -> Result<File, Fault> {
+        let root = self.root.borrow().clone();
+        let root = root.map_or_else(|| self.reach(), Ok)?;
+        let below = path.strip_prefix(&self.path).unwrap_or(path);
+        let opened = walk::file_beneath(root.as_fd(), &self.path, below, &self.rule());
+        opened.map(File::from).map_err(fault)
+    }
+
+    /// Refuses a secret's directory that others can change.
+    pub(super) fn check_place(&self, path: &Path) -> Result<(), Fault> {
+        match walk::place(path, &self.rule()) {
+            Err(error) if error.is_missing() => Ok(()),
+            reached => reached.map(|_| ()).map_err(fault),
+        }
+    }
+
+    /// All of an age file.
+    pub(super) fn read_sealed(&self, path: &Path) -> Result<Vec<u8>, Fault> {
+        let mut file = self.open_file(path)?;
+        let cannot = |source| unreadable(path, source);
+        // Sealing adds less than this.
+        let most = (format::MAX_VALUE + format::MAX_VALUE / 8) as u64;
+        let length = file.metadata().map_err(cannot)?.len();
+        if length > most {
+            return Err(too_large());
+        }
+        let mut sealed = Vec::with_capacity(length as usize + 1);
+        file.by_ref()
+            .take(most)
+            .read_to_end(&mut sealed)
+            .map_err(cannot)?;
+        Ok(sealed)
+    }
+
+    /// The text of recipients.txt.
+    pub(super) fn recipients_text(&self) -> Result<String, Fault> {
+        let path = recipients::file(&self.path);
+        let mut text = String::new();
+        let file = self.open_file(&path)?;
+        let read = file.take(MAX_RECIPIENTS).read_to_string(&mut text);
+        read.map(|_| text)
+            .map_err(|source| unreadable(&path, source))
+    }
+
+    /// Whom recipients.txt names.
+    pub(super) fn recipients(&self) -> Result<Recipients, Fault> {
+        Recipients::parse(&recipients::file(&self.path), &self.recipients_text()?)
+    }
+}
+
+/// Why a path was not walked to its end.
+fn fault(error: WalkError) -> Fault {
+    let remedy = error
+        .remedy(effective_uid())
+        .map(|remedy| format!(": {remedy}"))
+        .unwrap_or_default();
+    match error.fault {
+        WalkFault::System(source) => Fault::Unreachable {
+            tried: error.path,
+            source,
+        },
+        WalkFault::NotFile(_) | WalkFault::NotDirectory => Fault::Malformed {
+            reason: error.to_string(),
+        },
+        WalkFault::Owner { uid, .. } => Fault::Denied {
+            reason: format!(
+                "{error}{remedy}, or trust that user: `trust: {{ owners: [{uid}] }}` on the store"
+            ),
+        },
+        _ => Fault::Denied {
+            reason: format!("{error}{remedy}"),
+        },
+    }
+}
+
+/// What is remembered is not believed where others can change it.
+pub fn trusted(path: &Path) -> io::Result<OwnedFd> {
+    walk::file(path, &Rule::STRICT).map_err(|error| match error.fault {
+        WalkFault::System(source) => source,
+        _ => io::Error::new(io::ErrorKind::PermissionDenied, error.to_string()),
+    })
+}
