@@ -8,9 +8,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::git;
 use crate::model::{Exit, Observer, SealedStore as Spec, StoreName, ValueFormat};
 use crate::secret::SecretBytes;
-use crate::stores::sealed::{Key, SealedStore};
+use crate::stores::sealed::{FileDigest, Key, Merged, SealedStore, Sides, file_digest};
 use crate::stores::{StoreError, format};
 use crate::sys::prompt;
 
@@ -224,6 +225,61 @@ pub fn import(
         stored.push((key, version));
     }
     Ok(stored)
+}
+
+/// Merges a store whose index has a conflict of git's.
+pub fn merge(store: &SealedStore) -> Result<Merged, SealedError> {
+    let blob = |stage: u8, path: &str| git::blob(store.path(), &format!(":{stage}:./{path}"));
+    let index = |stage| blob(stage, "index").and_then(|bytes| String::from_utf8(bytes).ok());
+    let (Some(ours), Some(theirs)) = (index(2), index(3)) else {
+        return Err(SealedError::Unusable {
+            reason: format!(
+                "git has no conflict in {}: there is nothing to merge",
+                store.path().join("index").display()
+            ),
+        });
+    };
+    let sides = Sides {
+        base: index(1),
+        ours,
+        theirs,
+    };
+    let fetch = |key: &Key, version: u64, wanted: &FileDigest| {
+        let path = format!("secrets/{key}/{version}.age");
+        let of_conflict = (0..=3).filter_map(|stage| blob(stage, &path));
+        let of_commits = ["HEAD", "MERGE_HEAD", "REBASE_HEAD", "CHERRY_PICK_HEAD"]
+            .into_iter()
+            .filter_map(|commit| git::blob(store.path(), &format!("{commit}:./{path}")));
+        of_conflict
+            .chain(of_commits)
+            .find(|bytes| file_digest(bytes) == *wanted)
+    };
+    Ok(store.merge(&sides, &fetch)?)
+}
+
+/// git's merge driver: merges the index of three files into the second one. `false`: that takes more than
+/// the index.
+pub fn merge_driver(
+    store: &SealedStore,
+    [base, ours, theirs]: [&Path; 3],
+) -> Result<bool, SealedError> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|source| SealedError::Input {
+            from: path.display().to_string(),
+            source,
+        })
+    };
+    let sides = Sides {
+        base: Some(read(base)?),
+        ours: read(ours)?,
+        theirs: read(theirs)?,
+    };
+    let Some(text) = store.merge_index(&sides)? else {
+        return Ok(false);
+    };
+    let written = std::fs::write(ours, text);
+    written.map_err(|source| SealedError::Output { source })?;
+    Ok(true)
 }
 
 /// What [`init`] found or made.

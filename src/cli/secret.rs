@@ -96,6 +96,14 @@ Examples:
     Import(ImportArgs),
     /// Seal every version anew, for the recipients that are named now
     Rekey(RekeyArgs),
+    /// Merge what two writers wrote apart from each other, after a conflict of git's
+    Merge(MergeArgs),
+    /// Check the whole store: its index, its files and its recipients
+    #[command(after_help = "\
+Examples:
+  hushpipe secret verify
+  hushpipe secret verify --accept-store      after you have looked at a store that was refused")]
+    Verify,
 }
 
 const SET_EXAMPLES: &str = "\
@@ -200,6 +208,24 @@ struct RekeyArgs {
     remove_recipient: Vec<String>,
 }
 
+const MERGE_EXAMPLES: &str = "\
+Every version of either side is kept. Where both set the same secret, yours stays current, and theirs
+becomes the next version. The merged index is signed by your identity, who must be a recipient.
+
+As git's merge driver for the index (the store's .gitattributes names it):
+  git config merge.hushpipe.driver 'hushpipe secret merge --store secrets %O %A %B'
+
+Examples:
+  git pull; hushpipe secret merge && git add secrets && git commit";
+
+#[derive(Args)]
+#[command(after_help = MERGE_EXAMPLES)]
+struct MergeArgs {
+    /// As git's merge driver: the files %O, %A and %B; the result goes to %A
+    #[arg(value_name = "FILE", num_args = 3)]
+    files: Vec<PathBuf>,
+}
+
 /// Runs a `secret` command.
 pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
     let place = arguments.place;
@@ -219,6 +245,11 @@ pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
         SecretCommand::Rm { name, yes } => remove(&place, &name, yes, globals),
         SecretCommand::Import(arguments) => import(&place, &arguments, globals),
         SecretCommand::Rekey(arguments) => rekey(&place, &arguments, globals),
+        SecretCommand::Merge(arguments) => merge(&place, &arguments.files, globals),
+        SecretCommand::Verify => {
+            let state = stored(place.open(globals)?.verify())?;
+            print(&format!("{state}\n"))
+        }
     }
 }
 
@@ -406,6 +437,39 @@ fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome 
     say(
         globals,
         &format!("sealed anew: {versions} of {secrets}, for {recipients}"),
+    )
+}
+
+fn merge(place: &PlaceArgs, files: &[PathBuf], globals: Globals) -> Outcome {
+    let store = place.open(globals)?;
+    if let [base, ours, theirs] = files {
+        let merged = stored(sealed::merge_driver(&store, [base, ours, theirs]))?;
+        if merged {
+            return Ok(Exit::Ok);
+        }
+        let text = "both sides set the same secret, or changed recipients: end the merge with \
+                    `hushpipe secret merge`";
+        return Err(Failure::text(Exit::No, text));
+    }
+    let merged = stored(sealed::merge(&store))?;
+    for (key, current, theirs) in &merged.moved {
+        say(
+            globals,
+            &format!(
+                "{key}: both sides set it; version {current} is current, and version {theirs} has the \
+                 other side's value: `hushpipe secret rollback {key} --to {theirs}` makes that current"
+            ),
+        )?;
+    }
+    if !merged.new.is_empty() {
+        let new = merged.new.join(", ");
+        let text = format!("{new}: `hushpipe secret rekey` seals all versions for new recipients");
+        say(globals, &text)?;
+    }
+    let shown = store.path().display();
+    say(
+        globals,
+        &format!("merged: now `git add {shown}` and commit"),
     )
 }
 

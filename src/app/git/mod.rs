@@ -3,8 +3,11 @@
 //! program is called git depends on a `PATH` that package managers extend with directories of the
 //! project.
 
+mod blobs;
 mod ignored;
 mod index;
+
+pub use blobs::blob;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -34,6 +34,7 @@ mod identity;
 mod index;
 mod key;
 mod memory;
+mod merge;
 mod native;
 mod recipients;
 mod rekey;
@@ -62,7 +63,9 @@ use memory::Memory;
 use state::State;
 use versions::Versions;
 
+pub use index::{FileDigest, digest as file_digest};
 pub use key::{Key, KeyError};
+pub use merge::{Merged, Sides};
 pub use rekey::Rekeyed;
 pub use versions::{Happened, What};
 

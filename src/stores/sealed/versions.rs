@@ -249,6 +249,16 @@ impl Locked {
         remove_empty(&self.versions.path, root)
     }
 
+    /// Removes the files of other versions.
+    pub fn keep_only(&self, is_kept: impl Fn(u64) -> bool) -> io::Result<()> {
+        for version in self.versions.list()? {
+            if !is_kept(version) {
+                remove_if_there(&self.versions.file(version))?;
+            }
+        }
+        sync_names(&self.directory)
+    }
+
     /// Makes the link to the current version, where it is another one.
     pub fn point_to(&self, version: u64) -> io::Result<()> {
         let path = &self.versions.path;

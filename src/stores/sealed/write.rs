@@ -61,6 +61,13 @@ impl<'a> Writing<'a> {
         Self::of(store, lock, index)
     }
 
+    /// With an index that two were merged to.
+    pub fn merging(store: &'a SealedStore, index: Index) -> Result<Self, Fault> {
+        store.reach()?;
+        let lock = lock(store)?;
+        Self::of(store, lock, index)
+    }
+
     fn of(store: &'a SealedStore, lock: File, index: Index) -> Result<Self, Fault> {
         let signers = store.identities()?.signers()?;
         Ok(Self {
@@ -110,6 +117,16 @@ impl<'a> Writing<'a> {
     pub fn check_signer(&self) -> Result<(), Fault> {
         self.signer(|one| self.index.members.contains_key(one))
             .map(|_| ())
+    }
+
+    /// The text of the index, signed, to be put somewhere else.
+    pub fn signed(&mut self) -> Result<String, Fault> {
+        let path = self.store.path.join(INDEX);
+        let mut index = self.index.clone();
+        let signer = self.signer(|one| index.members.contains_key(one))?;
+        index
+            .sign(signer)
+            .map_err(|source| unwritable(&path, source))
     }
 
     /// Signs the index and puts it down. From then on the store holds what it says.
