@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use crate::harness::{Hushpipe, Output, Place, deadline};
 
 mod bad_input;
+mod merges;
 mod terminal;
+mod trust;
 mod writers;
 
 /// Where the store of [`initialised`] keeps a secret's versions.

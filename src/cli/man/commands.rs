@@ -34,7 +34,7 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ),
 ];
 
-const FILES: [(&str, &str); 2] = [
+const FILES: [(&str, &str); 3] = [
     (
         "./hushpipe.yaml",
         "The manifest, where nothing else names one.",
@@ -42,6 +42,11 @@ const FILES: [(&str, &str); 2] = [
     (
         "~/.config/hushpipe/identity.txt",
         "The identity that opens sealed stores, where nothing else names one.",
+    ),
+    (
+        "/var/lib/hushpipe/sealed, ~/.local/state/hushpipe/sealed",
+        "For root and for other users ($XDG_STATE_HOME, $HUSHPIPE_STATE_DIRECTORY): the newest index of \
+         each sealed store that this host has seen. An older or another one is refused.",
     ),
 ];
 

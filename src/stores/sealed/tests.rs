@@ -551,8 +551,9 @@ fn what_others_can_write_is_refused_wherever_it_is() {
             let value = SecretBytes::new(b"x".to_vec());
             let key = Key::parse("token").unwrap();
             let store = Fixture::with(&fixture.dir, "identity");
-            let set = store.set(&key, &value);
-            assert_eq!(set.is_err(), !path.ends_with("1.age"), "{path:?}");
+            if !path.ends_with("1.age") {
+                assert!(store.set(&key, &value).is_err(), "{path:?}");
+            }
             fs::set_permissions(&path, before.clone()).unwrap();
         }
     }

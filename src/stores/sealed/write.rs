@@ -39,6 +39,12 @@ impl<'a> Writing<'a> {
         store.reach()?;
         let lock = lock(store)?;
         let index = store.state()?.index.clone();
+        if index.members.is_empty() {
+            return Err(store.denied(
+                "it has no index that could be written: sign what is there first, by `hushpipe secret \
+                 rekey --accept-store`",
+            ));
+        }
         Self::of(store, lock, index)
     }
 

@@ -195,6 +195,8 @@ fn a_link_to_the_store_that_is_flipped_is_followed() {
     place.seal("token", "two");
     fs::rename(&store, new).unwrap();
     symlink("old", &store).unwrap();
+    // The host has not seen the newer one yet.
+    fs::remove_dir_all(place.join(".state")).unwrap();
     let manifest = format!("{STORE}{BY_FILE}{AT_ONCE}");
     let running = start(hushpipe, &manifest, &READS);
     let next = running.place().join("next");
@@ -203,6 +205,33 @@ fn a_link_to_the_store_that_is_flipped_is_followed() {
     running.wait_for_line("two");
     // What leads to the secret now is watched now.
     running.place().seal("token", "three");
+    running.wait_for_line("three");
+    running.stop().stdout_is("ready\ntwo\nthree\n");
+}
+
+#[test]
+fn a_store_that_is_put_back_is_refused_while_the_program_keeps_what_it_has() {
+    let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
+    let place = running.place();
+    let copy = |from: &str, to: &str| {
+        let words = ["-a", "--no-target-directory", from, to];
+        let copied = Command::new("cp")
+            .args(words)
+            .current_dir(place.path())
+            .status();
+        assert!(copied.unwrap().success());
+    };
+    copy("store", "kept");
+    place.seal("token", "two");
+    running.wait_for_line("two");
+    copy("store", "good");
+    fs::remove_dir_all(place.join("store")).unwrap();
+    copy("kept", "store");
+    running.wait_for_stderr("it is older than before");
+    fs::remove_dir_all(place.join("store")).unwrap();
+    copy("good", "store");
+    running.wait_for_stderr("store local answers again");
+    place.seal("token", "three");
     running.wait_for_line("three");
     running.stop().stdout_is("ready\ntwo\nthree\n");
 }
