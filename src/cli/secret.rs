@@ -20,7 +20,8 @@ use crate::stores::sealed::{Key, KeyError, Listed, SealedStore};
 pub use place::default_identity_file;
 
 const ABOUT: &str = "\
-The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them.
+The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them. An index,
+which every writer signs, says what it holds: `hushpipe secret verify` checks it.
 
 Which store: --store PATH, else the sealed store of the manifest (-m FILE, $HUSHPIPE_MANIFEST,
 ./hushpipe.yaml), else ./secrets.

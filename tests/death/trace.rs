@@ -199,10 +199,14 @@ fn is_harmless(number: i64) -> bool {
             | libc::SYS_mremap
             | libc::SYS_munlock
             | libc::SYS_munmap
+            | libc::SYS_fgetxattr
+            | libc::SYS_getxattr
             | libc::SYS_newfstatat
             | libc::SYS_pidfd_open
             | libc::SYS_pipe2
             | libc::SYS_openat
+            // Paths are walked by it; what is made is made by openat.
+            | libc::SYS_openat2
             | libc::SYS_ppoll
             | libc::SYS_prctl
             | libc::SYS_pread64
