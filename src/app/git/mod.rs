@@ -1,7 +1,7 @@
-//! What git would say of a directory, read from its files. git itself is never run: it executes what
+//! What git would say of a directory, read from its files. git itself is not run, as it executes what
 //! the work tree's own configuration names (`core.fsmonitor`, hooks, drivers, transports), and which
 //! program is called git depends on a `PATH` that package managers extend with directories of the
-//! project.
+//! project. Only a merge, which a person began with git, asks it for its objects.
 
 mod blobs;
 mod ignored;
