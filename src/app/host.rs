@@ -166,10 +166,11 @@ pub fn settle(
     if let (Some(activation), Some(_)) = (activation, launch.as_ref().filter(wanted)) {
         failures.extend(taken(plan, activation).into_iter().map(of_delivery));
     }
+    let owner = launch.as_ref().map(Launch::owner).unwrap_or_default();
+    let layout = layout.of_user(owner.0);
     let isolation = isolations(plan, &layout)
         .map_err(|faults| failures.extend(faults.into_iter().map(of_delivery)))
         .ok();
-    let owner = launch.as_ref().map(Launch::owner).unwrap_or_default();
     let owners = owners(plan, owner)
         .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
         .ok();

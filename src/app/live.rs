@@ -1,6 +1,7 @@
 //! What stays behind a running program: its files, its FIFOs, and the directories they lie in.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use super::failure::Failures;
 use super::host::of_delivery;
@@ -150,6 +151,15 @@ impl Live {
             Held::Nothing => Ok(()),
             Held::Points(points) => points.unmount().map_err(one),
             Held::Shared(shared) => shared.retire().map_err(one),
+        }
+    }
+
+    /// The paths of private deliveries at which another program made an empty directory on the host;
+    /// those are removed.
+    pub fn mistaken(&self) -> Vec<PathBuf> {
+        match &self.held {
+            Held::Points(points) => points.mistaken(),
+            Held::Nothing | Held::Shared(_) => Vec::new(),
         }
     }
 

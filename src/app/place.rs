@@ -1,9 +1,8 @@
 //! The hand-over: deliveries in their places, and a program that is ready to start in them.
 
-use std::ffi::CString;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::container;
 use super::failure::{Failure, Failures};
@@ -11,13 +10,15 @@ use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, o
 use super::live::{Held, Live};
 use super::unit::Unit;
 use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
-use crate::model::{Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
+use crate::model::{DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
 use crate::sys::child::{
     ChildError, Cover, Group, PrivateMount, Spec, Staged, StagedHere, TerminalGuard, UserNamespace,
     stage, stage_here,
 };
+use crate::sys::filesystem;
+use crate::sys::mount::Point;
 use crate::sys::signals::Mask;
 
 /// A launch that waits for its last step: a child ([`Staged`]), or this process ([`StagedHere`]).
@@ -167,9 +168,9 @@ impl Placing<'_> {
     /// are read with.
     fn covered(&self, host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
         let mut targets: Vec<PathBuf> = own_credentials(host).into_iter().collect();
-        let own = host.owner.uid == Some(crate::sys::filesystem::effective_uid());
+        let own = host.owner.uid == Some(filesystem::effective_uid());
         if !own {
-            return Ok((mounts(targets, host.owner.uid, host.owner.gid)?, Vec::new()));
+            return Ok((mounts(points(&targets)?), Vec::new()));
         }
         let more = host.bootstrap.directories();
         let more: Vec<_> = more
@@ -177,8 +178,7 @@ impl Placing<'_> {
             .cloned()
             .collect();
         targets.extend(more);
-        let mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
-        Ok((mounts, host.bootstrap.covers()))
+        Ok((mounts(points(&targets)?), host.bootstrap.covers()))
     }
 
     fn warn(&self, message: Option<String>) {
@@ -193,9 +193,9 @@ impl Placing<'_> {
         if self.plan.mode == Mode::Exec {
             points.leave().map_err(one)?;
         }
-        let targets = host.layout.directories();
+        let targets = points.points().map_err(one)?;
         let delivered = targets.len();
-        let mut mounts = mounts(targets, host.owner.uid, host.owner.gid)?;
+        let mut mounts = mounts(targets);
         let (more, covers) = self.covered(&host)?;
         mounts.extend(more);
         let private = Private {
@@ -213,6 +213,7 @@ impl Placing<'_> {
         let held = Held::Points(points);
         let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
         self.report(IsolationUsed::Private, None);
+        self.tell_of_daemon();
         if !staged.noswap() && crate::sys::host::swaps().is_some_and(|swaps| !swaps.is_empty()) {
             let message = "private files may be swapped out: the kernel refuses `noswap` for this \
                            tmpfs, and swap is on";
@@ -289,7 +290,7 @@ impl Placing<'_> {
     /// A program of another user could type into the terminal of whoever started hushpipe.
     fn warn_of_terminal(&self, launch: &Launch) {
         let (uid, _) = launch.owner();
-        let apart = uid != crate::sys::filesystem::effective_uid();
+        let apart = uid != filesystem::effective_uid();
         if let TerminalGuard::Missing(why) = TerminalGuard::new(apart, self.plan.run.no_new_privs) {
             let message = format!(
                 "the program could type into this terminal (TIOCSTI): {why}; start it without a \
@@ -300,10 +301,52 @@ impl Placing<'_> {
         }
     }
 
+    /// A client that has a daemon open the file itself.
+    fn tell_of_daemon(&self) {
+        const CLIENTS: [&str; 7] = [
+            "docker",
+            "docker-compose",
+            "nerdctl",
+            "ctr",
+            "systemctl",
+            "systemd-run",
+            "machinectl",
+        ];
+        let command = &self.plan.run.command;
+        let client = command
+            .first()
+            .and_then(|first| Path::new(first).file_name());
+        let Some(client) = client.filter(|name| CLIENTS.iter().any(|known| name == known)) else {
+            return;
+        };
+        let paths = self
+            .plan
+            .deliveries
+            .iter()
+            .filter_map(|delivery| match &delivery.kind {
+                DeliveryKind::File(file) => Some(file.path.display().to_string()),
+                _ => None,
+            });
+        for path in paths {
+            if command
+                .iter()
+                .skip(1)
+                .any(|argument| argument.contains(&path))
+            {
+                let message = format!(
+                    "{} hands {path} to a daemon, which does not see it: private files are for the \
+                     program alone. Deliver it with `isolation: shared`",
+                    client.display()
+                );
+                self.observer.observe(&Event::Weaker { message });
+            }
+        }
+    }
+
     /// Without private mounts, what hushpipe logs in with lies open to a program of the same user.
     fn tell_of_own_credentials(&self, host: &Host) {
         let (uid, _) = host.launch.owner();
-        let reads = uid == 0 || uid == crate::sys::filesystem::effective_uid();
+        let reads = uid == 0 || uid == filesystem::effective_uid();
         if let Some(own) = own_credentials(host).filter(|_| reads) {
             let message = format!(
                 "the program can read what systemd gave hushpipe, in {}: it runs as the same user; \
@@ -375,26 +418,29 @@ fn own_credentials(host: &Host) -> Option<PathBuf> {
     is_hidden.then_some(own)
 }
 
-/// A tmpfs on each directory. Others may pass through it: only the program's own processes can see
-/// it, and some of them may run as other users.
-fn mounts(
-    directories: Vec<PathBuf>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-) -> Result<Vec<PrivateMount>, Failures> {
-    directories
-        .into_iter()
-        .map(|path| {
-            let target = CString::new(path.into_os_string().into_vec())
-                .map_err(|error| vec![Failure::new(Exit::Manifest, error)])?;
-            Ok(PrivateMount {
-                target,
-                uid: uid.unwrap_or_default(),
-                gid: gid.unwrap_or_default(),
-                mode: 0o755,
-            })
+/// What is to be covered, as it is found now.
+fn points(paths: &[PathBuf]) -> Result<Vec<Point>, Failures> {
+    let point = |path: &PathBuf| {
+        Point::of(path).map_err(|error| {
+            let text = format!("cannot cover {} for the program: {error}", path.display());
+            vec![Failure::new(Exit::Os, text)]
         })
-        .collect()
+    };
+    paths.iter().map(point).collect()
+}
+
+/// A tmpfs on each directory, of hushpipe's own user: what is at the paths of deliveries is for hushpipe
+/// alone to change. Others may pass through it: only the program's own processes can see it, and some of
+/// them may run as other users.
+fn mounts(points: Vec<Point>) -> Vec<PrivateMount> {
+    let (uid, gid) = (filesystem::effective_uid(), filesystem::effective_gid());
+    let mount = |point| PrivateMount {
+        point,
+        uid,
+        gid,
+        mode: 0o755,
+    };
+    points.into_iter().map(mount).collect()
 }
 
 fn clone_all(fds: &[OwnedFd]) -> Result<Vec<OwnedFd>, Failures> {

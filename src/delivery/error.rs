@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::{Delivery, DeliveryKind, Exit, Place, SecretName, SecretRef};
+use crate::sys::walk::{WalkError, WalkFault};
 
 /// What failed, for which delivery, and what to do.
 #[derive(Debug)]
@@ -161,4 +162,31 @@ impl std::error::Error for DeliveryError {
 /// For `map_err`: what the operating system refused.
 pub(super) fn system(doing: &'static str) -> impl Fn(io::Error) -> DeliveryFault {
     move |source| DeliveryFault::System { doing, source }
+}
+
+/// For `map_err`: what is wrong with the directories above a delivery directory.
+pub(super) fn walked(error: WalkError) -> DeliveryFault {
+    match error.fault {
+        WalkFault::System(source) => DeliveryFault::System {
+            doing: "cannot look at the directories above it",
+            source,
+        },
+        WalkFault::NotDirectory => DeliveryFault::Host(format!(
+            "it cannot be made: {} is no directory",
+            error.path.display()
+        )),
+        _ => DeliveryFault::Host(format!(
+            "{error}: whoever can change that could lead the files elsewhere. Deliver into a \
+             directory below /run or /dev/shm{}",
+            remedy(&error)
+        )),
+    }
+}
+
+fn remedy(error: &WalkError) -> String {
+    let own = crate::sys::filesystem::effective_uid();
+    let remedy = error.remedy(own);
+    remedy.map_or_else(String::new, |command| {
+        format!(", or close it to others ({command})")
+    })
 }

@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
 
 use super::kept::Kept;
 use super::layout::{Directory, Entry, EntryKind, Layout};
@@ -33,6 +36,34 @@ pub struct Fifos {
     openings: Vec<Opening>,
     happened: VecDeque<Result<Event, DeliveryError>>,
     readers: Among,
+    /// When those that could not be made anew are tried again.
+    again: Option<Again>,
+}
+
+/// A retry, and the pause before it.
+#[derive(Clone, Copy)]
+struct Again {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Again {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    fn after(pause: Duration) -> Self {
+        Self {
+            at: Instant::now() + pause,
+            pause,
+        }
+    }
+
+    async fn due(again: Option<Self>) {
+        match again {
+            Some(again) => sleep_until(again.at).await,
+            None => pending().await,
+        }
+    }
 }
 
 struct Fifo {
@@ -78,6 +109,7 @@ impl Fifos {
             openings: Vec::new(),
             happened: VecDeque::new(),
             readers: Among::Descendants,
+            again: None,
         };
         for (directory, root) in layout.directories.iter().zip(roots) {
             for entry in directory.of_kind(false) {
@@ -167,11 +199,16 @@ impl Fifos {
             let Some(notifier) = &self.notifier else {
                 return pending().await;
             };
+            let again = self.again;
             let (openings, fifos) = (&mut self.openings, &self.all);
             let happened = &mut self.happened;
             let events = tokio::select! {
                 biased;
                 events = notifier.next() => events,
+                () = Again::due(again) => {
+                    self.arm_again();
+                    continue;
+                }
                 () = poll_fn(|context| poll(openings, fifos, notifier, happened, context)) => {
                     continue;
                 }
@@ -180,6 +217,15 @@ impl Fifos {
             for event in events.map_err(wrong)? {
                 self.noticed(event.id, event.mask, event.is_overflow());
             }
+        }
+    }
+
+    /// Makes those anew that could not be: what was in the way (no descriptor, no memory) may be gone.
+    fn arm_again(&mut self) {
+        let pause = self.again.take().map_or(Again::FIRST, |again| again.pause);
+        if self.arm_all().is_err() {
+            // The first error was reported; whoever opens the path gets one as well.
+            self.again = Some(Again::after((2 * pause).min(Again::LONGEST)));
         }
     }
 
@@ -220,6 +266,7 @@ impl Fifos {
             // comes next gets an error instead of nothing.
             self.happened.extend(fifo.take_away().err().map(Err));
             self.happened.push_back(Err(error));
+            self.again.get_or_insert_with(|| Again::after(Again::FIRST));
         }
         let pulse = Rc::<Pulse>::default();
         pulse.beat(mask);
@@ -327,7 +374,6 @@ mod tests {
     use std::fs;
     use std::path::Path;
     use std::process::{Child, Command, Stdio};
-    use std::time::Duration;
 
     use super::super::fixtures::{fifo, memory, payloads, plan, runtime, secret};
     use super::*;
@@ -408,6 +454,36 @@ mod tests {
             for _ in 0..200 {
                 assert_eq!(read(&path), b"va\0lue\n");
             }
+        });
+    }
+
+    #[test]
+    fn a_fifo_that_could_not_be_made_anew_is_made_when_it_can_be() {
+        let mut place = place(b"value", None);
+        let path = place.path.clone();
+        let way = path.with_file_name("..fifo-0");
+        // What stands in the way of a fresh one.
+        fs::create_dir(&way).unwrap();
+        let (fifos, reading) = (&mut place.fifos, path.clone());
+        let reader = std::thread::spawn(move || read(&reading));
+        let mut failed = 0;
+        place.runtime.block_on(async {
+            while !reader.is_finished() {
+                tokio::select! {
+                    happened = fifos.serve() => failed += usize::from(happened.is_err()),
+                    () = tokio::time::sleep(Duration::from_millis(10)) => {}
+                }
+            }
+        });
+        assert_eq!((reader.join().unwrap(), failed), (b"value".to_vec(), 1));
+        assert!(!path.exists(), "nothing serves it");
+        fs::remove_dir(&way).unwrap();
+        let seen = path.clone();
+        serving(&mut place, 1, move || {
+            while !seen.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert_eq!(read(&seen), b"value");
         });
     }
 

@@ -30,6 +30,8 @@ pub struct Layout {
     pub(super) directories: Vec<Directory>,
     mode: Mode,
     fds: Vec<(Place, i32)>,
+    /// The program's user, whose directories a delivery directory may lie in.
+    pub(super) user: Option<u32>,
 }
 
 /// One delivery directory.
@@ -91,8 +93,15 @@ impl Layout {
         Self {
             directories,
             mode: plan.mode,
+            user: None,
             fds: plan.deliveries.iter().filter_map(number).collect(),
         }
+    }
+
+    /// For a program of this user.
+    pub const fn of_user(mut self, uid: u32) -> Self {
+        self.user = Some(uid);
+        self
     }
 
     /// The delivery directories, in the order in which [`super::Files`] takes their descriptors.
@@ -139,13 +148,13 @@ impl Layout {
             return faults;
         }
         let checked = match isolation {
-            IsolationUsed::Private => mount_points::check(&directory.path),
+            IsolationUsed::Private => mount_points::check(directory, self.user),
             IsolationUsed::Shared if self.mode == Mode::Exec => Err(DeliveryFault::Plan(
                 "a shared directory must be removed at the end, and in exec mode nobody stays to \
                  do it: use `isolation: private` or `mode: supervise`"
                     .to_owned(),
             )),
-            IsolationUsed::Shared => shared::check(&directory.path),
+            IsolationUsed::Shared => shared::check(directory, self.user),
         };
         faults.extend(checked.err());
         faults

@@ -1,60 +1,33 @@
-//! Directories of hushpipe's own making: what tells them from those of others, also to the next
+//! Delivery directories of hushpipe's own making: what tells them from those of others, also to the next
 //! hushpipe after one that was killed.
 //!
 //! Each has a marker, `.hushpipe`, that is locked by flock(2) for as long as somebody uses it, and
 //! says how many of the directories above were made with it. To be whole at any moment, a directory
 //! is made, and taken away, under another name beside its place: `.hushpipe-` and a number that
-//! follows from its path. What lies there unlocked is of a dead one, and goes at the next start.
+//! follows from its path; where another user has that name, with a number more that nobody can guess.
+//! What lies there unlocked is of a dead one, and goes at the next start.
 
+use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
 
 use super::DeliveryFault;
-use super::error::system;
+use super::error::{system, walked};
 use crate::sys::filesystem::{self, Kind};
+use crate::sys::held::{self, Site};
+use crate::sys::walk::{Links, Rule};
+
+pub(super) use crate::sys::held::Lock;
 
 /// Held with a flock(2) by each hushpipe that uses the directory.
 pub(super) const MARKER: &str = ".hushpipe";
 
-/// How long what a kill took along may take to die.
-const DYING: Duration = Duration::from_secs(1);
-
 /// How often a start that meets another's tries again.
 const TRIES: usize = 100;
-
-/// How a directory is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lock {
-    /// By one hushpipe alone: its files are in it.
-    Exclusive,
-    /// By each that mounts on it in a mount namespace of its own.
-    Shared,
-}
-
-impl Lock {
-    pub(super) fn take(self, marker: &OwnedFd) -> io::Result<bool> {
-        match self {
-            Self::Exclusive => filesystem::try_lock(marker),
-            Self::Shared => filesystem::try_lock_shared(marker),
-        }
-    }
-
-    /// As [`Lock::take`], with patience: the child of a hushpipe that was just killed has its locks for
-    /// as long as it takes to die.
-    pub(super) fn take_in_time(self, marker: &OwnedFd) -> io::Result<bool> {
-        let patience = Instant::now() + DYING;
-        loop {
-            let taken = self.take(marker)?;
-            if taken || Instant::now() > patience {
-                return Ok(taken);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
 
 /// A directory that was just made.
 pub(super) struct Made {
@@ -63,223 +36,260 @@ pub(super) struct Made {
     pub(super) marker: OwnedFd,
     /// How many directories above it were made as well.
     pub(super) above: usize,
+    pub(super) site: Site,
+}
+
+/// Where a delivery directory is, or is to be: reached through directories that only root, hushpipe's
+/// user and, at the end, the program's can change.
+pub(super) fn find(path: &Path, user: Option<u32>) -> Result<Site, DeliveryFault> {
+    let rule = Rule {
+        ends_with: user.as_slice(),
+        links: Links::Follow,
+        ..Rule::STRICT
+    };
+    Site::find(path, &rule).map_err(walked)
 }
 
 /// Makes a directory with these permission bits, and what is missing above it with 0755, in one step.
-/// `None`: it is there already. What a dead hushpipe left of it on its way goes.
-pub(super) fn make(path: &Path, mode: u32, lock: Lock) -> Result<Option<Made>, DeliveryFault> {
+/// The place alone: it is there already. What a dead hushpipe left of it on its way goes.
+pub(super) fn make(
+    path: &Path,
+    user: Option<u32>,
+    mode: u32,
+    lock: Lock,
+) -> Result<Result<Made, Site>, DeliveryFault> {
     for _ in 0..TRIES {
-        remove_unfinished(path).map_err(system("cannot remove what a dead hushpipe left of it"))?;
-        let missing = missing(path).map_err(system("cannot look at it"))?;
-        let Some(top) = missing.last() else {
-            return Ok(None);
-        };
-        let unfinished = unfinished(path, top);
-        if let Some(made) = build(path, &unfinished, &missing, mode, lock)? {
-            match filesystem::rename_new(&unfinished, top) {
-                Ok(()) => return Ok(Some(made)),
-                // Somebody made it meanwhile.
-                Err(error) if is_taken(&error) => drop(made),
-                Err(source) => {
-                    drop(made);
-                    remove_unfinished(path).ok();
-                    return Err(super::mount_points::cannot_make(path, source));
-                }
+        let site = find(path, user)?;
+        remove_unfinished(&site)
+            .map_err(system("cannot remove what a dead hushpipe left of it"))?;
+        // What was swept may have been above it.
+        let mut site = find(path, user)?;
+        if site
+            .status()
+            .map_err(system("cannot look at it"))?
+            .is_some()
+        {
+            return Ok(Err(site));
+        }
+        let above = site.missing();
+        let temporary = beside(&site).map_err(system("cannot look at it"))?;
+        let marked = |directory: &OwnedFd| mark(directory, &format!("made {above}\n"), lock);
+        match site.make(&temporary, mode, marked) {
+            Ok(Some((directory, marker))) => {
+                return Ok(Ok(Made {
+                    directory,
+                    marker,
+                    above,
+                    site,
+                }));
+            }
+            // Somebody makes it, or made it meanwhile.
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Err(source) => {
+                // The error that is returned says more than one of this would.
+                remove_unfinished(&site).ok();
+                return Err(super::mount_points::cannot_make(path, source));
             }
         }
-        std::thread::sleep(Duration::from_millis(1));
     }
     Err(DeliveryFault::Host(
         "another hushpipe makes or removes it at this moment: start again".to_owned(),
     ))
 }
 
-fn is_taken(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
-    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty)
+/// Makes the marker, locks it and writes into it.
+fn mark(directory: &OwnedFd, text: &str, lock: Lock) -> io::Result<OwnedFd> {
+    let marker = filesystem::open_marker_at(directory, MARKER)?;
+    if !lock.take(&marker)? {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    std::fs::File::from(marker.try_clone()?).write_all(text.as_bytes())?;
+    Ok(marker)
 }
 
-/// All of it under another name. `None`: another hushpipe is at it.
-fn build(
-    path: &Path,
-    unfinished: &Path,
-    missing: &[&Path],
-    mode: u32,
-    lock: Lock,
-) -> Result<Option<Made>, DeliveryFault> {
-    let above = missing.len() - 1;
-    let mode_of = |left: usize| if left == 0 { mode } else { 0o755 };
-    let mut directory = match filesystem::make_directory(unfinished, mode_of(above)) {
-        Ok(directory) => directory,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        Err(source) => return Err(super::mount_points::cannot_make(path, source)),
-    };
-    let mut finish = || -> io::Result<Option<Made>> {
-        if !is_held(&directory)? {
-            return Ok(None);
+/// What a marker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// How many directories above its own were made with it.
+    Made(usize),
+    /// Its directory was there before hushpipe: with these permission bits, of this user and group.
+    Found { mode: u32, uid: u32, gid: u32 },
+    /// Nothing that this hushpipe knows.
+    Nothing,
+}
+
+impl Record {
+    /// Writes it into a marker, in place of what it says.
+    pub(super) fn write(self, marker: &OwnedFd) -> io::Result<()> {
+        let text = match self {
+            Self::Made(above) => format!("made {above}\n"),
+            Self::Found { mode, uid, gid } => format!("found {mode:o} {uid} {gid}\n"),
+            Self::Nothing => String::new(),
+        };
+        let mut file = std::fs::File::from(marker.try_clone()?);
+        file.rewind()?;
+        file.write_all(text.as_bytes())
+    }
+
+    /// Reads it.
+    pub(super) fn read(marker: &OwnedFd) -> io::Result<Self> {
+        let mut file = std::fs::File::from(marker.try_clone()?);
+        file.rewind()?;
+        let mut text = String::new();
+        // Whatever else it may hold is not hushpipe's.
+        file.take(64).read_to_string(&mut text).ok();
+        Ok(Self::parse(&text).unwrap_or(Self::Nothing))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let record = match words.next()? {
+            "made" => Self::Made(words.next()?.parse().ok()?),
+            "found" => Self::Found {
+                mode: u32::from_str_radix(words.next()?, 8).ok()?,
+                uid: words.next()?.parse().ok()?,
+                gid: words.next()?.parse().ok()?,
+            },
+            _ => return None,
+        };
+        words.next().is_none().then_some(record)
+    }
+}
+
+/// Gives a directory that was there before hushpipe the mode and the owner that it had, as its marker
+/// says.
+pub(super) fn give_back(directory: &OwnedFd, marker: &OwnedFd) -> io::Result<()> {
+    if let Record::Found { mode, uid, gid } = Record::read(marker)? {
+        filesystem::change_mode(directory, mode)?;
+        filesystem::change_owner(directory, Some(uid), Some(gid))?;
+        // A change of owner may clear bits.
+        if filesystem::status(directory)?.mode != mode {
+            filesystem::change_mode(directory, mode)?;
         }
-        // Until the marker is locked.
-        let _held = directory.try_clone()?;
-        for (left, below) in missing.iter().enumerate().take(above).rev() {
-            let name = below.file_name().unwrap_or_default();
-            directory = filesystem::make_directory_at(&directory, name, mode_of(left))?;
-        }
-        let marker = filesystem::open_marker_at(&directory, MARKER)?;
-        if !lock.take(&marker)? {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        std::fs::File::from(marker.try_clone()?).write_all(format!("made {above}\n").as_bytes())?;
-        Ok(Some(Made {
-            directory: directory.try_clone()?,
-            marker,
-            above,
-        }))
-    };
-    finish().map_err(|source| {
-        take_apart(path, unfinished).ok();
-        system("cannot make it")(source)
+    }
+    Ok(())
+}
+
+/// As [`Record::read`]: how many directories above its own were made with it; `None` where its directory
+/// was there before hushpipe.
+pub(super) fn recorded(marker: &OwnedFd) -> io::Result<Option<usize>> {
+    Ok(match Record::read(marker)? {
+        Record::Made(above) => Some(above),
+        Record::Found { .. } | Record::Nothing => None,
     })
 }
 
-/// Locks a directory that is being made: whoever sweeps looks at this lock first.
-fn is_held(directory: &OwnedFd) -> io::Result<bool> {
-    Ok(filesystem::try_lock(directory)? && filesystem::status(directory)?.links > 0)
-}
-
-/// What a marker says of how many directories above its own were made with it; `None` where its
-/// directory was there before hushpipe.
-pub(super) fn recorded(marker: &OwnedFd) -> io::Result<Option<usize>> {
-    let mut file = std::fs::File::from(marker.try_clone()?);
-    file.rewind()?;
-    let mut text = String::new();
-    // Whatever else it may hold is not hushpipe's.
-    file.take(64).read_to_string(&mut text).ok();
-    let number = text
-        .strip_prefix("made ")
-        .and_then(|rest| rest.strip_suffix('\n'));
-    Ok(number.and_then(|number| number.parse().ok()))
-}
-
 /// Removes a directory that is empty but for its marker, and those above it that were made with it and
-/// are empty.
-pub(super) fn remove(path: &Path, above: usize) -> io::Result<()> {
-    let top = path.ancestors().nth(above).unwrap_or(path);
-    let unfinished = unfinished(path, top);
-    match filesystem::rename_new(path, &unfinished) {
-        Ok(()) => {}
+/// are empty. What somebody put into its place stays.
+pub(super) fn remove(site: &Site, directory: &OwnedFd, above: usize) -> io::Result<()> {
+    let temporary = beside(site)?;
+    match site.move_away(directory, above, &temporary) {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         // Another's mount, or what is left of one that was killed: as good as it can be done.
-        Err(_) => return remove_in_place(path, above),
+        Err(_) => return remove_in_place(site, directory, above),
     }
     // Those above first: while it is there, its marker tells the next start of them.
-    let mut result = remove_above(path, above);
-    let removed = empty_and_remove(&unfinished);
+    let mut result = site.remove_above(above);
+    let removed = filesystem::unlink_at(directory, MARKER)
+        .and_then(|()| site.remove_moved(above, &temporary, directory));
     if removed.is_err() {
         // What others put there is not lost from sight.
-        put_back(path, &unfinished).ok();
+        site.move_back(above, &temporary).ok();
         result = removed;
     }
     result
 }
 
-/// Makes what was above it anew.
-fn put_back(path: &Path, unfinished: &Path) -> io::Result<()> {
-    for directory in missing(path)?.into_iter().skip(1).rev() {
-        filesystem::make_directory(directory, 0o755)?;
-    }
-    filesystem::rename_new(unfinished, path)
-}
-
-fn remove_in_place(path: &Path, above: usize) -> io::Result<()> {
-    empty_and_remove(path)?;
-    remove_above(path, above)
-}
-
-fn empty_and_remove(directory: &Path) -> io::Result<()> {
-    filesystem::unlink(&directory.join(MARKER))?;
-    filesystem::remove_directory(directory)
-}
-
-/// Those that hold something of others stay.
-fn remove_above(path: &Path, above: usize) -> io::Result<()> {
-    for directory in path.ancestors().skip(1).take(above) {
-        match filesystem::remove_directory(directory) {
-            Err(error) if is_taken(&error) => break,
-            // Whoever was killed here had come so far.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
-        }
-    }
-    Ok(())
+fn remove_in_place(site: &Site, directory: &OwnedFd, above: usize) -> io::Result<()> {
+    filesystem::unlink_at(directory, MARKER)?;
+    site.remove(directory)?;
+    site.remove_above(above)
 }
 
 /// Removes what a dead hushpipe was making, or taking away.
-pub(super) fn remove_unfinished(path: &Path) -> io::Result<()> {
+pub(super) fn remove_unfinished(site: &Site) -> io::Result<()> {
+    let fixed = unfinished(&site.path());
     // Its parent: whichever directory was the last that stood.
-    for top in path.ancestors() {
-        let unfinished = unfinished(path, top);
-        let is_there = filesystem::status_of_path(&unfinished);
-        if !is_there.is_ok_and(|status| status.is_some_and(|is| is.kind == Kind::Directory)) {
+    for (parent, names) in site.ways() {
+        let Some(found) = filesystem::status_at(parent, &fixed)? else {
+            continue;
+        };
+        if found.uid == filesystem::effective_uid() {
+            remove_unfinished_at(site, parent, &fixed, names)?;
             continue;
         }
-        let directory = filesystem::open_directory(&unfinished)?;
-        if !filesystem::try_lock(&directory)? {
-            continue;
-        }
-        let marker = filesystem::status_at(&directory, MARKER)?;
-        if marker.is_some() {
-            let marker = filesystem::open_marker_at(&directory, MARKER)?;
-            if !filesystem::try_lock(&marker)? {
-                continue;
-            }
-            if let Some(above) = recorded(&marker)? {
-                remove_above(path, above)?;
-                empty_and_remove(&unfinished)?;
-                continue;
+        // Another user's: this one's have a number more.
+        for name in filesystem::entries(held::readable(parent)?)? {
+            if name.as_bytes().starts_with(fixed.as_bytes()) && name != fixed {
+                remove_unfinished_at(site, parent, &name, names)?;
             }
         }
-        take_apart(path, &unfinished)?;
     }
     Ok(())
+}
+
+fn remove_unfinished_at(
+    site: &Site,
+    parent: &OwnedFd,
+    temporary: &OsStr,
+    names: &[OsString],
+) -> io::Result<()> {
+    let Ok(directory) = held::open_own_at(parent, temporary) else {
+        return Ok(());
+    };
+    if !filesystem::try_lock(&directory)? {
+        return Ok(());
+    }
+    if filesystem::status_at(&directory, MARKER)?.is_some_and(|found| found.kind == Kind::File) {
+        let marker = filesystem::open_marker_at(&directory, MARKER)?;
+        if !filesystem::try_lock(&marker)? {
+            return Ok(());
+        }
+        if let Some(above) = recorded(&marker)? {
+            site.remove_above(above)?;
+            filesystem::unlink_at(&directory, MARKER)?;
+            return held::remove_at(parent, temporary, &directory);
+        }
+    }
+    take_apart(parent, temporary, &directory, &names[1..])
 }
 
 /// A chain of directories that was not finished, from its deepest one on.
-fn take_apart(path: &Path, unfinished: &Path) -> io::Result<()> {
-    let parent = unfinished.parent().unwrap_or_else(|| Path::new("/"));
-    let below: Vec<_> = path
-        .strip_prefix(parent)
-        .into_iter()
-        .flat_map(Path::components)
-        .skip(1)
-        .collect();
-    for depth in (0..=below.len()).rev() {
-        let directory = below[..depth]
-            .iter()
-            .fold(unfinished.to_owned(), |at, name| at.join(name));
-        filesystem::unlink(&directory.join(MARKER))?;
-        filesystem::remove_directory(&directory)?;
+fn take_apart(
+    parent: &OwnedFd,
+    name: &OsStr,
+    directory: &OwnedFd,
+    below: &[OsString],
+) -> io::Result<()> {
+    if let Some((first, rest)) = below.split_first()
+        && let Ok(inner) = held::open_own_at(directory, first)
+    {
+        take_apart(directory, first, &inner, rest)?;
     }
-    Ok(())
+    filesystem::unlink_at(directory, MARKER)?;
+    held::remove_at(parent, name, directory)
 }
 
-/// The directories that are not there, the deepest first.
-fn missing(path: &Path) -> io::Result<Vec<&Path>> {
-    let mut missing = Vec::new();
-    for ancestor in path.ancestors() {
-        if filesystem::status_of_path(ancestor)?.is_some() {
-            break;
-        }
-        missing.push(ancestor);
-    }
-    Ok(missing)
+/// The name under which it is made and taken away.
+fn beside(site: &Site) -> io::Result<OsString> {
+    let fixed = unfinished(&site.path());
+    let (nearest, _) = site.nearest();
+    let found = filesystem::status_at(nearest, &fixed)?;
+    let foreign = found.is_some_and(|found| found.uid != filesystem::effective_uid());
+    Ok(if foreign {
+        held::unguessable(&format!("{}-", fixed.display()))
+    } else {
+        fixed
+    })
 }
 
-/// The name under which `path` is made and taken away, beside `top`.
-pub(super) fn unfinished(path: &Path, top: &Path) -> PathBuf {
+/// The name under which a path is made and taken away, where no other user has it.
+pub(super) fn unfinished(path: &Path) -> OsString {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
-    let name = format!("{MARKER}-{:016x}", hasher.finish());
-    top.parent().unwrap_or_else(|| Path::new("/")).join(name)
+    OsString::from(format!("{MARKER}-{:016x}", hasher.finish()))
 }
 
 #[cfg(test)]
@@ -288,22 +298,28 @@ mod tests {
 
     use super::*;
 
+    fn made(path: &Path) -> Made {
+        make(path, None, 0o755, Lock::Exclusive)
+            .unwrap()
+            .unwrap_or_else(|_| panic!("it is there already"))
+    }
+
     #[test]
     fn what_was_being_taken_away_is_gone_after_the_next_start() {
         for above_is_gone in [false, true] {
             let root = tempfile::tempdir().unwrap();
             let (top, path) = (root.path().join("deep"), root.path().join("deep/er"));
-            let first = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+            let first = made(&path);
             assert_eq!(first.above, 1);
             // Killed on its way.
             drop(first);
-            fs::rename(&path, unfinished(&path, &top)).unwrap();
+            fs::rename(&path, root.path().join(unfinished(&path))).unwrap();
             if above_is_gone {
                 fs::remove_dir(&top).unwrap();
             }
-            let next = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+            let next = made(&path);
             assert_eq!(next.above, 1);
-            remove(&path, next.above).unwrap();
+            remove(&next.site, &next.directory, next.above).unwrap();
             assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
         }
     }
@@ -312,7 +328,7 @@ mod tests {
     fn a_lock_that_one_who_dies_still_has_is_waited_for() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("one");
-        let dying = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+        let dying = made(&path);
         let next = filesystem::open_marker_at(&dying.directory, MARKER).unwrap();
         assert!(!Lock::Exclusive.take(&next).unwrap());
         std::thread::scope(|scope| {
@@ -328,11 +344,64 @@ mod tests {
     fn what_others_put_there_stays_in_its_place() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("deep/er");
-        let made = make(&path, 0o755, Lock::Exclusive).unwrap().unwrap();
+        let made = made(&path);
         fs::write(path.join("theirs"), "x").unwrap();
-        let refused = remove(&path, made.above).unwrap_err();
+        let refused = remove(&made.site, &made.directory, made.above).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::DirectoryNotEmpty);
         assert_eq!(fs::read_to_string(path.join("theirs")).unwrap(), "x");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_took_the_place_of_a_directory_is_not_removed_in_its_stead() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("one");
+        let made = made(&path);
+        fs::rename(&path, root.path().join("elsewhere")).unwrap();
+        fs::create_dir(&path).unwrap();
+        remove(&made.site, &made.directory, made.above).unwrap();
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_name_that_another_user_took_is_no_hindrance() {
+        if filesystem::effective_uid() != 0 {
+            return; // Only root gives directories away.
+        }
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("one");
+        let squatted = root.path().join(unfinished(&path));
+        fs::create_dir(&squatted).unwrap();
+        std::os::unix::fs::chown(&squatted, Some(4321), None).unwrap();
+        let first = made(&path);
+        remove(&first.site, &first.directory, first.above).unwrap();
+        assert!(squatted.is_dir() && !path.exists());
+        // A dead one's, under a name that is not known.
+        let left = root
+            .path()
+            .join(format!("{}-0", unfinished(&path).display()));
+        fs::create_dir(&left).unwrap();
+        drop(made(&path));
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_marker_says_what_a_directory_was() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = filesystem::open_directory(root.path()).unwrap();
+        let marker = filesystem::open_marker_at(&directory, MARKER).unwrap();
+        assert_eq!(Record::read(&marker).unwrap(), Record::Nothing);
+        let found = Record::Found {
+            mode: 0o1755,
+            uid: 7,
+            gid: 8,
+        };
+        for record in [found, Record::Made(2)] {
+            fs::write(root.path().join(MARKER), "").unwrap();
+            record.write(&marker).unwrap();
+            assert_eq!(Record::read(&marker).unwrap(), record);
+        }
+        assert_eq!(Record::parse("made 2 3\n"), None);
+        assert_eq!(Record::parse("made 2"), None);
     }
 }

@@ -6,13 +6,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::error::system;
-use super::made::{self, Lock, MARKER, Made};
-use super::mount_points::{Standing, cannot_make, standing, tmpfs_flag};
-use super::sweep::{Found, foreign_entry, in_use, owned_by_dead, survey};
+use super::layout::Directory;
+use super::made::{self, Lock, MARKER, Made, Record};
+use super::mount_points::{Standing, can_make, standing, tmpfs_flag};
+use super::sweep::{Found, foreign_entry, in_use, is_marker, owned_by_dead, survey};
 use super::{DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Event, Observer};
 use crate::sys::container;
 use crate::sys::filesystem::{self, Filesystem};
+use crate::sys::held::Site;
 
 /// The shared delivery directories of one launch: emptied and removed when dropped.
 pub struct SharedDirectories {
@@ -27,9 +29,10 @@ const RESERVE: usize = 4;
 
 struct Held {
     path: PathBuf,
+    site: Site,
     directory: OwnedFd,
     /// Its lock goes with it.
-    _marker: OwnedFd,
+    marker: OwnedFd,
     /// Made by hushpipe, by this one or a dead one, with so many directories above it: they go at the
     /// end. `None`: someone else made it.
     made: Option<usize>,
@@ -48,8 +51,8 @@ impl SharedDirectories {
             reserve: reserve().map_err(DeliveryError::system("/", "cannot open it"))?,
         };
         for directory in &layout.directories {
-            check(&directory.path).map_err(|fault| directory.error(fault))?;
-            let held = Held::take(&directory.path, owner, observer)
+            check(directory, layout.user.or(owner.uid)).map_err(|fault| directory.error(fault))?;
+            let held = Held::take(&directory.path, layout.user, owner, observer)
                 .map_err(|fault| directory.error(fault))?;
             shared.held.push(held);
         }
@@ -98,10 +101,15 @@ impl Drop for SharedDirectories {
 }
 
 impl Held {
-    fn take(path: &Path, owner: Owner, observer: &dyn Observer) -> Result<Self, DeliveryFault> {
-        let mut held = match made::make(path, 0o700, Lock::Exclusive)? {
-            Some(made) => Self::new(path, made),
-            None => Self::take_standing(path, owner)?,
+    fn take(
+        path: &Path,
+        user: Option<u32>,
+        owner: Owner,
+        observer: &dyn Observer,
+    ) -> Result<Self, DeliveryFault> {
+        let mut held = match made::make(path, user.or(owner.uid), 0o700, Lock::Exclusive)? {
+            Ok(made) => Self::new(path, made),
+            Err(site) => Self::take_standing(path, site, owner)?,
         };
         match held.adopt(owner, observer) {
             Ok(()) => Ok(held),
@@ -115,21 +123,39 @@ impl Held {
     fn new(path: &Path, made: Made) -> Self {
         Self {
             path: path.to_owned(),
+            site: made.site,
             directory: made.directory,
-            _marker: made.marker,
+            marker: made.marker,
             made: Some(made.above),
         }
     }
 
-    fn take_standing(path: &Path, owner: Owner) -> Result<Self, DeliveryFault> {
-        let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
+    fn take_standing(path: &Path, site: Site, owner: Owner) -> Result<Self, DeliveryFault> {
+        let directory = site.open().map_err(system("cannot open it"))?;
         check_owner(path, &directory, owner)?;
         let marker = lock(&directory)?;
-        let made = made::recorded(&marker).map_err(system("cannot read the marker in it"))?;
+        let record = Record::read(&marker).map_err(system("cannot read the marker in it"))?;
+        let made = match record {
+            Record::Made(above) => Some(above),
+            Record::Found { .. } => None,
+            // It is put back as it was, by this hushpipe or the one that sweeps after it.
+            Record::Nothing => {
+                let found = filesystem::status(&directory).map_err(system("cannot look at it"))?;
+                let record = Record::Found {
+                    mode: found.mode,
+                    uid: found.uid,
+                    gid: found.gid,
+                };
+                let written = record.write(&marker);
+                written.map_err(system("cannot write the marker in it"))?;
+                None
+            }
+        };
         Ok(Self {
             path: path.to_owned(),
+            site,
             directory,
-            _marker: marker,
+            marker,
             made,
         })
     }
@@ -163,7 +189,7 @@ impl Held {
     fn undo(self) {
         // Without a look into one of its own making: there may be no descriptor left for that.
         let undone = if let Some(above) = self.made {
-            made::remove(&self.path, above).is_ok()
+            made::remove(&self.site, &self.directory, above).is_ok()
         } else {
             let empty = self.survey();
             empty.is_ok_and(|found| found.ours.is_empty() && found.foreign.is_none())
@@ -181,6 +207,8 @@ impl Held {
             .remove(&self.directory)
             .map_err(system("cannot empty it"))?;
         let Some(above) = self.made else {
+            made::give_back(&self.directory, &self.marker)
+                .map_err(system("cannot give it back as it was"))?;
             return filesystem::unlink_at(&self.directory, MARKER)
                 .map_err(system("cannot remove the marker in it"));
         };
@@ -189,7 +217,7 @@ impl Held {
                 .map_err(system("cannot remove the marker in it"))?;
             return Err(foreign_entry(foreign));
         }
-        made::remove(&self.path, above).map_err(system("cannot remove it"))
+        made::remove(&self.site, &self.directory, above).map_err(system("cannot remove it"))
     }
 }
 
@@ -223,8 +251,11 @@ fn lock(directory: &OwnedFd) -> Result<OwnedFd, DeliveryFault> {
         if !locked.map_err(system("cannot lock the marker in it"))? {
             return Err(in_use());
         }
-        // Its last owner may have removed it between the opening and the lock.
         let own = filesystem::status(&marker).map_err(system("cannot look at the marker"))?;
+        if own.links > 0 && !is_marker(own) {
+            return Err(foreign_entry(MARKER.as_ref()));
+        }
+        // Its last owner may have removed it between the opening and the lock.
         let named = filesystem::status_at(directory, MARKER)
             .map_err(system("cannot look at the marker"))?;
         if named.is_some_and(|named| named.inode == own.inode) {
@@ -239,29 +270,39 @@ fn lock(directory: &OwnedFd) -> Result<OwnedFd, DeliveryFault> {
 }
 
 /// Whether a shared directory can stand there.
-pub(super) fn check(path: &Path) -> Result<(), DeliveryFault> {
-    let above = match standing(path)? {
-        Standing::Nothing { above } => above,
-        Standing::Empty => path.to_owned(),
+pub(super) fn check(delivered: &Directory, user: Option<u32>) -> Result<(), DeliveryFault> {
+    let path = &delivered.path;
+    let site = made::find(path, user)?;
+    let is_there = match standing(&site, user)? {
+        Standing::Nothing => false,
+        Standing::Empty => true,
         Standing::Marked => {
-            owned_by_dead(path, MARKER)?;
-            path.to_owned()
+            owned_by_dead(&site, delivered, MARKER)?;
+            true
         }
         Standing::Entries(entry) => {
-            owned_by_dead(path, &entry)?;
-            path.to_owned()
+            owned_by_dead(&site, delivered, &entry)?;
+            true
         }
     };
-    let directory =
-        std::fs::File::open(&above).map_err(system("cannot open the directory that is there"))?;
-    match filesystem::filesystem(&directory).map_err(system("cannot ask for its filesystem"))? {
+    let opened = if is_there {
+        Some(site.open().map_err(system("cannot open it"))?)
+    } else {
+        None
+    };
+    let (nearest, above) = site.nearest();
+    let (directory, above) = match &opened {
+        Some(directory) => (directory, site.path()),
+        None => (nearest, above),
+    };
+    match filesystem::filesystem(directory).map_err(system("cannot ask for its filesystem"))? {
         Filesystem::Tmpfs | Filesystem::Ramfs => {}
         other @ Filesystem::Other(_) => return Err(on_disk(path, &above, other)),
     }
-    if above == path {
+    if is_there {
         return Ok(());
     }
-    filesystem::can_make_entries(&above).map_err(|source| cannot_make(path, source))
+    can_make(&site, path)
 }
 
 fn on_disk(path: &Path, above: &Path, found: Filesystem) -> DeliveryFault {
@@ -424,7 +465,7 @@ mod tests {
         let place = memory();
         let layout = layout(place.path());
         let at = |path: &str| place.path().join(path);
-        let beside = made::unfinished(&at("b/deep"), &at("b"));
+        let beside = at("").join(made::unfinished(&at("b/deep")));
         for (case, directory, marker) in [
             ("made, not in its place", beside.join("deep"), None),
             (
@@ -502,7 +543,11 @@ mod tests {
         }
         let place = memory();
         let path = place.path().join("a");
-        let theirs = filesystem::make_directory(&path, 0o777).unwrap();
+        let theirs = {
+            fs::create_dir(&path).unwrap();
+            filesystem::open_directory(&path)
+        }
+        .unwrap();
         filesystem::change_owner(&theirs, Some(1234), None).unwrap();
         let made = SharedDirectories::make(&layout(place.path()), Owner::default(), &());
         let error = made.err().unwrap().to_string();

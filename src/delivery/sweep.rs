@@ -9,9 +9,11 @@ use std::path::Path;
 
 use super::DeliveryFault;
 use super::error::system;
+use super::layout::Directory;
 use super::made::{Lock, MARKER};
 use super::mount_points::covered;
-use crate::sys::filesystem::{self, Kind};
+use crate::sys::filesystem::{self, Kind, Status};
+use crate::sys::held::Site;
 
 /// What stands in a delivery directory.
 pub(super) struct Found {
@@ -86,12 +88,22 @@ pub(super) fn sweep(directory: &OwnedFd, marker: &OwnedFd) -> Result<bool, Deliv
     Ok(true)
 }
 
+/// Whether it can be hushpipe's marker: of root or this user, and with no other name.
+pub(super) fn is_marker(found: Status) -> bool {
+    let own = [0, filesystem::effective_uid()].contains(&found.uid);
+    found.kind == Kind::File && own && found.links == 1
+}
+
 /// A directory with a marker that nobody holds may be taken over; any other with entries not.
-pub(super) fn owned_by_dead(path: &Path, entry: &str) -> Result<(), DeliveryFault> {
-    let directory = filesystem::open_directory(path).map_err(system("cannot open it"))?;
+pub(super) fn owned_by_dead(
+    site: &Site,
+    delivered: &Directory,
+    entry: &str,
+) -> Result<(), DeliveryFault> {
+    let directory = site.open().map_err(system("cannot open it"))?;
     let marker = filesystem::status_at(&directory, MARKER).map_err(system("cannot look at it"))?;
-    if marker.is_none_or(|marker| marker.kind != Kind::File) {
-        return Err(covered(entry));
+    if !marker.is_some_and(is_marker) {
+        return Err(covered(delivered, entry));
     }
     let marker = filesystem::open_marker_at(&directory, MARKER)
         .map_err(system("cannot open the marker in it"))?;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
 
 /// What stands at a name, as lstat(2) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,16 +266,6 @@ pub fn rename_at(
     )?)
 }
 
-/// renameat2(2) by path, where nothing may stand at `to`. Filesystems that cannot promise that, such as
-/// some of networks, replace an empty directory there.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let flags = fs::RenameFlags::NOREPLACE;
-    match fs::renameat_with(fs::CWD, from, fs::CWD, to, flags) {
-        Err(Errno::INVAL | Errno::NOSYS) => Ok(fs::rename(from, to)?),
-        other => Ok(other?),
-    }
-}
-
 /// Gives a file another name in its directory, which must not be taken (EEXIST): renameat2(2), or a
 /// second link and the removal of the first where a filesystem or an old kernel has no such rename.
 pub fn rename_new_at(
@@ -300,11 +289,6 @@ pub fn unlink_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()
     gone(fs::unlinkat(directory, name.as_ref(), AtFlags::empty()))
 }
 
-/// As [`unlink_at`], by path.
-pub fn unlink(path: &Path) -> io::Result<()> {
-    unlink_at(fs::CWD, path)
-}
-
 /// unlinkat(2) of an empty directory. That it is gone already is no error.
 pub fn remove_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
     gone(fs::unlinkat(directory, name.as_ref(), AtFlags::REMOVEDIR))
@@ -313,16 +297,6 @@ pub fn remove_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io:
 /// As [`remove_directory_at`], by path.
 pub fn remove_directory(path: &Path) -> io::Result<()> {
     remove_directory_at(fs::CWD, path)
-}
-
-/// umount2(2) of what this process mounted there, though it may still be in use. That nothing is
-/// mounted there is no error.
-pub fn unmount(path: &Path) -> io::Result<()> {
-    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-    match rustix::mount::unmount(path, flags) {
-        Ok(()) | Err(Errno::INVAL) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn gone(result: Result<(), Errno>) -> io::Result<()> {
@@ -373,9 +347,9 @@ pub fn filesystem(fd: impl AsFd) -> io::Result<Filesystem> {
 }
 
 /// Whether this process may make entries in a directory, by its effective ids.
-pub fn can_make_entries(path: &Path) -> io::Result<()> {
+pub fn can_make_entries(directory: impl AsFd) -> io::Result<()> {
     let access = fs::Access::WRITE_OK | fs::Access::EXEC_OK;
-    Ok(fs::accessat(fs::CWD, path, access, AtFlags::EACCESS)?)
+    Ok(fs::accessat(directory, ".", access, AtFlags::EACCESS)?)
 }
 
 /// flock(2), exclusive, for as long as the descriptor is open. `false`: someone else holds it, and what
@@ -418,6 +392,17 @@ pub fn change_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
+/// Lets everybody read and write what has a name in a directory that nobody else can change.
+pub fn open_to_all_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o666);
+    Ok(fs::chmodat(
+        directory,
+        name.as_ref(),
+        mode,
+        AtFlags::empty(),
+    )?)
+}
+
 /// Writes all of it.
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -439,6 +424,11 @@ pub fn descriptor_limit() -> Option<u64> {
 /// The effective uid.
 pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// The effective gid.
+pub fn effective_gid() -> u32 {
+    rustix::process::getegid().as_raw()
 }
 
 /// The path by which this process reaches an open file again, where /proc is mounted.

@@ -10,6 +10,7 @@ pub mod durable;
 pub mod environment;
 pub mod fd;
 pub mod filesystem;
+pub mod held;
 pub mod host;
 pub mod inotify;
 pub mod landlock;

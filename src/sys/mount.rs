@@ -1,14 +1,19 @@
 //! A tmpfs on a directory, by the mount API of Linux 5.2 (fsopen, fsmount, move_mount), or by
 //! mount(2) where that is missing or a seccomp filter refuses it. No allocation while mounting.
 
-use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    unmount,
 };
 
 use super::child::PrivateMount;
@@ -17,9 +22,111 @@ use super::child::PrivateMount;
 /// eating the host's memory, and leaves room for two generations of many large secrets.
 const SIZE: &str = "268435456";
 
+/// A directory to mount on, known by what it is: what takes its place meanwhile is not mounted on.
+///
+/// A descriptor stands for a directory in its own mount namespace. In a new one the path, which has no
+/// links, is walked again, and has to lead to the same directory.
+#[derive(Clone, Debug)]
+pub struct Point {
+    /// The names from the root on.
+    names: Vec<CString>,
+    /// Keeps its number from being another's.
+    _directory: Arc<OwnedFd>,
+    device: u64,
+    inode: u64,
+}
+
+impl Point {
+    /// Of a directory that was reached by a path without links.
+    pub fn new(path: &Path, directory: impl AsFd) -> io::Result<Self> {
+        let directory = directory.as_fd().try_clone_to_owned()?;
+        let status = super::filesystem::status(&directory)?;
+        let names = path
+            .iter()
+            .skip(1)
+            .map(|name| CString::new(name.as_bytes()));
+        Ok(Self {
+            names: names.collect::<Result<_, _>>()?,
+            _directory: Arc::new(directory),
+            device: status.device,
+            inode: status.inode,
+        })
+    }
+
+    /// Of a directory that is there, whoever can change what it lies in: what is put into its place later
+    /// is not mounted on.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let path = std::fs::canonicalize(path)?;
+        let directory = super::filesystem::open_directory(&path)?;
+        Self::new(&path, directory)
+    }
+
+    /// Its path, without links.
+    pub fn path(&self) -> PathBuf {
+        let names = self
+            .names
+            .iter()
+            .map(|name| OsStr::from_bytes(name.as_bytes()));
+        let mut path = OsString::from_vec(b"/".to_vec());
+        for (index, name) in names.enumerate() {
+            if index > 0 {
+                path.push("/");
+            }
+            path.push(name);
+        }
+        path.into()
+    }
+
+    /// Reaches it in this process's mount namespace, and the directory that it lies in. ESTALE: it is not
+    /// what was looked at. No allocation.
+    fn reach(&self) -> Result<Here, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut parent = rustix::fs::openat(CWD, c"/", flags, Mode::empty())?;
+        let mut directory = rustix::fs::openat(&parent, c".", flags, Mode::empty())?;
+        for name in &self.names {
+            let next = match rustix::fs::openat(&directory, name.as_c_str(), flags, Mode::empty()) {
+                Err(Errno::LOOP | Errno::NOTDIR | Errno::NOENT) => return Err(Errno::STALE),
+                opened => opened?,
+            };
+            parent = std::mem::replace(&mut directory, next);
+        }
+        Ok(Here { parent, directory })
+    }
+
+    /// As [`Point::reach`], if it is what was looked at.
+    fn reach_same(&self) -> Result<Here, Errno> {
+        let here = self.reach()?;
+        let found = rustix::fs::fstat(&here.directory)?;
+        if (found.st_dev, found.st_ino) == (self.device, self.inode) {
+            Ok(here)
+        } else {
+            Err(Errno::STALE)
+        }
+    }
+
+    /// umount2(2) of what this process mounted there, though it may still be in use. That nothing is
+    /// mounted there is no error.
+    pub fn unmount(&self) -> io::Result<()> {
+        let mounted = self.reach()?.directory;
+        let found = super::filesystem::status(&mounted)?;
+        if (found.device, found.inode) == (self.device, self.inode) {
+            return Ok(());
+        }
+        let unmounted =
+            super::filesystem::within(&mounted, || unmount(c".", UnmountFlags::DETACH))?;
+        Ok(unmounted?)
+    }
+}
+
+/// A mount point in a mount namespace.
+struct Here {
+    parent: OwnedFd,
+    directory: OwnedFd,
+}
+
 /// A tmpfs to be mounted, with all texts that the kernel wants.
 pub(crate) struct Tmpfs {
-    target: CString,
+    point: Point,
     mode: CString,
     uid: CString,
     gid: CString,
@@ -46,7 +153,7 @@ impl Tmpfs {
         let (mode, uid, gid) = (mount.mode, mount.uid, mount.gid);
         let options = format!("mode={mode:o},uid={uid},gid={gid},size={SIZE}");
         Self {
-            target: mount.target.clone(),
+            point: mount.point.clone(),
             mode: text(format!("{mode:o}")),
             uid: text(uid.to_string()),
             gid: text(gid.to_string()),
@@ -84,37 +191,45 @@ impl Tmpfs {
         move_mount(
             &mount,
             c"",
-            CWD,
-            self.target.as_c_str(),
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS,
+            &self.point.reach_same()?.directory,
+            c"",
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
         )?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(&mount, c".", flags, Mode::empty())?;
         Ok(Mounted { directory, noswap })
     }
 
+    /// mount(2) takes a path: the working directory is one that leads to the mount point alone.
     fn by_mount(&self) -> Result<Mounted, Errno> {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        let target = self.target.as_c_str();
-        let attempt = |options: &CString| {
-            mount(
-                c"hushpipe",
-                target,
-                c"tmpfs",
-                flags,
-                Some(options.as_c_str()),
-            )
-        };
-        let noswap = match attempt(&self.options_noswap) {
-            Ok(()) => true,
-            Err(Errno::INVAL) => {
-                attempt(&self.options)?;
-                false
-            }
-            Err(errno) => return Err(errno),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, target, flags, Mode::empty())?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let before = rustix::fs::openat(CWD, c".", flags, Mode::empty())?;
+        let here = self.point.reach_same()?;
+        rustix::process::fchdir(&here.directory)?;
+        let noswap = self.on_working_directory();
+        rustix::process::fchdir(before)?;
+        let noswap = noswap?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let name = self.point.names.last().map_or(c".", CString::as_c_str);
+        let directory = rustix::fs::openat(&here.parent, name, flags, Mode::empty())?;
+        // What was moved into its place meanwhile is on the filesystem of what it lies in.
+        let device = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| stat.st_dev);
+        if device(&directory)? == device(&here.parent)? {
+            return Err(Errno::STALE);
+        }
         Ok(Mounted { directory, noswap })
+    }
+
+    fn on_working_directory(&self) -> Result<bool, Errno> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let attempt = |options: &CString| {
+            let options = Some(options.as_c_str());
+            mount(c"hushpipe", c".", c"tmpfs", flags, options)
+        };
+        match attempt(&self.options_noswap) {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL) => attempt(&self.options).map(|()| false),
+            Err(errno) => Err(errno),
+        }
     }
 }

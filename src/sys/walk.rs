@@ -35,7 +35,7 @@ use rustix::io::Errno;
 
 use super::filesystem::{self, Kind, Status};
 pub use error::{WalkError, WalkFault, Writer};
-pub use trust::{check_directory, check_file};
+pub use trust::{check_directory, check_file, owner as check_owner};
 
 /// As the kernel's own limit, path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -96,6 +96,8 @@ pub struct Reached {
     pub path: PathBuf,
     /// The names of the path that are not there, the first one first.
     pub missing: Vec<OsString>,
+    /// The directories above it, from the root on, as it was walked to.
+    pub above: Vec<OwnedFd>,
 }
 
 /// Opens a directory for reading.
@@ -153,19 +155,17 @@ pub fn parent(path: &Path, rule: &Rule<'_>) -> Result<(OwnedFd, OsString), WalkE
 /// Walks as far as there is anything: the last directory that is there, and the names that are not.
 pub fn reach(path: &Path, rule: &Rule<'_>) -> Result<Reached, WalkError> {
     let mut walk = Walk::start(path, rule)?;
-    match walk.go()? {
-        End::Directory(Step { fd, path, .. }) => Ok(Reached {
-            directory: fd,
-            path,
-            missing: Vec::new(),
-        }),
-        End::File { step, .. } => Err(step.error(WalkFault::NotDirectory)),
-        End::Missing { here, names, .. } => Ok(Reached {
-            directory: here.fd,
-            path: here.path,
-            missing: names,
-        }),
-    }
+    let (last, missing) = match walk.go()? {
+        End::Directory(last) => (last, Vec::new()),
+        End::File { step, .. } => return Err(step.error(WalkFault::NotDirectory)),
+        End::Missing { here, names, .. } => (here, names),
+    };
+    Ok(Reached {
+        directory: last.fd,
+        path: last.path,
+        missing,
+        above: walk.steps.into_iter().map(|step| step.fd).collect(),
+    })
 }
 
 /// The number of a path that names one of this process's own descriptors.

@@ -212,7 +212,21 @@ impl<'a> Rotation<'a> {
 
     /// Removes what was delivered, when the program has ended.
     pub fn remove(self) -> Result<(), Failures> {
+        self.report_mistaken();
         self.live.remove()
+    }
+
+    /// Docker makes a directory where it does not see the file that it is to mount.
+    pub(super) fn report_mistaken(&self) {
+        for path in self.live.mistaken() {
+            let message = format!(
+                "another program looked for {path} and did not see it, as private files are for the \
+                 program alone, and made an empty directory there (the Docker daemon does for `-v`): \
+                 hushpipe removed it. Deliver what others read with `isolation: shared`",
+                path = path.display()
+            );
+            self.observer.observe(&Event::Weaker { message });
+        }
     }
 
     /// Where events go.

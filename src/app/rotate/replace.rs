@@ -45,6 +45,7 @@ impl Rotation<'_> {
                 return Err(Failures::new());
             };
             let payloads = kept.payloads();
+            self.report_mistaken();
             let removed = std::mem::replace(&mut self.live, Live::empty()).remove();
             self.report(removed);
             let host = host::settle(self.plan, self.unit.activation(), self.users.as_ref());

@@ -94,7 +94,12 @@ impl ChildError {
             | Step::Propagation => true,
             Step::Unshare | Step::Join | Step::Mount(_) | Step::Cover(_) => !matches!(
                 self.errno,
-                Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOENT | Errno::NOTDIR
+                Errno::MFILE
+                    | Errno::NFILE
+                    | Errno::NOMEM
+                    | Errno::NOENT
+                    | Errno::NOTDIR
+                    | Errno::STALE
             ),
             _ => false,
         }
@@ -164,6 +169,10 @@ impl ChildError {
             (Step::Beside, Errno::INVAL | Errno::BADF | Errno::NOSYS) => {
                 Some("it takes Linux 5.8; `isolation: shared` does without")
             }
+            (Step::Mount(_), Errno::STALE) => Some(
+                "another process replaced that directory while hushpipe started: deliver into one \
+                 that only root or hushpipe's user can replace",
+            ),
             (Step::Propagation, _) => Some("`isolation: shared` does without"),
             (Step::Fd(_), Errno::BADF | Errno::INVAL) => {
                 Some("the number must be below the limit of open files (ulimit -n)")

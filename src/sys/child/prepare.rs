@@ -204,7 +204,7 @@ impl Prepared {
     pub fn error(&self, fault: Fault) -> ChildError {
         let step = match fault.at {
             At::Mount(index) => match self.spec.mounts.get(index) {
-                Some(mount) => Step::Mount(path(&mount.target)),
+                Some(mount) => Step::Mount(mount.point.path()),
                 None => Step::Channel,
             },
             At::Cover(index) => match self.spec.covers.get(index) {
@@ -287,7 +287,7 @@ fn namespace(spec: &Spec, changes_identity: bool) -> Result<Namespace, ChildErro
         .iter()
         .find(|mount| (mount.uid, mount.gid) != own)
     {
-        return refuse(Step::ForeignOwner(path(&mount.target)));
+        return refuse(Step::ForeignOwner(mount.point.path()));
     }
     let users = spec.users.clone().unwrap_or_else(UserNamespace::make);
     users.opened().map_err(ChildError::without_names)?;

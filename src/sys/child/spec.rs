@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::cover::Cover;
 use super::users::UserNamespace;
 use crate::sys::limits::Limit;
+use crate::sys::mount::Point;
 use crate::sys::signals::Mask;
 
 /// Everything about the program that is to run.
@@ -114,8 +115,8 @@ pub enum Group {
 /// A directory that the program alone sees as a fresh tmpfs.
 #[derive(Clone, Debug)]
 pub struct PrivateMount {
-    /// Absolute path of an existing directory.
-    pub target: CString,
+    /// Where.
+    pub point: Point,
     /// Owner of the tmpfs's root.
     pub uid: u32,
     /// Group of the tmpfs's root.

@@ -64,14 +64,14 @@ pub enum Writer {
 }
 
 impl WalkError {
-    pub(super) fn new(path: &Path, fault: WalkFault) -> Self {
+    pub(in crate::sys) fn new(path: &Path, fault: WalkFault) -> Self {
         Self {
             path: path.to_owned(),
             fault,
         }
     }
 
-    pub(super) fn system(path: &Path, errno: Errno) -> Self {
+    pub(in crate::sys) fn system(path: &Path, errno: Errno) -> Self {
         Self::new(path, WalkFault::System(errno.into()))
     }
 

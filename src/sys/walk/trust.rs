@@ -104,7 +104,7 @@ fn status(fd: &OwnedFd, path: &Path) -> Result<Status, WalkError> {
 }
 
 /// Refuses what belongs to nobody who is trusted.
-pub(super) fn owner(path: &Path, status: Status, rule: &Rule<'_>) -> Result<(), WalkError> {
+pub fn owner(path: &Path, status: Status, rule: &Rule<'_>) -> Result<(), WalkError> {
     let uid = status.uid;
     if is_trusted(uid, rule) {
         return Ok(());

@@ -2,7 +2,7 @@ use super::*;
 
 fn mount_on(target: &Path) -> PrivateMount {
     PrivateMount {
-        target: text_of(target),
+        point: crate::sys::mount::Point::new(target, open(target)).unwrap(),
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         mode: 0o700,
