@@ -57,7 +57,8 @@ impl Point {
     /// is not mounted on.
     pub fn of(path: &Path) -> io::Result<Self> {
         let path = std::fs::canonicalize(path)?;
-        let directory = super::filesystem::open_directory(&path)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(CWD, &path, flags, Mode::empty())?;
         Self::new(&path, directory)
     }
 

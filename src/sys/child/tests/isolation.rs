@@ -1,8 +1,15 @@
+use std::os::unix::fs::symlink;
+
 use super::*;
+use crate::sys::mount::Point;
 
 fn mount_on(target: &Path) -> PrivateMount {
+    mount_at(Point::of(target).unwrap())
+}
+
+fn mount_at(point: Point) -> PrivateMount {
     PrivateMount {
-        point: crate::sys::mount::Point::new(target, open(target)).unwrap(),
+        point,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         mode: 0o700,
@@ -174,9 +181,10 @@ fn ten_megabytes_fit() {
 /// The error of staging with a private mount, after something was taken away.
 fn refused(target: &Path, without: impl FnOnce() + Send) -> ChildError {
     apart(|| {
+        let point = Point::of(target).unwrap();
         without();
         let mut spec = shell("");
-        spec.mounts = vec![mount_on(target)];
+        spec.mounts = vec![mount_at(point)];
         stage(spec).err().unwrap()
     })
 }
@@ -199,9 +207,47 @@ fn a_host_that_refuses_namespaces_is_told_from_a_fault() {
     });
     assert!(error.isolation_refused(), "{error}");
     let missing = target.path().join("missing");
-    let error = refused(&missing, || {});
-    assert_eq!(error.step, Step::Mount(missing));
+    fs::create_dir(&missing).unwrap();
+    let error = refused(&missing, || fs::remove_dir(&missing).unwrap());
+    assert_eq!(error.step, Step::Mount(missing.clone()));
     assert!(!error.isolation_refused(), "{error}");
+}
+
+#[test]
+fn what_was_put_into_the_place_of_a_mount_point_is_not_mounted_on() {
+    let root = open_directory();
+    let at = |name: &str| root.path().join(name);
+    for old_api in [false, true] {
+        for swapped in ["a link", "a directory", "a link above"] {
+            for name in ["elsewhere/point", "home/point"] {
+                fs::create_dir_all(at(name)).unwrap();
+            }
+            let error = refused(&at("home/point"), || {
+                let target = if swapped == "a link above" {
+                    "home"
+                } else {
+                    "home/point"
+                };
+                fs::rename(at(target), at("moved")).unwrap();
+                match swapped {
+                    "a directory" => fs::create_dir(at(target)).unwrap(),
+                    "a link" => symlink(at("elsewhere/point"), at(target)).unwrap(),
+                    _ => symlink(at("elsewhere"), at(target)).unwrap(),
+                }
+                if old_api {
+                    refuse(libc::SYS_fsopen, libc::ENOSYS);
+                }
+            });
+            let step = Step::Mount(at("home/point"));
+            assert_eq!((error.step, error.errno), (step, Errno::STALE), "{swapped}");
+            for entry in fs::read_dir(root.path()).unwrap() {
+                let path = entry.unwrap().path();
+                fs::remove_dir_all(&path)
+                    .or_else(|_| fs::remove_file(&path))
+                    .unwrap();
+            }
+        }
+    }
 }
 
 #[test]
