@@ -291,6 +291,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::super::fixtures::{fd, fifo, file, memory, plan, secret};
     use super::super::make_mount_points;
@@ -477,6 +478,64 @@ mod tests {
             .unwrap()
             .keep();
         assert!(path("new").is_dir());
+    }
+
+    #[test]
+    fn an_empty_directory_that_another_made_at_a_private_path_is_reported_and_removed() {
+        let place = memory();
+        let path = |name: &str| place.path().join(name);
+        let layout = layout(&[&path("new/x"), &path("new/y"), &path("new/z")]);
+        let points = make_mount_points(&layout, &()).unwrap();
+        fs::create_dir_all(path("new/x")).unwrap();
+        fs::create_dir_all(path("new/y/theirs")).unwrap();
+        fs::write(path("new/z"), b"").unwrap();
+        assert_eq!(points.mistaken(), [path("new/x")]);
+        assert!(path("new/y/theirs").is_dir() && path("new/z").is_file());
+        fs::remove_dir_all(path("new/y")).unwrap();
+        fs::remove_file(path("new/z")).unwrap();
+        points.retire().unwrap();
+        assert!(!path("new").exists());
+    }
+
+    #[test]
+    fn where_a_path_is_fixed_the_message_names_the_link_to_make() {
+        let place = memory();
+        let path = |name: &str| place.path().join(name);
+        fs::write(path(".profile"), b"").unwrap();
+        let fault = only(&layout(&[&path(".pgpass")]), IsolationUsed::Private);
+        let link = format!("`ln -s /run/SERVICE/.pgpass {}`", path(".pgpass").display());
+        assert!(fault.contains(&link), "{fault}");
+    }
+
+    #[test]
+    fn a_place_that_others_can_swap_is_refused_with_what_to_do() {
+        let place = memory();
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("open")).unwrap();
+        fs::set_permissions(path("open"), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::create_dir(path("real")).unwrap();
+        std::os::unix::fs::symlink("real", path("link")).unwrap();
+        for isolation in [IsolationUsed::Private, IsolationUsed::Shared] {
+            let fault = only(&layout(&[&path("open/new/x")]), isolation);
+            assert!(fault.contains("others can write to"), "{fault}");
+            assert!(fault.contains("chmod o-w"), "{fault}");
+            assert!(only(&layout(&[&path("link/x")]), isolation).contains("a symbolic link"));
+            layout(&[&path("link/new/x")]).check(isolation).unwrap();
+        }
+        if filesystem::effective_uid() != 0 {
+            return; // Only root gives directories away.
+        }
+        for theirs in ["real", "open"] {
+            fs::set_permissions(path("open"), fs::Permissions::from_mode(0o755)).unwrap();
+            std::os::unix::fs::chown(path(theirs), Some(4321), None).unwrap();
+            for name in ["x", "new/x"] {
+                let wanted = path(theirs).join(name);
+                let fault = only(&layout(&[&wanted]), IsolationUsed::Private);
+                assert!(fault.contains("belongs to uid 4321"), "{fault}");
+                let of_user = layout(&[&wanted]).of_user(4321);
+                of_user.check(IsolationUsed::Private).unwrap();
+            }
+        }
     }
 
     #[test]

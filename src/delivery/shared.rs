@@ -527,13 +527,24 @@ mod tests {
     #[test]
     fn an_empty_directory_is_taken_and_given_back() {
         let place = memory();
-        fs::create_dir(place.path().join("a")).unwrap();
+        let there = place.path().join("a");
+        fs::create_dir(&there).unwrap();
+        fs::set_permissions(&there, fs::Permissions::from_mode(0o1755)).unwrap();
+        let mode = || fs::metadata(&there).unwrap().permissions().mode() & 0o7777;
         let layout = layout(place.path());
-        let shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
-        let written = fill(&layout, &shared);
-        shared.retire().unwrap();
-        assert!(is_empty(&place.path().join("a")) && !place.path().join("b").exists());
-        drop(written);
+        for killed in [false, true, false] {
+            let mut shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
+            let written = fill(&layout, &shared);
+            assert_eq!(mode(), 0o700);
+            if killed {
+                shared.held.clear();
+                continue;
+            }
+            shared.retire().unwrap();
+            assert!(is_empty(&there) && !place.path().join("b").exists());
+            assert_eq!(mode(), 0o1755);
+            drop(written);
+        }
     }
 
     #[test]
