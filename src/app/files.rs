@@ -1,6 +1,10 @@
-//! Files that commands write for people: whole, or not at all, also where the power is cut.
+//! Files that commands read and write for people. What is made is whole or not there, also where the
+//! power is cut. What is read or appended to may lie in the directory of somebody else: no link is
+//! followed, and no FIFO is waited for.
 
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::sys::durable;
@@ -13,4 +17,38 @@ pub fn create(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 /// Makes a file, in the place of one that may be there.
 pub fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     durable::replace(path, text.as_bytes(), mode)
+}
+
+/// A file of more bytes is not read.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Reads a regular file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path, File::options().read(true))?;
+    if file.metadata()?.len() > MAX_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Appends to a regular file, which is made if it is not there.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = open(path, File::options().append(true).create(true))?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = options.custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::other("it is a link"),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is no regular file"))
 }

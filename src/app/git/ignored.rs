@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::super::files::read;
+
 /// Matching a name against a pattern takes at most so many steps: `*a*a*a*a…` would take forever.
 const STEPS: u32 = 1 << 16;
 
@@ -15,7 +17,7 @@ pub(super) struct Rules<'a> {
 
 impl<'a> Rules<'a> {
     pub(super) fn new(top: &'a Path, exclude: &Path) -> Self {
-        let exclude = super::read(exclude).unwrap_or_default();
+        let exclude = read(exclude).unwrap_or_default();
         Self { top, exclude }
     }
 
@@ -33,7 +35,7 @@ impl<'a> Rules<'a> {
     fn names(&self, path: &Path, is_directory: bool) -> bool {
         for above in path.ancestors().skip(1) {
             let file = self.top.join(above).join(".gitignore");
-            let patterns = super::read(&file).unwrap_or_default();
+            let patterns = read(&file).unwrap_or_default();
             let below: PathBuf = path
                 .strip_prefix(above)
                 .map(Path::to_owned)

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use super::super::files::read;
+
 /// Whether the index of a repository has a path, which is relative to the top of the work tree. An
 /// index that is missing or damaged has none.
 pub(super) fn has(git: &Path, digest: usize, path: &[u8]) -> bool {
-    let Ok(bytes) = super::read(&git.join("index")) else {
+    let Ok(bytes) = read(&git.join("index")) else {
         return false;
     };
     let mut index = Index::new(&bytes, digest);
@@ -15,7 +17,7 @@ pub(super) fn has(git: &Path, digest: usize, path: &[u8]) -> bool {
     let Some(shared) = index.shared() else {
         return false;
     };
-    let bytes = super::read(&git.join(format!("sharedindex.{shared}"))).unwrap_or_default();
+    let bytes = read(&git.join(format!("sharedindex.{shared}"))).unwrap_or_default();
     search(&mut Index::new(&bytes, digest), path).unwrap_or(false)
 }
 

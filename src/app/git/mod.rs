@@ -9,16 +9,11 @@ mod index;
 
 pub use blobs::blob;
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::files::read;
 use ignored::Rules;
-
-/// An index or an ignore file of more bytes is not read.
-const MAX_FILE: u64 = 256 << 20;
 
 /// A directory within a work tree.
 #[derive(Clone, Debug)]
@@ -89,21 +84,6 @@ fn path_in(file: &Path, word: &str) -> Option<PathBuf> {
     let bytes = read(file).ok()?;
     let path = bytes.strip_prefix(word.as_bytes())?.trim_ascii();
     (path.len() < 4096).then(|| PathBuf::from(std::ffi::OsStr::from_bytes(path)))
-}
-
-/// Reads a regular file; it follows no link and waits for no other process.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `.gitignore`: what opens the store and what has values in plain text stays out of repositories.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
 use super::report::{Report, shown};
+use crate::app::files;
 use crate::app::git::WorkTree;
 use crate::model::Exit;
 
@@ -37,17 +37,17 @@ pub fn see_to(
     Ok(())
 }
 
+/// Fails if [`see_to`] would fail, and changes nothing.
+pub fn check(directory: &Path) -> Result<(), Failure> {
+    written(directory).map(drop)
+}
+
 fn add_missing(
     tree: &WorkTree,
     directory: &Path,
     paths: &[PathBuf],
 ) -> Result<Vec<Vec<u8>>, Failure> {
-    let file = directory.join(".gitignore");
-    let written = match fs::read(&file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(failure(&file, "read", &error)),
-    };
+    let (file, written) = written(directory)?;
     let mut missing = Vec::new();
     for path in paths {
         let line = pattern(path);
@@ -62,9 +62,19 @@ fn add_missing(
     }
     if !missing.is_empty() {
         let bytes = addition(&written, &missing);
-        append(&file, &bytes).map_err(|error| failure(&file, "write", &error))?;
+        files::append(&file, &bytes).map_err(|error| failure(&file, "write", &error))?;
     }
     Ok(missing)
+}
+
+/// The ignore file of a directory, and what is in it.
+fn written(directory: &Path) -> Result<(PathBuf, Vec<u8>), Failure> {
+    let file = directory.join(".gitignore");
+    match files::read(&file) {
+        Ok(bytes) => Ok((file, bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((file, Vec::new())),
+        Err(error) => Err(failure(&file, "read", &error)),
+    }
 }
 
 /// The pattern of this path and of hardly any other: gitignore(5).
@@ -90,12 +100,6 @@ fn addition(written: &[u8], lines: &[Vec<u8>]) -> Vec<u8> {
     let comment =
         b"# hushpipe: what opens the sealed store, and what may have values in plain text.\n";
     [newline, comment, &lines.join(&b'\n'), b"\n"].concat()
-}
-
-fn append(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().append(true).create(true).open(file)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn failure(file: &Path, doing: &str, error: &io::Error) -> Failure {

@@ -92,6 +92,9 @@ pub fn run(arguments: &InitArgs) -> Outcome {
         Found::Nothing | Found::Left(_) => None,
     };
     let manifest = places.manifest(arguments, adoption)?;
+    if WorkTree::of(&arguments.directory).is_some() {
+        ignore::check(&arguments.directory)?;
+    }
     let made = sealed::init(&places.store, &places.identity)
         .map_err(|error| Failure::new(error.exit(), &error))?;
     if let Some(adoption) = adoption {

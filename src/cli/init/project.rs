@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::app::files;
+
 /// A service's name: the directory's, as far as it can be a name of files and of services.
 pub fn service(directory: &Path) -> String {
     let absolute = directory.canonicalize().unwrap_or_default();
@@ -48,8 +50,8 @@ pub fn command(directory: &Path) -> Option<&'static str> {
 }
 
 fn scripts(directory: &Path) -> Option<serde_json::Value> {
-    let text = std::fs::read_to_string(directory.join("package.json")).ok()?;
-    let package: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let bytes = files::read(&directory.join("package.json")).ok()?;
+    let package: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
     package.get("scripts").cloned()
 }
 

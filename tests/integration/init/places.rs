@@ -75,6 +75,26 @@ fn an_ignore_file_that_never_ends_or_leads_elsewhere_holds_nothing_up() {
 }
 
 #[test]
+fn a_link_in_the_place_of_an_ignore_file_leads_nowhere() {
+    let hushpipe = in_git(project("KEY=canary-0123456789\n"));
+    let place = hushpipe.place();
+    place.write("elsewhere", "as it was\n");
+    std::os::unix::fs::symlink(place.join("elsewhere"), place.join("project/.gitignore")).unwrap();
+    // It is no file that says how the program is started either.
+    let package = place.join("project/package.json");
+    nix::unistd::mkfifo(&package, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let init = ["init", "project", "--yes", "--move"];
+    let output = hushpipe.args(init).run().code(71);
+    let output = output.stderr_has(".gitignore").stderr_has("it is a link");
+    assert_eq!(output.place().read("elsewhere"), "as it was\n");
+    assert!(!output.place().join("project/hushpipe.yaml").exists());
+    assert_eq!(
+        output.place().read("project/.env"),
+        "KEY=canary-0123456789\n"
+    );
+}
+
+#[test]
 fn any_text_in_the_paths_of_a_project_is_taken_as_it_is() {
     for name in [
         "x${HOME}y",
