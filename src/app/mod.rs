@@ -24,6 +24,7 @@ mod preflight;
 mod rotate;
 pub mod sealed;
 mod supervise;
+mod trusted;
 mod unit;
 mod values;
 mod watch;
@@ -35,6 +36,7 @@ use tokio::runtime::{Builder, Runtime};
 use failure::Refused;
 pub use failure::{Failure, Failures};
 pub use preflight::{Report, preflight};
+pub use trusted::manifest_of_root;
 
 use crate::model::{Event, Exit, Exited, Mode, Observer, Plan, Signal};
 use crate::sys::signals::{self, Signals};

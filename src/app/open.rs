@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::failure::{Failure, Failures};
 use super::fetch::Stores;
 use super::os;
-use crate::model::{Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName};
+use crate::model::{Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName, StoreSpec};
 use crate::stores::Store;
 use crate::stores::command::Command;
 use crate::stores::directory::Directory;
@@ -23,7 +23,7 @@ pub fn stores(
     let stores = plan
         .stores
         .iter()
-        .map(|(name, spec)| Ok((name.clone(), open(name, &spec.kind, reaper, observer)?)))
+        .map(|(name, spec)| Ok((name.clone(), open(name, spec, reaper, observer)?)))
         .collect();
     forget_tokens(plan);
     stores
@@ -46,15 +46,22 @@ fn forget_tokens(plan: &Plan) {
     environment::wipe(&names);
 }
 
-fn sealed(name: &StoreName, spec: &Spec, observer: &Rc<dyn Observer>) -> SealedStore {
-    SealedStore::open(name.clone(), spec, Rc::clone(observer))
+fn sealed(
+    name: &StoreName,
+    spec: &Spec,
+    owners: &[u32],
+    observer: &Rc<dyn Observer>,
+) -> SealedStore {
+    SealedStore::open(name.clone(), spec, Rc::clone(observer)).trusting(owners)
 }
 
 fn sealed_stores(plan: &Plan, observer: &Rc<dyn Observer>) -> Vec<SealedStore> {
     let stores = plan.stores.iter();
     stores
         .filter_map(|(name, spec)| match &spec.kind {
-            StoreKind::Sealed(spec) => Some(sealed(name, spec, observer)),
+            StoreKind::Sealed(sealed_spec) => {
+                Some(sealed(name, sealed_spec, &spec.trust, observer))
+            }
             _ => None,
         })
         .collect()
@@ -88,19 +95,20 @@ pub fn look_at_sealed(plan: &Plan, observer: &Rc<dyn Observer>) {
 
 fn open(
     name: &StoreName,
-    kind: &StoreKind,
+    spec: &StoreSpec,
     reaper: &Reaper,
     observer: &Rc<dyn Observer>,
 ) -> Result<Box<dyn Store>, Failures> {
-    Ok(match kind {
-        StoreKind::Sealed(spec) => Box::new(sealed(name, spec, observer)),
-        StoreKind::Directory(spec) => Box::new(Directory::new(name.clone(), spec)),
+    let owners = spec.trust.as_slice();
+    Ok(match &spec.kind {
+        StoreKind::Sealed(spec) => Box::new(sealed(name, spec, owners, observer)),
+        StoreKind::Directory(spec) => Box::new(Directory::new(name.clone(), spec, owners)),
         StoreKind::Command(spec) => {
             let store = Command::new(name.clone(), spec, reaper.clone());
             Box::new(store.map_err(os("the kernel gives no random numbers"))?)
         }
         StoreKind::Vault(spec) => {
-            let store = Vault::new(name.clone(), spec, Rc::clone(observer));
+            let store = Vault::new(name.clone(), spec, owners, Rc::clone(observer));
             Box::new(store.map_err(os(
                 "the kernel gives no memory for what a vault store keeps",
             ))?)

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::{Failure, Palette, Stream};
+use crate::app::manifest_of_root;
 use crate::manifest::{self, ManifestError, Overrides};
 use crate::model::Plan;
 
 /// Finds, reads and checks the manifest; a fault is shown with excerpts.
 pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Plan, Failure> {
     manifest::find(explicit)
-        .and_then(|path| manifest::load(&path, overrides))
+        .and_then(|path| manifest::load(&path, overrides, manifest_of_root))
         .map_err(|error| failure(&error))
 }
 

@@ -38,6 +38,11 @@ impl Server {
         if url.query().is_some() {
             return Err("it has a query (`?`)");
         }
+        match url.path().trim_end_matches('/').rsplit('/').next() {
+            Some("v1") => return Err("it ends in /v1, which hushpipe adds itself: leave that out"),
+            Some("ui") => return Err("it ends in /ui, where people look: leave that out"),
+            _ => {}
+        }
         Ok(Self {
             in_the_clear: url.scheme() == "http" && !is_loopback(&url),
             address: Address::Url(url.as_str().trim_end_matches('/').to_owned()),

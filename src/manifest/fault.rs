@@ -119,6 +119,22 @@ impl ManifestError {
         }
     }
 
+    /// Who must not say what root runs can change it.
+    pub(super) fn distrusted(name: &Path, reason: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            cause: Cause::Unreadable {
+                exit: Exit::Denied,
+                message: format!("root does not run what others can change: {reason}"),
+                help:
+                    "close it to others, or, if you have looked at it, give it on standard input: \
+                       -m - <FILE"
+                        .to_owned(),
+                source: None,
+            },
+        }
+    }
+
     /// It can be read, but is no manifest.
     pub(super) fn refused(name: &Path, message: impl Into<String>, help: &str) -> Self {
         Self {

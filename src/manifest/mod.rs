@@ -26,6 +26,7 @@ mod values;
 mod vault;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,9 +59,14 @@ pub struct Overrides {
     pub forking: Option<Forking>,
 }
 
-/// Reads and checks a manifest; `-` is standard input. Variables are those of this process.
-pub fn load(path: &Path, overrides: &Overrides) -> Result<Plan, ManifestError> {
-    let text = read::read(path)?;
+/// Reads and checks a manifest; `-` is standard input. Variables are those of this process. `open` opens
+/// what is to be trusted, or gives the reason why it is not; `None`: this user may read what can be read.
+pub fn load(
+    path: &Path,
+    overrides: &Overrides,
+    open: impl FnOnce(&Path) -> Result<Option<File>, String>,
+) -> Result<Plan, ManifestError> {
+    let text = read::read(path, open)?;
     parse(path, &text, overrides, &|name| std::env::var(name).ok())
 }
 

@@ -31,11 +31,18 @@ pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ManifestError> {
 }
 
 /// Reads the whole text; `-` is standard input.
-pub fn read(path: &Path) -> Result<String, ManifestError> {
+pub fn read(
+    path: &Path,
+    trusted: impl FnOnce(&Path) -> Result<Option<File>, String>,
+) -> Result<String, ManifestError> {
     let bytes = if path == Path::new("-") {
         bytes_of(path, std::io::stdin().lock())?
     } else {
-        bytes_of(path, open(path)?)?
+        match trusted(path) {
+            Ok(Some(file)) => bytes_of(path, file)?,
+            Ok(None) => bytes_of(path, open(path)?)?,
+            Err(reason) => return Err(ManifestError::distrusted(path, reason)),
+        }
     };
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();

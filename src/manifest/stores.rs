@@ -15,9 +15,13 @@ impl Builder<'_> {
         let mut stores = BTreeMap::new();
         for (span, name, store) in manifest.stores.get().map_or(&[][..], |table| &table.0) {
             let kind = store.get().and_then(|store| self.store(*span, store, mode));
-            if let Some(kind) = kind {
-                let at = self.place(*span);
-                stores.insert(name.clone(), StoreSpec { at, kind });
+            if let (Some(kind), Some(store)) = (kind, store.get()) {
+                let spec = StoreSpec {
+                    at: self.place(*span),
+                    kind,
+                    trust: store.trust(),
+                };
+                stores.insert(name.clone(), spec);
             }
         }
         stores

@@ -161,6 +161,7 @@ impl Builder<'_> {
             ca_path,
             server_name: server_name.map(|name| name.0),
             client: self.client(at, vault),
+            trust: vault.owners(),
         }
     }
 

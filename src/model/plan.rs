@@ -54,6 +54,8 @@ pub struct StoreSpec {
     pub at: Place,
     /// Its type and settings.
     pub kind: StoreKind,
+    /// Owners of its files (uids) that are trusted beside root and hushpipe's own user.
+    pub trust: Vec<u32>,
 }
 
 /// `type:` of a store.
@@ -141,6 +143,8 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// What hushpipe shows itself with.
     pub client: Option<ClientCertificate>,
+    /// Owners of these files (uids) that are trusted: see [`StoreSpec::trust`].
+    pub trust: Vec<u32>,
 }
 
 /// A PEM certificate chain and its key: files, or unix sockets that give their content to whoever

@@ -81,6 +81,7 @@ pub fn reach(secrets: &str, deliveries: &[(&str, &str)]) -> Reach {
             kind: StoreKind::Directory(DirectoryStore {
                 path: PathBuf::from("/s"),
             }),
+            trust: Vec::new(),
         };
         plan.stores.insert(spec.source.store.clone(), store_spec);
         plan.secrets.insert(name(plain), spec);

@@ -1,6 +1,5 @@
 //! `type: directory`: one file a secret, as Docker, Kubernetes and systemd mount them.
 
-mod guard;
 mod watch;
 
 use std::ffi::OsString;
@@ -9,14 +8,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::buffer::spare_capacity;
-use rustix::fs::{FileType, Stat, fstat, readlinkat};
+use rustix::fs::{Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
+use super::trusted::{self, Trusted};
 use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
 use crate::model::{DirectoryStore, Source, StoreName, Version};
-use crate::secret::SecretBytes;
-use crate::sys::beneath;
+use crate::sys::filesystem::{Kind, effective_uid};
+use crate::sys::walk::{self, WalkError, WalkFault};
 
 /// The link that Kubernetes flips: every file is reached through it.
 const DATA: &str = "..data";
@@ -28,14 +27,17 @@ const ROUNDS: usize = 16;
 pub struct Directory {
     name: StoreName,
     path: PathBuf,
+    trusted: Trusted,
 }
 
 impl Directory {
-    /// Opens nothing yet: the directory may come and go.
-    pub fn new(name: StoreName, spec: &DirectoryStore) -> Self {
+    /// Opens nothing yet: the directory may come and go. `owners` are trusted beside root and hushpipe's
+    /// own user.
+    pub fn new(name: StoreName, spec: &DirectoryStore, owners: &[u32]) -> Self {
         Self {
             name,
             path: spec.path.clone(),
+            trusted: Trusted::new(owners),
         }
     }
 
@@ -47,16 +49,19 @@ impl Directory {
         }
     }
 
-    /// The directory itself, which nobody else may be able to change.
+    /// The directory itself, which nobody else may be able to change, nor lead elsewhere.
     fn open(&self) -> Result<OwnedFd, Fault> {
-        let unreachable = |source| Fault::Unreachable {
-            tried: self.path.clone(),
-            source,
-        };
-        let directory = beneath::open_directory(&self.path).map_err(unreachable)?;
-        let stat = fstat(&directory).map_err(|error| unreachable(error.into()))?;
-        guard::check_directory(&stat, &self.path)?;
-        Ok(directory)
+        walk::directory(&self.path, &self.trusted.rule()).map_err(|error| match error.fault {
+            WalkFault::System(source) => Fault::Unreachable {
+                tried: self.path.clone(),
+                source,
+            },
+            WalkFault::NotDirectory => Fault::Unreachable {
+                tried: self.path.clone(),
+                source: Errno::NOTDIR.into(),
+            },
+            _ => trusted::fault(error),
+        })
     }
 
     /// Reads all from one state of the directory.
@@ -92,13 +97,14 @@ impl Directory {
 
     fn read(&self, directory: &OwnedFd, source: &Source) -> Result<Fetched, Fault> {
         let (file, stat, path) = self.open_file(directory, source)?;
-        let bytes = read_to_end(&file, &stat).map_err(|error| match error {
-            Errno::FBIG => too_large(&path),
-            error => Fault::Unreachable {
-                tried: path.clone(),
-                source: error.into(),
-            },
-        })?;
+        let bytes =
+            trusted::read_to_end(&file, format::MAX_VALUE).map_err(|error| match error {
+                Errno::FBIG => too_large(&path),
+                error => Fault::Unreachable {
+                    tried: path.clone(),
+                    source: error.into(),
+                },
+            })?;
         Ok(Fetched {
             value: format::read(bytes, source.format)?,
             version: version(&stat),
@@ -116,16 +122,9 @@ impl Directory {
             tried: path.clone(),
             source,
         };
-        for parent in key.ancestors().skip(1).filter(|parent| *parent != "") {
-            let opened = beneath::open_beneath(directory.as_fd(), parent)
-                .map_err(|error| open_fault(error, &path))?;
-            let stat = fstat(&opened).map_err(|error| unreachable(error.into()))?;
-            guard::check_directory(&stat, &self.path.join(parent))?;
-        }
-        let file = beneath::open_beneath(directory.as_fd(), key)
-            .map_err(|error| open_fault(error, &path))?;
+        let opened = walk::file_beneath(directory.as_fd(), &self.path, key, &self.trusted.rule());
+        let file = opened.map_err(|error| open_fault(error, &path))?;
         let stat = fstat(&file).map_err(|error| unreachable(error.into()))?;
-        guard::check_file(&stat, &path)?;
         if usize::try_from(stat.st_size).unwrap_or(usize::MAX) > format::MAX_VALUE {
             return Err(too_large(&path));
         }
@@ -210,9 +209,14 @@ fn checked_key(key: &str) -> Result<&Path, Fault> {
     Ok(path)
 }
 
-fn open_fault(error: io::Error, path: &Path) -> Fault {
+fn open_fault(error: WalkError, path: &Path) -> Fault {
     let file = path.display();
-    match error.raw_os_error() {
+    let errno = match &error.fault {
+        WalkFault::System(source) => source.raw_os_error(),
+        WalkFault::NotDirectory => Some(libc::ENOTDIR),
+        _ => None,
+    };
+    match errno {
         Some(libc::ENOENT | libc::ENOTDIR) => Fault::Missing {
             hint: format!("no file {file}"),
         },
@@ -220,14 +224,21 @@ fn open_fault(error: io::Error, path: &Path) -> Fault {
             reason: format!("{file} is a link that leads out of the directory: put the file there"),
         },
         Some(libc::EACCES) => Fault::Denied {
-            reason: format!("{file} cannot be read by uid {}", guard::own_uid()),
+            reason: format!("{file} cannot be read by uid {}", effective_uid()),
         },
-        // What cannot be opened for reading (a socket, a device without driver).
-        Some(libc::ENXIO | libc::ENODEV) => guard::not_a_file(path, FileType::Socket),
-        _ => Fault::Unreachable {
-            tried: path.to_owned(),
-            source: error,
+        Some(_) => trusted::fault(error),
+        None => match error.fault {
+            WalkFault::NotFile(kind) => not_a_file(path, kind),
+            _ => trusted::fault(error),
         },
+    }
+}
+
+/// What stands where a file is expected.
+fn not_a_file(path: &Path, kind: Kind) -> Fault {
+    let (path, kind) = (path.display(), trusted::named(kind));
+    Fault::Malformed {
+        reason: format!("{path} is {kind}: a regular file is expected"),
     }
 }
 
@@ -238,27 +249,6 @@ fn too_large(path: &Path) -> Fault {
             path.display(),
             format::MAX_VALUE >> 20
         ),
-    }
-}
-
-/// Into a buffer of the right size, so that no copy is left by growing; EFBIG past the limit.
-fn read_to_end(file: &OwnedFd, stat: &Stat) -> Result<SecretBytes, Errno> {
-    let size = usize::try_from(stat.st_size).unwrap_or(0);
-    // One more, so that the end is seen without growing.
-    let mut bytes = Vec::with_capacity(size + 1);
-    loop {
-        if bytes.len() == bytes.capacity() {
-            bytes.reserve(bytes.len().max(4096));
-        }
-        match rustix::io::read(file, spare_capacity(&mut bytes)) {
-            Ok(0) => return Ok(SecretBytes::new(bytes)),
-            Ok(_) if bytes.len() > format::MAX_VALUE => {
-                drop(SecretBytes::new(bytes));
-                return Err(Errno::FBIG);
-            }
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

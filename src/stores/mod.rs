@@ -8,6 +8,7 @@ pub mod http;
 pub mod join;
 mod links;
 pub mod sealed;
+mod trusted;
 pub mod vault;
 
 use std::fmt;

@@ -139,6 +139,30 @@ pub fn is_same(path: &Path, file: Status) -> bool {
     }
 }
 
+/// Whether something is mounted at an open file or directory, which lies in a directory of status `above`;
+/// `None` for one whose directory is not known: then it takes Linux 5.8 to tell.
+pub fn is_mount_point(fd: impl AsFd, status: Status, above: Option<Status>) -> bool {
+    // stx_attributes_mask says whether the kernel knows.
+    const MOUNT_ROOT: fs::StatxAttributes = fs::StatxAttributes::MOUNT_ROOT;
+    match fs::statx(&fd, "", AtFlags::EMPTY_PATH, fs::StatxFlags::INO) {
+        Ok(found) if found.stx_attributes_mask.contains(MOUNT_ROOT) => {
+            found.stx_attributes.contains(MOUNT_ROOT)
+        }
+        _ => above.is_some_and(|above| status.device != above.device),
+    }
+}
+
+/// Whether nothing can be changed by way of an open file's mount.
+pub fn is_read_only(fd: impl AsFd) -> bool {
+    fs::fstatvfs(fd).is_ok_and(|found| found.f_flag.contains(fs::StatVfsMountFlags::RDONLY))
+}
+
+/// Whether a user's own program may be behind an open file's filesystem, and say what it likes of it.
+pub fn is_of_user_space(fd: impl AsFd) -> bool {
+    const FUSE: u64 = 0x6573_5546;
+    !matches!(filesystem(fd), Ok(kind) if kind != Filesystem::Other(FUSE))
+}
+
 /// Opens a directory. The last part of the path must not be a link; those before may be.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     open_directory_at(fs::CWD, path)

@@ -13,6 +13,9 @@
 //!   lack `w`; else each entry that grants `w` to another user or group counts.
 //! - In a user namespace that does not map every user, the overflow uid stands for root and for every
 //!   other unmapped user alike. It is trusted where a system has root's directories (`/`, /usr, /tmp).
+//! - What is mounted on an entry of a directory keeps that entry in its place (rename(2) and unlink(2)
+//!   fail with EBUSY), so a mount point is passed whoever can write to the directory: a volume of
+//!   Kubernetes in another one of mode 0777.
 //! - A link is followed by hand, 40 at most, and only from a directory that is trusted itself. The
 //!   kernel's own links below /proc are no paths: one is followed only as /proc/self/fd/N, /dev/fd/N or
 //!   /dev/std*, a descriptor that hushpipe's caller gave it, and where the rule allows that.
@@ -74,6 +77,9 @@ pub struct Rule<'a> {
     /// Whether /proc/self/fd/N, /dev/fd/N and /dev/std* name what the caller opened: of any kind and
     /// owner. Else they are refused.
     pub descriptors: bool,
+    /// Whether what is mounted read-only on the way, by itself, was given by who may mount: a secret that a
+    /// container's runtime mounts keeps the owner that it has on the host.
+    pub mounts: bool,
 }
 
 impl Rule<'_> {
@@ -84,6 +90,7 @@ impl Rule<'_> {
         ends_with: &[],
         links: Links::Follow,
         descriptors: false,
+        mounts: false,
     };
 }
 
@@ -214,11 +221,23 @@ struct Step {
     shared: bool,
     /// It belongs to one of [`Rule::ends_with`], or lies below such a directory.
     foreign: bool,
+    /// Others can change its entries: nothing but a mount point is safe there.
+    open_to: Option<WalkFault>,
+    /// See [`Rule::mounts`].
+    given: bool,
 }
 
 impl Step {
     fn error(&self, fault: WalkFault) -> WalkError {
         WalkError::new(&self.path, fault)
+    }
+
+    /// Others cannot change its entries.
+    fn closed(&mut self) -> Result<(), WalkError> {
+        match self.open_to.take() {
+            Some(fault) => Err(self.error(fault)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -306,16 +325,41 @@ impl<'a> Walk<'a> {
 
     /// Checks a directory, and goes on from there.
     fn pass(&mut self, fd: OwnedFd, path: PathBuf) -> Result<(), WalkError> {
-        let above = self.steps.last().is_some_and(|above| above.foreign);
-        let trust = trust::of(&fd, &path, self.rule, above)?;
+        let above = self.steps.last();
+        let given = self.is_given(&fd);
+        let foreign = above.is_some_and(|above| above.foreign);
+        let trust = trust::of(&fd, &path, self.rule, foreign, given)?;
         self.steps.push(Step {
             fd,
             status: trust.status,
             path,
             shared: trust.shared,
             foreign: trust.foreign,
+            open_to: trust.open_to,
+            given,
         });
         Ok(())
+    }
+
+    /// Whether it lies on a mount as [`Rule::mounts`] means them. What a walk is held beneath was walked to
+    /// by the same rule.
+    fn is_given(&self, fd: &OwnedFd) -> bool {
+        if !self.rule.mounts {
+            return false;
+        }
+        let Ok(status) = filesystem::status(fd) else {
+            return false;
+        };
+        let above = self.steps.last();
+        let mounted = filesystem::is_mount_point(fd, status, above.map(|above| above.status));
+        match above {
+            Some(above) if !mounted => above.given,
+            None if !mounted && !self.beneath => false,
+            None if !mounted && trust::is_trusted(status.uid, self.rule) => false,
+            // The root of everything is read-only in many containers and services.
+            None if !self.beneath => false,
+            _ => filesystem::is_read_only(fd) && !filesystem::is_of_user_space(fd),
+        }
     }
 
     fn go(&mut self) -> Result<End, WalkError> {
@@ -325,9 +369,11 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let Some((fd, status)) = self.open(&name)? else {
+                self.steps.last_mut().map_or(Ok(()), Step::closed)?;
                 return self.missing(name);
             };
             let path = self.here().path.join(&name);
+            self.stays(&fd, status)?;
             match status.kind {
                 Kind::Directory => self.pass(fd, path)?,
                 Kind::Link => self.follow(&fd, status, path)?,
@@ -335,19 +381,36 @@ impl<'a> Walk<'a> {
                     return Err(WalkError::new(&path, WalkFault::NotDirectory));
                 }
                 _ => {
+                    let given = self.is_given(&fd);
                     let step = Step {
                         fd,
                         status,
                         path,
                         shared: false,
                         foreign: self.here().foreign,
+                        open_to: None,
+                        given,
                     };
                     return Ok(End::File { step, name });
                 }
             }
         }
-        let last = self.steps.pop().expect("the walk began somewhere");
+        let mut last = self.steps.pop().expect("the walk began somewhere");
+        last.closed()?;
         Ok(End::Directory(last))
+    }
+
+    /// Nobody can put anything else in the place of what was opened: nobody can write to the directory, or
+    /// something is mounted there.
+    fn stays(&mut self, fd: &OwnedFd, status: Status) -> Result<(), WalkError> {
+        let here = self.steps.last_mut().expect("the walk began somewhere");
+        if here.open_to.is_some()
+            && filesystem::is_mount_point(fd, status, Some(here.status))
+            && !filesystem::is_of_user_space(fd)
+        {
+            return Ok(());
+        }
+        here.closed()
     }
 
     fn here(&self) -> &Step {
@@ -432,7 +495,13 @@ impl<'a> Walk<'a> {
             End::Directory(step) => Err(step.error(WalkFault::NotFile(Kind::Directory))),
             End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
             End::File { step, name } => {
-                trust::file(&step.fd, &step.path, self.rule, self.here().shared)?;
+                trust::file(
+                    &step.fd,
+                    &step.path,
+                    self.rule,
+                    self.here().shared,
+                    step.given,
+                )?;
                 self.open_file(&step, &name)
             }
         }

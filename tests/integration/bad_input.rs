@@ -10,6 +10,7 @@ mod hosts;
 mod manifests;
 mod programs;
 mod stores;
+mod trusted;
 mod values;
 
 /// The one secret's value: 8 bytes or more, so that it is looked for in the open.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::stores::TrustRecord;
 use crate::manifest::addresses::{Namespace, ServerName, Servers};
 use crate::manifest::decode::{Decode, Decoder, NO_SECRET, Tag, record, tagged};
 use crate::manifest::paths::{HostPath, LoginMount};
@@ -41,6 +42,9 @@ record! {
         /// Whether leases, and the token that hushpipe logged in for, are revoked at the end.
         /// Default: true; in mode exec only what the program does not use is, before it starts.
         optional revoke_on_exit "revoke_on_exit": bool;
+        /// Whom its files may belong to, beside root and hushpipe's own user: those of the login and of
+        /// TLS, and wrapping tokens.
+        optional trust "trust": TrustRecord;
     } elsewhere {
         "token": NO_SECRET => "set VAULT_TOKEN for hushpipe, or name the token's file: auth: { method: token, file: PATH }",
         "skip_verify": "the server's certificate is always checked" => "name the authority that signed it: ca_file: PATH",
@@ -50,6 +54,13 @@ record! {
         "deadline": "it is a key of `retry`" => "write retry: { deadline: 60s }",
         "path": "it is a key of secrets" => "write address: https://HOST:PORT here, and `path` for each secret",
         "mount": "it is a key of secrets and of `auth`" => "write it there",
+    }
+}
+
+impl VaultRecord {
+    /// `trust.owners`
+    pub fn owners(&self) -> Vec<u32> {
+        self.trust.get().map_or_else(Vec::new, TrustRecord::uids)
     }
 }
 

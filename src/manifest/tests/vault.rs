@@ -231,6 +231,7 @@ fn the_manifest_goes_before_the_environment() {
         ca_path,
         server_name,
         client,
+        trust: _,
     } = store.tls;
     assert_eq!(
         (ca_file, ca_path.as_deref()),

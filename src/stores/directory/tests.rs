@@ -12,7 +12,7 @@ fn store(path: &Path) -> Directory {
     let spec = DirectoryStore {
         path: path.to_owned(),
     };
-    Directory::new(StoreName::new("dir").unwrap(), &spec)
+    Directory::new(StoreName::new("dir").unwrap(), &spec, &[])
 }
 
 fn source(key: &str) -> Source {
@@ -87,16 +87,9 @@ fn a_file_is_a_secret_byte_for_byte() {
 
 #[test]
 fn files_of_unknown_size_are_read_to_their_end() {
-    let file = beneath::open_beneath(
-        beneath::open_directory(Path::new("/proc/self"))
-            .unwrap()
-            .as_fd(),
-        Path::new("status"),
-    )
-    .unwrap();
-    let stat = fstat(&file).unwrap();
-    assert_eq!(stat.st_size, 0);
-    let bytes = read_to_end(&file, &stat).ok().unwrap();
+    let file = fs::File::open("/proc/self/status").unwrap();
+    assert_eq!(fstat(&file).unwrap().st_size, 0);
+    let bytes = trusted::read_to_end(&file, 1 << 20).ok().unwrap();
     assert!(bytes.expose().starts_with(b"Name:") && bytes.expose().ends_with(b"\n"));
 }
 
@@ -226,32 +219,72 @@ fn what_others_can_change_is_refused_with_the_command_that_mends_it() {
     assert!(fault(dir.path(), "sub/b").to_string().contains("chmod o-w"));
 }
 
+/// Gives a file or directory away; `None` where only root could.
+fn give(path: &Path, uid: Option<u32>, gid: Option<u32>) -> Option<()> {
+    std::os::unix::fs::chown(path, uid, gid).ok()
+}
+
 #[test]
-fn a_foreign_owner_or_group_is_refused() {
-    // Only root can give files away; the rules themselves are looked at by everybody.
+fn a_foreign_owner_or_group_is_refused_until_it_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a");
     fs::write(&file, "x").unwrap();
-    let directory = beneath::open_directory(dir.path()).unwrap();
-    let mut stat =
-        fstat(beneath::open_beneath(directory.as_fd(), Path::new("a")).unwrap()).unwrap();
-    assert!(guard::check_file(&stat, &file).is_ok());
-    stat.st_uid = guard::own_uid() + 4242;
-    let Err(Fault::Denied { reason }) = guard::check_file(&stat, &file) else {
-        panic!("a foreign owner")
+    let Some(()) = give(&file, Some(4242), None) else {
+        return;
     };
-    assert!(reason.contains("chown"), "{reason}");
-    stat.st_uid = 0;
-    stat.st_gid = 424_242;
-    assert!(guard::check_file(&stat, &file).is_ok(), "it can only read");
-    stat.st_mode |= 0o020;
-    let Err(Fault::Denied { reason }) = guard::check_file(&stat, &file) else {
-        panic!("a foreign group")
+    let reason = fault(dir.path(), "a").to_string();
+    assert!(
+        reason.contains("belongs to uid 4242") && reason.contains("trust: { owners: [4242] }"),
+        "{reason}"
+    );
+    let spec = DirectoryStore {
+        path: dir.path().to_owned(),
     };
+    let named = Directory::new(StoreName::new("dir").unwrap(), &spec, &[4242]);
+    assert_eq!(text(&named.read_all(&[&source("a")])[0]), "x");
+    // What the group can read is its own; what it can write is not.
+    give(&file, Some(0), Some(424_242)).unwrap();
+    chmod(&file, 0o640);
+    assert_eq!(read(dir.path(), "a"), "x");
+    chmod(&file, 0o660);
+    let reason = fault(dir.path(), "a").to_string();
     assert!(
         reason.contains("group 424242") && reason.contains("chmod g-w"),
         "{reason}"
     );
+}
+
+#[test]
+fn who_can_change_the_way_to_a_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (above, store) = (dir.path().join("above"), dir.path().join("above/store"));
+    fs::create_dir_all(&store).unwrap();
+    fs::write(store.join("a"), "x").unwrap();
+    assert_eq!(read(&store, "a"), "x");
+    chmod(&above, 0o777);
+    let reason = fault(&store, "a").to_string();
+    assert!(
+        reason.contains("others can write to") && reason.contains("chmod o-w"),
+        "{reason}"
+    );
+    chmod(&above, 0o1777);
+    assert_eq!(read(&store, "a"), "x");
+    chmod(&above, 0o755);
+    let Some(()) = give(&above, Some(4242), None) else {
+        return;
+    };
+    let reason = fault(&store, "a").to_string();
+    assert!(reason.contains("above belongs to uid 4242"), "{reason}");
+    give(&above, Some(0), None).unwrap();
+    // Nor may they own a link on the way.
+    let shared = dir.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    chmod(&shared, 0o1777);
+    symlink(&store, shared.join("link")).unwrap();
+    assert_eq!(read(&shared.join("link"), "a"), "x");
+    std::os::unix::fs::lchown(shared.join("link"), Some(4242), None).unwrap();
+    let reason = fault(&shared.join("link"), "a").to_string();
+    assert!(reason.contains("link belongs to uid 4242"), "{reason}");
 }
 
 #[test]

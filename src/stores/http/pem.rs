@@ -1,8 +1,8 @@
 //! PEM files, and unix sockets that give a PEM file's content to whoever connects.
 
-use std::fs;
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 use crate::secret::SecretBytes;
 use crate::stores::Fault;
+use crate::stores::trusted::Trusted;
+use crate::sys::{filesystem, socket};
 
 /// No bundle of certificates is larger.
 const LARGEST: u64 = 8 << 20;
@@ -22,8 +24,11 @@ const LARGEST: u64 = 8 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All certificates in a file, at least one.
-pub(super) async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let bytes = read(path).await?;
+pub(super) async fn certificates(
+    path: &Path,
+    trusted: &Trusted,
+) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let bytes = read(path, trusted).await?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes.expose()).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -33,8 +38,8 @@ pub(super) async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'stat
 }
 
 /// The first private key in a file: PKCS#8, PKCS#1 or SEC1.
-pub(super) async fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
-    let bytes = read(path).await?;
+pub(super) async fn key(path: &Path, trusted: &Trusted) -> Result<PrivateKeyDer<'static>, Fault> {
+    let bytes = read(path, trusted).await?;
     let is_encrypted = memchr::memmem::find(bytes.expose(), b"ENCRYPTED").is_some();
     PrivateKeyDer::from_pem_slice(bytes.expose()).map_err(|error| match error {
         _ if is_encrypted => malformed(
@@ -52,23 +57,24 @@ fn malformed(path: &Path, what: &str) -> Fault {
     }
 }
 
-async fn read(path: &Path) -> Result<SecretBytes, Fault> {
-    let read = match fs::metadata(path) {
-        Ok(found) if found.file_type().is_socket() => from_socket(path).await,
-        Ok(_) => fs::read(path).map(SecretBytes::new),
-        Err(error) => Err(error),
-    };
-    read.map_err(|source| Fault::Unreachable {
-        tried: path.to_owned(),
-        source,
-    })
+async fn read(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Fault> {
+    match trusted.socket(path)? {
+        Some(socket) => from_socket(&socket)
+            .await
+            .map_err(|source| Fault::Unreachable {
+                tried: path.to_owned(),
+                source,
+            }),
+        None => trusted.read(path, LARGEST as usize),
+    }
 }
 
 /// As systemd's `LoadCredential=` reads one, systemd.exec(5).
-async fn from_socket(path: &Path) -> io::Result<SecretBytes> {
+async fn from_socket((directory, name): &(OwnedFd, OsString)) -> io::Result<SecretBytes> {
     let received = async {
         let mut bytes = Vec::new();
-        let mut stream = UnixStream::connect(path).await?.take(LARGEST);
+        let stream = socket::connect_at(directory, &filesystem::path_of(directory.as_fd()), name)?;
+        let mut stream = UnixStream::from_std(stream)?.take(LARGEST);
         stream.read_to_end(&mut bytes).await?;
         Ok(SecretBytes::new(bytes))
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Client, Method, Url};
 use tokio::time::timeout;
 
@@ -46,7 +47,13 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
     let client = builder
         .build()
         .map_err(|error| format!("cannot set up HTTP: {}", error.without_url()))?;
-    let answer = client.request(method, url).send().await;
+    let mut request = client.request(method.clone(), url);
+    if method != Method::GET && method != Method::HEAD {
+        // RFC 9110, 8.6: a request whose method gives content a meaning says that there is none; servers
+        // answer 411 where it does not.
+        request = request.header(CONTENT_LENGTH, 0);
+    }
+    let answer = request.send().await;
     let silent = || "it takes connections and says nothing".to_owned();
     answer
         .map(|answer| answer.status().as_u16())

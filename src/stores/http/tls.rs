@@ -1,6 +1,5 @@
 //! How TLS is spoken: rustls on ring, TLS 1.2 and 1.3, HTTP/2 where the server has it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,13 +13,16 @@ use super::pem;
 use super::retry::{Failed, Trouble, Weight};
 use crate::model::{ClientCertificate, Tls};
 use crate::stores::Fault;
+use crate::stores::trusted::{self, Trusted};
+use crate::sys::{filesystem, walk};
 
 /// Reads what the settings name. The system's authorities are read only where none are named.
 pub(super) async fn config(tls: &Tls) -> Result<ClientConfig, Failed> {
-    let roots = authorities(tls).await?;
+    let trusted = Trusted::new(&tls.trust);
+    let roots = authorities(tls, &trusted).await?;
     let verified = builder()?.with_root_certificates(roots);
     let mut config = match &tls.client {
-        Some(client) => shown(verified, client).await?,
+        Some(client) => shown(verified, client, &trusted).await?,
         None => verified.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -43,17 +45,17 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
         })
 }
 
-async fn authorities(tls: &Tls) -> Result<RootCertStore, Failed> {
+async fn authorities(tls: &Tls, trusted: &Trusted) -> Result<RootCertStore, Failed> {
     let mut files: Vec<PathBuf> = tls.ca_file.iter().cloned().collect();
     if let Some(directory) = &tls.ca_path {
-        files.extend(listed(directory)?);
+        files.extend(listed(directory, trusted)?);
     }
     if files.is_empty() {
         return system();
     }
     let (mut roots, mut ended) = (RootCertStore::empty(), None);
     for file in files {
-        for certificate in pem::certificates(&file).await? {
+        for certificate in pem::certificates(&file, trusted).await? {
             match ended_at(&certificate) {
                 Some(at) => ended = Some((file.clone(), at)),
                 None => add(&mut roots, certificate, &file)?,
@@ -94,17 +96,18 @@ fn add(roots: &mut RootCertStore, certificate: CertificateDer, file: &Path) -> R
 }
 
 /// The files of a directory, in order. c_rehash(1)'s links are followed; what is hidden is not read.
-fn listed(directory: &Path) -> Result<Vec<PathBuf>, Fault> {
+fn listed(directory: &Path, trusted: &Trusted) -> Result<Vec<PathBuf>, Fault> {
     let unreadable = |source| Fault::Unreachable {
         tried: directory.to_owned(),
         source,
     };
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !is_hidden && !entry.path().is_dir() {
-            files.push(entry.path());
+    let opened = walk::directory(directory, &trusted.rule()).map_err(trusted::fault)?;
+    for name in filesystem::entries(&opened).map_err(unreadable)? {
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        let path = directory.join(name);
+        if !is_hidden && !path.is_dir() {
+            files.push(path);
         }
     }
     files.sort();
@@ -137,9 +140,10 @@ fn system() -> Result<RootCertStore, Failed> {
 async fn shown(
     builder: ConfigBuilder<ClientConfig, client::WantsClientCert>,
     client: &ClientCertificate,
+    trusted: &Trusted,
 ) -> Result<ClientConfig, Failed> {
-    let chain = pem::certificates(&client.certificate).await?;
-    let key = pem::key(&client.key).await?;
+    let chain = pem::certificates(&client.certificate, trusted).await?;
+    let key = pem::key(&client.key, trusted).await?;
     let refused = |error: rustls::Error| Fault::Malformed {
         reason: match error {
             rustls::Error::InconsistentKeys(_) => format!(

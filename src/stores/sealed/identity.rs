@@ -1,21 +1,21 @@
 //! Identities: the keys that open age files.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use age::secrecy::ExposeSecret;
+use rustix::io::Errno;
 
 use super::native::Native;
 use super::signing::Signer;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
-use crate::sys::durable;
+use crate::stores::trusted::{self, Trusted};
+use crate::sys::{durable, filesystem};
 
 /// An identity file holds keys and comments; more than this is something else.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// Identities as age takes them.
 pub type Parsed = Vec<Box<dyn age::Identity>>;
@@ -23,6 +23,7 @@ pub type Parsed = Vec<Box<dyn age::Identity>>;
 /// The content of an identity file, kept out of sight between uses.
 pub struct Identities {
     path: PathBuf,
+    owners: Vec<u32>,
     content: Buffer,
 }
 
@@ -31,12 +32,14 @@ impl Identities {
     /// OpenSSH private key without passphrase. It must be a file that its owner, who is we or root,
     /// can read alone; one in $CREDENTIALS_DIRECTORY may be readable by its group, as systemd makes
     /// it.
-    pub fn read(path: &Path) -> Result<Self, Fault> {
-        let content = read_private(path)?;
+    /// `owners` are trusted as well.
+    pub fn read(path: &Path, owners: &[u32]) -> Result<Self, Fault> {
+        let content = read_private(path, owners)?;
         parse(path, content.expose())?;
         let content = Buffer::new(content.expose()).map_err(|source| unreadable(path, source))?;
         Ok(Self {
             path: path.to_owned(),
+            owners: owners.to_vec(),
             content,
         })
     }
@@ -81,7 +84,8 @@ impl Identities {
 
     /// Whether the file still has what was read.
     pub fn is_current(&self) -> bool {
-        read_private(&self.path).is_ok_and(|content| self.content.same(content.expose()))
+        read_private(&self.path, &self.owners)
+            .is_ok_and(|content| self.content.same(content.expose()))
     }
 }
 
@@ -102,59 +106,40 @@ pub fn create(path: &Path) -> io::Result<()> {
     durable::create(path, SecretBytes::new(text).expose(), 0o600)
 }
 
-/// Checks on the open file, so that nobody swaps it in between. Links are followed: what counts is
-/// the file.
-fn read_private(path: &Path) -> Result<SecretBytes, Fault> {
-    let mut file = File::options()
-        .read(true)
-        // A FIFO must not block.
-        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-        .open(path)
-        .map_err(|error| unreadable(path, advised(error)))?;
-    let metadata = file.metadata().map_err(|source| unreadable(path, source))?;
-    if !metadata.is_file() {
-        return Err(malformed(path, "it is not a regular file"));
-    }
-    if metadata.len() > MAX_FILE {
-        return Err(malformed(path, "it is larger than 1 MiB"));
-    }
-    check_access(path, &metadata)?;
-    let mut content = vec![0; metadata.len() as usize];
-    let read = file.read_exact(&mut content);
-    let content = SecretBytes::new(content);
-    read.map_err(|source| unreadable(path, source))?;
-    Ok(content)
+/// Checks on the open file, so that nobody swaps it in between.
+fn read_private(path: &Path, owners: &[u32]) -> Result<SecretBytes, Fault> {
+    let file = Trusted::new(owners).open(path).map_err(advised)?;
+    let status = filesystem::status(&file).map_err(|source| unreadable(path, source))?;
+    check_readers(path, status.mode)?;
+    trusted::read_to_end(&file, MAX_FILE).map_err(|errno| match errno {
+        Errno::FBIG => malformed(path, "it is larger than 1 MiB"),
+        errno => unreadable(path, errno.into()),
+    })
 }
 
-fn advised(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::NotFound {
-        return error;
+fn advised(fault: Fault) -> Fault {
+    match fault {
+        Fault::Unreachable { tried, source } if source.kind() == io::ErrorKind::NotFound => {
+            let advice =
+                "no identity file is there: name another one, or let `hushpipe init` make one";
+            let source = io::Error::new(io::ErrorKind::NotFound, advice);
+            Fault::Unreachable { tried, source }
+        }
+        fault => fault,
     }
-    let advice = "no identity file is there: name another one, or let `hushpipe init` make one";
-    io::Error::new(io::ErrorKind::NotFound, advice)
 }
 
-fn check_access(path: &Path, metadata: &std::fs::Metadata) -> Result<(), Fault> {
-    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-    let own = rustix::process::geteuid().as_raw();
-    let shown = path.display();
-    if owner != own && owner != 0 {
-        return Err(Fault::Denied {
-            reason: format!(
-                "identity file {shown} belongs to uid {owner}, who can change it: it must belong \
-                 to uid {own} or root"
-            ),
-        });
-    }
+fn check_readers(path: &Path, mode: u32) -> Result<(), Fault> {
     let refused = if is_credential(path) { 0o037 } else { 0o077 };
-    if mode & refused != 0 {
-        return Err(Fault::Denied {
-            reason: format!(
-                "identity file {shown} is open to others (mode {mode:04o}): chmod 600 {shown}"
-            ),
-        });
+    if mode & refused == 0 {
+        return Ok(());
     }
-    Ok(())
+    let shown = path.display();
+    Err(Fault::Denied {
+        reason: format!(
+            "identity file {shown} is open to others (mode {mode:04o}): chmod 600 {shown}"
+        ),
+    })
 }
 
 /// systemd gives a unit's credentials as root:root 0440, in a directory that the unit alone sees.
@@ -245,7 +230,7 @@ mod tests {
         let path = dir.path().join("identity");
         write(&path, content).unwrap();
         set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        let identities = Identities::read(&path).and_then(|read| read.recipients());
+        let identities = Identities::read(&path, &[]).and_then(|read| read.recipients());
         identities.map_err(|fault| match fault {
             Fault::Denied { reason } | Fault::Malformed { reason } => reason,
             Fault::Unreachable { source, .. } => source.to_string(),

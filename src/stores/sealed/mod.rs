@@ -125,6 +125,13 @@ impl SealedStore {
         }
     }
 
+    /// Trusts these owners of its files beside root and hushpipe's own user.
+    #[must_use]
+    pub fn trusting(mut self, owners: &[u32]) -> Self {
+        self.owners = owners.to_vec();
+        self
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -406,7 +413,7 @@ impl SealedStore {
         if let Some(identities) = &*self.identities.borrow() {
             return Ok(Rc::clone(identities));
         }
-        let identities = Rc::new(Identities::read(&self.identity_file)?);
+        let identities = Rc::new(Identities::read(&self.identity_file, &self.owners)?);
         self.identities.replace(Some(Rc::clone(&identities)));
         Ok(identities)
     }

@@ -20,6 +20,7 @@ use crate::model::{Event, Observer, StoreName, VaultStore};
 use crate::secret::SecretBytes;
 use crate::stores::Fault;
 use crate::stores::http::{Answer, Http, Request, Session, Settings, Wire};
+use crate::stores::trusted::Trusted;
 use crate::sys::clock::Boottime;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -141,6 +142,8 @@ impl Call {
 pub(super) struct Access {
     pub store: StoreName,
     pub spec: VaultStore,
+    /// Who may change the files of the login.
+    pub trusted: Trusted,
     pub observer: Rc<dyn Observer>,
     http: Http,
     /// For what is asked again soon.
@@ -165,6 +168,7 @@ impl Access {
     pub fn new(
         store: StoreName,
         spec: &VaultStore,
+        owners: &[u32],
         observer: Rc<dyn Observer>,
     ) -> std::io::Result<Self> {
         let settings = Settings {
@@ -175,6 +179,7 @@ impl Access {
         Ok(Self {
             store,
             spec: spec.clone(),
+            trusted: Trusted::new(owners),
             observer,
             brief: Http::new(Settings {
                 deadline: settings.deadline.min(BRIEF),

@@ -30,6 +30,8 @@ pub(super) struct Envelope<'a> {
     wrap_info: Option<&'a RawValue>,
     #[serde(borrow, default)]
     warnings: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow, default)]
+    errors: Option<Vec<Cow<'a, str>>>,
 }
 
 /// A secret as it was given.
@@ -157,13 +159,20 @@ impl Secret {
 }
 
 /// What a 404 says: a version that is gone, a path that is none of KV v2, or nothing there.
-pub(super) fn missing(body: &SecretBytes, pinned: Option<u64>) -> Fault {
-    let fallback = match pinned {
+pub(super) fn missing(body: &SecretBytes, path: &str, pinned: Option<u64>) -> Fault {
+    let mut fallback = match pinned {
         Some(version) => {
             format!("there is no version {version}, or no secret at this path")
         }
         None => "there is no secret at this path, and no engine that makes one".to_owned(),
     };
+    // KV version 1 takes `data/KEY` for a key that is not there.
+    if let Some((mount, key)) = path.trim_matches('/').split_once("/data/") {
+        fallback.push_str(&format!(
+            "; if {mount} is an engine of KV version 1, write `path: {mount}/{key}` in place of `mount` \
+             and `key`"
+        ));
+    }
     let Ok(envelope) = Envelope::read(body) else {
         return Fault::Missing { hint: fallback };
     };
@@ -173,8 +182,15 @@ pub(super) fn missing(body: &SecretBytes, pinned: Option<u64>) -> Fault {
     if let Some(versioned) = versioned {
         return versioned.metadata.gone();
     }
+    let errors = envelope.errors.unwrap_or_default();
     let warned = envelope.warnings.unwrap_or_default();
-    let hint = if warned.iter().any(|text| text.contains("versioned K/V")) {
+    let hint = if errors
+        .iter()
+        .any(|text| text.contains("no handler for route"))
+    {
+        "no engine is mounted there, in this namespace: `bao secrets list` shows those that are"
+            .to_owned()
+    } else if warned.iter().any(|text| text.contains("versioned K/V")) {
         "it is an engine of KV version 2: its paths have `data` after the mount, as in \
          MOUNT/data/KEY; or give `mount` and `key`"
             .to_owned()

@@ -86,7 +86,7 @@ impl Core {
     pub(super) async fn read_by(&self, ask: &Ask, call: Call) -> Result<Read, Trouble> {
         let since = Boottime::now();
         if let Some(path) = &ask.token_file {
-            let wrapping = login::read(path)?;
+            let wrapping = login::read(path, &self.access.trusted)?;
             let body = wrapping::open(&self.access, &wrapping, path).await?;
             return Ok(Read {
                 secret: Secret::read(&body).map_err(Trouble::Asked)?,
@@ -103,7 +103,7 @@ impl Core {
                     token: Some(token),
                 });
             }
-            404 => answer::missing(&answer.body, ask.version),
+            404 => answer::missing(&answer.body, &ask.path, ask.version),
             status => refused(status, &call, self.access.spec.namespace.as_deref()),
         };
         Err(Trouble::Asked(fault))

@@ -29,7 +29,7 @@ pub fn vault(data: &[u8]) {
         secret_is_kept(secret);
     }
     for pinned in [None, Some(2)] {
-        fine::<()>(Err(answer::missing(&first, pinned)));
+        fine::<()>(Err(answer::missing(&first, "kv/data/app", pinned)));
         if let Some(answer::Standing::There(version)) =
             answer::standing(&first, pinned, SystemTime::now())
         {

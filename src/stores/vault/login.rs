@@ -16,10 +16,9 @@ use crate::model::VaultAuth;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
 use crate::stores::http::Wire;
+use crate::stores::trusted::{self, Trusted};
 use crate::sys::clock::Boottime;
-
-/// Credentials are small; what is larger is another file.
-const MAX_FILE: u64 = 64 << 10;
+use crate::sys::{filesystem, walk};
 
 /// Where a given token may stand, in the order of who is believed.
 pub const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
@@ -145,14 +144,14 @@ impl Method {
     pub async fn log_in(&self, access: &Access, wire: &Wire) -> Result<Token, Trouble> {
         match &self.auth {
             VaultAuth::Environment => self.of_environment(),
-            VaultAuth::TokenFile(path) => self.of_file(path),
+            VaultAuth::TokenFile(path) => self.of_file(path, &access.trusted),
             VaultAuth::AppRole {
                 mount,
                 role_id_file,
                 secret_id_file,
                 ..
             } => {
-                let role_id = read(role_id_file)?;
+                let role_id = read(role_id_file, &access.trusted)?;
                 let secret_id = match secret_id_file {
                     Some(path) => Some((self.secret_id(access, path).await?, path)),
                     None => None,
@@ -163,7 +162,7 @@ impl Method {
                     secret_id: secret_id.transpose()?,
                 };
                 let token = self.granted(access, mount, "login", &body, wire).await?;
-                self.used_secret_id()?;
+                self.used_secret_id(&access.trusted)?;
                 Ok(token)
             }
             VaultAuth::Jwt {
@@ -171,7 +170,7 @@ impl Method {
                 role,
                 jwt_file,
             } => {
-                let jwt = read(jwt_file)?;
+                let jwt = read(jwt_file, &access.trusted)?;
                 let body = Jwt {
                     role: role.as_deref(),
                     jwt: text(&jwt, jwt_file)?,
@@ -189,7 +188,7 @@ impl Method {
                 username,
                 password_file,
             } => {
-                let password = read_line(password_file)?;
+                let password = read_line(password_file, &access.trusted)?;
                 let body = UserPass {
                     password: text(&password, password_file)?,
                 };
@@ -211,10 +210,10 @@ impl Method {
             .map_err(|error| Trouble::Store(no_room(error)))
     }
 
-    fn of_file(&self, path: &Path) -> Result<Token, Trouble> {
+    fn of_file(&self, path: &Path, trusted: &Trusted) -> Result<Token, Trouble> {
         // The stamp first: a write between the two makes the token be read once more.
         let stamp = Stamp::of(path).map_err(|error| unreadable(path, error))?;
-        let token = kept(&read(path)?)?;
+        let token = kept(&read(path, trusted)?)?;
         *self.read.borrow_mut() = Some(stamp);
         Ok(Token::given(token))
     }
@@ -286,7 +285,7 @@ impl Method {
             }
         }
         let stamp = found.map_err(|error| unreadable(path, error))?;
-        let content = read(path)?;
+        let content = read(path, &access.trusted)?;
         let id = if *wrapped {
             wrapping::unwrap_secret_id(access, mount, path, &content).await?
         } else {
@@ -300,7 +299,7 @@ impl Method {
 
     /// The login worked: the file has done its duty. Before that a server that is down would cost
     /// the secret id.
-    fn used_secret_id(&self) -> Result<(), Trouble> {
+    fn used_secret_id(&self, trusted: &Trusted) -> Result<(), Trouble> {
         let VaultAuth::AppRole {
             secret_id_file: Some(path),
             remove: true,
@@ -309,22 +308,24 @@ impl Method {
         else {
             return Ok(());
         };
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Trouble::Store(denied(format!(
-                    "the secret id's file {} cannot be removed ({error}): allow it, or leave \
-                     `remove` out",
-                    path.display()
-                ))))
-            }
-            _ => Ok(()),
-        }
+        let removed = walk::parent(path, &trusted.rule())
+            .map_err(|error| error.to_string())
+            .and_then(|(directory, name)| {
+                filesystem::unlink_at(directory, name).map_err(|error| error.to_string())
+            });
+        removed.map_err(|error| {
+            Trouble::Store(denied(format!(
+                "the secret id's file {} cannot be removed ({error}): allow it, or leave \
+                 `remove_secret_id_file` out",
+                path.display()
+            )))
+        })
     }
 }
 
 /// A credential's file without the white space around its content.
-pub(super) fn read(path: &Path) -> Result<SecretBytes, Trouble> {
-    let bytes = read_all(path)?;
+pub(super) fn read(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
+    let bytes = read_all(path, trusted)?;
     let trimmed = bytes.expose().trim_ascii();
     if trimmed.is_empty() {
         return Err(Trouble::Store(denied(format!(
@@ -336,30 +337,17 @@ pub(super) fn read(path: &Path) -> Result<SecretBytes, Trouble> {
 }
 
 /// A password's file: one line end at its end is not part of it.
-fn read_line(path: &Path) -> Result<SecretBytes, Trouble> {
-    let bytes = read_all(path)?;
+fn read_line(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
+    let bytes = read_all(path, trusted)?;
     let line = bytes.expose();
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     Ok(SecretBytes::new(line.to_vec()))
 }
 
-fn read_all(path: &Path) -> Result<SecretBytes, Trouble> {
-    let found = fs::metadata(path).map_err(|error| unreadable(path, error))?;
-    let wrong = match found.is_file() {
-        // A pipe could keep the one thread of hushpipe waiting.
-        false => Some("is no regular file"),
-        true if found.len() > MAX_FILE => Some("is too large for a credential"),
-        true => None,
-    };
-    if let Some(wrong) = wrong {
-        return Err(Trouble::Store(Fault::Malformed {
-            reason: format!("{} {wrong}", path.display()),
-        }));
-    }
-    fs::read(path)
-        .map(SecretBytes::new)
-        .map_err(|error| unreadable(path, error))
+fn read_all(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
+    let read = trusted.read(path, trusted::CREDENTIAL);
+    read.map_err(Trouble::Store)
 }
 
 pub(super) fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {

@@ -263,7 +263,12 @@ impl Core {
         let Some(path) = &ask.token_file else {
             return Ok(wrapped_version());
         };
-        wrapping::look_up(&self.access, &login::read(path)?, path).await?;
+        wrapping::look_up(
+            &self.access,
+            &login::read(path, &self.access.trusted)?,
+            path,
+        )
+        .await?;
         Ok(wrapped_version())
     }
 }

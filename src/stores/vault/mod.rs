@@ -67,10 +67,16 @@ struct Core {
 impl Vault {
     /// Asks nothing yet; a token in the environment is taken. The error is the kernel's word when it
     /// has no randomness, or no memory for what is kept.
-    pub fn new(name: StoreName, spec: &VaultStore, observer: Rc<dyn Observer>) -> io::Result<Self> {
+    /// `owners` of files are trusted beside root and hushpipe's own user.
+    pub fn new(
+        name: StoreName,
+        spec: &VaultStore,
+        owners: &[u32],
+        observer: Rc<dyn Observer>,
+    ) -> io::Result<Self> {
         Ok(Self {
             core: Rc::new(Core {
-                access: Rc::new(Access::new(name, spec, observer)?),
+                access: Rc::new(Access::new(name, spec, owners, observer)?),
                 digests: DigestKey::new()?,
                 kept: RefCell::new(BTreeMap::new()),
                 looked: RefCell::new(BTreeMap::new()),

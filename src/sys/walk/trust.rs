@@ -22,6 +22,8 @@ pub(super) struct Trust {
     pub shared: bool,
     /// It, or one above it, belongs to one of [`Rule::ends_with`].
     pub foreign: bool,
+    /// Others can write to it, and change what belongs to others there.
+    pub open_to: Option<WalkFault>,
 }
 
 /// Looks at a directory, with O_PATH, that lies in a trusted one, or in a foreign one.
@@ -30,10 +32,12 @@ pub(super) fn of(
     path: &Path,
     rule: &Rule<'_>,
     in_foreign: bool,
+    given: bool,
 ) -> Result<Trust, WalkError> {
     let status = status(fd, path)?;
     let foreign = match owner(path, status, rule) {
         Ok(()) => in_foreign,
+        Err(_) if given => in_foreign,
         Err(_) if rule.ends_with.contains(&status.uid) => true,
         Err(error) => return Err(error),
     };
@@ -42,16 +46,15 @@ pub(super) fn of(
             status,
             shared: false,
             foreign,
+            open_to: None,
         });
     };
-    if status.mode & STICKY == 0 {
-        let mode = status.mode;
-        return Err(WalkError::new(path, WalkFault::Writable { by, mode }));
-    }
+    let (sticky, mode) = (status.mode & STICKY != 0, status.mode);
     Ok(Trust {
         status,
         shared: true,
         foreign,
+        open_to: (!sticky).then_some(WalkFault::Writable { by, mode }),
     })
 }
 
@@ -62,13 +65,16 @@ pub(super) fn file(
     path: &Path,
     rule: &Rule<'_>,
     in_shared: bool,
+    given: bool,
 ) -> Result<(), WalkError> {
     let status = status(fd, path)?;
     let wrong = |fault| Err(WalkError::new(path, fault));
     if status.kind != Kind::File {
         return wrong(WalkFault::NotFile(status.kind));
     }
-    owner(path, status, rule)?;
+    if !given {
+        owner(path, status, rule)?;
+    }
     if let Some(by) = writer(fd, status, rule) {
         let mode = status.mode;
         return wrong(WalkFault::Writable { by, mode });
@@ -82,7 +88,7 @@ pub(super) fn file(
 /// As a walk checks a file at its end, for one that is open: its kind, its owner, who can write to it.
 pub fn check_file(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<(), WalkError> {
     let own = own(fd, path)?;
-    file(&own, path, rule, false)
+    file(&own, path, rule, false, false)
 }
 
 /// As a walk checks a directory on its way, for one that is open. Whether others can make entries in it:
@@ -91,7 +97,11 @@ pub fn check_directory(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<bo
     let flags = HANDLE | OFlags::DIRECTORY;
     let own = fs::openat(fd, ".", flags, Mode::empty())
         .map_err(|errno| WalkError::system(path, errno))?;
-    of(&own, path, rule, false).map(|trust| trust.shared)
+    let trust = of(&own, path, rule, false, false)?;
+    match trust.open_to {
+        Some(fault) => Err(WalkError::new(path, fault)),
+        None => Ok(trust.shared),
+    }
 }
 
 fn own(fd: impl AsFd, path: &Path) -> Result<OwnedFd, WalkError> {
@@ -116,7 +126,7 @@ pub fn owner(path: &Path, status: Status, rule: &Rule<'_>) -> Result<(), WalkErr
     Err(WalkError::new(path, WalkFault::Owner { uid, unmapped }))
 }
 
-fn is_trusted(uid: u32, rule: &Rule<'_>) -> bool {
+pub(super) fn is_trusted(uid: u32, rule: &Rule<'_>) -> bool {
     uid == 0 || uid == filesystem::effective_uid() || rule.owners.contains(&uid)
 }
 

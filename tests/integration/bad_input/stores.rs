@@ -98,11 +98,11 @@ fn a_directory_without_the_secret() {
 #[test]
 fn a_file_that_others_can_write() {
     refused(launch("").mode("s/token", 0o646), 77).stderr_is(
-        "hushpipe: error: store s, token: everybody can change {place}/s/token: \
+        "hushpipe: error: store s, token: others can write to {place}/s/token (mode 0646): \
          chmod o-w {place}/s/token\n",
     );
     refused(launch("").mode("s", 0o777), 77)
-        .stderr_has("everybody can change {place}/s: chmod o-w {place}/s\n");
+        .stderr_has("others can write to {place}/s (mode 0777): chmod o-w {place}/s\n");
 }
 
 #[test]

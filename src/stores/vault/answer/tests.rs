@@ -139,9 +139,21 @@ fn why_it_is_missing_is_told_by_the_answer() {
         (body(r#"{"errors":[]}"#), None, "no secret at this path"),
         (body("nonsense"), Some(9), "there is no version 9"),
     ] {
-        let fault = missing(&body, pinned);
+        let fault = missing(&body, "kv/app", pinned);
         assert!(words(&fault).starts_with(said) || words(&fault).contains(said));
     }
+}
+
+#[test]
+fn a_mount_that_is_not_of_kv_version_2_is_told_of() {
+    let none = body(r#"{"errors":[]}"#);
+    let told = |path: &str| words(&missing(&none, path, None)).to_owned();
+    assert!(told("kv1/data/app").contains("write `path: kv1/app` in place of `mount` and `key`"));
+    assert!(!told("database/creds/app").contains("KV"));
+    let nowhere =
+        body(r#"{"errors":["no handler for route \"kvv/data/app\". route entry not found."]}"#);
+    let fault = missing(&nowhere, "kvv/data/app", None);
+    assert!(words(&fault).starts_with("no engine is mounted there"));
 }
 
 #[test]
