@@ -55,7 +55,10 @@ impl Trusted {
 
     /// Opens a regular file.
     pub fn open(&self, path: &Path) -> Result<OwnedFd, Fault> {
-        let file = walk::file(path, &self.rule()).map_err(fault)?;
+        let file = walk::file(path, &self.rule()).map_err(|error| match error.fault {
+            WalkFault::System(source) => unreadable(path, source),
+            _ => fault(error),
+        })?;
         let stat = fstat(&file).map_err(|errno| unreadable(path, errno.into()))?;
         // A descriptor of hushpipe's caller may be anything.
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
