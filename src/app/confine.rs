@@ -34,14 +34,11 @@ const SYSTEM: [&str; 11] = [
 ];
 
 /// What a launch leaves to hushpipe to do.
-pub struct Confined {
+pub struct Confined<'a> {
+    plan: &'a Plan,
     starts: Starts,
-    capabilities: Option<Vec<Capability>>,
-    writes: Vec<PathBuf>,
-    /// `None`: what is read may move anywhere.
-    reads: Option<Vec<PathBuf>>,
-    /// Landlock would keep it from what /proc says of programs that it does not confine.
-    looks_into_programs: bool,
+    /// The directories that delivery directories are made in.
+    around: Vec<PathBuf>,
 }
 
 /// What may be started later.
@@ -54,21 +51,20 @@ enum Starts {
     Anything,
 }
 
-impl Confined {
-    /// For a plan and what a host made of it, before the launch.
-    pub fn new(plan: &Plan, host: &Host, restarts: bool) -> Self {
+impl<'a> Confined<'a> {
+    /// For a plan and what a host made of it, before anything is made for the launch.
+    pub fn new(plan: &'a Plan, host: &Host, restarts: bool) -> Self {
         let starts = starts(plan, host, restarts);
-        let is_fifo = |kind: &DeliveryKind| matches!(kind, DeliveryKind::Fifo { .. });
-        let fifos = plan
-            .deliveries
-            .iter()
-            .any(|delivery| is_fifo(&delivery.kind));
+        let directories = if starts == Starts::Nothing {
+            host.layout.directories()
+        } else {
+            Vec::new()
+        };
+        let around = directories.iter().flat_map(|path| around(path)).collect();
         Self {
-            capabilities: needed(starts, fifos),
+            plan,
             starts,
-            writes: writes(plan, host),
-            reads: reads(plan),
-            looks_into_programs: fifos,
+            around,
         }
     }
 
@@ -107,11 +103,11 @@ impl Confined {
         if !privileges::holds_any() {
             return Some("capabilities: none".to_owned());
         }
-        let Some(needed) = &self.capabilities else {
+        let Some(needed) = needed(self.starts, has_fifos(self.plan)) else {
             let why = "what the plan may start later runs with them";
             return Some(format!("capabilities: all that were given, as {why}"));
         };
-        Some(match privileges::keep(needed) {
+        Some(match privileges::keep(&needed) {
             Ok(kept) => {
                 let names: Vec<&str> = kept.iter().map(|one| one.name()).collect();
                 format!("capabilities: {}", names.join(" "))
@@ -121,26 +117,36 @@ impl Confined {
     }
 
     fn landlock(&self) -> String {
-        if self.looks_into_programs {
+        if has_fifos(self.plan) {
             return "no Landlock: whoever reads a FIFO is found in /proc".to_owned();
         }
-        match self.restrict() {
-            Ok(()) if self.reads.is_some() => "Landlock: files to read and to write".to_owned(),
+        let reads = reads(self.plan);
+        match self.restrict(reads.as_deref()) {
+            Ok(()) if reads.is_some() => "Landlock: files to read and to write".to_owned(),
             Ok(()) => "Landlock: files to write".to_owned(),
             Err(error) => format!("no Landlock: {error}"),
         }
     }
 
-    fn restrict(&self) -> std::io::Result<()> {
-        let rules = Ruleset::new(self.reads.is_some())?;
-        for path in &self.writes {
+    fn restrict(&self, reads: Option<&[PathBuf]>) -> std::io::Result<()> {
+        let rules = Ruleset::new(reads.is_some())?;
+        for path in self.around.iter().chain(&writes(self.plan)) {
             rules.allow_path(path, Access::Write)?;
         }
-        for path in self.reads.iter().flatten() {
+        for path in reads.unwrap_or_default() {
             rules.allow_path(path, Access::Read)?;
         }
         rules.restrict()
     }
+}
+
+/// Landlock would keep hushpipe from what /proc says of programs that it does not confine: who has a
+/// FIFO open.
+fn has_fifos(plan: &Plan) -> bool {
+    let is_fifo = |kind: &DeliveryKind| matches!(kind, DeliveryKind::Fifo { .. });
+    plan.deliveries
+        .iter()
+        .any(|delivery| is_fifo(&delivery.kind))
 }
 
 fn starts(plan: &Plan, host: &Host, restarts: bool) -> Starts {
@@ -200,8 +206,8 @@ fn needed(starts: Starts, fifos: bool) -> Option<Vec<Capability>> {
     Some(needed)
 }
 
-/// Where hushpipe makes, changes and removes files.
-fn writes(plan: &Plan, host: &Host) -> Vec<PathBuf> {
+/// Where hushpipe makes, changes and removes files, beside what it delivers.
+fn writes(plan: &Plan) -> Vec<PathBuf> {
     let mut paths = ["/dev", "/run", "/tmp", "/var/lib/hushpipe"]
         .map(PathBuf::from)
         .to_vec();
@@ -214,9 +220,6 @@ fn writes(plan: &Plan, host: &Host) -> Vec<PathBuf> {
     paths.extend(named.iter().filter_map(std::env::var_os).map(PathBuf::from));
     paths.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     paths.retain(|path| path.is_dir());
-    for directory in host.layout.directories() {
-        paths.extend(around(&directory));
-    }
     for store in plan.stores.values() {
         if let StoreKind::Vault(vault) = &store.kind {
             // A secret id may be removed once it was used.

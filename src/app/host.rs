@@ -177,7 +177,7 @@ pub fn settle(
     match (launch, isolation, owners) {
         (Some(launch), Some(isolations), Some(owners)) if failures.is_empty() => Ok(Host {
             confinement: Confinement::of(plan, &launch, users),
-            bootstrap: Bootstrap::of(plan, &launch, &layout),
+            bootstrap: bootstrap(plan, &launch, &layout),
             launch,
             layout,
             owners,
@@ -192,6 +192,16 @@ pub fn settle(
         }),
         _ => Err(failures),
     }
+}
+
+/// What is to be kept from the program. Nothing, where it is another user's; and from root without
+/// private files nothing can be kept.
+fn bootstrap(plan: &Plan, launch: &Launch, layout: &Layout) -> Bootstrap {
+    let own = effective_uid();
+    if launch.owner().0 != own || (own == 0 && layout.is_empty()) {
+        return Bootstrap::default();
+    }
+    Bootstrap::of(plan, launch, layout)
 }
 
 /// The program, settled; before it is staged, and again where that failed.

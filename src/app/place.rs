@@ -92,6 +92,7 @@ impl Placing<'_> {
             return self.without_files(host);
         }
         let (order, reason) = (host.order.clone(), host.reason.clone());
+        let apart = host.confinement.users().is_some();
         let not_shared = host.not_shared.clone();
         match order.as_slice() {
             [IsolationUsed::Shared, ..] => self.shared(host, reason),
@@ -104,6 +105,7 @@ impl Placing<'_> {
                 Attempt::Refused(error) => {
                     let mut host = host::settle(self.plan, None, None)?;
                     host.confinement = Confinement::NotNeeded;
+                    self.warn(host.bootstrap.open(&error.to_string()).filter(|_| apart));
                     self.shared(host, Some(error.to_string()))
                 }
             },
@@ -168,10 +170,6 @@ impl Placing<'_> {
     /// are read with.
     fn covered(&self, host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
         let mut targets: Vec<PathBuf> = own_credentials(host).into_iter().collect();
-        let own = host.owner.uid == Some(filesystem::effective_uid());
-        if !own {
-            return Ok((mounts(points(&targets)?), Vec::new()));
-        }
         let more = host.bootstrap.directories();
         let more: Vec<_> = more
             .filter(|path| !targets.contains(path))

@@ -112,7 +112,7 @@ async fn attend(
     rotation: &mut Rotation<'_>,
     changes: &mut Changes,
     mut feeds: Vec<Feed>,
-    ((socket, board), confined): ((Option<Server>, Rc<Board>), Confined),
+    ((socket, board), confined): ((Option<Server>, Rc<Board>), Confined<'_>),
 ) -> Result<Exited, Failures> {
     let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
     let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());

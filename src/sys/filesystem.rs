@@ -543,4 +543,22 @@ mod tests {
         let mode = std::fs::metadata(temporary.path().join("f")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o7777, 0o440);
     }
+
+    #[test]
+    fn capabilities_of_a_file_are_seen() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("f");
+        std::fs::write(&file, "").unwrap();
+        assert!(!has_capabilities(&file));
+        // CAP_NET_BIND_SERVICE, permitted and effective: linux/capability.h, VFS_CAP_REVISION_2.
+        let value: Vec<u8> = [0x0200_0001_u32, 1 << 10, 0, 0, 0]
+            .into_iter()
+            .flat_map(u32::to_le_bytes)
+            .collect();
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(&file, "security.capability", &value, flags).is_err() {
+            return; // it takes root, and a file system that keeps it
+        }
+        assert!(has_capabilities(&file));
+    }
 }

@@ -42,7 +42,9 @@ record! {
         optional signals "signals": Signals;
         /// Whether it may dump core.
         optional core_dumps "core_dumps": bool = "false";
-        /// Whether it is kept from gaining privileges, by setuid programs for instance.
+        /// Whether it is kept from gaining privileges, by setuid programs for instance. Without, a
+        /// program of an ordinary user's hushpipe has no user namespace of its own, and can read what
+        /// hushpipe reads secrets with.
         optional no_new_privs "no_new_privs": bool = "true";
         /// Resource limits, as setrlimit(2) has them.
         optional rlimits "rlimits": Table<Text, Limit>;

@@ -52,6 +52,21 @@ fn an_unprivileged_users_program_reads_neither_the_identity_nor_the_store() {
     }
 }
 
+/// It could take the cover away: this keeps accidents out, such as a program that serves all that it
+/// can read.
+#[test]
+fn roots_program_with_private_files_finds_an_empty_store() {
+    let private = "deliver: [{ file: '{place}/s/token', secret: token }]\nisolation: private\n";
+    for mode in [&[][..], &["--exec"]] {
+        launch(private)
+            .args(mode.iter().copied())
+            .args(shell("cat {place}/s/token; ls -A {place}/secrets"))
+            .run()
+            .success()
+            .stdout_is(VALUE);
+    }
+}
+
 /// From /proc, while the tool runs again.
 #[test]
 fn an_unprivileged_users_program_does_not_see_what_a_stores_tool_logs_in_with() {
