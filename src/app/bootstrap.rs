@@ -112,7 +112,8 @@ impl Bootstrap {
         }
         (!what.is_empty()).then(|| {
             format!(
-                "the program can read what hushpipe reads secrets with ({}): {why}",
+                "the program can read what hushpipe reads secrets with ({}): {why}; a user of its \
+                 own (`run.user`) cannot",
                 what.join(", ")
             )
         })

@@ -95,25 +95,25 @@ impl<'a> Confined<'a> {
             let why = "the plan may start a program later, which would inherit them";
             protections.push(format!("no Landlock, no seccomp filter: {why}"));
         }
-        protections.extend(self.drop_capabilities());
+        protections.push(self.drop_capabilities());
         protections
     }
 
-    fn drop_capabilities(&self) -> Option<String> {
+    fn drop_capabilities(&self) -> String {
         if !privileges::holds_any() {
-            return Some("capabilities: none".to_owned());
+            return "capabilities: none".to_owned();
         }
         let Some(needed) = needed(self.starts, has_fifos(self.plan)) else {
             let why = "what the plan may start later runs with them";
-            return Some(format!("capabilities: all that were given, as {why}"));
+            return format!("capabilities: all that were given, as {why}");
         };
-        Some(match privileges::keep(&needed) {
+        match privileges::keep(&needed) {
             Ok(kept) => {
                 let names: Vec<&str> = kept.iter().map(|one| one.name()).collect();
                 format!("capabilities: {}", names.join(" "))
             }
             Err(error) => format!("capabilities: all that were given: {error}"),
-        })
+        }
     }
 
     fn landlock(&self) -> String {

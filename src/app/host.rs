@@ -67,7 +67,7 @@ impl Confinement {
         match users {
             Some(users) => match users.refusal() {
                 None => Self::Apart(users.clone()),
-                Some(error) => Self::Refused(error.to_string()),
+                Some(error) => Self::Refused(error.cause()),
             },
             None => Self::Refused(
                 "hushpipe holds capabilities, which the program would lose in a user namespace of \

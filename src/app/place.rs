@@ -105,7 +105,7 @@ impl Placing<'_> {
                 Attempt::Refused(error) => {
                     let mut host = host::settle(self.plan, None, None)?;
                     host.confinement = Confinement::NotNeeded;
-                    self.warn(host.bootstrap.open(&error.to_string()).filter(|_| apart));
+                    self.warn(host.bootstrap.open(&error.cause()).filter(|_| apart));
                     self.shared(host, Some(error.to_string()))
                 }
             },
@@ -114,7 +114,7 @@ impl Placing<'_> {
     }
 
     fn without_files<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
-        let Apart {
+        let Unmounted {
             staged,
             feeds,
             apart,
@@ -128,12 +128,12 @@ impl Placing<'_> {
 
     /// Without private files: where hushpipe has no privileges, the program is kept from what hushpipe
     /// reads secrets with all the same, if this host allows it.
-    fn stage_without_mounts<S: Staging>(&self, host: Host) -> Result<Apart<S>, Failures> {
+    fn stage_without_mounts<S: Staging>(&self, host: Host) -> Result<Unmounted<S>, Failures> {
         let Some(users) = host.confinement.users().cloned() else {
             self.tell_of_own_credentials(&host);
             return self.stage_in_the_open(host.launch);
         };
-        let (mounts, covers) = self.covered(&host)?;
+        let (mounts, covers) = covered(&host)?;
         let private = Private {
             mounts,
             covers,
@@ -141,13 +141,13 @@ impl Placing<'_> {
         };
         let (spec, feeds) = self.spec(host.launch, Some(private))?;
         match S::stage(spec) {
-            Ok(staged) => Ok(Apart {
+            Ok(staged) => Ok(Unmounted {
                 staged,
                 feeds,
                 apart: true,
             }),
             Err(error) if error.isolation_refused() => {
-                self.warn(host.bootstrap.open(&error.to_string()));
+                self.warn(host.bootstrap.open(&error.cause()));
                 let launch = host::launch(self.plan, &host.layout)
                     .map_err(|faults| faults.into_iter().map(of_spawn).collect::<Failures>())?;
                 self.stage_in_the_open(launch)
@@ -156,27 +156,14 @@ impl Placing<'_> {
         }
     }
 
-    fn stage_in_the_open<S: Staging>(&self, launch: Launch) -> Result<Apart<S>, Failures> {
+    fn stage_in_the_open<S: Staging>(&self, launch: Launch) -> Result<Unmounted<S>, Failures> {
         let (spec, feeds) = self.spec(launch, None)?;
         let staged = S::stage(spec).map_err(failed)?;
-        Ok(Apart {
+        Ok(Unmounted {
             staged,
             feeds,
             apart: false,
         })
-    }
-
-    /// What a program of hushpipe's own user sees empty: what systemd gave hushpipe, and what secrets
-    /// are read with.
-    fn covered(&self, host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
-        let mut targets: Vec<PathBuf> = own_credentials(host).into_iter().collect();
-        let more = host.bootstrap.directories();
-        let more: Vec<_> = more
-            .filter(|path| !targets.contains(path))
-            .cloned()
-            .collect();
-        targets.extend(more);
-        Ok((mounts(points(&targets)?), host.bootstrap.covers()))
     }
 
     fn warn(&self, message: Option<String>) {
@@ -194,7 +181,7 @@ impl Placing<'_> {
         let targets = points.points().map_err(one)?;
         let delivered = targets.len();
         let mut mounts = mounts(targets);
-        let (more, covers) = self.covered(&host)?;
+        let (more, covers) = covered(&host)?;
         mounts.extend(more);
         let private = Private {
             mounts,
@@ -239,7 +226,7 @@ impl Placing<'_> {
         let held = Held::Shared(shared);
         let owners = host.owners.clone();
         let live = Live::new(&host.layout, directories, owners, held, self.payloads)?;
-        let Apart {
+        let Unmounted {
             staged,
             feeds,
             apart,
@@ -369,7 +356,7 @@ struct Private {
 }
 
 /// A launch without private files.
-struct Apart<S> {
+struct Unmounted<S> {
     staged: S,
     feeds: Vec<Feed>,
     /// It has namespaces of its own.
@@ -414,6 +401,19 @@ fn own_credentials(host: &Host) -> Option<PathBuf> {
         && host.layout.directories().iter().all(apart)
         && (host.layout.credentials().is_some() || !is_named());
     is_hidden.then_some(own)
+}
+
+/// What a program of hushpipe's own user sees empty: what systemd gave hushpipe, and what secrets
+/// are read with.
+fn covered(host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
+    let mut targets: Vec<PathBuf> = own_credentials(host).into_iter().collect();
+    let more = host.bootstrap.directories();
+    let more: Vec<_> = more
+        .filter(|path| !targets.contains(path))
+        .cloned()
+        .collect();
+    targets.extend(more);
+    Ok((mounts(points(&targets)?), host.bootstrap.covers()))
 }
 
 /// What is to be covered, as it is found now.

@@ -157,6 +157,16 @@ impl ChildError {
         }
     }
 
+    /// What failed and why, without what to do.
+    pub fn cause(&self) -> String {
+        if !self.step.has_errno() {
+            return self.step.to_string();
+        }
+        let text = std::io::Error::from(self.errno).to_string();
+        let text = text.split(" (os error").next().unwrap_or_default();
+        format!("{}: {text}", self.step)
+    }
+
     fn advice(&self) -> Option<&'static str> {
         match (&self.step, self.errno) {
             (Step::Unshare | Step::MapUsers | Step::Join, _) => {
@@ -198,12 +208,7 @@ impl ChildError {
 
 impl fmt::Display for ChildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.step)?;
-        if self.step.has_errno() {
-            let text = std::io::Error::from(self.errno).to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            write!(f, ": {text}")?;
-        }
+        f.write_str(&self.cause())?;
         match self.advice() {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
