@@ -10,8 +10,8 @@ use super::super::runtime;
 use crate::sys::command::spawn;
 use crate::sys::reaper::{Reaper, Status};
 
-/// How git may be led elsewhere by its environment, as within a hook.
-const ELSEWHERE: [&str; 3] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"];
+/// What git gets of hushpipe's environment: no credential, and nothing that leads it elsewhere.
+const PASSED: [&str; 2] = ["PATH", "HOME"];
 
 /// The content of a blob by its name for git, such as `:3:./file`, with paths from the directory; `None`
 /// where there is none. No filter, hook or helper of the work tree runs.
@@ -29,7 +29,11 @@ pub fn blob(directory: &Path, name: &str) -> Option<Vec<u8>> {
         name,
     ];
     let argv = words.map(str::to_owned);
-    let environment = environment().chain([("GIT_NO_LAZY_FETCH".into(), "1".into())]);
+    let environment = environment().chain([
+        ("GIT_NO_LAZY_FETCH".into(), "1".into()),
+        // Also where git does not know that variable.
+        ("GIT_ALLOW_PROTOCOL".into(), "none".into()),
+    ]);
     let read = async {
         let mut spawned = spawn(&argv, environment, &Reaper::new())?;
         let bytes = collect(&spawned.stdout).await?;
@@ -55,5 +59,7 @@ async fn collect(stdout: &Receiver) -> io::Result<Vec<u8>> {
 }
 
 fn environment() -> impl Iterator<Item = (OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| ELSEWHERE.iter().all(|elsewhere| name != elsewhere))
+    PASSED
+        .into_iter()
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
 }
