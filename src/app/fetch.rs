@@ -144,6 +144,15 @@ pub fn by_source<'a>(secrets: impl IntoIterator<Item = (&'a SecretName, &'a Sour
 }
 
 impl Round {
+    /// Takes the line ends away that the manifest says are no part of its secrets.
+    pub fn trim(&mut self, plan: &Plan) {
+        for (name, value) in &mut self.values {
+            if plan.secrets.get(name).is_some_and(|spec| spec.trim) {
+                *value = Rc::new(value.trimmed());
+            }
+        }
+    }
+
     const fn new(requests: usize) -> Self {
         Self {
             values: BTreeMap::new(),

@@ -30,7 +30,8 @@ pub async fn gather(
     observer: &Rc<dyn Observer>,
 ) -> Result<Gathered, Failures> {
     let start = Instant::now();
-    let (round, faults) = fetch_aloud(stores, &sources(plan), observer).await;
+    let (mut round, faults) = fetch_aloud(stores, &sources(plan), observer).await;
+    round.trim(plan);
     if !faults.is_empty() {
         let faults = faults.into_iter();
         return Err(faults
@@ -43,12 +44,16 @@ pub async fn gather(
         took: start.elapsed(),
     });
     refuse_exposed(&host.launch, &round.values)?;
-    let payloads = payloads(plan, &round)?;
+    let payloads = payloads(plan, &round, observer.as_ref())?;
     Ok(Gathered { round, payloads })
 }
 
 /// Checks every value, then renders what each delivery carries, in the plan's order.
-fn payloads(plan: &Plan, round: &Round) -> Result<Vec<SecretBytes>, Failures> {
+fn payloads(
+    plan: &Plan,
+    round: &Round,
+    observer: &dyn Observer,
+) -> Result<Vec<SecretBytes>, Failures> {
     let faults = check::check(plan, &round.values);
     if !faults.is_empty() {
         return Err(faults
@@ -56,8 +61,18 @@ fn payloads(plan: &Plan, round: &Round) -> Result<Vec<SecretBytes>, Failures> {
             .map(|fault| Failure::new(fault.exit(), fault))
             .collect());
     }
-    delivery::render(plan, &round.values)
-        .map_err(|faults| faults.into_iter().map(of_delivery).collect())
+    let rendered = delivery::render(plan, &round.values)
+        .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
+    warn(plan, rendered.warnings, observer);
+    Ok(rendered.payloads)
+}
+
+fn warn(plan: &Plan, warnings: Vec<String>, observer: &dyn Observer) {
+    for warning in warnings {
+        observer.observe(&Event::Weaker {
+            message: format!("{}:{warning}", plan.manifest.display()),
+        });
+    }
 }
 
 /// New values that cannot be used.
@@ -74,6 +89,7 @@ pub fn renewed(
     plan: &Plan,
     round: &Round,
     draft: &Draft,
+    observer: &dyn Observer,
 ) -> Result<Vec<Option<SecretBytes>>, Unusable> {
     let new: Values = round
         .values
@@ -92,10 +108,12 @@ pub fn renewed(
         });
     }
     let rendered = delivery::render_some(plan, &round.values, |index| !draft.stays[index]);
-    rendered.map_err(|faults| Unusable {
+    let rendered = rendered.map_err(|faults| Unusable {
         failures: faults.into_iter().map(of_delivery).collect(),
         secrets: BTreeSet::new(),
-    })
+    })?;
+    warn(plan, rendered.warnings, observer);
+    Ok(rendered.payloads)
 }
 
 type Values = BTreeMap<SecretName, Rc<Value>>;

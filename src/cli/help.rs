@@ -1,10 +1,11 @@
-//! `hushpipe help [COMMAND...]` and `hushpipe help exit-codes`.
+//! `hushpipe help [COMMAND...]`, `hushpipe help templates` and `hushpipe help exit-codes`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use clap::Args;
 
+use super::man::templates;
 use super::{Failure, Outcome};
 use crate::model::Exit;
 
@@ -14,9 +15,10 @@ use crate::model::Exit;
 Examples:
   hushpipe help run
   hushpipe help secret set
+  hushpipe help templates
   hushpipe help exit-codes")]
 pub struct HelpArgs {
-    /// A command, or `exit-codes`
+    /// A command, `templates` or `exit-codes`
     topic: Vec<String>,
 }
 
@@ -24,6 +26,7 @@ pub struct HelpArgs {
 pub fn run(arguments: &HelpArgs, mut root: clap::Command) -> Outcome {
     let text = match arguments.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),
+        [topic] if topic == "templates" => templates::help(),
         topics => {
             root.build();
             let mut command = &mut root;

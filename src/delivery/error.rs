@@ -38,6 +38,8 @@ pub enum DeliveryFault {
         /// What is wrong with it.
         why: String,
     },
+    /// A template would keep hushpipe from its other work. Says which limit it reached.
+    TooMuch(&'static str),
     /// What the manifest asks for cannot be built.
     Plan(String),
     /// This host, as it is now, does not allow it. Says why and what to do.
@@ -89,7 +91,8 @@ impl DeliveryError {
             | DeliveryFault::NoFields(_)
             | DeliveryFault::ManyFields(_)
             | DeliveryFault::NotText(_)
-            | DeliveryFault::Template { .. } => Exit::Value,
+            | DeliveryFault::Template { .. }
+            | DeliveryFault::TooMuch(_) => Exit::Value,
             DeliveryFault::Plan(_) => Exit::Manifest,
             DeliveryFault::Host(_) | DeliveryFault::System { .. } => Exit::Os,
         }
@@ -144,6 +147,10 @@ impl fmt::Display for DeliveryFault {
             ),
             Self::Template { line: 0, why } => write!(f, "content: {why}"),
             Self::Template { line, why } => write!(f, "content, line {line}: {why}"),
+            Self::TooMuch(limit) => write!(
+                f,
+                "content: {limit}: use fewer or smaller loops and values in it"
+            ),
             Self::Plan(why) | Self::Host(why) => f.write_str(why),
             Self::System { doing, .. } => f.write_str(doing),
         }

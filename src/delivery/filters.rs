@@ -2,7 +2,8 @@
 //! or refuses what that reader has no way to write.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD as ALPHABET;
@@ -12,33 +13,83 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::dotenv::{self, Quotes, Style};
+use super::items::{self, Notes};
 use crate::secret::SecretBytes;
 
 /// Adds every filter of `model::template::FILTERS`.
-pub(super) fn add_to(environment: &mut Environment<'_>) {
-    environment.add_filter("b64decode", b64decode);
-    environment.add_filter("b64encode", |value: &Value| {
-        bytes(value).map(|bytes| STANDARD.encode(bytes))
+pub(super) fn add_to(environment: &mut Environment<'_>, notes: &Arc<Notes>) {
+    environment.add_filter("b64decode", bytes_or_text(notes, b64decode));
+    environment.add_filter("b64encode", plain(notes, b64encode));
+    let own = Arc::clone(notes);
+    environment.add_filter("dotenv", move |value: &Value, options: Kwargs| {
+        own.see_line_end(value);
+        dotenv_value(&own.plain(value), &options)
     });
-    environment.add_filter("dotenv", |value: &Value, options: Kwargs| {
-        dotenv_value(value, &options)
+    environment.add_filter("hex", plain(notes, hex));
+    let own = Arc::clone(notes);
+    let indented = move |value: &Value, width: usize, first: Option<bool>| {
+        indent(&own.plain(value), width, first)
+    };
+    environment.add_filter("indent", indented);
+    environment.add_filter("ini", quoting(notes, ini));
+    let own = Arc::clone(notes);
+    environment.add_filter("json", move |value: &Value| {
+        own.see_line_end(value);
+        let mut out = String::new();
+        json(value, &own, &mut out, 0).map(|()| out)
     });
-    environment.add_filter("hex", hex);
-    environment.add_filter("indent", indent);
-    environment.add_filter("ini", ini);
-    environment.add_filter("json", json);
-    environment.add_filter("lower", |value: &Value| text(value).map(str::to_lowercase));
-    environment.add_filter("pg", pg);
-    environment.add_filter("pgpass", pgpass);
-    environment.add_filter("replace", |value: &Value, from: &str, to: &str| {
-        text(value).map(|text| text.replace(from, to))
+    environment.add_filter(
+        "lower",
+        plain(notes, |value| text(value).map(str::to_lowercase)),
+    );
+    environment.add_filter("pg", quoting(notes, pg));
+    environment.add_filter("pgpass", quoting(notes, pgpass));
+    environment.add_filter("properties", quoting(notes, properties));
+    environment.add_filter("raw", Value::clone);
+    let own = Arc::clone(notes);
+    environment.add_filter("replace", move |value: &Value, from: &str, to: &str| {
+        text(&own.plain(value)).map(|text| text.replace(from, to))
     });
-    environment.add_filter("shell", shell);
-    environment.add_filter("trim", |value: &Value| {
-        text(value).map(|text| text.trim().to_owned())
-    });
-    environment.add_filter("upper", |value: &Value| text(value).map(str::to_uppercase));
-    environment.add_filter("urlencode", urlencode);
+    environment.add_filter("shell", quoting(notes, shell));
+    environment.add_filter("sql", quoting(notes, sql));
+    environment.add_filter(
+        "trim",
+        plain(notes, |value| Ok(text(value)?.trim().to_owned())),
+    );
+    environment.add_filter(
+        "upper",
+        plain(notes, |value| text(value).map(str::to_uppercase)),
+    );
+    environment.add_filter("urlencode", quoting(notes, urlencode));
+    environment.add_filter("xml", quoting(notes, xml));
+}
+
+/// A filter that takes numbers, booleans, lists and objects by their text.
+fn plain(
+    notes: &Arc<Notes>,
+    filter: fn(&Value) -> Result<String, Error>,
+) -> impl Fn(&Value) -> Result<String, Error> + Send + Sync + 'static {
+    bytes_or_text(notes, filter)
+}
+
+fn bytes_or_text<T: 'static>(
+    notes: &Arc<Notes>,
+    filter: fn(&Value) -> Result<T, Error>,
+) -> impl Fn(&Value) -> Result<T, Error> + Send + Sync + 'static {
+    let notes = Arc::clone(notes);
+    move |value| filter(&notes.plain(value))
+}
+
+/// The same, for those whose reader takes a line end as part of the value.
+fn quoting(
+    notes: &Arc<Notes>,
+    filter: fn(&Value) -> Result<String, Error>,
+) -> impl Fn(&Value) -> Result<String, Error> + Send + Sync + 'static {
+    let notes = Arc::clone(notes);
+    move |value| {
+        notes.see_line_end(value);
+        filter(&notes.plain(value))
+    }
 }
 
 /// Why a value was refused: a text that was made here, with nothing of the value in it. It is the
@@ -64,7 +115,10 @@ fn text(value: &Value) -> Result<&str, Error> {
         ValueKind::String => value.as_str().ok_or_else(|| refused(NOT_TEXT)),
         ValueKind::Bytes => Err(refused(NOT_TEXT)),
         ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
-        ValueKind::Map => Err(refused("a secret with fields: name one of them")),
+        _ if items::record(value).is_some() => {
+            Err(refused("a secret with fields: name one of them"))
+        }
+        ValueKind::None => Err(refused("null is no value")),
         _ => Err(refused("the filter takes a secret's value")),
     }
 }
@@ -108,6 +162,10 @@ fn b64decode(value: &Value) -> Result<Value, Error> {
         .map_err(|_| refused("b64decode: the value is not base64"))?;
     Ok(String::from_utf8(decoded)
         .map_or_else(|error| Value::from_bytes(error.into_bytes()), Value::from))
+}
+
+fn b64encode(value: &Value) -> Result<String, Error> {
+    bytes(value).map(|bytes| STANDARD.encode(bytes))
 }
 
 /// A value in a .env file. `expand=true` leaves `$NAME` in it to the reader; `quotes='single'` or
@@ -188,20 +246,115 @@ fn ini(value: &Value) -> Result<String, Error> {
     ))
 }
 
-/// RFC 8259: a string, or an object of a secret's fields.
-fn json(value: &Value) -> Result<String, Error> {
+/// Lists and maps that a template makes can hold each other.
+const MAX_DEPTH: usize = 128;
+
+/// RFC 8259. What a store had as JSON keeps its types, and its numbers their text.
+fn json(value: &Value, notes: &Notes, out: &mut String, depth: usize) -> Result<(), Error> {
+    if depth > MAX_DEPTH {
+        return Err(refused("json: nested too deeply"));
+    }
+    if let Some(text) = items::json_text(value) {
+        rewrite(text, out);
+        return Ok(());
+    }
+    if let Some(record) = items::record(value) {
+        let fields = record.fields().iter();
+        let fields = fields.map(|(name, item)| (Cow::Borrowed(&**name), item.clone()));
+        return object(fields, notes, out, depth);
+    }
     match value.kind() {
-        ValueKind::Map => {
-            for key in value.try_iter()? {
-                text(&value.get_item(&key)?)?;
-            }
+        ValueKind::Number | ValueKind::Bool => {
+            let text = notes.text(value);
+            out.push_str(&text.ok_or_else(|| refused("json: a number without end"))?);
         }
-        ValueKind::Number | ValueKind::Bool | ValueKind::None => {}
-        _ => {
-            text(value)?;
+        ValueKind::None => out.push_str("null"),
+        ValueKind::Seq | ValueKind::Iterable => {
+            out.push('[');
+            for (index, item) in value.try_iter()?.enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                json(&item, notes, out, depth + 1)?;
+            }
+            out.push(']');
+        }
+        ValueKind::Map => {
+            let mut members = Vec::new();
+            for key in value.try_iter()? {
+                let item = value.get_item(&key)?;
+                let key = notes.plain(&key);
+                members.push((Cow::Owned(text(&key)?.to_owned()), item));
+            }
+            object(members.into_iter(), notes, out, depth)?;
+        }
+        _ => quote(text(value)?, out),
+    }
+    Ok(())
+}
+
+fn object<'m>(
+    members: impl Iterator<Item = (Cow<'m, str>, Value)>,
+    notes: &Notes,
+    out: &mut String,
+    depth: usize,
+) -> Result<(), Error> {
+    out.push('{');
+    for (index, (name, item)) in members.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        quote(&name, out);
+        out.push(':');
+        json(&item, notes, out, depth + 1)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// A JSON string. What JSON takes as it is, but YAML, TOML or JavaScript do not, is escaped.
+fn quote(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
+                write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes all that is written");
+            }
+            c => out.push(c),
         }
     }
-    serde_json::to_string(value).map_err(|_| refused("json: the value cannot be written"))
+    out.push('"');
+}
+
+/// JSON text once more, its strings as [`quote`] writes them: a store may have `\/` or halves of
+/// characters, which YAML does not know. Everything else is as it was.
+fn rewrite(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(start) = rest.find('"') {
+        out.push_str(&rest[..start]);
+        let bytes = rest.as_bytes();
+        let mut end = start + 1;
+        while end < bytes.len() && bytes[end] != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        let (string, after) = rest.split_at((end + 1).min(rest.len()));
+        match serde_json::from_str::<Cow<'_, str>>(&string[start..]) {
+            Ok(string) => quote(&string, out),
+            Err(_) => out.push_str(&string[start..]),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
 }
 
 /// A libpq connection string's value: PostgreSQL's documentation, 34.1.1.1.
@@ -215,12 +368,73 @@ fn pg(value: &Value) -> Result<String, Error> {
 /// leading `#` would make a comment: both are escaped.
 fn pgpass(value: &Value) -> Result<String, Error> {
     let text = text(value)?;
-    let why = "pgpass: line breaks and NUL cannot be written";
+    let why = "pgpass: line breaks and NUL cannot be written; a line end at the end of the value goes \
+               away with `trim: true` on the secret";
     without(text, &['\n', '\r', '\0'], why)?;
     if text == "*" || text.starts_with('#') {
         return Ok(format!("\\{}", backslashed(text, &['\\', ':'], 1)));
     }
     Ok(backslashed(text, &['\\', ':'], 0))
+}
+
+/// java.util.Properties.load: a value, or a part of a key without spaces. Only ASCII, so that it is the
+/// same in ISO 8859-1 and UTF-8.
+fn properties(value: &Value) -> Result<String, Error> {
+    let text = text(value)?;
+    let mut out = String::with_capacity(text.len() + 16);
+    let start = text.len() - text.trim_start_matches(' ').len();
+    let end = text.trim_end_matches(' ').len();
+    for (at, c) in text.char_indices() {
+        match c {
+            // Leading white space is passed over, and trailing spaces are easily lost.
+            ' ' if at < start || at >= end => out.push_str("\\u0020"),
+            '\\' | ':' | '=' | '#' | '!' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            ' '..='~' => out.push(c),
+            c => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04X}").expect("a String takes all that is written");
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A string literal of ISO 9075. A backslash is an escape to MySQL, and none to PostgreSQL.
+fn sql(value: &Value) -> Result<String, Error> {
+    let text = text(value)?;
+    let why = "sql: backslashes and NUL cannot be written for all databases alike";
+    without(text, &['\\', '\0'], why)?;
+    Ok(format!("'{}'", text.replace('\'', "''")))
+}
+
+/// Text, or an attribute's value in quotes of either kind: XML 1.0, 2.2 to 2.4 and 3.3.3. Line ends and
+/// tabs are references, which no reader normalizes; so is what is not ASCII, for any encoding.
+fn xml(value: &Value) -> Result<String, Error> {
+    let text = text(value)?;
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            ' '..='~' => out.push(c),
+            '\t' | '\n' | '\r' | '\u{7f}'..='\u{fffd}' | '\u{10000}'.. => {
+                write!(out, "&#{};", u32::from(c)).expect("a String takes all that is written");
+            }
+            _ => {
+                return Err(refused(
+                    "xml: the value has a character that XML 1.0 cannot carry",
+                ));
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// One word of a POSIX shell, 2.2.2.
@@ -259,7 +473,7 @@ mod tests {
 
     fn filtered(value: &str, expression: &str) -> Result<String, Option<ErrorKind>> {
         let mut environment = Environment::empty();
-        add_to(&mut environment);
+        add_to(&mut environment, &Arc::default());
         let source = format!("{{{{ v | {expression} }}}}");
         let template = environment.template_from_str(&source).unwrap();
         let context = Value::from_pairs([("v", value)]);
@@ -290,8 +504,10 @@ mod tests {
             let json = filtered(value, "json").unwrap();
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
         }
-        let fields = Value::from_pairs([("a", "1"), ("b", "\"")]);
-        assert_eq!(json(&fields).unwrap(), r#"{"a":"1","b":"\""}"#);
+        assert_eq!(
+            filtered("1", "json and ({'a': [1, true, v]} | json)").unwrap(),
+            r#"{"a":[1,true,"1"]}"#
+        );
     }
 
     #[test]
@@ -374,5 +590,122 @@ mod tests {
         assert_eq!(filtered("a\nb\n\nc", "indent(2)").unwrap(), "a\n  b\n\n  c");
         assert_eq!(filtered("a\nb", "indent(2, true)").unwrap(), "  a\n  b");
         assert!(filtered("a", "indent(99999999)").is_err());
+    }
+
+    /// Feeds a Python script; gives what it prints.
+    #[allow(clippy::disallowed_methods)]
+    fn python(script: &str, input: &str) -> String {
+        use std::io::Write as _;
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    const HOSTILE: [&str; 9] = [
+        "",
+        AWKWARD,
+        " lead",
+        "\ttab\r\nline\n",
+        "trail  ",
+        "é\u{20ac}\u{1f600}",
+        "#!:=\\",
+        "]]>&amp;<!--",
+        "a\u{85}\u{2028}b\u{7f}",
+    ];
+
+    #[test]
+    fn an_xml_parser_reads_back_text_and_attributes() {
+        let script = "import sys, json, xml.etree.ElementTree as t\n\
+                      e = t.fromstring(sys.stdin.read())\n\
+                      print(json.dumps([e.get('a'), e.get('b'), e.text or '']))";
+        for value in HOSTILE {
+            let xml = filtered(value, "xml").unwrap();
+            assert!(xml.is_ascii());
+            let read = python(script, &format!("<e a=\"{xml}\" b='{xml}'>{xml}</e>"));
+            let read: Vec<String> = serde_json::from_str(&read).unwrap();
+            assert_eq!(read, [value; 3]);
+        }
+        for refused in ["\0", "a\u{1b}", "\u{ffff}", "\u{fffe}", "\u{b}"] {
+            assert!(filtered(refused, "xml").is_err());
+        }
+    }
+
+    /// As java.util.Properties.load0 and loadConvert read a line.
+    fn properties_line(line: &str) -> (String, String) {
+        let mut units: Vec<u16> = Vec::new();
+        let mut key = None;
+        let mut chars = line
+            .trim_start_matches([' ', '\t', '\u{c}'])
+            .chars()
+            .peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => match chars.next().unwrap() {
+                    'u' => {
+                        let digits: String = chars.by_ref().take(4).collect();
+                        units.push(u16::from_str_radix(&digits, 16).unwrap());
+                    }
+                    'n' => units.push(10),
+                    'r' => units.push(13),
+                    't' => units.push(9),
+                    'f' => units.push(12),
+                    c => units.extend(c.encode_utf16(&mut [0; 2]).iter()),
+                },
+                '=' | ':' | ' ' if key.is_none() => {
+                    key = Some(String::from_utf16(&units).unwrap());
+                    units.clear();
+                    while chars.peek().is_some_and(|c| matches!(c, ' ' | '\t')) {
+                        chars.next();
+                    }
+                }
+                c => units.extend(c.encode_utf16(&mut [0; 2]).iter()),
+            }
+        }
+        (key.unwrap(), String::from_utf16(&units).unwrap())
+    }
+
+    #[test]
+    fn java_reads_back_a_property() {
+        for value in HOSTILE.into_iter().chain(["\0\u{c}\u{1b}", "  ", "\\"]) {
+            let written = filtered(value, "properties").unwrap();
+            assert!(written.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            for separator in ["=", " = ", ":", " "] {
+                let line = format!("key{separator}{written}");
+                assert_eq!(properties_line(&line), ("key".to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn sql_reads_back_a_string() {
+        let script = "import sys, sqlite3\n\
+                      c = sqlite3.connect(':memory:').execute('select ' + sys.stdin.read())\n\
+                      sys.stdout.buffer.write(c.fetchone()[0].encode())";
+        for value in ["", "it's", "''", "a\nb; drop table x; --", "é\""] {
+            assert_eq!(python(script, &filtered(value, "sql").unwrap()), value);
+        }
+        assert!(filtered("a\\", "sql").is_err() && filtered("\0", "sql").is_err());
+    }
+
+    #[test]
+    fn json_strings_are_those_of_yaml_and_toml_too() {
+        for value in HOSTILE {
+            let json = filtered(value, "json").unwrap();
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+            let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{feff}');
+            assert!(!json.contains(odd), "{json}");
+        }
     }
 }

@@ -89,10 +89,10 @@ pub(super) fn values() -> BTreeMap<SecretName, Rc<Value>> {
         ("username", b"app"),
         ("blob", b"\xff\x00\xfe"),
     ];
-    let fields = fields.map(|(name, value)| (name.to_owned(), bytes(value)));
+    let fields = fields.map(|(name, value)| (name.to_owned(), bytes(value).into()));
     BTreeMap::from([
-        (name("token"), Rc::new(Value::Raw(bytes(b"t0ken-value")))),
-        (name("binary"), Rc::new(Value::Raw(bytes(b"\xff\0\n")))),
+        (name("token"), Rc::new(Value::bytes(bytes(b"t0ken-value")))),
+        (name("binary"), Rc::new(Value::bytes(bytes(b"\xff\0\n")))),
         (name("db"), Rc::new(Value::Fields(BTreeMap::from(fields)))),
     ])
 }

@@ -21,9 +21,11 @@ impl Builder<'_> {
         if let (Some(span), Fields::None(why), true) = (check.fields.key, fields, named) {
             self.fault(span, "this secret has no fields to check", why);
         }
+        // `min_length: 0` is leave for every field to be empty.
+        let min_length = check.min_length.key;
         let whole = [
             check.pattern.key,
-            check.min_length.key,
+            min_length.filter(|_| check.min_length.get() != Some(&0)),
             check.max_length.key,
             check.json.key,
             check.certificate.key,

@@ -8,8 +8,8 @@ use super::decode::Field;
 use super::fault::{Fault, Span};
 use super::paths::ProgramPath;
 use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
-use super::template;
 use super::values::{Content, Word};
+use super::{surroundings, template};
 use crate::model::{
     Channel, Delivery, DeliveryKind, FdKind, FileMode, FileSpec, Isolation, Mode, OwnerSpec,
     SecretRef,
@@ -57,6 +57,9 @@ impl Builder<'_> {
     ) -> Option<Delivery> {
         let (at, secret, content) = parts(deliver)?;
         let channel = self.channel(at, secret, content, known);
+        if let Some(content) = content.get() {
+            self.bare_insertions(content, path_of(deliver));
+        }
         let kind = self.kind(deliver, taken);
         Some(Delivery {
             at: self.place(at),
@@ -103,12 +106,47 @@ impl Builder<'_> {
     fn template(&mut self, content: &Content, known: &Known) {
         for (name, span) in template::names(content, self.source, &mut self.faults) {
             match SecretRef::parse(&name) {
-                Ok(reference) => self.reference(&reference, span, known),
+                Ok(reference) => {
+                    let unknown = !known.names.contains(&reference.secret);
+                    match template::subscript(&content.text, &name).filter(|_| unknown) {
+                        Some(written) => {
+                            let message = format!("no secret has the name `{}`", reference.secret);
+                            let help = format!("a field with `-` in its name is written {written}");
+                            self.fault(span, message, help);
+                        }
+                        None => self.reference(&reference, span, known),
+                    }
+                }
                 Err(error) => {
                     let help = "a template's names are those under `secrets`";
                     self.fault(span, format!("`{name}` is no secret: {error}"), help);
                 }
             }
+        }
+    }
+
+    /// Warns of values that can change the text around them.
+    fn bare_insertions(&mut self, content: &Content, path: Option<&Path>) {
+        let text = &content.written.text;
+        let (bare, outside) = template::bare(text);
+        for insertion in bare {
+            let Some(reader) = surroundings::reader(path, text, &outside, &insertion.range) else {
+                continue;
+            };
+            let span = content.written.locate(self.source, insertion.range);
+            let quotes = if reader.quoted {
+                " without the quotes around it"
+            } else {
+                ""
+            };
+            let message = format!(
+                "a value inserted without a filter can change the text around it, here {}: write \
+                 {{{{ {expression} | {} }}}}{quotes}, or {{{{ {expression} | raw }}}} if that is meant",
+                reader.what,
+                reader.filter,
+                expression = insertion.expression,
+            );
+            self.warn(span, &message);
         }
     }
 
@@ -285,6 +323,15 @@ impl Builder<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// The path that the program sees, if it sees one.
+fn path_of(deliver: &Deliver) -> Option<&Path> {
+    match deliver {
+        Deliver::File(file) => file.path.get().map(|path| &*path.0),
+        Deliver::Fifo(fifo) => fifo.path.get().map(|path| &*path.0),
+        _ => None,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod reference;
 mod rotation;
 mod secrets;
 mod stores;
+mod surroundings;
 mod template;
 mod tree;
 mod values;

@@ -277,6 +277,7 @@ impl Builder<'_> {
                 request,
                 format: *secret.format.get()?,
             },
+            trim: secret.trim.get().copied().unwrap_or_default(),
             refresh: match secret.refresh.get() {
                 None => Refresh::Store,
                 Some(RefreshEvery::Never) => Refresh::Never,

@@ -44,6 +44,7 @@ impl Builder<'_> {
                 env: command.env.get().map_or_else(Vec::new, |list| {
                     list.values().into_iter().map(|name| name.0).collect()
                 }),
+                show_errors: command.show_errors.get().copied().unwrap_or_default(),
             }),
             Store::Vault(vault) => StoreKind::Vault(Box::new(self.vault(at, vault, mode)?)),
         })

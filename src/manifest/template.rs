@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::fault::{Fault, Span, nearest, quote};
 use super::values::Content;
-use crate::model::template::FILTERS;
+use crate::model::template::{FilterKind, filter, filter_names};
 
 /// A name that a template uses: `db`, `db.password`, or a filter.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,8 +15,23 @@ struct Used {
     filter: bool,
 }
 
+/// What minijinja reads by recursion, in one tag: operators, `not`, filters, subscripts. More of them
+/// than a person writes would overflow its stack.
+const MAX_OPERATORS: usize = 400;
+/// `{% elif %}` in one template: each nests in the one before.
+const MAX_ELIFS: usize = 200;
+
 /// Checks syntax and filters, and gives the names that must be secrets, each with its place.
 pub fn names(content: &Content, source: &str, faults: &mut Vec<Fault>) -> Vec<(String, Span)> {
+    if let Some(range) = too_deep(&content.text) {
+        let line = content.text[..range].matches('\n').count() + 1;
+        let message = format!("line {line} of this template nests too deeply to be read");
+        let help = format!(
+            "a tag has at most {MAX_OPERATORS} operators and filters, a template {MAX_ELIFS} `elif`"
+        );
+        faults.push(Fault::new(content.written.span, message, help));
+        return Vec::new();
+    }
     let mut environment = minijinja::Environment::empty();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     let template = match environment.template_from_str(&content.text) {
@@ -27,10 +42,10 @@ pub fn names(content: &Content, source: &str, faults: &mut Vec<Fault>) -> Vec<(S
         }
     };
     // Spans are those of the text as YAML gave it: `$${` moves what follows, but changes no name.
-    let used = scan(&content.written.text);
-    for filter in used.iter().filter(|used| used.filter) {
-        if !FILTERS.contains(&filter.name.as_str()) {
-            faults.push(unknown_filter(content, source, filter));
+    let used = scan(&content.written.text).0;
+    for named in used.iter().filter(|used| used.filter) {
+        if filter(&named.name).is_none() {
+            faults.push(unknown_filter(content, source, named));
         }
     }
     let wanted: HashSet<String> = template.undeclared_variables(true);
@@ -72,9 +87,15 @@ fn syntax(content: &Content, source: &str, error: &minijinja::Error) -> Fault {
 
 fn unknown_filter(content: &Content, source: &str, filter: &Used) -> Fault {
     let span = content.written.locate(source, filter.range.clone());
-    let help = match nearest(&filter.name, FILTERS.iter().copied()) {
+    let help = match nearest(&filter.name, filter_names()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("filters here: {}", FILTERS.join(", ")),
+        None => {
+            let names: Vec<_> = filter_names().collect();
+            format!(
+                "filters here: {} (`hushpipe help templates`)",
+                names.join(", ")
+            )
+        }
     };
     Fault::new(
         span,
@@ -83,9 +104,120 @@ fn unknown_filter(content: &Content, source: &str, filter: &Used) -> Fault {
     )
 }
 
-/// The names in a template, with their places: minijinja tells names, but not where they stand.
-fn scan(text: &str) -> Vec<Used> {
+/// An insertion that no filter makes fit for the text around it.
+pub struct Bare {
+    /// Where it stands in the text as YAML gave it.
+    pub range: Range<usize>,
+    /// What it inserts, as it is written.
+    pub expression: String,
+}
+
+/// The insertions without a filter that quotes, and the text outside of all tags.
+pub fn bare(text: &str) -> (Vec<Bare>, String) {
+    let (used, tags) = scan(text);
+    let mut outside = String::new();
+    let mut bare = Vec::new();
+    let mut end = 0;
+    for tag in tags {
+        outside.push_str(&text[end..tag.range.start]);
+        end = tag.range.end;
+        let within: Vec<_> = used
+            .iter()
+            .filter(|used| tag.range.contains(&used.range.start))
+            .collect();
+        let quotes = |used: &&Used| {
+            let kind = filter(&used.name).map(|filter| filter.kind);
+            used.filter && kind != Some(FilterKind::Changes)
+        };
+        let inserts = within
+            .iter()
+            .any(|used| !used.filter && used.name != "loop.index");
+        if tag.inserts && inserts && !within.iter().any(|used| quotes(used)) {
+            let inner = text[tag.range.clone()].trim_start_matches(['{', '-', '+']);
+            let inner = inner.trim_end_matches(['}', '-', '+']).trim();
+            bare.push(Bare {
+                expression: inner.to_owned(),
+                range: tag.range,
+            });
+        }
+    }
+    outside.push_str(&text[end..]);
+    (bare, outside)
+}
+
+/// `s['tls-key']`, where a name that is no secret is the end of `s.tls-key`.
+pub fn subscript(text: &str, name: &str) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let found = text.match_indices(name).find_map(|(at, _)| {
+        let start = text[..at]
+            .rfind(|c: char| !is_part(c))
+            .map_or(0, |space| space + 1);
+        let length = text[at..]
+            .find(|c: char| !is_part(c))
+            .unwrap_or(text.len() - at);
+        let word = text.get(start..at + length)?;
+        text[..at].ends_with('-').then_some(word)
+    })?;
+    let (secret, field) = found.split_once('.')?;
+    (field.contains('-') && !field.ends_with('-')).then(|| format!("{secret}['{field}']"))
+}
+
+/// Where a tag is that would take too much stack to read.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut elifs = 0;
+    for tag in scan(text).1 {
+        let inner = &text[tag.range.clone()];
+        if operators(inner) > MAX_OPERATORS {
+            return Some(tag.range.start);
+        }
+        let word = inner[2..].trim_start_matches(['-', '+']).trim_start();
+        elifs += usize::from(!tag.inserts && word.starts_with("elif"));
+        if elifs > MAX_ELIFS {
+            return Some(tag.range.start);
+        }
+    }
+    None
+}
+
+/// All that is not a name, a string, a number or what stands between the items of a list.
+fn operators(tag: &str) -> usize {
+    let bytes = tag.as_bytes();
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            quote @ (b'"' | b'\'') => at = string_end(bytes, at + 1, quote),
+            b if b.is_ascii_alphanumeric() || b == b'_' => {
+                let end = word_end(bytes, at, false);
+                let word = &tag[at..end];
+                count += usize::from(matches!(
+                    word,
+                    "not" | "and" | "or" | "in" | "is" | "if" | "else"
+                ));
+                at = end;
+            }
+            b',' | b':' => at += 1,
+            b if b.is_ascii_whitespace() => at += 1,
+            _ => {
+                count += 1;
+                at += 1;
+            }
+        }
+    }
+    count
+}
+
+/// A tag of a template.
+struct Tag {
+    range: Range<usize>,
+    /// `{{ … }}`
+    inserts: bool,
+}
+
+/// The names in a template, with their places, and its tags: minijinja tells names, but not where they
+/// stand.
+fn scan(text: &str) -> (Vec<Used>, Vec<Tag>) {
     let mut used = Vec::new();
+    let mut tags = Vec::new();
     let mut at = 0;
     while let Some(open) = memchr::memchr(b'{', &text.as_bytes()[at..]).map(|index| at + index) {
         let rest = &text[open..];
@@ -101,8 +233,14 @@ fn scan(text: &str) -> Vec<Used> {
         } else {
             open + 1
         };
+        if at > open + 1 {
+            tags.push(Tag {
+                range: open..at,
+                inserts: rest.starts_with("{{"),
+            });
+        }
     }
-    used
+    (used, tags)
 }
 
 /// The length of a `{% raw %}` block up to its end tag.
@@ -205,7 +343,7 @@ mod tests {
     use super::*;
 
     fn scanned(text: &str) -> Vec<(String, bool)> {
-        let used = scan(text);
+        let (used, _) = scan(text);
         for one in &used {
             assert_eq!(text[one.range.clone()], one.name);
         }
@@ -279,5 +417,84 @@ mod tests {
         ] {
             scan(text);
         }
+    }
+
+    #[test]
+    fn what_would_overflow_the_stack_is_not_read() {
+        for text in [
+            format!("{{{{ {}k }}}}", "not ".repeat(100_000)),
+            format!("{{{{ k{} }}}}", " ~ k".repeat(100_000)),
+            format!("{{{{ k{} }}}}", "|trim".repeat(100_000)),
+            format!("{{{{ {}k }}}}", "-".repeat(100_000)),
+            format!("{{{{ k{} }}}}", "[0]".repeat(100_000)),
+            format!("{{{{ {}1{} }}}}", "[".repeat(100_000), "]".repeat(100_000)),
+            format!(
+                "{{% if k %}}{}{{% endif %}}",
+                "{% elif k %}".repeat(100_000)
+            ),
+        ] {
+            assert!(too_deep(&text).is_some(), "{}", &text[..20]);
+        }
+        let list = format!(
+            "{{% for x in [{}] %}}{{{{ x }}}}{{% endfor %}}",
+            "'a', ".repeat(10_000)
+        );
+        assert!(too_deep(&list).is_none());
+        // What is within the limits is read without harm.
+        for text in [
+            format!("{{{{ {}k }}}}", "not ".repeat(MAX_OPERATORS - 8)),
+            format!("{{{{ k{} }}}}", "|trim".repeat(MAX_OPERATORS - 8)),
+            format!("{{{{ {}k{} }}}}", "(".repeat(140), ")".repeat(140)),
+            format!(
+                "{{% if k %}}{}{{% endif %}}",
+                "{% elif k %}".repeat(MAX_ELIFS)
+            ),
+            format!("{}{}", "{% if k %}".repeat(140), "{% endif %}".repeat(140)),
+        ] {
+            assert!(too_deep(&text).is_none(), "{}", &text[..20]);
+            let environment = minijinja::Environment::empty();
+            environment
+                .template_from_str(&text)
+                .map(|template| template.undeclared_variables(true))
+                .ok();
+        }
+    }
+
+    #[test]
+    fn insertions_without_a_quoting_filter_are_bare() {
+        let found = |text: &str| -> Vec<String> {
+            bare(text)
+                .0
+                .into_iter()
+                .map(|bare| bare.expression)
+                .collect()
+        };
+        assert_eq!(
+            found("a={{ v }} b={{- db.x | trim -}}"),
+            ["v", "db.x | trim"]
+        );
+        for text in [
+            "{{ v | ini }}",
+            "{{ v | trim | json }}",
+            "{{ v | raw }}",
+            "{{ 'x' }}",
+            "{% if v %}x{% endif %}",
+            "{# {{ v }} #}",
+            "{% raw %}{{ v }}{% endraw %}",
+        ] {
+            assert!(found(text).is_empty(), "{text}");
+        }
+        assert_eq!(bare("a{{ v }}b{% if v %}c{% endif %}").1, "abc");
+    }
+
+    #[test]
+    fn names_with_hyphens_are_told_how_to_be_written() {
+        assert_eq!(subscript("{{ s.my-key }}", "key").unwrap(), "s['my-key']");
+        assert_eq!(
+            subscript("{{ s.tls-key.pem }}", "key.pem").unwrap(),
+            "s['tls-key.pem']"
+        );
+        assert!(subscript("{{ a - key }}", "key").is_none());
+        assert!(subscript("{{ key }}", "key").is_none());
     }
 }

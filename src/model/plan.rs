@@ -102,6 +102,8 @@ pub struct CommandStore {
     /// Names of variables of hushpipe's own environment that it gets, beside PATH, HOME, USER,
     /// LANG, LC_ALL, TZ, TERM, XDG_RUNTIME_DIR and XDG_CONFIG_HOME.
     pub env: Vec<String>,
+    /// Whether messages show the last line of its standard error.
+    pub show_errors: bool,
 }
 
 /// `type: vault`: HashiCorp Vault and OpenBao. What the manifest leaves out comes from `VAULT_ADDR`,
@@ -241,6 +243,8 @@ pub struct SecretSpec {
     pub at: Place,
     /// Which store, and what to ask it.
     pub source: Source,
+    /// Whether line ends at the end of its text are no part of it.
+    pub trim: bool,
     /// How often it is looked at again.
     pub refresh: Refresh,
     /// What must hold for the value before it is used.
@@ -301,6 +305,21 @@ pub struct Checks {
     pub whole: FieldChecks,
     /// For single fields; a field named here must be there.
     pub fields: BTreeMap<String, FieldChecks>,
+}
+
+impl Checks {
+    /// How many bytes a value, or a field of it, has at least, where that is said. `min_length: 0` for
+    /// the whole holds for its fields.
+    pub fn least(&self, field: Option<&str>) -> Option<usize> {
+        let whole = self.whole.min_length;
+        match field {
+            None => whole,
+            Some(name) => {
+                let own = self.fields.get(name).and_then(|checks| checks.min_length);
+                own.or(whole.filter(|least| *least == 0))
+            }
+        }
+    }
 }
 
 /// What must hold for the bytes of a value or of a field.

@@ -35,6 +35,7 @@ fn secret(store: &str, key: &str) -> SecretSpec {
             request: None,
             format: ValueFormat::Raw,
         },
+        trim: false,
         refresh: Refresh::Store,
         checks: crate::model::Checks::default(),
         on_rotate: None,

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use super::Value;
+use super::{Field, Value};
 use crate::sys::memory;
 
 /// A random key of this process. Digests under it say nothing to who does not have it.
@@ -30,15 +30,15 @@ impl DigestKey {
     pub fn digest(&self, value: &Value) -> Digest {
         let mut mac = self.mac();
         match value {
-            Value::Raw(bytes) => {
+            Value::Raw(field) => {
                 mac.update(b"raw");
-                absorb(&mut mac, bytes.expose());
+                absorb_field(&mut mac, field);
             }
             Value::Fields(fields) => {
                 mac.update(b"map");
-                for (name, bytes) in fields {
+                for (name, field) in fields {
                     absorb(&mut mac, name.as_bytes());
-                    absorb(&mut mac, bytes.expose());
+                    absorb_field(&mut mac, field);
                 }
             }
         }
@@ -54,6 +54,12 @@ impl Drop for DigestKey {
     fn drop(&mut self) {
         self.0.zeroize();
     }
+}
+
+/// The text 5 and the number 5 are two values.
+fn absorb_field(mac: &mut Hmac<Sha256>, field: &Field) {
+    mac.update(&[u8::from(field.is_json())]);
+    absorb(mac, field.expose());
 }
 
 /// The length goes first, so that no two lists of parts look the same.
@@ -89,7 +95,7 @@ mod tests {
         let bytes = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
         Value::Fields(
             list.iter()
-                .map(|(name, text)| ((*name).to_owned(), bytes(text)))
+                .map(|(name, text)| ((*name).to_owned(), bytes(text).into()))
                 .collect(),
         )
     }
@@ -110,8 +116,10 @@ mod tests {
             fields(&[("a", "bc")]),
             fields(&[("a", "b"), ("c", "")]),
             fields(&[]),
-            Value::Raw(SecretBytes::new(b"abc".to_vec())),
-            Value::Raw(SecretBytes::new(Vec::new())),
+            Value::bytes(SecretBytes::new(b"abc".to_vec())),
+            Value::bytes(SecretBytes::new(Vec::new())),
+            Value::bytes(SecretBytes::new(b"5".to_vec())),
+            Value::Raw(Field::json(SecretBytes::new(b"5".to_vec()))),
         ];
         for (index, value) in values.iter().enumerate() {
             for other in &values[index + 1..] {

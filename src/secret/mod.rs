@@ -6,6 +6,7 @@
 mod alloc;
 mod buffer;
 mod digest;
+mod member;
 mod pieces;
 mod value;
 
@@ -13,4 +14,4 @@ pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
 pub use buffer::{Buffer, Protection};
 pub use digest::{Digest, DigestKey};
 pub use pieces::Pieces;
-pub use value::{KeptValue, SecretBytes, Value};
+pub use value::{Field, KeptField, KeptValue, SecretBytes, Value};

@@ -10,16 +10,21 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use memchr::memmem;
 use minijinja::Environment;
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use serde::de::IgnoredAny;
 use x509_cert::Certificate;
 use x509_cert::der::{DateTime, Decode};
 
+use super::names::Fields;
 use crate::model::{Channel, Checks, Exit, FieldChecks, Place, Plan, SecretName, SecretRef};
 use crate::secret::{SecretBytes, Value};
 
-/// At most so many names of fields are listed in a message.
-const LISTED: usize = 32;
+/// The longest value that a pattern is matched against, in bytes; and the pattern's size up to which it
+/// is that long. Matching takes time by both, and nothing else is done meanwhile.
+const MATCHED: usize = 256 << 10;
+const PATTERN: usize = 32 << 10;
+/// A value that any pattern can be matched against.
+const SHORTEST: usize = 4 << 10;
 
 /// A value that cannot be used: which, who asks for what, and what is wrong; never the value, nor
 /// its length.
@@ -35,7 +40,9 @@ pub struct CheckFault {
 enum Problem {
     NoMatch(String),
     BadPattern(String),
+    LongForPattern(usize),
     NotUtf8,
+    Empty,
     Short(usize),
     Long(usize),
     NotJson { line: usize, column: usize },
@@ -43,9 +50,9 @@ enum Problem {
     BadCertificate(usize),
     Expired(DateTime),
     NotYetValid(DateTime),
-    HasFields(Vec<String>),
+    HasFields(Fields),
     HasNoFields,
-    MissingField(Vec<String>),
+    MissingField(Fields),
 }
 
 impl CheckFault {
@@ -71,7 +78,15 @@ impl fmt::Display for CheckFault {
                 write!(f, "the pattern {pattern:?} is no regular expression")
             }
             Problem::NotUtf8 => f.write_str("is not UTF-8, so no pattern can match it"),
+            Problem::LongForPattern(most) => write!(
+                f,
+                "is longer than the {most} bytes that its pattern can be matched against: use \
+                 max_length, json or certificate, or a shorter pattern"
+            ),
             Problem::Short(1) => f.write_str("is empty"),
+            Problem::Empty => f.write_str(
+                "is empty: give it a value, or allow it by `check: { min_length: 0 }` on the secret",
+            ),
             Problem::Short(least) => write!(f, "is shorter than {least} bytes"),
             Problem::Long(most) => write!(f, "is longer than {most} bytes"),
             Problem::NotJson { line, column } => {
@@ -85,39 +100,18 @@ impl fmt::Display for CheckFault {
             }
             Problem::Expired(date) => write!(f, "its certificate expired on {date}"),
             Problem::NotYetValid(date) => write!(f, "its certificate is not valid before {date}"),
-            Problem::HasFields(names) => {
-                write!(f, "has fields, so one must be named: {}", Names(names))
+            Problem::HasFields(fields) => {
+                write!(f, "has fields, so one must be named ({fields})")
             }
             Problem::HasNoFields => {
                 f.write_str("is one value without fields: leave the field out, or set a `format`")
             }
-            Problem::MissingField(names) => {
-                write!(f, "there is no such field; there are: {}", Names(names))
-            }
+            Problem::MissingField(fields) => write!(f, "there is no such field: {fields}"),
         }
     }
 }
 
 impl std::error::Error for CheckFault {}
-
-/// Names of fields. They come from a store, so what a terminal would act on is escaped.
-struct Names<'a>(&'a [String]);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("none");
-        }
-        for (index, name) in self.0.iter().take(LISTED).enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{}", name.escape_debug())?;
-        }
-        match self.0.len().saturating_sub(LISTED) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
 
 /// Checks values of a generation: the checks of their secrets, then the fields that deliveries name.
 /// Gives every fault, in the order of the names and then of the deliveries.
@@ -167,7 +161,13 @@ fn require_fields<V: Borrow<Value>>(
             let Some(value) = values.get(&reference.secret) else {
                 continue;
             };
-            if let Some(problem) = unusable(value.borrow(), reference.field.as_deref(), whole) {
+            let checks = plan.secrets.get(&reference.secret);
+            let field = reference.field.as_deref();
+            // Where a least length is asked for, `check_value` has judged it.
+            let judged = checks.is_some_and(|spec| spec.checks.least(field).is_some());
+            let problem = unusable(value.borrow(), field, whole)
+                .or_else(|| (!judged).then(|| empty(value.borrow(), field)).flatten());
+            if let Some(problem) = problem {
                 faults.push(CheckFault {
                     manifest: plan.manifest.clone(),
                     at: delivery.at,
@@ -200,18 +200,23 @@ fn unusable(value: &Value, field: Option<&str>, whole: bool) -> Option<Problem> 
     match (value, field) {
         (Value::Raw(_), None) => None,
         (Value::Raw(_), Some(_)) => Some(Problem::HasNoFields),
-        (Value::Fields(_), None) => whole.then(|| Problem::HasFields(names(value))),
-        (Value::Fields(fields), Some(field)) => {
-            (!fields.contains_key(field)).then(|| Problem::MissingField(names(value)))
+        (Value::Fields(fields), None) => {
+            whole.then(|| Problem::HasFields(Fields::counted(fields.len())))
         }
+        (Value::Fields(fields), Some(field)) => value
+            .find(field)
+            .is_none()
+            .then(|| Problem::MissingField(Fields::near(field, fields.keys()))),
     }
 }
 
-fn names(value: &Value) -> Vec<String> {
-    match value {
-        Value::Raw(_) => Vec::new(),
-        Value::Fields(fields) => fields.keys().cloned().collect(),
-    }
+/// What is delivered has something in it: an empty file or password is nearly always a mistake.
+fn empty(value: &Value, field: Option<&str>) -> Option<Problem> {
+    let is_empty = match field {
+        Some(field) => value.find(field)?.is_empty(),
+        None => value.raw()?.is_empty(),
+    };
+    is_empty.then_some(Problem::Empty)
 }
 
 fn check_value(
@@ -224,24 +229,30 @@ fn check_value(
         Some(bytes) => check_bytes(bytes, &checks.whole, now, &mut |problem| {
             fault(None, problem);
         }),
-        None if asks(&checks.whole) => fault(None, Problem::HasFields(names(value))),
+        None if asks(&checks.whole) => {
+            let count = value.parts().len();
+            fault(None, Problem::HasFields(Fields::counted(count)));
+        }
         None => {}
     }
     for (name, wanted) in &checks.fields {
-        match value.field(name) {
-            Some(bytes) => check_bytes(bytes, wanted, now, &mut |problem| {
+        match (value.find(name), value) {
+            (Some(field), _) => check_bytes(&field, wanted, now, &mut |problem| {
                 fault(Some(name), problem);
             }),
-            None if value.raw().is_some() => fault(Some(name), Problem::HasNoFields),
-            None => fault(Some(name), Problem::MissingField(names(value))),
+            (None, Value::Raw(_)) => fault(Some(name), Problem::HasNoFields),
+            (None, Value::Fields(fields)) => {
+                let fields = Fields::near(name, fields.keys());
+                fault(Some(name), Problem::MissingField(fields));
+            }
         }
     }
 }
 
-/// Whether anything is to be checked.
-const fn asks(checks: &FieldChecks) -> bool {
+/// Whether anything is to be checked of the bytes: `min_length: 0` lets empty fields pass as well.
+fn asks(checks: &FieldChecks) -> bool {
     checks.pattern.is_some()
-        || checks.min_length.is_some()
+        || checks.min_length.is_some_and(|least| least > 0)
         || checks.max_length.is_some()
         || checks.json
         || checks.certificate
@@ -274,13 +285,33 @@ fn check_bytes(
 }
 
 fn mismatch(bytes: &SecretBytes, pattern: &str) -> Option<Problem> {
-    let Ok(regex) = Regex::new(pattern) else {
+    let Some((regex, most)) = compiled(pattern) else {
         return Some(Problem::BadPattern(pattern.to_owned()));
     };
+    if bytes.len() > most {
+        return Some(Problem::LongForPattern(most));
+    }
     let Ok(text) = std::str::from_utf8(bytes.expose()) else {
         return Some(Problem::NotUtf8);
     };
     (!regex.is_match(text)).then(|| Problem::NoMatch(pattern.to_owned()))
+}
+
+/// A pattern, and how long a value it can be matched against in a moment.
+fn compiled(pattern: &str) -> Option<(Regex, usize)> {
+    let mut size = PATTERN;
+    let mut most = MATCHED;
+    loop {
+        let built = RegexBuilder::new(pattern).size_limit(size).build();
+        match built {
+            Ok(regex) => return Some((regex, most)),
+            Err(_) if most > SHORTEST => {
+                size *= 4;
+                most /= 4;
+            }
+            Err(_) => return Some((Regex::new(pattern).ok()?, SHORTEST)),
+        }
+    }
 }
 
 fn not_json(bytes: &SecretBytes) -> Option<Problem> {

@@ -1,7 +1,7 @@
 //! `type: command`: what a program prints (op, sops, pass, gopass, bws, …).
 //!
-//! Its standard output is the value; the last line of its standard error goes into the message when
-//! it fails. A tool that prints a secret there would so show it: none of the known ones does.
+//! Its standard output is the value. What it says on standard error is not shown, as it may have a
+//! secret in it; with `show_errors: true` the last line goes into the message when it fails.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
 
-use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, join};
+use super::names::Fields;
+use super::{Fault, Fetched, LastLine, Local, Store, StoreError, Watch, Watched, format, join};
 use crate::model::{CommandStore, Signal, Source, StoreName, Version};
-use crate::secret::{DigestKey, Pieces, SecretBytes, Value};
+use crate::secret::{DigestKey, Field, Pieces, SecretBytes, Value};
 use crate::sys::command::{Running, Spawned, spawn};
 use crate::sys::pipe;
 use crate::sys::reaper::{Reaper, Status};
@@ -71,6 +72,15 @@ impl Command {
         }
     }
 
+    /// What the message repeats of its standard error.
+    fn shown(&self, said: &Said) -> LastLine {
+        match said.last_line() {
+            None => LastLine::None,
+            Some(line) if self.spec.show_errors => LastLine::Shown(line),
+            Some(_) => LastLine::Hidden,
+        }
+    }
+
     /// Whether it runs once a secret.
     fn takes_key(&self) -> bool {
         self.spec.run.iter().any(|argument| argument.contains(KEY))
@@ -118,16 +128,9 @@ impl Command {
 
     /// A source's part of the output; the output itself ends with the round.
     fn pick(&self, value: &Value, source: &Source) -> Result<Fetched, Fault> {
-        let copy = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
         let key = source.key.as_deref().filter(|_| !self.takes_key());
         let value = match (value, key) {
-            (Value::Raw(bytes), None) => Value::Raw(copy(bytes)),
-            (Value::Fields(fields), None) => Value::Fields(
-                fields
-                    .iter()
-                    .map(|(name, bytes)| (name.clone(), copy(bytes)))
-                    .collect(),
-            ),
+            (value, None) => value.copy(),
             (Value::Raw(_), Some(_)) => {
                 return Err(Fault::Malformed {
                     reason: "the command printed one value without fields: leave `key` out"
@@ -135,8 +138,7 @@ impl Command {
                 });
             }
             (Value::Fields(fields), Some(key)) => {
-                let bytes = fields.get(key).ok_or_else(|| missing(fields))?;
-                Value::Raw(copy(bytes))
+                Value::Raw(value.find(key).ok_or_else(|| missing(key, fields))?)
             }
         };
         let version = Version(self.digests.digest(&value).to_string());
@@ -154,14 +156,17 @@ impl Command {
             stdout,
             stderr,
         } = spawn(argv, self.environment(), &self.reaper)
-            .map_err(|error| program(not_started(&error), None))?;
+            .map_err(|error| program(not_started(&error), LastLine::None))?;
         let mut said = Said::default();
         let collected = said.collect(&mut running, &stdout, &stderr);
         let result = tokio::time::timeout(self.spec.timeout, collected).await;
         if !matches!(result, Ok(Ok(_))) {
             // Its end does not change what is reported.
             if let Err(error) = running.stop(GRACE).await {
-                return Err(program(format!("it cannot be stopped: {error}"), None));
+                return Err(program(
+                    format!("it cannot be stopped: {error}"),
+                    LastLine::None,
+                ));
             }
         }
         match result {
@@ -174,9 +179,11 @@ impl Command {
                     format::MAX_VALUE >> 20
                 ),
             }),
-            Ok(Err(Trouble::Os(error))) => Err(program(format!("it was lost: {error}"), None)),
+            Ok(Err(Trouble::Os(error))) => {
+                Err(program(format!("it was lost: {error}"), LastLine::None))
+            }
             Ok(Ok(Status::Exited(0))) => Ok(said.output.take()),
-            Ok(Ok(status)) => Err(program(ended(status), said.last_line())),
+            Ok(Ok(status)) => Err(program(ended(status), self.shown(&said))),
         }
     }
 }
@@ -334,19 +341,10 @@ fn heard(pipe: &Receiver, buffer: &mut Vec<u8>) -> Read {
     }
 }
 
-fn missing(fields: &BTreeMap<String, SecretBytes>) -> Fault {
-    let names: Vec<String> = fields
-        .keys()
-        .take(32)
-        .map(|name| name.escape_debug().to_string())
-        .collect();
-    let names = if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
-    };
+fn missing(key: &str, fields: &BTreeMap<String, Field>) -> Fault {
+    let fields = Fields::near(key, fields.keys());
     Fault::Missing {
-        hint: format!("the command printed no field of this name; there are: {names}"),
+        hint: format!("the command printed no field of this name: {fields}"),
     }
 }
 

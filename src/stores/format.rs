@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::Fault;
 use crate::model::ValueFormat;
-use crate::secret::{SecretBytes, Value};
+use crate::secret::{Field, SecretBytes, Value};
 
 pub use dotenv::{Entry, dotenv, dotenv_entries};
 
@@ -93,9 +93,9 @@ impl From<FormatError> for Fault {
 
 /// Reads bytes as a value.
 ///
-/// `raw`: as they are. `json`: an object's members are the fields (a string as its bytes, a number
-/// or boolean as its JSON text, an object or array as compact JSON text); a string, number or
-/// boolean at the top is a raw value; null, a duplicate member and an array at the top are faults.
+/// `raw`: as they are. `json`: an object's members are the fields (a string as its bytes, everything
+/// else as its compact JSON text, and known as such); a string, number or boolean at the top is a raw
+/// value; null, a duplicate member and an array at the top are faults.
 /// `dotenv`: see [`dotenv()`]; each name is a field.
 pub fn read(bytes: SecretBytes, format: ValueFormat) -> Result<Value, FormatError> {
     if bytes.len() > MAX_VALUE {
@@ -107,15 +107,19 @@ pub fn read(bytes: SecretBytes, format: ValueFormat) -> Result<Value, FormatErro
         });
     }
     match format {
-        ValueFormat::Raw => Ok(Value::Raw(bytes)),
+        ValueFormat::Raw => Ok(Value::bytes(bytes)),
         ValueFormat::Json => json::read(&bytes),
-        ValueFormat::Dotenv => Ok(Value::Fields(dotenv(&bytes)?.into_iter().collect())),
+        ValueFormat::Dotenv => {
+            let entries = dotenv(&bytes)?.into_iter();
+            let fields = entries.map(|(name, value)| (name, value.into()));
+            Ok(Value::Fields(fields.collect()))
+        }
     }
 }
 
 /// The members of a JSON object that stands within a text, as [`read`] gives them. A member that is
 /// null is none: servers list what they leave out.
-pub(crate) fn members(object: &str) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
+pub(crate) fn members(object: &str) -> Result<BTreeMap<String, Field>, FormatError> {
     json::members(object)
 }
 

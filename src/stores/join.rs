@@ -176,8 +176,11 @@ mod tests {
 
     #[tokio::test]
     async fn values_that_waited_are_as_they_were() {
-        let fields = BTreeMap::from([("a".to_owned(), bytes("1")), ("b".to_owned(), bytes(""))]);
-        let all = [Value::Raw(bytes("raw")), Value::Fields(fields)];
+        let fields = BTreeMap::from([
+            ("a".to_owned(), bytes("1").into()),
+            ("b".to_owned(), bytes("").into()),
+        ]);
+        let all = [Value::bytes(bytes("raw")), Value::Fields(fields)];
         // The last is there first.
         let futures = all.into_iter().enumerate().map(async |(index, value)| {
             for _ in index..3 {

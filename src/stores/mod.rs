@@ -7,6 +7,7 @@ pub mod format;
 pub mod http;
 pub mod join;
 mod links;
+mod names;
 pub mod sealed;
 mod trusted;
 pub mod vault;
@@ -235,14 +236,25 @@ pub enum Fault {
         program: String,
         /// How it ended: `exit code 3`, `signal SIGKILL`, or why it did not start.
         ended: String,
-        /// The last line that it wrote to stderr, cut at 200 characters, control characters removed.
-        last_line: Option<String>,
+        /// What it wrote to stderr last.
+        last_line: LastLine,
     },
     /// It took too long.
     Deadline {
         /// How long was waited.
         after: Duration,
     },
+}
+
+/// The last line of a program's standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastLine {
+    /// It wrote nothing.
+    None,
+    /// It wrote something, and the manifest does not let it be shown.
+    Hidden,
+    /// Cut at 200 characters, control characters removed.
+    Shown(String),
 }
 
 impl Fault {
@@ -370,9 +382,14 @@ impl fmt::Display for StoreError {
                 last_line,
             } => {
                 write!(f, "{program} failed: {ended}")?;
-                last_line
-                    .as_ref()
-                    .map_or(Ok(()), |line| write!(f, "; it said: {line}"))
+                match last_line {
+                    LastLine::None => Ok(()),
+                    LastLine::Shown(line) => write!(f, "; it said: {line}"),
+                    LastLine::Hidden => f.write_str(
+                        "; its error output may hold a secret and is not shown: run it by hand, or \
+                         set `show_errors: true` on the store",
+                    ),
+                }
             }
             Fault::Deadline { after } => {
                 write!(f, "no answer within {}", rough(*after))

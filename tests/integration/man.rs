@@ -55,6 +55,7 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
     expected.sort();
     assert_eq!(names(&place.join("man/man1")), expected);
     assert_eq!(names(&place.join("man/man5")), ["hushpipe.yaml.5"]);
+    assert_eq!(names(&place.join("man/man7")), ["hushpipe-templates.7"]);
     for path in crate::harness::walk(&place.join("man"))
         .iter()
         .filter(|path| path.is_file())

@@ -197,7 +197,9 @@ fn values_that_fail_their_checks_are_refused_together() {
     refused(hushpipe, 65)
         .stderr_has("secret a: does not match the pattern \"^sk_\"")
         .stderr_has("secret a: is shorter than 20 bytes")
-        .stderr_has("secret b.x: there is no such field; there are: port, user")
+        .stderr_has(
+            "secret b.x: there is no such field: it has 2 fields, whose names are not shown",
+        )
         .stderr_has("secret c: holds no PEM certificate");
 }
 
@@ -219,10 +221,17 @@ fn a_command_is_run_once_for_all_its_secrets() {
 }
 
 #[test]
-fn a_commands_failure_is_told_by_code_and_last_line() {
+fn a_commands_failure_is_told_by_code_and_its_last_line_if_that_is_wanted() {
     let script = format!("echo {MARK}; echo first >&2; echo access denied >&2; exit 3");
+    refused(
+        with_store(&shell(&script, ", show_errors: true"), PRINTED),
+        69,
+    )
+    .stderr_has("store s: sh failed: exit code 3; it said: access denied");
+    let script = format!("echo bad password: {MARK} >&2; exit 3");
     refused(with_store(&shell(&script, ""), PRINTED), 69)
-        .stderr_has("store s: sh failed: exit code 3; it said: access denied");
+        .stderr_has("store s: sh failed: exit code 3; its error output may hold a secret")
+        .stderr_has("set `show_errors: true` on the store");
     refused(with_store(&shell("kill -9 $$", ""), PRINTED), 69).stderr_has("killed by SIGKILL");
     let missing = "{ type: command, run: [no-such-tool] }";
     refused(with_store(missing, PRINTED), 69).stderr_has("no-such-tool failed: it was not found");

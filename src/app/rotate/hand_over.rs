@@ -29,10 +29,11 @@ impl Rotation<'_> {
         let Some(round) = candidate.round.take() else {
             return Input::Failed;
         };
-        let payloads = match values::renewed(self.plan, &round, &candidate.draft) {
-            Ok(payloads) => payloads,
-            Err(unusable) => return self.unusable(unusable),
-        };
+        let payloads =
+            match values::renewed(self.plan, &round, &candidate.draft, self.observer.as_ref()) {
+                Ok(payloads) => payloads,
+                Err(unusable) => return self.unusable(unusable),
+            };
         let restart = candidate.draft.found.new == Some(Means::Restart);
         if restart {
             // Found out now, while the program still runs.

@@ -68,7 +68,8 @@ pub async fn ask(plan: &Plan, stores: &Stores, secrets: Vec<SecretName>, pins: P
         .map(|name| (name, source(plan, &pins, name)))
         .collect();
     let asked = fetch::by_source(sources.iter().map(|(name, source)| (*name, source)));
-    let (round, faults) = fetch::fetch(stores, &asked).await;
+    let (mut round, faults) = fetch::fetch(stores, &asked).await;
+    round.trim(plan);
     Answers {
         round,
         faults,

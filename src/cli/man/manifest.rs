@@ -5,7 +5,7 @@ use roff::{Roff, bold, italic, roman};
 use super::Page;
 use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 use crate::manifest::reference::{Key, Record, reference};
-use crate::model::template::FILTERS;
+use crate::model::template::filter_names;
 
 const RULES: [&str; 6] = [
     "The manifest of hushpipe(1) is one YAML document of at most 1 MiB. Unknown keys, duplicate keys, \
@@ -67,7 +67,10 @@ pub fn page() -> Page {
         roff.text([roman(rule)]);
     }
     roff.control("PP", []);
-    roff.text([roman(format!("The filters: {}.", FILTERS.join(", ")))]);
+    roff.text([roman(format!(
+        "The filters: {}. See hushpipe-templates(7).",
+        filter_names().collect::<Vec<_>>().join(", ")
+    ))]);
     roff.control("SH", ["KEYS"]);
     for record in reference() {
         describe(&mut roff, &record);
@@ -76,7 +79,12 @@ pub fn page() -> Page {
     verbatim(&mut roff, EXAMPLE.lines());
     see_also(
         &mut roff,
-        &[("hushpipe", 1), ("hushpipe-run", 1), ("hushpipe-check", 1)],
+        &[
+            ("hushpipe", 1),
+            ("hushpipe-run", 1),
+            ("hushpipe-check", 1),
+            ("hushpipe-templates", 7),
+        ],
     );
     Page {
         name: "hushpipe.yaml".to_owned(),

@@ -2,6 +2,7 @@
 
 mod commands;
 mod manifest;
+pub mod templates;
 mod text;
 
 use std::fs;
@@ -21,12 +22,13 @@ Without a directory one page goes to standard output.
 Examples:
   hushpipe man | man -l -                          hushpipe(1)
   hushpipe man --page hushpipe.yaml | man -l -     the manifest's keys
+  hushpipe man --page hushpipe-templates | man -l -     templates and filters
   hushpipe man ~/.local/share/man                  all of them, for yourself: man hushpipe-run")]
 pub struct ManArgs {
-    /// Write all pages below this directory, in man1 and man5
+    /// Write all pages below this directory, in man1, man5 and man7
     #[arg(value_name = "DIR", conflicts_with = "page")]
     directory: Option<PathBuf>,
-    /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml
+    /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml, hushpipe-templates
     #[arg(long, value_name = "NAME", default_value = "hushpipe")]
     page: String,
 }
@@ -64,6 +66,7 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Internal, &error);
     let mut pages = commands::pages(root).map_err(failed)?;
     pages.push(manifest::page());
+    pages.push(templates::page());
     Ok(pages)
 }
 

@@ -37,6 +37,9 @@ record! {
         /// How its bytes are read: json and dotenv have fields. Not for vault stores, which know
         /// fields themselves.
         optional format "format": ValueFormat = "raw";
+        /// Whether line ends at the end of the value, and of each of its fields, are removed: `echo`
+        /// and editors leave one there.
+        optional trim "trim": bool = "false";
         /// How often the store is asked again: a duration, or never. Without it, as the store knows
         /// best.
         optional refresh "refresh": RefreshEvery;
@@ -90,7 +93,7 @@ record! {
     Check("a mapping of checks, such as { min_length: 20 }") {
         /// A regular expression that must match somewhere: anchor it with ^ and $.
         optional pattern "pattern": Pattern;
-        /// At least so many bytes.
+        /// At least so many bytes; 0 lets an empty value be delivered.
         optional min_length "min_length": u64;
         /// At most so many bytes.
         optional max_length "max_length": u64;
@@ -108,7 +111,7 @@ record! {
     FieldCheck("a mapping of checks, such as { min_length: 20 }") {
         /// A regular expression that must match somewhere: anchor it with ^ and $.
         optional pattern "pattern": Pattern;
-        /// At least so many bytes.
+        /// At least so many bytes; 0 lets an empty value be delivered.
         optional min_length "min_length": u64;
         /// At most so many bytes.
         optional max_length "max_length": u64;

@@ -91,6 +91,8 @@ record! {
         /// Variables of hushpipe's environment that it gets beside PATH, HOME, USER, LANG, LC_ALL,
         /// TZ, TERM, XDG_RUNTIME_DIR and XDG_CONFIG_HOME.
         optional env "env": List<EnvName>;
+        /// Whether a message may show the last line of its standard error. It may hold a secret.
+        optional show_errors "show_errors": bool = "false";
     } elsewhere {}
 }
 

@@ -13,6 +13,7 @@ fn spec(run: &[&str], format: ValueFormat) -> CommandStore {
         format,
         timeout: Duration::from_secs(30),
         env: Vec::new(),
+        show_errors: true,
     }
 }
 
@@ -179,7 +180,9 @@ fn the_last_line_is_short_and_harmless() {
     let Fault::Program { last_line, .. } = fault(&shell(&script), None).fault else {
         panic!("another fault")
     };
-    let line = last_line.unwrap();
+    let LastLine::Shown(line) = last_line else {
+        panic!("it is not shown")
+    };
     assert_eq!(line.chars().count(), 200);
     assert!(!line.contains(char::is_control), "{line}");
     // However much goes before it.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{FormatError, What, without_mark};
 use crate::model::ValueFormat;
-use crate::secret::{SecretBytes, Value};
+use crate::secret::{Field, SecretBytes, Value};
 
 /// Objects and arrays within each other.
 const MAX_DEPTH: usize = 64;
@@ -30,12 +30,12 @@ pub(super) fn read(bytes: &SecretBytes) -> Result<Value, FormatError> {
     match whole.get().as_bytes().first() {
         Some(b'{') => reading.fields(whole, Nulls::Refused).map(Value::Fields),
         Some(b'[') => Err(reading.fault_at(whole, What::Array)),
-        _ => reading.bytes(whole, 0).map(Value::Raw),
+        _ => reading.field(whole, 0).map(Value::Raw),
     }
 }
 
 /// Reads an object; members that are null are left out.
-pub(super) fn members(object: &str) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
+pub(super) fn members(object: &str) -> Result<BTreeMap<String, Field>, FormatError> {
     let reading = Reading { text: object };
     let whole: &RawValue = reading.parse(object)?;
     reading.fields(whole, Nulls::LeftOut)
@@ -57,7 +57,7 @@ impl<'a> Reading<'a> {
         &self,
         object: &'a RawValue,
         nulls: Nulls,
-    ) -> Result<BTreeMap<String, SecretBytes>, FormatError> {
+    ) -> Result<BTreeMap<String, Field>, FormatError> {
         let mut fields = BTreeMap::new();
         for (name, value) in self.parse::<Members>(object.get())?.0 {
             if nulls == Nulls::LeftOut && value.get() == "null" {
@@ -66,24 +66,27 @@ impl<'a> Reading<'a> {
             if fields.contains_key(name.as_ref()) {
                 return Err(self.fault_at(value, What::DuplicateMember));
             }
-            fields.insert(name.into_owned(), self.bytes(value, 1)?);
+            fields.insert(name.into_owned(), self.field(value, 1)?);
         }
         Ok(fields)
     }
 
-    fn bytes(&self, value: &'a RawValue, depth: usize) -> Result<SecretBytes, FormatError> {
+    fn field(&self, value: &'a RawValue, depth: usize) -> Result<Field, FormatError> {
         let text = value.get();
-        Ok(SecretBytes::new(match text.as_bytes().first() {
-            Some(b'"') => serde_json::from_str::<String>(text)
-                .map_err(|_| self.fault_at(value, What::Syntax))?
-                .into_bytes(),
+        let json = |text: Vec<u8>| Field::json(SecretBytes::new(text));
+        Ok(match text.as_bytes().first() {
+            Some(b'"') => {
+                let text: String =
+                    serde_json::from_str(text).map_err(|_| self.fault_at(value, What::Syntax))?;
+                SecretBytes::new(text.into_bytes()).into()
+            }
             Some(b'n') => return Err(self.fault_at(value, What::Null)),
             Some(b'{' | b'[') => {
                 self.check_nested(value, depth)?;
-                compact(text)
+                json(compact(text))
             }
-            _ => text.as_bytes().to_vec(),
-        }))
+            _ => json(text.as_bytes().to_vec()),
+        })
     }
 
     /// Equal names and bottomless nesting are refused within members as well: who reads the text

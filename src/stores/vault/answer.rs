@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::secret::SecretBytes;
+use crate::secret::{Field, SecretBytes};
 use crate::stores::{Fault, format};
 
 /// What every answer has around its data.
@@ -37,7 +37,7 @@ pub(super) struct Envelope<'a> {
 /// A secret as it was given.
 pub(super) struct Secret {
     /// By name.
-    pub fields: BTreeMap<String, SecretBytes>,
+    pub fields: BTreeMap<String, Field>,
     /// The version in KV v2.
     pub version: Option<Numbered>,
     /// What is to be renewed and revoked.
@@ -141,8 +141,8 @@ impl Secret {
             });
         }
         let mut fields = format::members(data.get())?;
-        for bytes in fields.values_mut() {
-            join_pem(bytes);
+        for field in fields.values_mut() {
+            join_pem(field);
         }
         let lease = envelope.lease();
         let ttl = match lease {
@@ -287,7 +287,7 @@ fn some_length(number: i64) -> Option<Duration> {
 
 /// Engines that give no lease name the time in a field: `ttl` (static roles of database and LDAP
 /// engines, OIDC tokens), `token_ttl` (Google Cloud).
-fn own_ttl(fields: &mut BTreeMap<String, SecretBytes>) -> Option<Duration> {
+fn own_ttl(fields: &mut BTreeMap<String, Field>) -> Option<Duration> {
     if fields.contains_key("last_vault_rotation") {
         // What is left until the server sets another password: it is another at each reading, and
         // no part of the value. At its end the server takes a moment.
@@ -303,17 +303,17 @@ fn own_ttl(fields: &mut BTreeMap<String, SecretBytes>) -> Option<Duration> {
 }
 
 /// A list of PEM texts becomes one text, as files of certificates are: one block after the other.
-fn join_pem(bytes: &mut SecretBytes) {
-    let is_list = bytes.expose().starts_with(b"[\"-----BEGIN ");
+fn join_pem(field: &mut Field) {
+    let is_list = field.is_json() && field.expose().starts_with(b"[\"-----BEGIN ");
     let Some(list) = is_list
-        .then(|| serde_json::from_slice::<Vec<Cow<str>>>(bytes.expose()).ok())
+        .then(|| serde_json::from_slice::<Vec<Cow<str>>>(field.expose()).ok())
         .flatten()
     else {
         return;
     };
     if list.iter().all(|text| text.starts_with("-----BEGIN ")) {
         let blocks: Vec<&str> = list.iter().map(|text| text.trim_end()).collect();
-        *bytes = SecretBytes::new(blocks.join("\n").into_bytes());
+        *field = SecretBytes::new(blocks.join("\n").into_bytes()).into();
     }
 }
 

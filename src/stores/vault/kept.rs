@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::login::Stamp;
 use super::term::{Term, random, spread};
 use crate::model::{Backoff, Version};
-use crate::secret::{Buffer, SecretBytes, Value};
+use crate::secret::{Field, KeptField, SecretBytes, Value};
 use crate::stores::{Fetched, check};
 use crate::sys::clock::Boottime;
 
@@ -22,7 +22,7 @@ const LONGEST_AGAIN: Duration = Duration::from_mins(10);
 
 /// One value, and how long it is good.
 pub(super) struct Given {
-    fields: BTreeMap<String, Buffer>,
+    fields: BTreeMap<String, KeptField>,
     pub version: Version,
     pub lease: Option<Rc<Lease>>,
     /// Without a lease.
@@ -42,41 +42,41 @@ struct Certificate {
 impl Given {
     /// Copies the fields. The error is the kernel's word when it has no memory for them.
     pub fn new(
-        fields: &BTreeMap<String, SecretBytes>,
+        fields: &BTreeMap<String, Field>,
         version: Version,
         lease: Option<Rc<Lease>>,
         term: Option<Term>,
     ) -> io::Result<Self> {
         let kept: io::Result<_> = fields
             .iter()
-            .map(|(name, bytes)| Ok((name.clone(), Buffer::new(bytes.expose())?)))
+            .map(|(name, field)| Ok((name.clone(), KeptField::new(field)?)))
             .collect();
         Ok(Self {
             fields: kept?,
             version,
             lease,
             term,
-            certificate: fields.get("certificate").and_then(Certificate::read),
+            certificate: fields
+                .get("certificate")
+                .and_then(|pem| Certificate::read(pem)),
             revoked: false,
         })
     }
 
     fn fetched(&self) -> Fetched {
-        let copy = |bytes: &Buffer| bytes.with(|bytes| SecretBytes::new(bytes.to_vec()));
         let fields = self
             .fields
             .iter()
-            .map(|(name, bytes)| (name.clone(), copy(bytes)));
+            .map(|(name, kept)| (name.clone(), kept.field()));
         Fetched {
             value: Value::Fields(fields.collect()),
             version: self.version.clone(),
         }
     }
 
-    /// A field's bytes, for a request.
-    pub fn field(&self, name: &str) -> Option<SecretBytes> {
-        let bytes = self.fields.get(name)?;
-        Some(bytes.with(|bytes| SecretBytes::new(bytes.to_vec())))
+    /// A field, for a request.
+    pub fn field(&self, name: &str) -> Option<Field> {
+        Some(self.fields.get(name)?.field())
     }
 
     /// How long it is still good; `None`: nothing says so.

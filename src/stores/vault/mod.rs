@@ -45,7 +45,7 @@ use self::kept::Kept;
 pub use self::login::VARIABLES as TOKEN_VARIABLES;
 use self::look::Look;
 use crate::model::{Observer, Source, StoreName, VaultStore, Version};
-use crate::secret::{DigestKey, SecretBytes, Value};
+use crate::secret::DigestKey;
 use crate::stores::{Fetched, Local, Store, StoreError, Watch, Watched, join};
 use crate::sys::clock::Boottime;
 
@@ -202,18 +202,8 @@ impl Store for Vault {
 
 /// For each of the secrets that one answer is for.
 fn copy(fetched: &Fetched) -> Fetched {
-    let bytes = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
-    let value = match &fetched.value {
-        Value::Raw(raw) => Value::Raw(bytes(raw)),
-        Value::Fields(fields) => Value::Fields(
-            fields
-                .iter()
-                .map(|(name, field)| (name.clone(), bytes(field)))
-                .collect(),
-        ),
-    };
     Fetched {
-        value,
+        value: fetched.value.copy(),
         version: fetched.version.clone(),
     }
 }

@@ -29,7 +29,7 @@ fn a_program_that_is_missing() {
 #[test]
 fn a_program_that_fails() {
     let script = format!("echo {VALUE}; echo one >&2; echo 'not logged in' >&2; exit 3");
-    refused(command(&script, ""), 69).stderr_is(
+    refused(command(&script, "show_errors: true"), 69).stderr_is(
         "hushpipe: error: store s: /bin/sh failed: exit code 3; it said: not logged in\n",
     );
     refused(command("kill -9 $$", ""), 69).stderr_has("store s: /bin/sh failed: killed by SIGKILL");

@@ -134,8 +134,8 @@ fn a_field_that_is_missing() {
     ));
     let json = format!(r#"{{"user":"{VALUE}","pass":"{VALUE}"}}"#);
     refused(hushpipe.file("s/token", json), 65).stderr_is(
-        "hushpipe: error: hushpipe.yaml:4:13: secret token.password: there is no such field; \
-         there are: pass, user\n",
+        "hushpipe: error: hushpipe.yaml:4:13: secret token.password: there is no such field: \
+         it has 2 fields, whose names are not shown\n",
     );
 }
 
@@ -145,8 +145,8 @@ fn a_field_that_is_missing_for_a_template() {
         "{JSON}deliver: [{{ fd: 3, as: memfd, content: '{{{{ token.password }}}}' }}]"
     ));
     refused(hushpipe.file("s/token", r#"{"user":"x"}"#), 65).stderr_is(
-        "hushpipe: error: hushpipe.yaml:4:13: secret token.password: there is no such field; \
-         there are: user\n",
+        "hushpipe: error: hushpipe.yaml:4:13: secret token.password: there is no such field: \
+         it has 1 field, whose name is not shown\n",
     );
 }
 

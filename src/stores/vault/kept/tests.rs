@@ -1,6 +1,7 @@
 //! What is given again, kept alive and given back.
 
 use super::*;
+use crate::secret::Buffer;
 use crate::stores::vault::answer::Granted;
 use crate::stores::vault::token::Token;
 
@@ -12,9 +13,9 @@ fn token() -> Rc<Token> {
     Rc::new(Token::given(Buffer::new(b"token").unwrap()))
 }
 
-fn fields(text: &str) -> BTreeMap<String, SecretBytes> {
+fn fields(text: &str) -> BTreeMap<String, Field> {
     let bytes = SecretBytes::new(text.as_bytes().to_vec());
-    BTreeMap::from([("password".to_owned(), bytes)])
+    BTreeMap::from([("password".to_owned(), bytes.into())])
 }
 
 /// A value `name` with a lease of that id, given at `since` for a minute.
@@ -177,8 +178,14 @@ fn a_certificate_that_ends_before_it_starts_is_replaced_by_then() {
     let key = rcgen::KeyPair::generate().unwrap();
     let pem = parameters.self_signed(&key).unwrap().pem();
     let fields = BTreeMap::from([
-        ("certificate".to_owned(), SecretBytes::new(pem.into_bytes())),
-        ("private_key".to_owned(), SecretBytes::new(b"k".to_vec())),
+        (
+            "certificate".to_owned(),
+            SecretBytes::new(pem.into_bytes()).into(),
+        ),
+        (
+            "private_key".to_owned(),
+            SecretBytes::new(b"k".to_vec()).into(),
+        ),
     ]);
     let given = Given::new(&fields, version("v1"), None, None).unwrap();
     let (now, wall) = (Boottime::now(), SystemTime::now());
