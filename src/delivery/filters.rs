@@ -666,7 +666,13 @@ mod tests {
                 '=' | ':' | ' ' if key.is_none() => {
                     key = Some(String::from_utf16(&units).unwrap());
                     units.clear();
-                    while chars.peek().is_some_and(|c| matches!(c, ' ' | '\t')) {
+                    let mut separated = c != ' ';
+                    while let Some(next) = chars.peek().copied() {
+                        match next {
+                            ' ' | '\t' => {}
+                            '=' | ':' if !separated => separated = true,
+                            _ => break,
+                        }
                         chars.next();
                     }
                 }

