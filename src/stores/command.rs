@@ -73,7 +73,7 @@ impl Command {
     }
 
     /// What the message repeats of its standard error.
-    fn shown(&self, said: &Said) -> LastLine {
+    fn shown(&self, said: &mut Said) -> LastLine {
         match said.last_line() {
             None => LastLine::None,
             Some(line) if self.spec.show_errors => LastLine::Shown(line),
@@ -183,7 +183,7 @@ impl Command {
                 Err(program(format!("it was lost: {error}"), LastLine::None))
             }
             Ok(Ok(Status::Exited(0))) => Ok(said.output.take()),
-            Ok(Ok(status)) => Err(program(ended(status), self.shown(&said))),
+            Ok(Ok(status)) => Err(program(ended(status), self.shown(&mut said))),
         }
     }
 }
