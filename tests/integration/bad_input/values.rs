@@ -46,8 +46,10 @@ fn goes_through_exec(value: &[u8]) {
 
 #[test]
 fn a_value_of_no_bytes() {
-    goes_through(b"");
-    goes_through_exec(b"");
+    let deliver = "deliver: [{ fd: 3, as: memfd, secret: token }]";
+    refused(launch(deliver).file("s/token", ""), 65).stderr_has(
+        "secret token: is empty: give it a value, or allow it by `check: { min_length: 0 }`",
+    );
 }
 
 #[test]
