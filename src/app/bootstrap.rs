@@ -197,14 +197,12 @@ impl Needed<'_> {
         };
         let run = &self.plan.run;
         let ends = |rest: &str| rest.is_empty() || rest == "/" || rest.starts_with([':', ',', ' ']);
-        run.command
-            .iter()
-            .skip(1)
-            .chain(run.env.set.values())
-            .any(|text| {
-                text.match_indices(directory)
-                    .any(|(at, found)| ends(&text[at + found.len()..]))
-            })
+        let arguments = run.shown();
+        let mut all = arguments.iter().skip(1).chain(run.env.set.values());
+        all.any(|text| {
+            text.match_indices(directory)
+                .any(|(at, found)| ends(&text[at + found.len()..]))
+        })
     }
 }
 

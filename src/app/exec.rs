@@ -50,7 +50,7 @@ async fn prepare(
 ) -> Result<Placed<StagedHere>, Result<Exited, Failures>> {
     let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref()).map_err(Err)?;
     host.warn(plan, observer.as_ref());
-    let unit = Unit::exec(&host.launch, prior.activation);
+    let unit = Unit::exec(&host.launch, prior.activation, prior.inherited);
     let gathering = values::gather(plan, stores, &host, observer);
     let Gathered { payloads, .. } = match supervisor.during(gathering).await {
         Ok(gathered) => gathered.map_err(Err)?,

@@ -3,8 +3,12 @@
 
 use super::bootstrap::Bootstrap;
 use super::failure::{Failure, Failures};
+use super::inherited::Inherited;
+use super::missing;
 use crate::delivery::{self, DeliveryError, DeliveryFault, Layout, Owner};
-use crate::model::{Delivery, DeliveryKind, Event, Isolation, IsolationUsed, Mode, Observer, Plan};
+use crate::model::{
+    Delivery, DeliveryKind, Event, Isolation, IsolationUsed, Mode, Observer, OwnerSpec, Plan,
+};
 use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Launch, SpawnError};
 use crate::sys::child::UserNamespace;
@@ -40,6 +44,8 @@ pub struct Host {
     pub bootstrap: Bootstrap,
     /// With `isolation: auto`: why shared isolation was ruled out.
     pub not_shared: Option<String>,
+    /// What the program will miss, in words.
+    pub missing: Vec<String>,
 }
 
 /// How a program is kept from what only hushpipe is to have, where it runs as hushpipe's user.
@@ -125,6 +131,7 @@ impl Host {
             .into_iter()
             .chain(new_privileges)
             .chain(lost)
+            .chain(self.missing.iter().cloned())
             .collect()
     }
 }
@@ -133,6 +140,8 @@ impl Host {
 pub struct Prior {
     /// The sockets that systemd opened for it.
     pub activation: Option<Activation>,
+    /// What it inherits of hushpipe's caller.
+    pub inherited: Inherited,
     /// Its user namespace, where hushpipe has no privileges. It is made by a copy of hushpipe that
     /// others of its user may look into: while there is nothing to be seen.
     pub users: Option<UserNamespace>,
@@ -140,10 +149,14 @@ pub struct Prior {
 
 impl Prior {
     /// What the plan needs.
-    pub fn new(plan: &Plan, activation: Option<Activation>) -> Self {
+    pub fn new(plan: &Plan, activation: Option<Activation>, inherited: Inherited) -> Self {
         let wanted = plan.run.no_new_privs || plan.isolation != Isolation::Shared;
         let users = (wanted && UserNamespace::is_needed()).then(UserNamespace::make);
-        Self { activation, users }
+        Self {
+            activation,
+            inherited,
+            users,
+        }
     }
 }
 
@@ -178,6 +191,7 @@ pub fn settle(
         (Some(launch), Some(isolations), Some(owners)) if failures.is_empty() => Ok(Host {
             confinement: Confinement::of(plan, &launch, users),
             bootstrap: bootstrap(plan, &launch, &layout),
+            missing: missing::warnings(plan, &launch, &layout),
             launch,
             layout,
             owners,
@@ -288,21 +302,20 @@ fn owner(
     users: &Database,
     (uid, gid): (u32, u32),
 ) -> Result<Owner, SpawnError> {
-    let (DeliveryKind::File(file)
-    | DeliveryKind::Fifo { file, .. }
-    | DeliveryKind::Credential(file)) = &delivery.kind
-    else {
-        return Ok(Owner::default());
+    let spec = match &delivery.kind {
+        DeliveryKind::File(file)
+        | DeliveryKind::Fifo { file, .. }
+        | DeliveryKind::Credential(file) => &file.owner,
+        DeliveryKind::Fd { owner, .. } => owner,
+        DeliveryKind::Stdin => &OwnerSpec::default(),
     };
-    let named = file
-        .owner
+    let named = spec
         .user
         .as_deref()
         .map(|name| users.user(name))
         .transpose()?;
     let uid = named.map_or(uid, |user| user.uid);
-    let group = file
-        .owner
+    let group = spec
         .group
         .as_deref()
         .map(|name| users.group(name))

@@ -10,14 +10,17 @@ mod container;
 pub mod control;
 pub mod envfile;
 mod exec;
+mod exposed;
 mod failure;
 mod fetch;
 pub mod files;
 pub mod git;
 mod host;
+mod inherited;
 mod kept;
 mod live;
 mod memory;
+mod missing;
 mod open;
 mod place;
 mod preflight;
@@ -35,7 +38,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use failure::Refused;
 pub use failure::{Failure, Failures};
-pub use preflight::{Report, preflight};
+pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;
 
 use crate::model::{Event, Exit, Exited, Mode, Observer, Plan, Signal};
@@ -47,6 +50,7 @@ use crate::sys::{fd, process};
 pub fn protect() -> Result<(), Failures> {
     process::harden()
         .and_then(|()| fd::ensure_standard())
+        .map(|()| fd::note_inherited())
         .map_err(os(
             "cannot protect hushpipe's own memory and standard descriptors",
         ))
@@ -63,8 +67,9 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures>
         });
     }
     let activation = unit::claim()?;
+    let inherited = inherited::claim(plan, activation.as_ref())?;
     let signals = take_signals()?;
-    let prior = host::Prior::new(plan, activation);
+    let prior = host::Prior::new(plan, activation, inherited);
     let runtime = runtime()?;
     match plan.mode {
         Mode::Supervise => runtime.block_on(supervise::run(plan, signals, prior, observer)),

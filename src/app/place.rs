@@ -5,11 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::container;
+use super::exposed;
 use super::failure::{Failure, Failures};
 use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, of_spawn};
 use super::live::{Held, Live};
 use super::unit::Unit;
-use crate::delivery::{Feed, SharedDirectories, make_mount_points, prepare_fds};
+use crate::delivery::{Feed, Owner, SharedDirectories, make_mount_points, prepare_fds};
 use crate::model::{DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
@@ -131,7 +132,7 @@ impl Placing<'_> {
     fn stage_without_mounts<S: Staging>(&self, host: Host) -> Result<Unmounted<S>, Failures> {
         let Some(users) = host.confinement.users().cloned() else {
             self.tell_of_own_credentials(&host);
-            return self.stage_in_the_open(host.launch);
+            return self.stage_in_the_open(host.launch, &host.owners);
         };
         let (mounts, covers) = covered(&host)?;
         let private = Private {
@@ -139,7 +140,7 @@ impl Placing<'_> {
             covers,
             users: Some(users),
         };
-        let (spec, feeds) = self.spec(host.launch, Some(private))?;
+        let (spec, feeds) = self.spec(host.launch, &host.owners, Some(private))?;
         match S::stage(spec) {
             Ok(staged) => Ok(Unmounted {
                 staged,
@@ -150,14 +151,18 @@ impl Placing<'_> {
                 self.warn(host.bootstrap.open(&error.cause()));
                 let launch = host::launch(self.plan, &host.layout)
                     .map_err(|faults| faults.into_iter().map(of_spawn).collect::<Failures>())?;
-                self.stage_in_the_open(launch)
+                self.stage_in_the_open(launch, &host.owners)
             }
             Err(error) => Err(failed(error)),
         }
     }
 
-    fn stage_in_the_open<S: Staging>(&self, launch: Launch) -> Result<Unmounted<S>, Failures> {
-        let (spec, feeds) = self.spec(launch, None)?;
+    fn stage_in_the_open<S: Staging>(
+        &self,
+        launch: Launch,
+        owners: &[Owner],
+    ) -> Result<Unmounted<S>, Failures> {
+        let (spec, feeds) = self.spec(launch, owners, None)?;
         let staged = S::stage(spec).map_err(failed)?;
         Ok(Unmounted {
             staged,
@@ -188,7 +193,7 @@ impl Placing<'_> {
             covers,
             users: host.users.clone(),
         };
-        let (spec, feeds) = self.spec(host.launch, Some(private))?;
+        let (spec, feeds) = self.spec(host.launch, &host.owners, Some(private))?;
         let staged = match S::stage(spec) {
             Ok(staged) => staged,
             Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
@@ -223,6 +228,9 @@ impl Placing<'_> {
         let directories = shared
             .directories()
             .map_err(|fault| vec![of_delivery(fault)])?;
+        shared
+            .admit(&host.layout, host.owner, &host.owners)
+            .map_err(|fault| vec![of_delivery(fault)])?;
         let held = Held::Shared(shared);
         let owners = host.owners.clone();
         let live = Live::new(&host.layout, directories, owners, held, self.payloads)?;
@@ -244,12 +252,16 @@ impl Placing<'_> {
     fn spec(
         &self,
         launch: Launch,
+        owners: &[Owner],
         private: Option<Private>,
     ) -> Result<(Spec, Vec<Feed>), Failures> {
         let exec = self.plan.mode == Mode::Exec;
         self.warn_of_terminal(&launch);
-        let fds = prepare_fds(self.plan, self.payloads, exec)
+        let fds = prepare_fds(self.plan, self.payloads, owners, exec)
             .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
+        for message in fds.weaker {
+            self.observer.observe(&Event::Weaker { message });
+        }
         let apart = private.is_some();
         let private = private.unwrap_or_default();
         let mut handover = Handover {
@@ -304,6 +316,7 @@ impl Placing<'_> {
         let Some(client) = client.filter(|name| CLIENTS.iter().any(|known| name == known)) else {
             return;
         };
+        let shown = self.plan.run.shown();
         let paths = self
             .plan
             .deliveries
@@ -313,7 +326,7 @@ impl Placing<'_> {
                 _ => None,
             });
         for path in paths {
-            if command
+            if shown
                 .iter()
                 .skip(1)
                 .any(|argument| argument.contains(&path))
@@ -395,7 +408,7 @@ fn failed(error: ChildError) -> Failures {
 fn own_credentials(host: &Host) -> Option<PathBuf> {
     let own = PathBuf::from(std::env::var_os(CREDENTIALS_DIRECTORY)?);
     let apart = |other: &PathBuf| !other.starts_with(&own) && !own.starts_with(other);
-    let is_named = || host.launch.exposes(&[own.as_os_str().as_bytes()]).is_some();
+    let is_named = || exposed::names(&host.launch, own.as_os_str().as_bytes());
     let is_hidden = own.is_absolute()
         && own.is_dir()
         && host.layout.directories().iter().all(apart)

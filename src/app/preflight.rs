@@ -7,11 +7,23 @@ use std::rc::Rc;
 
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
-use super::host::Prior;
-use super::{close, failure, host, open, runtime, supervise, take_signals};
+use super::host::{self, Host, Prior};
+use super::inherited::Inherited;
+use super::{close, failure, open, runtime, supervise, take_signals, values};
 use crate::model::{Exit, IsolationUsed, Observer, Plan, SecretName, Source, StoreName, Version};
 use crate::stores::join;
 use crate::sys::reaper::Reaper;
+
+/// How far to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// At this host.
+    Host,
+    /// And at the stores: would they answer, and do they have every secret?
+    Stores,
+    /// And at the values, as a run would: their checks, the templates, arguments and environment.
+    Values,
+}
 
 /// What was found.
 pub struct Report {
@@ -19,27 +31,25 @@ pub struct Report {
     pub program: PathBuf,
     /// The isolations that would be tried, in order; empty when there are no files.
     pub isolation: Vec<IsolationUsed>,
-    /// What is weaker here than a user may expect.
+    /// What is weaker here than a user may expect, and what the program will miss.
     pub warnings: Vec<String>,
-    /// With `online`: the versions that would be fetched.
+    /// Where the stores were asked: the versions that would be fetched.
     pub versions: BTreeMap<SecretName, Version>,
 }
 
-/// Checks the host, and with `online` the stores. Every fault is reported; the observer sees what else a
-/// person should know. Sealed stores are looked at in any case: what is odd about them is a warning, and
-/// with `online` a fault.
-pub fn preflight(
-    plan: &Plan,
-    online: bool,
-    observer: &Rc<dyn Observer>,
-) -> Result<Report, Failures> {
-    let prior = Prior::new(plan, None);
+/// Checks the host, and the stores where it is to look there. Every fault is reported; the observer sees
+/// what else a person should know. Sealed stores are looked at in any case: what is odd about them is a
+/// warning, and where the stores are asked a fault.
+pub fn preflight(plan: &Plan, look: Look, observer: &Rc<dyn Observer>) -> Result<Report, Failures> {
+    let prior = Prior::new(plan, None, Inherited::default());
     let host = host::settle(plan, None, prior.users.as_ref());
-    let versions = if online {
-        ask(plan, observer)
-    } else {
-        open::look_at_sealed(plan, observer);
-        Ok(BTreeMap::new())
+    let versions = match (look, &host) {
+        (Look::Host, _) => {
+            open::look_at_sealed(plan, observer);
+            Ok(BTreeMap::new())
+        }
+        (Look::Values, Ok(host)) => ask(plan, Some(host), observer),
+        (Look::Values | Look::Stores, _) => ask(plan, None, observer),
     };
     match (host, versions) {
         (Ok(host), Ok(versions)) => Ok(Report {
@@ -64,14 +74,26 @@ pub fn preflight(
 
 type Versions = BTreeMap<SecretName, Version>;
 
-fn ask(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Versions, Failures> {
+/// With a host, the values are fetched, looked at and let go; what was leased is revoked.
+fn ask(
+    plan: &Plan,
+    host: Option<&Host>,
+    observer: &Rc<dyn Observer>,
+) -> Result<Versions, Failures> {
     open::verify_sealed(plan, observer)?;
     let signals = take_signals()?;
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     runtime()?.block_on(async {
         let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
-        let versions = match supervisor.during(versions(plan, &stores)).await {
+        let asking = async {
+            let Some(host) = host else {
+                return versions(plan, &stores).await;
+            };
+            let gathered = values::gather(plan, &stores, host, observer).await?;
+            Ok(gathered.round.versions)
+        };
+        let versions = match supervisor.during(asking).await {
             Ok(versions) => versions,
             Err(interrupted) => Err(vec![Failure::new(Exit::Os, interrupted)]),
         };

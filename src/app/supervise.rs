@@ -60,7 +60,14 @@ async fn launch(
 ) -> Result<Exited, Failures> {
     let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref())?;
     host.warn(plan, observer.as_ref());
-    let unit = Unit::supervised(plan, &host, prior.activation, supervisor, observer);
+    let unit = Unit::supervised(
+        plan,
+        &host,
+        prior.activation,
+        prior.inherited,
+        supervisor,
+        observer,
+    );
     let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
@@ -217,7 +224,7 @@ pub fn start_with(
         .map_err(|error| vec![of_spawn(SpawnError::from(error))])?;
     observer.observe(&Event::Started {
         pid: child.pid,
-        program: plan.run.command[0].clone(),
+        program: plan.run.shown().swap_remove(0),
     });
     supervisor.adopt(child);
     Ok(Launched {

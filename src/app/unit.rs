@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::failure::{Failure, Failures};
 use super::host::Host;
+use super::inherited::Inherited;
 use super::os;
 use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName};
 use crate::supervisor::Supervisor;
@@ -23,6 +24,7 @@ pub fn claim() -> Result<Option<Activation>, Failures> {
 /// What the program gets of it.
 pub struct Unit {
     activation: Option<Activation>,
+    inherited: Inherited,
     announcer: Announcer,
     variables: Vec<(&'static str, OsString)>,
     pid_variables: Vec<&'static str>,
@@ -34,11 +36,12 @@ impl Unit {
         plan: &Plan,
         host: &Host,
         activation: Option<Activation>,
+        inherited: Inherited,
         supervisor: &mut Supervisor,
         observer: &Rc<dyn Observer>,
     ) -> Self {
         let announcer = Announcer::new(&surroundings(), observer);
-        let mut unit = Self::of(&host.launch, activation, announcer);
+        let mut unit = Self::of(&host.launch, activation, inherited, announcer);
         let room = room(plan, unit.activation.as_ref());
         let relay = unit.listen(host, room, observer);
         supervisor.speak(unit.announcer.clone(), relay);
@@ -57,8 +60,8 @@ impl Unit {
     }
 
     /// For a program that hushpipe becomes: its process is the one that systemd knows.
-    pub fn exec(launch: &Launch, activation: Option<Activation>) -> Self {
-        let mut unit = Self::of(launch, activation, Announcer::silent());
+    pub fn exec(launch: &Launch, activation: Option<Activation>, inherited: Inherited) -> Self {
+        let mut unit = Self::of(launch, activation, inherited, Announcer::silent());
         let mut of_process = vec!["NOTIFY_SOCKET", "WATCHDOG_PID"];
         if unit.activation.is_some() {
             of_process.extend(["LISTEN_PID", "LISTEN_PIDFDID"]);
@@ -71,12 +74,18 @@ impl Unit {
         unit
     }
 
-    fn of(launch: &Launch, activation: Option<Activation>, announcer: Announcer) -> Self {
+    fn of(
+        launch: &Launch,
+        activation: Option<Activation>,
+        inherited: Inherited,
+        announcer: Announcer,
+    ) -> Self {
         // Closed, where run.env keeps their number from the program.
         let activation = activation.filter(|_| launch.of_systemd("LISTEN_FDS").is_some());
         let variables = activation.as_ref().map(Activation::variables);
         Self {
             activation,
+            inherited,
             announcer,
             variables: variables.unwrap_or_default(),
             pid_variables: Vec::new(),
@@ -126,6 +135,10 @@ impl Unit {
                 .fds
                 .extend(fds.map_err(os("cannot duplicate the unit's sockets"))?);
         }
+        let inherited = self.inherited.fds();
+        handover
+            .fds
+            .extend(inherited.map_err(os("cannot duplicate a descriptor of the caller"))?);
         handover.variables.extend(self.variables.iter().cloned());
         handover.pid_variables.extend(&self.pid_variables);
         Ok(())
@@ -141,6 +154,11 @@ impl Unit {
     pub fn after_start(self, restarts: bool) -> Self {
         Self {
             activation: self.activation.filter(|_| restarts),
+            inherited: if restarts {
+                self.inherited
+            } else {
+                Inherited::default()
+            },
             ..self
         }
     }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::exposed;
 use super::failure::{Failure, Failures};
 use super::fetch::{Round, Stores, fetch_aloud, sources};
 use super::host::{Host, of_delivery};
 use crate::delivery;
-use crate::model::{Event, Exit, Observer, Plan, SecretName};
+use crate::model::{Event, Observer, Plan, SecretName};
 use crate::rotation::Draft;
 use crate::secret::{SecretBytes, Value};
 use crate::stores::check;
-use crate::supervisor::spawn::{Exposed, Launch};
 
 /// The first generation, ready to be handed over.
 pub struct Gathered {
@@ -43,7 +43,7 @@ pub async fn gather(
         requests: round.requests,
         took: start.elapsed(),
     });
-    refuse_exposed(&host.launch, &round.values)?;
+    exposed::refuse(plan, &host.launch, &round.values)?;
     let payloads = payloads(plan, &round, observer.as_ref())?;
     Ok(Gathered { round, payloads })
 }
@@ -117,32 +117,3 @@ pub fn renewed(
 }
 
 type Values = BTreeMap<SecretName, Rc<Value>>;
-
-/// A value that stands in the environment or the arguments is seen by everyone: no launch then.
-pub fn refuse_exposed(launch: &Launch, values: &Values) -> Result<(), Failures> {
-    let mut failures = Failures::new();
-    for (name, value) in values {
-        let parts: Vec<&[u8]> = value.parts().into_iter().map(SecretBytes::expose).collect();
-        let (place, remedy) = match launch.exposes(&parts) {
-            None => continue,
-            Some(Exposed::Variable(variable)) => (
-                format!("the environment variable {}", variable.display()),
-                "take it out there (run.env.unset)",
-            ),
-            Some(Exposed::Argument(index)) => (
-                format!("argument {index} of the program"),
-                "take it out of the command",
-            ),
-        };
-        let text = format!(
-            "the value of secret {name} stands in {place}, where other processes can read it; \
-             {remedy} and let the program read it from a delivery"
-        );
-        failures.push(Failure::new(Exit::Denied, text));
-    }
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures)
-    }
-}

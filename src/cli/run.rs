@@ -1,5 +1,6 @@
 //! `hushpipe run`: the main job.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub struct RunArgs {
     exec: bool,
     /// The program's `argv[0]`, where that is to be another than its first word
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    argv0: Option<String>,
+    argv0: Option<OsString>,
     /// When systemd is told that the service is ready, where the manifest has no run.ready
     #[arg(long, value_enum, value_name = "WHEN")]
     ready: Option<ReadyWhen>,
@@ -57,7 +58,7 @@ pub struct RunArgs {
     accept_store: bool,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 /// `--ready`

@@ -1,13 +1,14 @@
 //! `fd` and `stdin` deliveries: sealed memfds and filled pipes.
 
+use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
 use super::error::system;
 use super::kept::Kept;
-use super::{DeliveryError, DeliveryFault, describe};
-use crate::model::{Delivery, DeliveryKind, FdKind, Plan};
+use super::{DeliveryError, DeliveryFault, Owner, describe};
+use crate::model::{Delivery, DeliveryKind, FdKind, FileMode, Plan};
 use crate::secret::SecretBytes;
-use crate::sys::{memfd, pipe};
+use crate::sys::{filesystem, memfd, pipe};
 
 /// What the program inherits, and what must still be written into it.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub struct Handover {
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// Pipes that did not take all at once. Each is to be driven until it ends.
     pub feeds: Vec<Feed>,
+    /// What is weaker than it should be.
+    pub weaker: Vec<String>,
 }
 
 /// The rest of a pipe: kept in a `secret::Buffer`, written as the program reads.
@@ -25,19 +28,23 @@ pub struct Feed {
     rest: Kept,
 }
 
-/// Makes the descriptors of the plan's `fd` and `stdin` deliveries. With `exec_mode` nobody stays
-/// to feed a pipe: one that cannot take its whole payload is an error. Every fault in one go.
+/// Makes the descriptors of the plan's `fd` and `stdin` deliveries, each for its owner. With
+/// `exec_mode` nobody stays to feed a pipe: one that cannot take its whole payload is an error. Every
+/// fault in one go.
 pub fn prepare_fds(
     plan: &Plan,
     payloads: &[SecretBytes],
+    owners: &[Owner],
     exec_mode: bool,
 ) -> Result<Handover, Vec<DeliveryError>> {
     let mut handover = Handover::default();
     let mut errors = Vec::new();
-    for (delivery, payload) in plan.deliveries.iter().zip(payloads) {
-        let (number, kind) = match delivery.kind {
-            DeliveryKind::Fd { number, kind } => (number, kind),
-            DeliveryKind::Stdin => (0, FdKind::Pipe),
+    for ((delivery, payload), owner) in plan.deliveries.iter().zip(payloads).zip(owners) {
+        let (number, kind, mode) = match delivery.kind {
+            DeliveryKind::Fd {
+                number, kind, mode, ..
+            } => (number, kind, mode),
+            DeliveryKind::Stdin => (0, FdKind::Pipe, FileMode::default()),
             DeliveryKind::File(_) | DeliveryKind::Fifo { .. } | DeliveryKind::Credential(_) => {
                 continue;
             }
@@ -48,8 +55,16 @@ pub fn prepare_fds(
                 .map_err(system("cannot make a sealed memfd")),
             FdKind::Pipe => filled(delivery, payload.expose(), exec_mode),
         };
-        match made {
-            Ok((fd, feed)) => {
+        let given = made.and_then(|(fd, feed)| {
+            let weaker = give(&fd, *owner, mode).map_err(system("cannot give it to its owner"))?;
+            Ok((fd, feed, weaker))
+        });
+        match given {
+            Ok((fd, feed, weaker)) => {
+                let what = describe(&delivery.kind);
+                handover
+                    .weaker
+                    .extend(weaker.map(|why| format!("{what}: {why}")));
                 handover.fds.push((fd, number));
                 handover.feeds.extend(feed);
             }
@@ -60,6 +75,24 @@ pub fn prepare_fds(
         Ok(handover)
     } else {
         Err(errors)
+    }
+}
+
+/// Makes it the owner's, so that the program can open /dev/fd/N and /dev/stdin as its user. Who may
+/// change its user, but no file's owner (CAP_SETUID without CAP_CHOWN), opens a memfd to all: nobody
+/// else has it.
+fn give(fd: &OwnedFd, owner: Owner, mode: FileMode) -> io::Result<Option<String>> {
+    match filesystem::change_owner(fd, owner.uid, owner.gid) {
+        Ok(()) => {
+            filesystem::change_mode(fd, mode.bits())?;
+            Ok(None)
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            filesystem::change_mode(fd, 0o444)?;
+            let why = "it stays hushpipe's own and has mode 0444, as hushpipe has no CAP_CHOWN";
+            Ok(Some(why.to_owned()))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -136,6 +169,15 @@ mod tests {
         })
     }
 
+    fn prepare(
+        plan: &Plan,
+        payloads: &[SecretBytes],
+        exec_mode: bool,
+    ) -> Result<Handover, Vec<DeliveryError>> {
+        let owners = vec![Owner::default(); payloads.len()];
+        prepare_fds(plan, payloads, &owners, exec_mode)
+    }
+
     #[test]
     fn each_descriptor_holds_its_payload_under_its_number() {
         let plan = plan(vec![
@@ -145,7 +187,7 @@ mod tests {
             (fd(5, FdKind::Pipe), secret("x")),
         ]);
         let values = payloads(&[b"a\0\n", b"none", b"", b"b"]);
-        let handover = prepare_fds(&plan, &values, false).ok().unwrap();
+        let handover = prepare(&plan, &values, false).ok().unwrap();
         assert!(handover.feeds.is_empty());
         let read = handover
             .fds
@@ -162,9 +204,7 @@ mod tests {
     #[test]
     fn a_large_payload_is_fed_as_it_is_read() {
         let plan = plan(vec![(fd(3, FdKind::Pipe), secret("x"))]);
-        let mut handover = prepare_fds(&plan, &payloads(&[&large()]), false)
-            .ok()
-            .unwrap();
+        let mut handover = prepare(&plan, &payloads(&[&large()]), false).ok().unwrap();
         let feed = handover.feeds.pop().unwrap();
         assert_eq!(feed.what(), "fd 3");
         let reader = read(handover.fds.pop().unwrap().0);
@@ -175,9 +215,7 @@ mod tests {
     #[test]
     fn a_reader_that_goes_away_ends_the_feed() {
         let plan = plan(vec![(DeliveryKind::Stdin, secret("x"))]);
-        let mut handover = prepare_fds(&plan, &payloads(&[&large()]), false)
-            .ok()
-            .unwrap();
+        let mut handover = prepare(&plan, &payloads(&[&large()]), false).ok().unwrap();
         let (reader, _) = handover.fds.pop().unwrap();
         let feed = handover.feeds.pop().unwrap();
         runtime().block_on(async {
@@ -194,12 +232,12 @@ mod tests {
     fn in_exec_mode_a_pipe_holds_all_or_the_plan_is_refused() {
         let plan = plan(vec![(fd(3, FdKind::Pipe), secret("x"))]);
         let bytes = vec![7; 256 << 10];
-        let mut handover = prepare_fds(&plan, &payloads(&[&bytes]), true).ok().unwrap();
+        let mut handover = prepare(&plan, &payloads(&[&bytes]), true).ok().unwrap();
         assert!(handover.feeds.is_empty());
         assert!(read(handover.fds.pop().unwrap().0).join().unwrap() == bytes);
 
         let huge = payloads(&[&vec![7; 3 << 30 >> 5]]);
-        let Err(errors) = prepare_fds(&plan, &huge, true) else {
+        let Err(errors) = prepare(&plan, &huge, true) else {
             return; // With CAP_SYS_RESOURCE a pipe may be that large.
         };
         let text = errors[0].to_string();

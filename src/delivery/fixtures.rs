@@ -40,13 +40,14 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
 
 fn run() -> RunSpec {
     RunSpec {
-        command: vec!["true".to_owned()],
+        command: vec!["true".into()],
         user: None,
         group: None,
         supplementary_groups: None,
         cwd: None,
         umask: None,
         env: EnvSpec::default(),
+        fds: Vec::new(),
         sha256: None,
         startup: crate::model::Startup::default(),
         stop: Stop {
@@ -128,5 +129,10 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
 }
 
 pub(super) fn fd(number: i32, kind: FdKind) -> DeliveryKind {
-    DeliveryKind::Fd { number, kind }
+    DeliveryKind::Fd {
+        number,
+        kind,
+        mode: FileMode::default(),
+        owner: OwnerSpec::default(),
+    }
 }

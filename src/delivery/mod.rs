@@ -31,7 +31,7 @@ pub use files::Files;
 pub use layout::{Layout, is_for_others, needs_parent};
 pub use mount_points::{MountPoints, make_mount_points};
 pub use shared::SharedDirectories;
-pub use template::{Rendered, render, render_some, uses};
+pub use template::{Rendered, references, render, render_some, uses};
 
 use crate::secret::SecretBytes;
 

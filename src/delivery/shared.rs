@@ -59,6 +59,30 @@ impl SharedDirectories {
         Ok(shared)
     }
 
+    /// Lets the owners and groups that deliveries name pass through a directory to their files: they
+    /// see no list of it. Of others' files, each has its own mode. `owners` are those of the plan's
+    /// deliveries, `owner` is the directories'.
+    pub fn admit(
+        &self,
+        layout: &Layout,
+        owner: Owner,
+        owners: &[Owner],
+    ) -> Result<(), DeliveryError> {
+        for (held, directory) in self.held.iter().zip(&layout.directories) {
+            let entries = directory.entries.iter();
+            let mode = entries.fold(0o700, |mode, entry| {
+                let of = owners.get(entry.delivery).copied().unwrap_or(owner);
+                mode | passage(owner, of, entry.mode.bits())
+            });
+            if mode != 0o700 {
+                filesystem::change_mode(&held.directory, mode)
+                    .map_err(system("cannot set its mode"))
+                    .map_err(|fault| directory.error(fault))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Descriptors of the directories, in the layout's order, for [`super::Files`].
     pub fn directories(&self) -> Result<Vec<OwnedFd>, DeliveryError> {
         let held = self.held.iter();
@@ -82,6 +106,17 @@ impl SharedDirectories {
         }
         result
     }
+}
+
+/// What a directory's mode needs for a file of this owner and mode.
+fn passage(directory: Owner, file: Owner, mode: u32) -> u32 {
+    let for_owner = if file.uid == directory.uid { 0 } else { 0o011 };
+    let for_group = match mode & 0o040 {
+        0 => 0,
+        _ if file.gid == directory.gid => 0o010,
+        _ => 0o011,
+    };
+    for_owner | for_group
 }
 
 fn reserve() -> io::Result<Vec<OwnedFd>> {

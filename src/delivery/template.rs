@@ -107,16 +107,21 @@ pub fn render_some(
 /// The secrets that a delivery shows. A template that cannot be read shows none: it is refused where
 /// it is rendered.
 pub fn uses(channel: &Channel) -> BTreeSet<SecretName> {
+    let references = references(channel).into_iter();
+    references.map(|reference| reference.secret).collect()
+}
+
+/// As [`uses`], with the fields.
+pub fn references(channel: &Channel) -> BTreeSet<SecretRef> {
     let source = match channel {
-        Channel::Secret(reference) => return BTreeSet::from([reference.secret.clone()]),
+        Channel::Secret(reference) => return BTreeSet::from([reference.clone()]),
         Channel::Template(source) => source,
     };
     let environment = environment(&Shared::default());
     let names = environment
         .template_from_str(source)
         .map(|template| used(&template.undeclared_variables(true)));
-    let references = names.unwrap_or_default().into_iter();
-    references.map(|reference| reference.secret).collect()
+    names.unwrap_or_default()
 }
 
 /// A value or a field as it is.

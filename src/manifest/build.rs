@@ -81,6 +81,7 @@ impl Builder<'_> {
         let (secrets, known) = self.secrets(manifest, mode);
         let deliveries = self.deliveries(manifest, &known, mode);
         let run = self.run(manifest, mode);
+        self.descriptors_apart(manifest, &deliveries);
         let on_rotate = self.on_rotate(manifest, mode);
         self.unused(manifest);
         let word = |field: &Field<super::values::Word>| field.get().map(|word| word.0.clone());

@@ -244,6 +244,11 @@ impl Decoder<'_> {
                 format!("the variable {name} is not set"),
                 format!("set it for hushpipe, or write ${{{name}:-default}}"),
             ),
+            WrongKind::Credential(name) => (
+                format!("{name} is a credential, and a manifest's text never has it"),
+                "arguments and environment can be read by others; a store's tool gets it by `env:`"
+                    .to_owned(),
+            ),
         };
         self.fault(span, message, help);
     }

@@ -11,8 +11,8 @@ use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
 use super::values::{Content, Word};
 use super::{surroundings, template};
 use crate::model::{
-    Channel, Delivery, DeliveryKind, FdKind, FileMode, FileSpec, Isolation, Mode, OwnerSpec,
-    SecretRef,
+    Channel, Delivery, DeliveryKind, FdKind, FileMode, FileSpec, InheritedFd, Isolation, Mode,
+    OwnerSpec, SecretRef,
 };
 
 /// The kernel's highest file descriptor (`fs.nr_open`) as it is by default.
@@ -206,14 +206,10 @@ impl Builder<'_> {
     ) -> Option<FileSpec> {
         let target = path.get()?.0.clone();
         self.take_path(&target, path.span, taken);
-        let word = |field: &Field<Word>| field.get().map(|word| word.0.clone());
         Some(FileSpec {
             path: target,
             mode: *mode.get()?,
-            owner: OwnerSpec {
-                user: word(user),
-                group: word(group),
-            },
+            owner: owner(user, group),
         })
     }
 
@@ -302,7 +298,31 @@ impl Builder<'_> {
             taken.fds.push((number, span));
         }
         let kind: FdKind = *fd.kind.get()?;
-        Some(DeliveryKind::Fd { number, kind })
+        Some(DeliveryKind::Fd {
+            number,
+            kind,
+            mode: *fd.mode.get()?,
+            owner: owner(&fd.owner, &fd.group),
+        })
+    }
+
+    /// What the program inherits and what is delivered to it have numbers of their own.
+    pub fn descriptors_apart(&mut self, manifest: &Manifest, deliveries: &[Delivery]) {
+        let fds = manifest.run.get().and_then(|run| run.fds.get());
+        let inherited = fds.and_then(|fds| fds.inherit.get());
+        for item in inherited.map_or(&[][..], |list| &list.0) {
+            let Some(InheritedFd::Number(inherited)) = item.get().map(|fd| &fd.0) else {
+                continue;
+            };
+            let taken = |one: &&Delivery| match one.kind {
+                DeliveryKind::Fd { number, .. } => number == *inherited,
+                _ => false,
+            };
+            if deliveries.iter().any(|one| taken(&one)) {
+                let message = format!("file descriptor {inherited} is a delivery already");
+                self.fault(item.span, message, "deliver at another number");
+            }
+        }
     }
 
     fn fits_mode(&mut self, manifest: &Manifest, deliver: &Deliver, mode: Mode) {
@@ -332,6 +352,14 @@ fn path_of(deliver: &Deliver) -> Option<&Path> {
         Deliver::File(file) => file.path.get().map(|path| &*path.0),
         Deliver::Fifo(fifo) => fifo.path.get().map(|path| &*path.0),
         _ => None,
+    }
+}
+
+fn owner(user: &Field<Word>, group: &Field<Word>) -> OwnerSpec {
+    let word = |field: &Field<Word>| field.get().map(|word| word.0.clone());
+    OwnerSpec {
+        user: word(user),
+        group: word(group),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::model::credentials::is_secret;
+
 /// Why text could not be put together, and which bytes of it are meant.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -21,6 +23,8 @@ pub enum WrongKind {
     Name(String),
     /// The variable is not set and there is no default.
     Unset(String),
+    /// The variable is a credential.
+    Credential(String),
 }
 
 /// A piece of text.
@@ -46,6 +50,10 @@ pub fn interpolate<'t>(
         match piece {
             Ok(Piece::Plain(plain)) => out.push_str(plain),
             Ok(Piece::Escaped) => out.push_str("${"),
+            Ok(Piece::Variable(name, _, range)) if is_secret(name.as_bytes()) => {
+                let kind = WrongKind::Credential(name.to_owned());
+                wrong.push(Wrong { range, kind });
+            }
             Ok(Piece::Variable(name, default, range)) => {
                 let value =
                     environment(name).filter(|value| default.is_none() || !value.is_empty());
@@ -66,6 +74,14 @@ pub fn interpolate<'t>(
     } else {
         Err(wrong)
     }
+}
+
+/// The variables that text names, and where.
+pub fn variables(text: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
+    pieces(text).filter_map(|piece| match piece {
+        Ok(Piece::Variable(name, _, range)) => Some((name, range)),
+        _ => None,
+    })
 }
 
 /// For text in which variables cannot stand: `$${` becomes `${`, and each `${` is told.

@@ -11,6 +11,7 @@ mod deliver;
 mod fault;
 mod interpolate;
 mod locate;
+mod logins;
 mod parameters;
 mod paths;
 mod program;
@@ -27,6 +28,7 @@ mod values;
 mod vault;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,11 +47,11 @@ use records::Manifest;
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// What follows `--`; empty: nothing does. It goes before `run.command`.
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
     /// `--exec`: as `mode: exec`.
     pub exec: bool,
     /// `--argv0`
-    pub argv0: Option<String>,
+    pub argv0: Option<OsString>,
     /// `--ready`: where the manifest has no `run.ready`.
     pub ready: Option<Ready>,
     /// `--stop-timeout`: where the manifest has no `run.stop.timeout`.
@@ -96,6 +98,7 @@ pub fn parse(
         environment,
         within: Span::default(),
     };
+    logins::refuse(&root, &mut decoder);
     let manifest = Manifest::decode(&root, &mut decoder);
     let mut builder = Builder {
         source: text,

@@ -1,14 +1,15 @@
 //! The program, its signals and limits.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use super::build::Builder;
 use super::collections::List;
 use super::fault::{Fault, Span, nearest, quote};
-use super::records::{Env, Forks, Inherit, Manifest, Rewritten, Run, Signals, StopRecord};
+use super::records::{Env, Fds, Forks, Manifest, Rewritten, Run, Signals, StopRecord};
 use super::values::{EnvName, ForwardTo, Word, is_template};
 use crate::model::{
-    EnvInherit, EnvSpec, Forward, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal, Startup, Stop,
+    EnvSpec, Forward, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal, Startup, Stop,
 };
 
 /// The resources of setrlimit(2), as systemd and ulimit name them.
@@ -37,10 +38,12 @@ impl Builder<'_> {
         let empty = Run::default();
         let run = manifest.run.get().unwrap_or(&empty);
         let command = self.command(manifest, run);
-        let env = run
+        let logins = Self::logins(manifest);
+        let mut env = run
             .env
             .get()
-            .map_or_else(EnvSpec::default, |env| self.env(env));
+            .map_or_else(EnvSpec::default, |env| self.env(env, &logins));
+        env.withheld = logins.into_iter().map(|(name, _)| name).collect();
         let stop = self.stop(run.stop.get());
         let forward = run
             .signals
@@ -64,6 +67,7 @@ impl Builder<'_> {
             cwd: run.cwd.get().map(|path| path.0.clone()),
             umask: run.umask.get().map(|mask| mask.0),
             env,
+            fds: run.fds.get().map_or_else(Vec::new, fds),
             sha256: run.sha256.get().copied(),
             startup: self.startup(run, mode),
             stop,
@@ -105,7 +109,7 @@ impl Builder<'_> {
     }
 
     /// The command line's goes before the manifest's, which is checked all the same.
-    fn command(&mut self, manifest: &Manifest, run: &Run) -> Option<Vec<String>> {
+    fn command(&mut self, manifest: &Manifest, run: &Run) -> Option<Vec<OsString>> {
         if let Some(argv) = run.command.get() {
             for (word, span) in argv.words.iter().zip(&argv.spans) {
                 self.no_template(word, *span, "an argument");
@@ -120,7 +124,8 @@ impl Builder<'_> {
             let help = "add `run: { command: [PROGRAM, ARGUMENT, ...] }`, or give it after `--`";
             self.fault(span, "there is no command to run", help);
         }
-        run.command.get().map(|argv| argv.words.clone())
+        let words = run.command.get()?.words.iter();
+        Some(words.map(OsString::from).collect())
     }
 
     /// Values never go into arguments or the environment: everyone on the host can read those.
@@ -133,7 +138,7 @@ impl Builder<'_> {
         }
     }
 
-    fn env(&mut self, env: &Env) -> EnvSpec {
+    fn env(&mut self, env: &Env, logins: &[(String, String)]) -> EnvSpec {
         let unset = env.unset.get().map_or_else(Vec::new, List::values);
         let mut set = BTreeMap::new();
         for (span, name, value) in env.set.get().map_or(&[][..], |table| &table.0) {
@@ -147,15 +152,14 @@ impl Builder<'_> {
             }
         }
         let names = |names: Vec<EnvName>| names.into_iter().map(|name| name.0).collect();
-        EnvSpec {
-            inherit: match env.inherit.get() {
-                None | Some(Inherit::All) => EnvInherit::All,
-                Some(Inherit::None) => EnvInherit::None,
-                Some(Inherit::Only(only)) => EnvInherit::Only(names(only.clone())),
-            },
+        let spec = EnvSpec {
+            inherit: self.inherits(env, logins),
             unset: names(unset),
             set,
-        }
+            withheld: Vec::new(),
+        };
+        self.whole_identities(env, &|name| spec.names(name));
+        spec
     }
 
     fn stop(&mut self, stop: Option<&StopRecord>) -> Stop {
@@ -247,6 +251,13 @@ impl Builder<'_> {
         }
         limits
     }
+}
+
+fn fds(fds: &Fds) -> Vec<InheritedFd> {
+    let list = fds.inherit.get();
+    list.map_or_else(Vec::new, |list| {
+        list.values().into_iter().map(|fd| fd.0).collect()
+    })
 }
 
 fn words(list: &List<Word>) -> Vec<String> {

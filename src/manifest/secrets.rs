@@ -287,6 +287,9 @@ impl Builder<'_> {
             on_rotate: None,
             classification: secret.classification.get().map(|word| word.0.clone()),
             owner: secret.owner.get().map(|word| word.0.clone()),
+            public: secret.public.get().map_or_else(Vec::new, |list| {
+                list.values().into_iter().map(|field| field.0).collect()
+            }),
         })
     }
 }

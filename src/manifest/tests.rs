@@ -96,7 +96,7 @@ on_rotate: {}
 #[test]
 fn the_command_line_goes_before_the_manifest() {
     let overrides = Overrides {
-        command: vec!["other".to_owned()],
+        command: vec!["other".into()],
         exec: true,
         ..Overrides::default()
     };

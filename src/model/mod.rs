@@ -3,6 +3,7 @@
 
 mod backoff;
 pub mod control;
+pub mod credentials;
 mod event;
 mod exit;
 mod names;
@@ -19,9 +20,9 @@ pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
     Address, Channel, Checks, ClientCertificate, CommandStore, Delivery, DeliveryKind,
     DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward, HttpMethod,
-    Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh, RestartBudget, Rewrite,
-    RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind, StoreSpec, Tls,
-    ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
+    InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh, RestartBudget,
+    Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind, StoreSpec,
+    Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use signal::{Signal, SignalError};
 pub use startup::{Forking, Ready, Startup};

@@ -2,6 +2,7 @@
 //! optional that must be there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -255,6 +256,8 @@ pub struct SecretSpec {
     pub classification: Option<String>,
     /// Who answers for it.
     pub owner: Option<String>,
+    /// Fields that are no secrets: they may stand in arguments and environment.
+    pub public: Vec<String>,
 }
 
 /// What is asked of a store. Equal sources are one request.
@@ -375,6 +378,10 @@ pub enum DeliveryKind {
         number: i32,
         /// `as:`
         kind: FdKind,
+        /// Permission bits; default 0400. They count when the program opens /dev/fd/N anew.
+        mode: FileMode,
+        /// `owner:` and `group:`; default: those of `run.user`, else hushpipe's own.
+        owner: OwnerSpec,
     },
     /// `stdin: true`
     Stdin,
@@ -427,7 +434,7 @@ pub enum Isolation {
 #[derive(Clone, Debug)]
 pub struct RunSpec {
     /// The argv; never empty. The command line's `-- CMD ARG...` goes before the manifest's.
-    pub command: Vec<String>,
+    pub command: Vec<OsString>,
     /// User name or uid to run as.
     pub user: Option<String>,
     /// Group name or gid; default: the user's.
@@ -440,6 +447,8 @@ pub struct RunSpec {
     pub umask: Option<u32>,
     /// Environment.
     pub env: EnvSpec,
+    /// Descriptors of hushpipe's caller that it gets, at their numbers.
+    pub fds: Vec<InheritedFd>,
     /// The program's digest, checked before anything is fetched.
     pub sha256: Option<Sha256>,
     /// How it comes up.
@@ -457,6 +466,25 @@ pub struct RunSpec {
     pub rlimits: BTreeMap<String, (Option<u64>, Option<u64>)>,
 }
 
+impl RunSpec {
+    /// The command for people: what is not UTF-8 is replaced.
+    pub fn shown(&self) -> Vec<String> {
+        let words = self.command.iter();
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+/// One of `run.fds.inherit:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InheritedFd {
+    /// This number.
+    Number(i32),
+    /// The numbers in this variable of hushpipe's environment; none, where it is not set.
+    Variable(String),
+}
+
 /// `run.env:`
 #[derive(Clone, Debug, Default)]
 pub struct EnvSpec {
@@ -466,6 +494,21 @@ pub struct EnvSpec {
     pub unset: Vec<String>,
     /// Set on top.
     pub set: BTreeMap<String, String>,
+    /// What stores log in with: never inherited.
+    pub withheld: Vec<String>,
+}
+
+impl EnvSpec {
+    /// Whether the manifest names the variable as one that the program gets.
+    pub fn names(&self, name: &str) -> bool {
+        let inherits = match &self.inherit {
+            EnvInherit::All | EnvInherit::None => false,
+            EnvInherit::AllAnd(names) | EnvInherit::Only(names) => {
+                names.iter().any(|named| named == name)
+            }
+        };
+        (inherits && !self.unset.iter().any(|unset| unset == name)) || self.set.contains_key(name)
+    }
 }
 
 /// `run.env.inherit:`
@@ -476,6 +519,8 @@ pub enum EnvInherit {
     All,
     /// None.
     None,
+    /// As all, and these.
+    AllAnd(Vec<String>),
     /// These, where they are set.
     Only(Vec<String>),
 }

@@ -1,12 +1,13 @@
 //! How a program comes up.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// How the program comes up.
 #[derive(Clone, Debug, Default)]
 pub struct Startup {
     /// `--argv0`: its `argv[0]`, where that is not the command's first word.
-    pub argv0: Option<String>,
+    pub argv0: Option<OsString>,
     /// `run.ready:`
     pub ready: Ready,
     /// `run.forking:` it goes into the background; its first process ends with 0 then.

@@ -41,6 +41,7 @@ fn secret(store: &str, key: &str) -> SecretSpec {
         on_rotate: None,
         classification: None,
         owner: None,
+        public: Vec::new(),
     }
 }
 
@@ -49,6 +50,8 @@ fn delivery(kind: &str) -> Delivery {
         "fd" => DeliveryKind::Fd {
             number: 3,
             kind: FdKind::Memfd,
+            mode: FileMode::default(),
+            owner: OwnerSpec::default(),
         },
         path => DeliveryKind::File(FileSpec {
             path: PathBuf::from(path),
@@ -106,13 +109,14 @@ fn plan() -> Plan {
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: RunSpec {
-            command: vec!["x".to_owned()],
+            command: vec!["x".into()],
             user: None,
             group: None,
             supplementary_groups: None,
             cwd: None,
             umask: None,
             env: crate::model::EnvSpec::default(),
+            fds: Vec::new(),
             sha256: None,
             startup: crate::model::Startup::default(),
             stop: Stop {

@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir};
 use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd, retry_on_intr};
@@ -32,11 +33,59 @@ pub fn take_inherited(count: usize) -> Result<Vec<OwnedFd>, (RawFd, std::io::Err
     for number in (3..).take(count) {
         fcntl_setfd(borrow(number), FdFlags::CLOEXEC).map_err(|errno| (number, errno.into()))?;
     }
+    noted().retain(|number| !(3..).take(count).any(|taken| taken == *number));
     let own = |number| {
         // SAFETY: it is open, and nobody else in this process owns it: it came with execve(2).
         unsafe { OwnedFd::from_raw_fd(number) }
     };
     Ok((3..).take(count).map(own).collect())
+}
+
+/// Numbers up to here are looked at when hushpipe starts.
+const LOOKED_AT: RawFd = 1023;
+
+/// What hushpipe's caller left open, until it is taken.
+static INHERITED: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+
+/// Notes which fds from 3 on are open. For the first lines of main: whoever executed hushpipe opened
+/// them, and none is hushpipe's own.
+pub fn note_inherited() {
+    let limit = super::limits::open_files().min(LOOKED_AT as u64 + 1) as RawFd;
+    let mut fds: Vec<libc::pollfd> = (3..limit)
+        .map(|fd| libc::pollfd {
+            fd,
+            events: 0,
+            revents: 0,
+        })
+        .collect();
+    // SAFETY: the array is ours and of the length given; no time is waited.
+    let looked = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, 0) };
+    // Where it cannot be looked, none counts as inherited.
+    let fds = fds.into_iter().filter(|_| looked >= 0);
+    let open = fds.filter(|fd| fd.revents & libc::POLLNVAL == 0);
+    *noted() = open.map(|fd| fd.fd).collect();
+}
+
+/// The fds of hushpipe's caller that nobody has taken yet.
+pub fn inherited() -> Vec<RawFd> {
+    noted().clone()
+}
+
+/// Takes over one of them; it is close-on-exec from now on. `None`: it was not open, or is taken.
+pub fn take_one_inherited(number: RawFd) -> std::io::Result<Option<OwnedFd>> {
+    let mut noted = noted();
+    let Some(index) = noted.iter().position(|fd| *fd == number) else {
+        return Ok(None);
+    };
+    fcntl_setfd(borrow(number), FdFlags::CLOEXEC)?;
+    noted.swap_remove(index);
+    // SAFETY: it has been open since hushpipe was executed, and is taken once: nobody else in this
+    // process owns it.
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(number) }))
+}
+
+fn noted() -> MutexGuard<'static, Vec<RawFd>> {
+    INHERITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An fd that is handed over: where it is, and the number it is to have.

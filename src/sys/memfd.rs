@@ -12,7 +12,8 @@ use super::filesystem;
 const NAME: &str = "hushpipe";
 
 /// A memory file with these bytes that nobody can change, at offset 0; read-only where /proc is
-/// mounted. The descriptor closes at exec unless it is passed on.
+/// mounted. It belongs to its maker, who alone can open it anew by /dev/fd/N. The descriptor closes at
+/// exec unless it is passed on.
 pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = match fs::memfd_create(NAME, flags | MemfdFlags::NOEXEC_SEAL) {
@@ -21,8 +22,7 @@ pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
         made => made,
     }?;
     filesystem::write_all(&file, bytes)?;
-    // The program may run as another user than hushpipe, and open it anew by /dev/fd/N.
-    filesystem::change_mode(&file, 0o444)?;
+    filesystem::change_mode(&file, 0o400)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     fs::fcntl_add_seals(&file, seals)?;
     if let Some(readonly) = filesystem::reopen_readonly(file.as_fd())? {

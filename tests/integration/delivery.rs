@@ -1,6 +1,7 @@
 //! How a program gets its values, and who else does not.
 
 mod bootstrap;
+mod callers;
 mod credentials;
 mod environment;
 mod exec;

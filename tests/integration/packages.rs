@@ -121,6 +121,11 @@ fn the_deb_has_all_that_belongs_to_it_and_is_small() {
             "usr/share/zsh/vendor-completions/_hushpipe",
         ]
     );
+    let (mode, _) = files["usr/bin/hushpipe"];
+    assert_eq!(
+        mode, 0o711,
+        "others of its user could open its memory as it starts"
+    );
     for page in [
         "man1/hushpipe.1",
         "man1/hushpipe-run.1",

@@ -57,7 +57,7 @@ pub fn first_status(plan: &Plan) -> Status {
         service: plan.service.clone(),
         manifest: manifest_of(plan).display().to_string(),
         pid: process::id() as u32,
-        program: plan.run.command.first().cloned().unwrap_or_default(),
+        program: plan.run.shown().into_iter().next().unwrap_or_default(),
         generation: Generation::FIRST.0,
         state: "starting".to_owned(),
         secrets: secrets.collect(),

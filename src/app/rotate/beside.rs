@@ -1,6 +1,7 @@
 //! Programs that are run beside the program: to tell it of a new generation, and to ask whether it is
 //! well.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -89,7 +90,8 @@ impl Beside<'_> {
             return Err("the program has ended".to_owned());
         };
         let run = RunSpec {
-            command: argv.to_vec(),
+            command: argv.iter().map(OsString::from).collect(),
+            fds: Vec::new(),
             sha256: None,
             startup: Startup::default(),
             // The directory that hushpipe is in is not kept across a change of the mounts.

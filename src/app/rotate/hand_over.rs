@@ -10,6 +10,7 @@ use super::beside::Beside;
 use super::known::{Former, Marks};
 use super::pins::{self, Pins};
 use super::{Landed, Rotation, tell, verify};
+use crate::app::exposed;
 use crate::app::failure::{Failures, chain};
 use crate::app::host::of_spawn;
 use crate::app::values::{self, Unusable};
@@ -44,7 +45,7 @@ impl Rotation<'_> {
                     return self.outcome(Err(failures));
                 }
             };
-            if let Err(failures) = values::refuse_exposed(&launch, &round.values) {
+            if let Err(failures) = exposed::refuse(self.plan, &launch, &round.values) {
                 let secrets = BTreeSet::new();
                 return self.unusable(Unusable { failures, secrets });
             }

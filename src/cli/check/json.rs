@@ -39,6 +39,7 @@ fn host(report: &Report) -> Value {
     let versions = report.versions.iter();
     json!({
         "program": report.program.display().to_string(),
+        "warnings": report.warnings,
         "isolation": tried.collect::<Vec<_>>(),
         "versions": named(versions.map(|(name, version)| (name.to_string(), json!(version.0)))),
     })
@@ -142,9 +143,18 @@ fn delivery(delivery: &Delivery) -> Value {
             object["max_reads"] = json!(max_reads);
             object
         }
-        DeliveryKind::Fd { number, kind } => {
-            json!({ "fd": number, "as": words::fd_kind(*kind) })
-        }
+        DeliveryKind::Fd {
+            number,
+            kind,
+            mode,
+            owner,
+        } => json!({
+            "fd": number,
+            "as": words::fd_kind(*kind),
+            "mode": mode.to_string(),
+            "owner": owner.user,
+            "group": owner.group,
+        }),
         DeliveryKind::Stdin => json!({ "stdin": true }),
         DeliveryKind::Credential(spec) => file("credential", spec),
     };
@@ -176,7 +186,7 @@ fn run(run: &RunSpec) -> Value {
         .iter()
         .map(|(name, (soft, hard))| (name.clone(), json!({ "soft": soft, "hard": hard })));
     json!({
-        "command": run.command,
+        "command": run.shown(),
         "user": run.user,
         "group": run.group,
         "groups": run.supplementary_groups,

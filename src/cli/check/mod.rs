@@ -5,6 +5,7 @@ mod text;
 mod vault;
 mod words;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::run::warnings;
 use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, help};
-use crate::app;
+use crate::app::{self, Look};
 use crate::manifest::Overrides;
 use crate::model::Exit;
 
@@ -22,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   hushpipe check                           is ./hushpipe.yaml good, and what would a run do?
   hushpipe check --online                  ... and do the stores have every secret?
+  hushpipe check --values                  ... and would their values do?
   hushpipe check -m app.yaml --format json | jq .deliver
 
 Ends with 0 only if a run would start; every fault is told in one go.";
@@ -36,6 +38,9 @@ pub struct CheckArgs {
     /// Also ask the stores: log in, and see that every secret is there
     #[arg(long, conflicts_with = "manifest_only")]
     online: bool,
+    /// Also fetch the values, and check them as `run` would (uses up one-time tokens)
+    #[arg(long, conflicts_with = "manifest_only")]
+    values: bool,
     /// Leave this host out of it, as for a manifest of another one
     #[arg(long)]
     manifest_only: bool,
@@ -51,7 +56,7 @@ pub struct CheckArgs {
     format: PlanFormat,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 /// `--format`
@@ -73,8 +78,13 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
     warn(&plan.warnings, globals)?;
+    let look = match (arguments.values, arguments.online) {
+        (true, _) => Look::Values,
+        (false, true) => Look::Stores,
+        (false, false) => Look::Host,
+    };
     let observer = warnings(globals);
-    let look = || app::preflight(&plan, arguments.online, &observer);
+    let look = || app::preflight(&plan, look, &observer);
     let report = (!arguments.manifest_only).then(look);
     let found = report.as_ref().and_then(|report| report.as_ref().ok());
     warn(found.map_or(&[], |found| &found.warnings), globals)?;

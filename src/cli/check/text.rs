@@ -6,8 +6,8 @@ use super::{vault, words};
 use crate::app::Report;
 use crate::cli::Palette;
 use crate::model::{
-    Channel, Delivery, DeliveryKind, FileSpec, Mode, Plan, Ready, Rewrite, RotateAction, RunSpec,
-    SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
+    Channel, Delivery, DeliveryKind, FileMode, FileSpec, Mode, OwnerSpec, Plan, Ready, Rewrite,
+    RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
@@ -106,7 +106,7 @@ fn service(plan: &Plan) -> Rows {
 fn program(plan: &Plan) -> Rows {
     let run = &plan.run;
     let mut rows = vec![
-        row(&["command", &words::argv(&run.command)]),
+        row(&["command", &words::argv(&run.shown())]),
         row(&["mode", words::mode(plan.mode)]),
     ];
     let optional = [
@@ -284,23 +284,37 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
         Channel::Template(_) => "template".to_owned(),
     };
     match &delivery.kind {
-        DeliveryKind::File(spec) => row(&["file", &path(spec), &carries, &access(spec)]),
+        DeliveryKind::File(spec) => row(&[
+            "file",
+            &path(spec),
+            &carries,
+            &access(spec.mode, &spec.owner),
+        ]),
         DeliveryKind::Fifo { file, max_reads } => {
             let reads = max_reads.map_or(String::new(), |reads| format!(", at most {reads} reads"));
             row(&[
                 "fifo",
                 &path(file),
                 &carries,
-                &format!("{}{reads}", access(file)),
+                &format!("{}{reads}", access(file.mode, &file.owner)),
             ])
         }
-        DeliveryKind::Fd { number, kind } => {
-            row(&["fd", &number.to_string(), &carries, words::fd_kind(*kind)])
+        DeliveryKind::Fd {
+            number,
+            kind,
+            mode,
+            owner,
+        } => {
+            let how = format!("{}, {}", words::fd_kind(*kind), access(*mode, owner));
+            row(&["fd", &number.to_string(), &carries, &how])
         }
         DeliveryKind::Stdin => row(&["stdin", "0", &carries, "pipe"]),
-        DeliveryKind::Credential(spec) => {
-            row(&["credential", &path(spec), &carries, &access(spec)])
-        }
+        DeliveryKind::Credential(spec) => row(&[
+            "credential",
+            &path(spec),
+            &carries,
+            &access(spec.mode, &spec.owner),
+        ]),
     }
 }
 
@@ -308,9 +322,9 @@ fn path(spec: &FileSpec) -> String {
     spec.path.display().to_string()
 }
 
-fn access(spec: &FileSpec) -> String {
-    let mut text = spec.mode.to_string();
-    for (what, name) in [("owner", &spec.owner.user), ("group", &spec.owner.group)] {
+fn access(mode: FileMode, owner: &OwnerSpec) -> String {
+    let mut text = mode.to_string();
+    for (what, name) in [("owner", &owner.user), ("group", &owner.group)] {
         if let Some(name) = name {
             write!(text, ", {what} {name}").expect("writing to a String does not fail");
         }

@@ -147,6 +147,7 @@ pub fn env_inherit(inherit: &EnvInherit) -> String {
     match inherit {
         EnvInherit::All => "all".to_owned(),
         EnvInherit::None => "none".to_owned(),
+        EnvInherit::AllAnd(names) => format!("all and {}", names.join(", ")),
         EnvInherit::Only(names) => names.join(", "),
     }
 }

@@ -192,7 +192,7 @@ impl Places {
         let environment = |name: &str| std::env::var(name).ok();
         // The command may come with each run.
         let overrides = Overrides {
-            command: vec!["true".to_owned()],
+            command: vec!["true".into()],
             ..Overrides::default()
         };
         parse(&self.manifest, &text, &overrides, &environment)

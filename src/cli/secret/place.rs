@@ -104,7 +104,7 @@ impl PlaceArgs {
     fn plan(&self) -> Result<Plan, Failure> {
         // Which program will run does not matter here: it may come from `run`'s command line.
         let overrides = Overrides {
-            command: vec!["true".to_owned()],
+            command: vec!["true".into()],
             accept_store: self.accept_store,
             ..Overrides::default()
         };

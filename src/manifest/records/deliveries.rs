@@ -59,6 +59,12 @@ record! {
         optional secret "secret": SecretRef;
         /// A template of what is in it.
         optional content "content": Content;
+        /// Its permission bits, as octal in quotes: they count when /dev/fd/N is opened.
+        optional mode "mode": FileMode = "\"0400\"";
+        /// Its owner: a user name or uid. Default: run.user.
+        optional owner "owner": Word;
+        /// Its group: a group name or gid. Default: run.group.
+        optional group "group": Word;
     } elsewhere {}
 }
 

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::manifest::collections::{Argv, List, Table};
 use crate::manifest::decode::{Decode, Decoder, record};
+use crate::manifest::fault::Span;
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Data, Node};
 use crate::manifest::values::{EnvName, ForwardTo, Text, Umask, Word, signal};
-use crate::model::{Forking, Leftovers, Ready, Sha256, Signal};
+use crate::model::{Forking, InheritedFd, Leftovers, Ready, Sha256, Signal};
 
 record! {
     /// The program and how it runs.
@@ -28,7 +29,11 @@ record! {
         optional umask "umask": Umask;
         /// Its environment.
         optional env "env": Env;
-        /// The program's SHA-256, checked before anything is fetched.
+        /// Open file descriptors of hushpipe's caller that the program gets.
+        optional fds "fds": Fds;
+        /// The program's SHA-256, checked before anything is fetched. What is executed cannot have
+        /// changed since: a script, and a program that others could change, is executed from a copy in
+        /// sealed memory (its $0, or /proc/self/exe, is not its path then).
         optional sha256 "sha256": Sha256;
         /// When systemd is told that the service is ready. program: when the program says so, by
         /// sd_notify. started: when it was executed. Default: what --ready says, else program.
@@ -85,14 +90,52 @@ impl Decode for Forks {
 record! {
     /// The program's environment.
     Env("a mapping with inherit, unset or set") {
-        /// Which variables of hushpipe's environment go on: all, none, or a list of names.
-        /// Bootstrap credentials never do, nor do VAULT_ADDR and the like.
+        /// Which variables of hushpipe's environment the program inherits: all, none, or a list of
+        /// names. all leaves out the credentials that hushpipe and the tools of stores log in with,
+        /// VAULT_ADDR and the like; a list passes what it names, such as the program's own
+        /// AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE, and may have all in it. What a store of
+        /// this manifest logs in with is never passed.
         optional inherit "inherit": Inherit = "all";
         /// Variables that are taken out.
         optional unset "unset": List<EnvName>;
         /// Variables that are set. Never a secret: those go into files, fds or stdin.
         optional set "set": Table<EnvName, Text>;
     } elsewhere {}
+}
+
+record! {
+    /// Open file descriptors of hushpipe's caller.
+    Fds("a mapping with inherit") {
+        /// Which of them the program gets, at their numbers: a number from 3 on, or a variable that
+        /// holds one or more, such as NODE_CHANNEL_FD or MAKEFLAGS. All others are closed.
+        optional inherit "inherit": List<FdName>;
+    } elsewhere {}
+}
+
+/// One of `run.fds.inherit:`.
+#[derive(Clone, Debug)]
+pub struct FdName(pub InheritedFd);
+
+impl Decode for FdName {
+    const WANTED: &'static str = "a number from 3 on, or a variable such as NODE_CHANNEL_FD";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.parsed(node, Self::WANTED, |text| match text.parse::<i32>() {
+            Ok(0..=2) => Err("the program always has 0, 1 and 2".to_owned()),
+            Ok(number @ 3..) => Ok(Self(InheritedFd::Number(number))),
+            Ok(_) => Err("it is negative".to_owned()),
+            Err(_) if text.starts_with(|c: char| c.is_ascii_digit()) => {
+                Err("it is no number".to_owned())
+            }
+            Err(_) => EnvName::new(text)
+                .map(|name| Self(InheritedFd::Variable(name.0)))
+                .map_err(str::to_owned),
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "type": "integer", "minimum": 3 }, EnvName::schema()] })
+    }
 }
 
 /// `run.env.inherit:`
@@ -102,8 +145,8 @@ pub enum Inherit {
     All,
     /// `none`
     None,
-    /// A list of names.
-    Only(Vec<EnvName>),
+    /// A list of names; `all` in it is all but credentials.
+    Only(Vec<(Span, EnvName)>),
 }
 
 impl Decode for Inherit {
@@ -111,7 +154,9 @@ impl Decode for Inherit {
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         if matches!(node.data, Data::Sequence(_)) {
-            return List::<EnvName>::decode(node, to).map(|list| Self::Only(list.values()));
+            let list = List::<EnvName>::decode(node, to)?.0.into_iter();
+            let names = list.filter_map(|item| Some((item.span, item.value?)));
+            return Some(Self::Only(names.collect()));
         }
         match to.text(node, Self::WANTED)?.as_str() {
             "all" => Some(Self::All),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::rotation::SecretRotation;
-use crate::manifest::collections::Table;
+use crate::manifest::collections::{List, Table};
 use crate::manifest::decode::{Decode, Decoder, NO_SECRET, record};
 use crate::manifest::parameters::Parameters;
 use crate::manifest::paths::{ApiPath, HostPath, Mount, StoreKey};
@@ -51,6 +51,9 @@ record! {
         optional classification "classification": Word;
         /// Who answers for it.
         optional owner "owner": Word;
+        /// Fields that are no secrets, such as username and host: the program's arguments and
+        /// environment may have their values.
+        optional public "public": List<Text>;
     } elsewhere {
         "value": NO_SECRET => "put it into a store: `hushpipe secret set KEY`",
     }

@@ -57,18 +57,20 @@ fn secret(checks: Checks) -> SecretSpec {
         on_rotate: None,
         classification: None,
         owner: None,
+        public: Vec::new(),
     }
 }
 
 fn run() -> RunSpec {
     RunSpec {
-        command: vec!["true".to_owned()],
+        command: vec!["true".into()],
         user: None,
         group: None,
         supplementary_groups: None,
         cwd: None,
         umask: None,
         env: EnvSpec::default(),
+        fds: Vec::new(),
         sha256: None,
         startup: crate::model::Startup::default(),
         stop: Stop {

@@ -41,6 +41,13 @@ pub enum SpawnError {
         /// Why.
         source: io::Error,
     },
+    /// Others could change it, and no copy of it can be made that can be executed.
+    NotCopied {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// It is not the program that was meant.
     Digest {
         /// The program.
@@ -135,9 +142,11 @@ impl SpawnError {
             | Self::NulInVariable(_)
             | Self::VariableName(_)
             | Self::OwnVariable(_) => Exit::Manifest,
-            Self::Users(_) | Self::NotPrivileged { .. } | Self::Groups(_) | Self::Cwd { .. } => {
-                Exit::Os
-            }
+            Self::Users(_)
+            | Self::NotPrivileged { .. }
+            | Self::Groups(_)
+            | Self::Cwd { .. }
+            | Self::NotCopied { .. } => Exit::Os,
             Self::Child(error) => match &error.step {
                 Step::Exec(_) => Exit::NotExecutable,
                 Step::Changed(_) => Exit::Denied,
@@ -191,6 +200,12 @@ impl fmt::Display for SpawnError {
             Self::Unreadable { path, .. } => write!(
                 f,
                 "cannot read {}, which checking run.sha256 needs",
+                path.display()
+            ),
+            Self::NotCopied { path, .. } => write!(
+                f,
+                "cannot copy {} into sealed memory, from where a program with run.sha256 is executed \
+                 if it is a script or others could change it (is vm.memfd_noexec 2?)",
                 path.display()
             ),
             Self::Digest {
@@ -257,9 +272,10 @@ impl SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Unreadable { source, .. } | Self::Cwd { source, .. } | Self::Groups(source) => {
-                Some(source)
-            }
+            Self::Unreadable { source, .. }
+            | Self::NotCopied { source, .. }
+            | Self::Cwd { source, .. }
+            | Self::Groups(source) => Some(source),
             Self::Users(error) => std::error::Error::source(error),
             _ => None,
         }

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{RunSpec, Signal};
@@ -20,7 +20,6 @@ use crate::sys::limits::Limit;
 use crate::sys::signals::Mask;
 use crate::sys::users::{Database, User};
 
-pub use environment::is_bootstrap_credential;
 pub use error::SpawnError;
 use program::look_for_interpreter;
 pub use program::{Program, open_program, resolve, sha256};
@@ -66,15 +65,6 @@ pub struct Handover {
     pub variables: Vec<(&'static str, OsString)>,
     /// Variables whose value is the program's own process id.
     pub pid_variables: Vec<&'static str>,
-}
-
-/// Where a value stands that would be seen by everyone: never the value itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Exposed {
-    /// In the environment variable of this name.
-    Variable(OsString),
-    /// In the argument of this index; 0 is the program's name.
-    Argument(usize),
 }
 
 impl Launch {
@@ -183,27 +173,6 @@ impl Launch {
         Ok(())
     }
 
-    /// Where one of these values stands in the environment or the arguments. Values of fewer than 8
-    /// bytes are not looked for: they stand in places by chance.
-    pub fn exposes(&self, values: &[&[u8]]) -> Option<Exposed> {
-        let finders: Vec<_> = values
-            .iter()
-            .filter(|value| value.len() >= 8)
-            .map(memchr::memmem::Finder::new)
-            .collect();
-        let holds = |text: &CString| {
-            finders
-                .iter()
-                .any(|finder| finder.find(text.as_bytes()).is_some())
-        };
-        let argument = self.argv.iter().position(holds).map(Exposed::Argument);
-        argument.or_else(|| {
-            let variable = self.env.iter().find(|text| holds(text))?.as_bytes();
-            let name = variable.split(|byte| *byte == b'=').next()?;
-            Some(Exposed::Variable(OsString::from_vec(name.to_vec())))
-        })
-    }
-
     /// Everything that the child needs. Fails when a variable cannot be set.
     pub fn spec(mut self, handover: Handover) -> Result<Spec, SpawnError> {
         for (name, value) in &handover.variables {
@@ -306,7 +275,7 @@ fn arguments(run: &RunSpec, faults: &mut Vec<SpawnError>) -> Vec<CString> {
     let mut arguments = Vec::with_capacity(run.command.len());
     let first = run.startup.argv0.iter().chain(run.command.first()).take(1);
     for (index, argument) in first.chain(run.command.iter().skip(1)).enumerate() {
-        match CString::new(argument.as_str()) {
+        match CString::new(argument.as_bytes()) {
             Ok(argument) => arguments.push(argument),
             Err(_) => faults.push(SpawnError::NulInArgument(index)),
         }
@@ -315,7 +284,10 @@ fn arguments(run: &RunSpec, faults: &mut Vec<SpawnError>) -> Vec<CString> {
 }
 
 fn find(run: &RunSpec, path: Option<&OsStr>) -> Result<Program, SpawnError> {
-    let command = run.command.first().map_or("", String::as_str);
+    let command = run
+        .command
+        .first()
+        .map_or(OsStr::new(""), OsString::as_os_str);
     let found = resolve(command, path, run.cwd.as_deref())?;
     look_for_interpreter(&found)?;
     match run.sha256 {

@@ -2,9 +2,10 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
@@ -12,7 +13,7 @@ use sha2::Digest;
 
 use super::SpawnError;
 use crate::model;
-use crate::sys::child::{Pinned, Stamp};
+use crate::sys::child::Pinned;
 use crate::sys::filesystem;
 
 /// Where a program is looked for when PATH is not set.
@@ -38,16 +39,10 @@ impl Program {
         })
     }
 
-    /// To be executed as the very file that has this digest now: see [`Pinned`] for how far that goes
-    /// for scripts. A digest says nothing of a script's interpreter, or of shared libraries.
+    /// To be executed as what has this digest, whatever the path leads to by then: see [`Pinned`]. A
+    /// digest says nothing of a script's interpreter, or of shared libraries.
     pub fn pinned(path: PathBuf, expected: model::Sha256) -> Result<Self, SpawnError> {
-        let unreadable = |source| SpawnError::Unreadable {
-            path: path.clone(),
-            source,
-        };
-        let file = open_program(&path)?;
-        let stamp = Stamp::of(&file).map_err(|errno| unreadable(errno.into()))?;
-        let found = sha256(&file).map_err(unreadable)?;
+        let (pinned, found) = pin(&path)?;
         if found != expected {
             return Err(SpawnError::Digest {
                 path,
@@ -55,14 +50,8 @@ impl Program {
                 found,
             });
         }
-        let mut file = File::from(file);
-        let script = starts_as_script(&mut file).map_err(|source| SpawnError::Unreadable {
-            path: path.clone(),
-            source,
-        })?;
-        let fd = OwnedFd::from(file);
         let mut program = Self::by_path(path)?;
-        program.pinned = Some(Pinned { fd, stamp, script });
+        program.pinned = Some(pinned);
         Ok(program)
     }
 
@@ -96,17 +85,17 @@ impl Program {
 /// directories of `path`, which is the program's own PATH. Relative paths are taken from the
 /// program's working directory.
 pub fn resolve(
-    command: &str,
+    command: &OsStr,
     path: Option<&OsStr>,
     cwd: Option<&Path>,
 ) -> Result<PathBuf, SpawnError> {
     let place = |path: &Path| cwd.map_or_else(|| path.to_owned(), |cwd| cwd.join(path));
-    if command.contains('/') {
+    if command.as_bytes().contains(&b'/') {
         let found = place(Path::new(command));
         return match look(&found) {
             Look::Runs => Ok(found),
             Look::Missing => Err(SpawnError::NotFound {
-                command: command.to_owned(),
+                command: command.to_string_lossy().into_owned(),
                 searched: None,
             }),
             Look::Directory => Err(SpawnError::Directory(found)),
@@ -132,7 +121,7 @@ pub fn resolve(
     Err(match not_executable {
         Some(candidate) => SpawnError::NotExecutable(candidate),
         None => SpawnError::NotFound {
-            command: command.to_owned(),
+            command: command.to_string_lossy().into_owned(),
             searched: Some(path.to_owned()),
         },
     })
@@ -183,11 +172,66 @@ pub fn sha256(file: impl AsFd) -> io::Result<model::Sha256> {
     }
 }
 
-fn starts_as_script(file: &mut File) -> io::Result<bool> {
-    file.rewind()?;
-    let mut start = Vec::with_capacity(2);
-    file.take(2).read_to_end(&mut start)?;
-    Ok(start == b"#!")
+/// The program as it is now, for good, and its digest.
+fn pin(path: &Path) -> Result<(Pinned, model::Sha256), SpawnError> {
+    let unreadable = |source| SpawnError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = open_program(path)?;
+    let original = if starts_as_script(&file).map_err(unreadable)? {
+        Err(file)
+    } else {
+        Pinned::original(file)
+    };
+    match original {
+        Ok(pinned) => {
+            let digest = sha256(pinned.file()).map_err(unreadable)?;
+            Ok((pinned, digest))
+        }
+        Err(file) => {
+            let mut file = File::from(file);
+            file.rewind().map_err(unreadable)?;
+            copy(&mut file).map_err(|source| SpawnError::NotCopied {
+                path: path.to_owned(),
+                source,
+            })
+        }
+    }
+}
+
+/// Copies and digests in one go: what is executed is what the digest is of.
+fn copy(file: &mut File) -> io::Result<(Pinned, model::Sha256)> {
+    let mut copy = Pinned::blank()?;
+    let mut hasher = sha2::Sha256::new();
+    io::copy(file, &mut Both(&mut copy, &mut hasher))?;
+    let script = starts_as_script(&copy)?;
+    let pinned = Pinned::copy(copy, script)?;
+    Ok((pinned, model::Sha256(hasher.finalize().into())))
+}
+
+struct Both<'a>(&'a mut File, &'a mut sha2::Sha256);
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        self.1.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn starts_as_script(file: impl AsFd) -> io::Result<bool> {
+    let file = File::from(file.as_fd().try_clone_to_owned()?);
+    let mut start = [0; 2];
+    match file.read_exact_at(&mut start, 0) {
+        Ok(()) => Ok(start == *b"#!"),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A script whose interpreter is missing is found out before anything is fetched. A relative one is

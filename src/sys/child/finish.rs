@@ -1,6 +1,6 @@
 //! The last steps before the program, in the child or in hushpipe itself. No allocation.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::error::{At, Fault};
 use super::prepare::{Become, Prepared};
 use super::terminal_filter::TerminalGuard;
-use super::{Group, Pinned, Stamp, exit_now, keyring, last_errno};
+use super::{Group, exit_now, keyring, last_errno};
 use crate::sys::{fd, signals};
 
 /// Goes through all steps; returns only what failed.
@@ -202,36 +202,24 @@ fn hand_signals_on(prepared: &Prepared) -> Result<(), Fault> {
 fn execute(prepared: &Prepared) -> Fault {
     let (argv, env) = (prepared.argv.as_ptr(), prepared.env.as_ptr());
     if let Some(pinned) = &prepared.spec.pinned {
-        if !is_unchanged(prepared, pinned) {
+        let Ok(fd) = pinned.ready() else {
             return Fault::new(At::Changed, Errno::STALE);
+        };
+        // SAFETY: the path is a C string; argv and env are NULL-terminated arrays of pointers to C
+        // strings that `prepared` owns.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                fd,
+                c"".as_ptr(),
+                argv,
+                env,
+                libc::AT_EMPTY_PATH,
+            );
         }
-        if !pinned.script {
-            let fd = pinned.fd.as_raw_fd();
-            // SAFETY: the path is a C string; argv and env are NULL-terminated arrays of pointers to
-            // C strings that `prepared` owns.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_execveat,
-                    fd,
-                    c"".as_ptr(),
-                    argv,
-                    env,
-                    libc::AT_EMPTY_PATH,
-                );
-            }
-            return Fault::new(At::Exec, last_errno());
-        }
+        return Fault::new(At::Exec, last_errno());
     }
     // SAFETY: as above.
     unsafe { libc::execve(prepared.spec.program.as_ptr(), argv, env) };
     Fault::new(At::Exec, last_errno())
-}
-
-/// Whether the opened file is as it was, and, for a script, whether the path still leads to it.
-fn is_unchanged(prepared: &Prepared, pinned: &Pinned) -> bool {
-    let opened = Stamp::of(&pinned.fd) == Ok(pinned.stamp);
-    opened
-        && (!pinned.script
-            || rustix::fs::stat(prepared.spec.program.as_c_str())
-                .is_ok_and(|stat| Stamp::from_stat(&stat) == pinned.stamp))
 }

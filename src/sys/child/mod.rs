@@ -14,6 +14,7 @@ mod error;
 mod finish;
 mod isolate;
 mod keyring;
+mod pinned;
 mod prepare;
 mod spec;
 mod terminal_filter;
@@ -28,7 +29,8 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use cover::Cover;
 pub use error::{ChildError, Step};
-pub use spec::{Group, Identity, Pinned, PrivateMount, Spec, Stamp};
+pub use pinned::Pinned;
+pub use spec::{Group, Identity, PrivateMount, Spec};
 pub use terminal_filter::TerminalGuard;
 pub(in crate::sys) use users::Maps;
 pub use users::UserNamespace;

@@ -1,12 +1,10 @@
 //! What a child is to be.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
-
-use rustix::fs::Stat;
-use rustix::io::Errno;
+use std::os::fd::{OwnedFd, RawFd};
 
 use super::cover::Cover;
+use super::pinned::Pinned;
 use super::users::UserNamespace;
 use crate::sys::limits::Limit;
 use crate::sys::mount::Point;
@@ -123,49 +121,4 @@ pub struct PrivateMount {
     pub gid: u32,
     /// Permission bits of the tmpfs's root.
     pub mode: u32,
-}
-
-/// A program that was opened and looked at, so that nothing else can be executed in its place.
-///
-/// A binary is executed through the fd: execveat(2) with `AT_EMPTY_PATH`. A script cannot be: its
-/// interpreter opens it again by a name, and the fd would have to stay open in the program. So a
-/// script is executed by its path, after a check in the child that the path still leads to the same,
-/// unchanged file; between this check and execve(2) a few microseconds stay open.
-#[derive(Debug)]
-pub struct Pinned {
-    /// The opened file.
-    pub fd: OwnedFd,
-    /// What it was when it was looked at.
-    pub stamp: Stamp,
-    /// Whether it starts with `#!`.
-    pub script: bool,
-}
-
-/// What tells one file, unchanged, from every other: its place, size and times. Writing to a file or
-/// renaming another one over it changes the stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: i64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// Takes the stamp of an opened file.
-    pub fn of(file: impl AsFd) -> Result<Self, Errno> {
-        rustix::fs::fstat(file).map(|stat| Self::from_stat(&stat))
-    }
-
-    #[allow(clippy::cast_lossless, clippy::unnecessary_cast)] // the fields' widths differ by target
-    pub(super) const fn from_stat(stat: &Stat) -> Self {
-        Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            size: stat.st_size as i64,
-            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-        }
-    }
 }

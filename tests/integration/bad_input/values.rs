@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{VALUE, alone, launch, refused};
+use crate::harness::Hushpipe;
 
 /// Every way in, each byte for byte.
 fn goes_through(value: &[u8]) {
@@ -202,8 +203,8 @@ fn a_value_that_stands_in_the_environment() {
         let hushpipe = launch("").args(mode.iter().copied());
         let hushpipe = hushpipe.env("DATABASE_URL", format!("postgres://me:{VALUE}@db"));
         refused(hushpipe, 77).stderr_is(
-            "hushpipe: error: the value of secret token stands in the environment variable \
-             DATABASE_URL, where other processes can read it; take it out there (run.env.unset) \
+            "hushpipe: error: the value of secret token is in the environment variable \
+             \"DATABASE_URL\", where other processes can read it; remove it there (run.env.unset) \
              and let the program read it from a delivery\n",
         );
     }
@@ -215,8 +216,8 @@ fn a_value_that_stands_in_the_arguments() {
         let hushpipe = launch("").args(mode.iter().copied());
         let hushpipe = hushpipe.args(["touch", "{place}/started", &format!("--p={VALUE}")]);
         refused(hushpipe, 77)
-            .stderr_has("the value of secret token stands in argument 2 of the program")
-            .stderr_has("take it out of the command");
+            .stderr_has("the value of secret token is in argument 2 of the program")
+            .stderr_has("remove it from the command");
     }
 }
 
@@ -230,4 +231,54 @@ fn a_short_value_may_stand_anywhere() {
     };
     alone("", short("1234567")).success().stdout_is("1234567\n");
     refused(short("12345678"), 77).stderr_has("secret token");
+}
+
+#[test]
+fn fields_that_are_not_delivered_or_public_may_be_anywhere() {
+    let record =
+        r#"{"host":"db.internal.example","username":"postgres","password":"hunter2-hunter2"}"#;
+    let with = |secret: &str, deliver: &str| {
+        let rest = format!(
+            "secrets: {{ token: {{ store: s, key: token, format: json{secret} }} }}\n\
+             deliver: [{{ fd: 3, {deliver} }}]"
+        );
+        launch(&rest)
+            .file("s/token", record)
+            .env("PGHOST", "db.internal.example")
+    };
+    let all = "content: \"{{ token | json }}\"";
+    let start = |hushpipe: Hushpipe, word: &str| hushpipe.args(["--", "{probe}", "say", word]);
+    let password = "secret: token.password";
+    start(with("", password), "postgres").run().success();
+    refused(start(with("", password), "--p=hunter2-hunter2"), 77)
+        .stderr_has("field \"password\" of secret token is in argument 2")
+        .stderr_has("public: [password]");
+    refused(start(with("", all), "x"), 77)
+        .stderr_has("field \"host\" of secret token is in the environment variable \"PGHOST\"");
+    start(with(", public: [host, username]", all), "postgres")
+        .run()
+        .success();
+    refused(start(with(", public: [host]", all), "postgres"), 77).stderr_has("\"username\"");
+}
+
+#[test]
+fn check_tells_of_values_what_run_would() {
+    let check = |host: &str| {
+        Hushpipe::new()
+            .file("s/token", "db.internal.example\n")
+            .manifest(&format!(
+                "version: 1\nservice: test\n\
+                 stores: {{ s: {{ type: directory, path: '{{place}}/s' }} }}\n\
+                 secrets: {{ token: {{ store: s, key: token }} }}\n\
+                 deliver: [{{ fd: 3, secret: token }}]\n\
+                 run: {{ command: ['true'], env: {{ set: {{ PGHOST: {host} }} }} }}\n"
+            ))
+            .args(["check", "--values"])
+            .run()
+    };
+    check("db.internal.example")
+        .code(77)
+        .stderr_has("secret token is in the environment variable \"PGHOST\"")
+        .stderr_has("run.env.set");
+    check("other").success().stdout_has("token has version");
 }

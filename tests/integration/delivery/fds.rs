@@ -149,3 +149,36 @@ fn a_program_that_does_not_read_its_pipe_ends_as_it_likes() {
         .code(3)
         .stdout_is("");
 }
+
+#[test]
+fn descriptors_belong_to_the_programs_user_and_are_opened_anew_by_it() {
+    let deliveries = "  - { fd: 3, secret: token }\n  - { fd: 4, as: pipe, secret: token }\n  \
+                      - { fd: 5, secret: token, mode: \"0440\", group: \"1001\" }\n  \
+                      - { stdin: true, secret: token }\n\
+                      run: { user: \"1000\", group: \"1002\" }\n";
+    for mode in MODES {
+        by(deliveries)
+            .args(mode.iter().copied())
+            .args(["--", "sh", "-c"])
+            .arg(
+                "stat -Lc '%a %u %g' /dev/fd/3 /dev/fd/4 /dev/fd/5 /dev/stdin; cat /dev/fd/3 \
+                 /dev/fd/4 /dev/fd/5 /dev/stdin",
+            )
+            .run()
+            .success()
+            .stdout_is(&format!(
+                "400 1000 1002\n400 1000 1002\n440 1000 1001\n400 1000 1002\n\
+                 {VALUE}{VALUE}{VALUE}{VALUE}"
+            ));
+    }
+}
+
+#[test]
+fn nobody_else_opens_a_descriptor_anew() {
+    by("  - { fd: 3, secret: token }\n  - { fd: 4, as: pipe, secret: token }\n")
+        .args(["--", "sh", "-c"])
+        .arg("stat -Lc %a /dev/fd/3 /dev/fd/4; setpriv --reuid 1000 --clear-groups cat /dev/fd/3")
+        .run()
+        .code(1)
+        .stdout_is("400\n400\n");
+}

@@ -211,3 +211,24 @@ fn anothers_directory_is_refused() {
         .stdout_is("")
         .stderr_has(&memory.fill("{memory}/s"));
 }
+
+#[test]
+fn another_owner_and_another_group_reach_their_files_and_nothing_else() {
+    let memory = Memory::new();
+    let deliver = "isolation: shared\ndeliver:\n  \
+                   - { file: '{memory}/s/owned', secret: token, owner: '1000' }\n  \
+                   - { file: '{memory}/s/grouped', secret: token, group: '1001', mode: '0440' }\n  \
+                   - { file: '{memory}/s/mine', secret: token }\n";
+    let script = "as() { setpriv --reuid $1 --regid $2 --clear-groups $3 $4 2>&1; }; \
+                  as 1000 1000 cat {memory}/s/owned; as 1002 1001 cat {memory}/s/grouped; \
+                  as 1000 1000 cat {memory}/s/mine && exit 3; \
+                  as 1000 1000 ls {memory}/s && exit 4; stat -c %a {memory}/s";
+    let output = launch(&memory.fill(deliver))
+        .args(shell(&memory.fill(script)))
+        .run()
+        .success();
+    let output = output.stdout();
+    assert!(output.starts_with(&VALUE.repeat(2)), "{output}");
+    assert_eq!(output.matches("Permission denied").count(), 2, "{output}");
+    assert!(output.ends_with("711\n"), "{output}");
+}

@@ -321,7 +321,7 @@ fn become_shell(target: &str) -> bool {
 fn becoming(target: &Path, identity: Option<Identity>) -> (String, i32) {
     let inner = "sys::child::tests::isolation::inner_becomes_the_program";
     let mut spec = shell("");
-    spec.pinned = Some(pinned(&std::env::current_exe().unwrap(), false));
+    spec.pinned = Some(pinned(&std::env::current_exe().unwrap()));
     spec.argv = ["t", "--exact", inner, "--test-threads=1", "--nocapture"]
         .map(text)
         .to_vec();
