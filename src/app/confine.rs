@@ -262,6 +262,9 @@ fn reads(plan: &Plan) -> Option<Vec<PathBuf>> {
         .values()
         .filter_map(|secret| secret.source.request.as_ref());
     files.extend(requests.filter_map(|request| request.token_file.clone()));
+    // It is read again when the main process ends.
+    let forking = plan.run.startup.forking.as_ref();
+    files.extend(forking.and_then(|forking| forking.pid_file.clone()));
     for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
         files.extend(std::env::var_os(name).map(PathBuf::from));
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::failure::Failures;
 use super::host::of_delivery;
-use crate::delivery::{DeliveryError, Fifos, Files, Layout, MountPoints, Owner, SharedDirectories};
+use crate::delivery::{
+    DeliveryError, Fifos, Files, Inspection, Layout, MountPoints, Owner, SharedDirectories,
+};
 use crate::model::{Event, Generation};
 use crate::secret::SecretBytes;
 
@@ -27,6 +29,14 @@ pub struct Live {
     staged: Option<Vec<Option<SecretBytes>>>,
     /// The program has namespaces of its own, though it has no private files.
     apart: bool,
+}
+
+/// What [`Live::serve`] ended with.
+pub enum Served {
+    /// Something happened.
+    Event(Event),
+    /// [`Live::inspect`] is to be called.
+    Disturbed,
 }
 
 struct Parts {
@@ -70,12 +80,26 @@ impl Live {
         })
     }
 
-    /// Serves FIFOs until one was read or failed; never ends where there are none.
-    pub async fn serve(&mut self) -> Result<Event, DeliveryError> {
-        match &mut self.parts {
-            Some(parts) => parts.fifos.serve().await,
-            None => std::future::pending().await,
+    /// Serves FIFOs until one was read or failed, or until what is delivered is to be looked at; never
+    /// ends where nothing is.
+    pub async fn serve(&mut self) -> Result<Served, DeliveryError> {
+        let Some(parts) = &mut self.parts else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            served = parts.fifos.serve() => served.map(Served::Event),
+            () = parts.files.disturbed() => Ok(Served::Disturbed),
         }
+    }
+
+    /// Looks whether what is delivered is where it was put, and puts it back.
+    pub fn inspect(&mut self) -> Inspection {
+        let Some(parts) = &mut self.parts else {
+            return Inspection::default();
+        };
+        let mut found = parts.files.inspect();
+        parts.fifos.inspect(&mut found);
+        found
     }
 
     /// Writes a generation beside the one that is in place; `None` stays as it is.

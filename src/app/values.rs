@@ -83,12 +83,13 @@ pub struct Unusable {
     pub secrets: BTreeSet<SecretName>,
 }
 
-/// Checks what is new in a draft, then renders what does not stay as it is, in the plan's order. What
-/// the program has already is not judged anew.
+/// Checks what is new in a draft, then renders what does not stay as it is, and what is damaged, in the
+/// plan's order. What the program has already is not judged anew.
 pub fn renewed(
     plan: &Plan,
     round: &Round,
     draft: &Draft,
+    damaged: &BTreeSet<usize>,
     observer: &dyn Observer,
 ) -> Result<Vec<Option<SecretBytes>>, Unusable> {
     let new: Values = round
@@ -107,7 +108,9 @@ pub fn renewed(
                 .collect(),
         });
     }
-    let rendered = delivery::render_some(plan, &round.values, |index| !draft.stays[index]);
+    let rendered = delivery::render_some(plan, &round.values, |index| {
+        !draft.stays[index] || damaged.contains(&index)
+    });
     let rendered = rendered.map_err(|faults| Unusable {
         failures: faults.into_iter().map(of_delivery).collect(),
         secrets: BTreeSet::new(),

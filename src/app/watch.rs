@@ -31,6 +31,8 @@ pub enum Noticed {
     Down(Vec<StoreError>),
     /// It can, and does.
     Up(StoreName),
+    /// A store cannot be watched and is polled: a warning.
+    Unwatched(String),
 }
 
 /// A store's sources, and its watch or when that is to be set up again.
@@ -40,6 +42,10 @@ struct Looking {
     /// What the manifest calls each of the sources.
     names: Vec<String>,
     watch: Result<Box<dyn Watch>, Instant>,
+    /// Why it broke, where it is set up again at once and that may do.
+    broke: Option<StoreError>,
+    /// When it was set up last.
+    since: Instant,
 }
 
 /// A `refresh:` period and when it is due.
@@ -71,6 +77,8 @@ impl Changes {
                     sources,
                     names,
                     watch: Ok(watch),
+                    broke: None,
+                    since: Instant::now(),
                 });
             }
         }
@@ -102,12 +110,20 @@ impl Changes {
 
     fn seen(&mut self, index: usize, seen: Result<Seen, StoreError>) {
         let looking = &mut self.watched[index];
+        let now = Instant::now();
         self.noticed.push_back(match seen {
             Ok(Seen::Changed) => Noticed::Changed,
             Ok(Seen::Down(faults)) => Noticed::Down(faults),
             Ok(Seen::Up) => Noticed::Up(looking.store.clone()),
+            Ok(Seen::Unwatched(warning)) => Noticed::Unwatched(warning),
+            Err(fault) if now - looking.since >= REPAIR => {
+                // It may do without what it lacks.
+                looking.watch = Err(now);
+                looking.broke = Some(fault);
+                return;
+            }
             Err(fault) => {
-                looking.watch = Err(Instant::now() + REPAIR);
+                looking.watch = Err(now + REPAIR);
                 Noticed::Down(vec![fault])
             }
         });
@@ -154,12 +170,18 @@ impl Changes {
     /// Sets a broken watch up again; what changed meanwhile was not seen, so the stores are asked.
     fn repair(&mut self, index: usize, stores: &Stores) -> bool {
         let looking = &mut self.watched[index];
+        let broke = looking.broke.take();
         let Ok(Some(watch)) = stores[&looking.store].watch(&looking.sources) else {
             looking.watch = Err(Instant::now() + REPAIR);
+            let down = broke.map(|fault| Noticed::Down(vec![fault]));
+            self.noticed.extend(down);
             return false;
         };
         looking.watch = Ok(watch);
-        self.noticed.push_back(Noticed::Up(looking.store.clone()));
+        looking.since = Instant::now();
+        if broke.is_none() {
+            self.noticed.push_back(Noticed::Up(looking.store.clone()));
+        }
         true
     }
 }

@@ -16,8 +16,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::inspection::{Inspection, PutBack};
 use super::kept::Kept;
 use super::layout::{Directory, Entry, EntryKind, Layout};
 use super::opening::{self, Pulse, Task};
@@ -25,46 +26,29 @@ use super::readers::Among;
 use super::{Carried, DeliveryError, Owner};
 use crate::model::Event;
 use crate::secret::SecretBytes;
-use crate::sys::inotify::{EventMask, Notifier, WatchId, WatchMask};
+use crate::sys::inotify::{self, Event as Noticed, EventMask, Notifier, WatchId, WatchMask};
 use crate::sys::{filesystem, pipe};
 
 /// The FIFO deliveries of one launch.
 pub struct Fifos {
-    /// None where there are no FIFOs.
+    /// None where there are no FIFOs, and where there is no inotify left.
     notifier: Option<Notifier>,
     all: Vec<Fifo>,
     openings: Vec<Opening>,
     happened: VecDeque<Result<Event, DeliveryError>>,
     readers: Among,
-    /// When those that could not be made anew are tried again.
-    again: Option<Again>,
+    /// Why FIFOs are polled, if they are: it was told.
+    polled: Option<String>,
+    /// Some FIFO could not be made: when it is tried again, and the wait after that.
+    again: Option<(Instant, Duration)>,
 }
 
-/// A retry, and the pause before it.
-#[derive(Clone, Copy)]
-struct Again {
-    at: Instant,
-    pause: Duration,
-}
+/// How often FIFOs are looked at for which there is no inotify left.
+const POLL: Duration = Duration::from_millis(20);
 
-impl Again {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_secs(10);
-
-    fn after(pause: Duration) -> Self {
-        Self {
-            at: Instant::now() + pause,
-            pause,
-        }
-    }
-
-    async fn due(again: Option<Self>) {
-        match again {
-            Some(again) => sleep_until(again.at).await,
-            None => pending().await,
-        }
-    }
-}
+/// Waits between two tries to make a FIFO; they double.
+const FIRST_AGAIN: Duration = Duration::from_millis(100);
+const LONGEST_AGAIN: Duration = Duration::from_secs(30);
 
 struct Fifo {
     directory: Directory,
@@ -75,6 +59,8 @@ struct Fifo {
     value: Rc<Kept>,
     old: Option<Rc<Kept>>,
     armed: Option<Armed>,
+    /// Why the one that was made last has no watch.
+    lacks: Option<String>,
     /// How many inodes were opened, which `max_reads` limits.
     openings: u64,
     reads: Rc<Cell<u64>>,
@@ -83,13 +69,14 @@ struct Fifo {
 /// A FIFO that waits for its reader.
 struct Armed {
     end: OwnedFd,
-    watch: WatchId,
+    /// None: it is polled.
+    watch: Option<WatchId>,
 }
 
 /// An inode that was opened and is being served.
 struct Opening {
     fifo: usize,
-    watch: WatchId,
+    watch: Option<WatchId>,
     pulse: Rc<Pulse>,
     task: Task,
 }
@@ -109,6 +96,7 @@ impl Fifos {
             openings: Vec::new(),
             happened: VecDeque::new(),
             readers: Among::Descendants,
+            polled: None,
             again: None,
         };
         for (directory, root) in layout.directories.iter().zip(roots) {
@@ -122,6 +110,7 @@ impl Fifos {
                     value: Rc::new(Kept::new(payloads[entry.delivery].expose()).map_err(wrong)?),
                     old: None,
                     armed: None,
+                    lacks: None,
                     openings: 0,
                     reads: Rc::default(),
                 });
@@ -138,19 +127,57 @@ impl Fifos {
     }
 
     fn arm_all(&mut self) -> Result<(), DeliveryError> {
-        for index in 0..self.all.len() {
-            if self.notifier.is_none() {
-                let notifier = Notifier::new();
-                let wrong = |source| self.all[index].error("cannot watch FIFOs", source);
-                self.notifier = Some(notifier.map_err(wrong)?);
-            }
-            let notifier = self.notifier.as_ref().expect("it was made just now");
-            let fifo = &mut self.all[index];
-            if fifo.armed.is_none() && !fifo.is_used_up() {
-                fifo.arm(notifier)?;
+        if !self.all.is_empty() && self.notifier.is_none() && self.polled.is_none() {
+            match Notifier::new() {
+                Ok(notifier) => self.notifier = Some(notifier),
+                Err(error) => match inotify::lacking(&error) {
+                    Some(why) => self.polls(&why),
+                    None => return Err(self.all[0].error("cannot watch FIFOs", error)),
+                },
             }
         }
+        for index in 0..self.all.len() {
+            let fifo = &mut self.all[index];
+            if fifo.armed.is_none() && !fifo.is_used_up() {
+                fifo.arm(self.notifier.as_ref())?;
+            }
+        }
+        self.note_polled();
         Ok(())
+    }
+
+    /// Tells once that FIFOs are polled.
+    fn polls(&mut self, why: &str) {
+        let message = format!("FIFOs are looked at every 20 ms, not watched: {why}");
+        if self.polled.is_none() {
+            self.happened.push_back(Ok(Event::Weaker {
+                message: message.clone(),
+            }));
+            self.polled = Some(message);
+        }
+    }
+
+    fn note_polled(&mut self) {
+        if let Some(why) = self.all.iter_mut().find_map(|fifo| fifo.lacks.take()) {
+            self.polls(&why);
+        }
+    }
+
+    /// Whether some FIFO has no watch.
+    fn is_polled(&self) -> bool {
+        let armed = self.all.iter().filter_map(|fifo| fifo.armed.as_ref());
+        armed.into_iter().any(|armed| armed.watch.is_none())
+    }
+
+    /// Looks which of those without a watch have a reader.
+    fn look(&mut self) {
+        for index in 0..self.all.len() {
+            let armed = self.all[index].armed.as_ref();
+            let armed = armed.filter(|armed| armed.watch.is_none());
+            if armed.is_some_and(|armed| pipe::is_abandoned(&armed.end).is_ok_and(|none| !none)) {
+                self.opened(index, EventMask::OPEN);
+            }
+        }
     }
 
     /// Gives the next openings other values, where they are to have others; one that is being served
@@ -196,20 +223,24 @@ impl Fifos {
             if let Some(happened) = self.happened.pop_front() {
                 return happened;
             }
-            let Some(notifier) = &self.notifier else {
+            if self.all.is_empty() {
                 return pending().await;
-            };
-            let again = self.again;
+            }
+            let (notifier, polled) = (self.notifier.as_ref(), self.is_polled());
             let (openings, fifos) = (&mut self.openings, &self.all);
             let happened = &mut self.happened;
             let events = tokio::select! {
                 biased;
-                events = notifier.next() => events,
-                () = Again::due(again) => {
-                    self.arm_again();
+                events = next(notifier) => events,
+                () = poll_fn(|context| poll(openings, fifos, notifier, happened, context)) => {
                     continue;
                 }
-                () = poll_fn(|context| poll(openings, fifos, notifier, happened, context)) => {
+                () = due(self.again) => {
+                    self.make_again();
+                    continue;
+                }
+                () = sleep(POLL), if polled => {
+                    self.look();
                     continue;
                 }
             };
@@ -220,25 +251,89 @@ impl Fifos {
         }
     }
 
-    /// Makes those anew that could not be: what was in the way (no descriptor, no memory) may be gone.
-    fn arm_again(&mut self) {
-        let pause = self.again.take().map_or(Again::FIRST, |again| again.pause);
-        if self.arm_all().is_err() {
-            // The first error was reported; whoever opens the path gets one as well.
-            self.again = Some(Again::after((2 * pause).min(Again::LONGEST)));
+    /// Tries to make what could not be made.
+    fn make_again(&mut self) {
+        let wait = self.again.take().map_or(FIRST_AGAIN, |(_, wait)| wait);
+        let mut missing = false;
+        for fifo in &mut self.all {
+            if fifo.armed.is_some() || fifo.is_used_up() {
+                continue;
+            }
+            if fifo.arm(self.notifier.as_ref()).is_ok() {
+                let what = fifo.path().display().to_string();
+                self.happened.push_back(Ok(Event::ConditionEnded { what }));
+            } else {
+                missing = true;
+            }
         }
+        self.note_polled();
+        if missing {
+            self.is_missing((wait * 2).min(LONGEST_AGAIN));
+        }
+    }
+
+    fn is_missing(&mut self, wait: Duration) {
+        self.again = Some((Instant::now() + wait, wait));
+    }
+
+    /// A FIFO could not be made: told of until it can be.
+    fn failed(&mut self, index: usize, error: &DeliveryError) {
+        self.happened.push_back(Ok(Event::ConditionBegan {
+            what: self.all[index].path().display().to_string(),
+            message: format!("{}; hushpipe retries", chain(error)),
+        }));
+        self.is_missing(FIRST_AGAIN);
+    }
+
+    /// Puts FIFOs back that are gone from their path, or are something else there.
+    pub fn inspect(&mut self, found: &mut Inspection) {
+        for index in 0..self.all.len() {
+            let fifo = &mut self.all[index];
+            let Some(armed) = &fifo.armed else {
+                continue;
+            };
+            let there = filesystem::status_at(&fifo.root, &fifo.entry.name);
+            let own = filesystem::status(&armed.end);
+            let (Ok(there), Ok(own)) = (there, own) else {
+                continue;
+            };
+            let path = fifo.path();
+            match there {
+                Some(there) if (there.device, there.inode) == (own.device, own.inode) => {}
+                // Its reader came before it was replaced.
+                _ if pipe::is_abandoned(&armed.end).is_ok_and(|none| !none) => {
+                    self.opened(index, EventMask::OPEN);
+                }
+                there => {
+                    let notifier = self.notifier.as_ref();
+                    let watch = fifo.armed.take().and_then(|armed| armed.watch);
+                    if let (Some(notifier), Some(watch)) = (notifier, watch) {
+                        // A watch of what is gone ends by itself.
+                        notifier.remove(watch).ok();
+                    }
+                    match fifo.arm(notifier) {
+                        Ok(()) => found.put_back.push(PutBack {
+                            path,
+                            removed: there.is_none(),
+                        }),
+                        Err(error) => self.failed(index, &error),
+                    }
+                }
+            }
+        }
+        self.note_polled();
     }
 
     fn noticed(&mut self, id: WatchId, mask: EventMask, overflow: bool) {
         for opening in &self.openings {
-            if overflow || opening.watch == id {
+            if overflow || opening.watch == Some(id) {
                 opening.pulse.beat(mask);
             }
         }
         for index in 0..self.all.len() {
             let armed = self.all[index].armed.as_ref();
             let opened = armed.is_some_and(|armed| {
-                (armed.watch == id && mask.contains(EventMask::OPEN))
+                (armed.watch == Some(id) && mask.contains(EventMask::OPEN))
                     || (overflow && pipe::is_abandoned(&armed.end).is_ok_and(|none| !none))
             });
             if opened {
@@ -249,9 +344,7 @@ impl Fifos {
 
     /// Someone has the armed FIFO open: a fresh one takes its path, and it is served.
     fn opened(&mut self, index: usize, mask: EventMask) {
-        let (Some(notifier), fifo) = (&self.notifier, &mut self.all[index]) else {
-            return;
-        };
+        let (notifier, fifo) = (self.notifier.as_ref(), &mut self.all[index]);
         let Some(armed) = fifo.armed.take() else {
             return;
         };
@@ -265,9 +358,10 @@ impl Fifos {
             // Without a fresh one the path must not lead to a FIFO that is about to close: whoever
             // comes next gets an error instead of nothing.
             self.happened.extend(fifo.take_away().err().map(Err));
-            self.happened.push_back(Err(error));
-            self.again.get_or_insert_with(|| Again::after(Again::FIRST));
+            self.failed(index, &error);
         }
+        self.note_polled();
+        let fifo = &self.all[index];
         let pulse = Rc::<Pulse>::default();
         pulse.beat(mask);
         let value = Rc::clone(&fifo.value);
@@ -285,11 +379,35 @@ impl Fifos {
     }
 }
 
+/// A fault and its cause.
+fn chain(error: &DeliveryError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// What happened to watched FIFOs; never ends without a notifier.
+async fn next(notifier: Option<&Notifier>) -> std::io::Result<Vec<Noticed>> {
+    match notifier {
+        Some(notifier) => notifier.next().await,
+        None => pending().await,
+    }
+}
+
+/// Ends when a FIFO is to be made again.
+async fn due(again: Option<(Instant, Duration)>) {
+    match again {
+        Some((at, _)) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
 /// Drives the openings; ready when one has ended.
 fn poll(
     openings: &mut Vec<Opening>,
     fifos: &[Fifo],
-    notifier: &Notifier,
+    notifier: Option<&Notifier>,
     happened: &mut VecDeque<Result<Event, DeliveryError>>,
     context: &mut Context<'_>,
 ) -> Poll<()> {
@@ -308,7 +426,9 @@ fn poll(
             let fault = |source| Err(fifo.error("cannot serve the FIFO", source));
             happened.extend(served.fault.map(fault));
             let Some(late) = served.late else {
-                happened.extend(notifier.remove(opening.watch).err().map(fault));
+                if let (Some(notifier), Some(watch)) = (notifier, opening.watch) {
+                    happened.extend(notifier.remove(watch).err().map(fault));
+                }
                 return false;
             };
             opening.task = late;
@@ -341,16 +461,20 @@ impl Fifo {
     }
 
     /// Puts a fresh FIFO at the path, in place of what was there.
-    fn arm(&mut self, notifier: &Notifier) -> Result<(), DeliveryError> {
+    fn arm(&mut self, notifier: Option<&Notifier>) -> Result<(), DeliveryError> {
+        self.replace_entry(notifier)
+            .map_err(|source| self.error("cannot make the FIFO", source))
+    }
+
+    fn replace_entry(&mut self, notifier: Option<&Notifier>) -> std::io::Result<()> {
         let temporary = format!("..fifo-{}", self.entry.delivery);
-        let made = self.make(&temporary, notifier).and_then(|armed| {
-            filesystem::rename_at(&self.root, &temporary, &self.entry.name).map(|()| armed)
-        });
-        self.armed = Some(made.map_err(|source| self.error("cannot make the FIFO", source))?);
+        let armed = self.make(&temporary, notifier)?;
+        filesystem::rename_at(&self.root, &temporary, &self.entry.name)?;
+        self.armed = Some(armed);
         Ok(())
     }
 
-    fn make(&self, temporary: &str, notifier: &Notifier) -> std::io::Result<Armed> {
+    fn make(&mut self, temporary: &str, notifier: Option<&Notifier>) -> std::io::Result<Armed> {
         filesystem::unlink_at(&self.root, temporary)?;
         filesystem::make_fifo_at(&self.root, temporary, 0o600)?;
         let both = pipe::open_both_at(&self.root, temporary)?;
@@ -359,12 +483,22 @@ impl Fifo {
         filesystem::change_mode(&both, self.entry.mode.bits())?;
         // After our own openings, which are none of a reader's.
         let mask = WatchMask::OPEN | WatchMask::ACCESS | WatchMask::CLOSE_NOWRITE;
+        let Some(notifier) = notifier else {
+            return Ok(Armed { end, watch: None });
+        };
         let watch = match notifier.add(&filesystem::path_of(end.as_fd()), mask) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 filesystem::within(&self.root, || notifier.add(temporary.as_ref(), mask))?
             }
             added => added,
-        }?;
+        };
+        let watch = match watch {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                self.lacks = Some(inotify::lacking(&error).ok_or(error)?);
+                None
+            }
+        };
         Ok(Armed { end, watch })
     }
 }
@@ -454,36 +588,6 @@ mod tests {
             for _ in 0..200 {
                 assert_eq!(read(&path), b"va\0lue\n");
             }
-        });
-    }
-
-    #[test]
-    fn a_fifo_that_could_not_be_made_anew_is_made_when_it_can_be() {
-        let mut place = place(b"value", None);
-        let path = place.path.clone();
-        let way = path.with_file_name("..fifo-0");
-        // What stands in the way of a fresh one.
-        fs::create_dir(&way).unwrap();
-        let (fifos, reading) = (&mut place.fifos, path.clone());
-        let reader = std::thread::spawn(move || read(&reading));
-        let mut failed = 0;
-        place.runtime.block_on(async {
-            while !reader.is_finished() {
-                tokio::select! {
-                    happened = fifos.serve() => failed += usize::from(happened.is_err()),
-                    () = tokio::time::sleep(Duration::from_millis(10)) => {}
-                }
-            }
-        });
-        assert_eq!((reader.join().unwrap(), failed), (b"value".to_vec(), 1));
-        assert!(!path.exists(), "nothing serves it");
-        fs::remove_dir(&way).unwrap();
-        let seen = path.clone();
-        serving(&mut place, 1, move || {
-            while !seen.exists() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            assert_eq!(read(&seen), b"value");
         });
     }
 
@@ -626,5 +730,66 @@ mod tests {
         });
         assert_eq!(outputs, (b"the value".to_vec(), b"the value".to_vec()));
         drop(handle);
+    }
+
+    #[test]
+    fn a_fifo_that_was_removed_or_replaced_is_put_back() {
+        let mut place = place(b"x", None);
+        let path = place.path.clone();
+        for removed in [true, false] {
+            fs::remove_file(&path).unwrap();
+            if !removed {
+                fs::write(&path, "other").unwrap();
+            }
+            let mut found = Inspection::default();
+            place.fifos.inspect(&mut found);
+            let path = path.clone();
+            assert_eq!(found.put_back, [PutBack { path, removed }]);
+            let path = place.path.clone();
+            serving(&mut place, 1, move || assert_eq!(read(&path), b"x"));
+        }
+    }
+
+    #[test]
+    fn a_fifo_that_could_not_be_made_anew_is_made_when_it_can_be() {
+        let mut place = place(b"x", None);
+        let path = place.path.clone();
+        // What is in the way of the next one.
+        let way = path.with_file_name("..fifo-0");
+        fs::create_dir(&way).unwrap();
+        let reader = path.clone();
+        let reader = std::thread::spawn(move || read(&reader));
+        let Place { runtime, fifos, .. } = &mut place;
+        runtime.block_on(async {
+            let (mut was_read, mut failed) = (false, false);
+            while !(was_read && failed) {
+                match fifos.serve().await.unwrap() {
+                    Event::FifoRead { .. } => was_read = true,
+                    Event::ConditionBegan { .. } => failed = true,
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        assert_eq!(reader.join().unwrap(), b"x");
+        assert!(!path.exists());
+        fs::remove_dir(&way).unwrap();
+        let made = runtime.block_on(fifos.serve()).unwrap();
+        assert!(matches!(made, Event::ConditionEnded { .. }), "{made:?}");
+        serving(&mut place, 1, move || assert_eq!(read(&path), b"x"));
+    }
+
+    #[test]
+    fn without_inotify_fifos_are_polled() {
+        let mut place = place(b"x", None);
+        let path = place.path.clone();
+        place.fifos.notifier = None;
+        place.fifos.polled = Some(String::new());
+        place.fifos.all[0].armed = None;
+        place.fifos.arm_all().unwrap();
+        serving(&mut place, 3, move || {
+            for _ in 0..3 {
+                assert_eq!(read(&path), b"x");
+            }
+        });
     }
 }

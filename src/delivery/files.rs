@@ -21,12 +21,14 @@
 //! directory is 0700. Generations are 0755 within it, those of credentials 0500; each file has the
 //! mode that the plan gives.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use super::layout::{Directory, Layout};
+use super::inspection::{Lookout, Written};
+use super::layout::{Directory, Entry, Layout};
 use super::sweep::remove_generation;
 use super::{Carried, DeliveryError, Owner};
 use crate::model::Generation;
@@ -34,17 +36,20 @@ use crate::sys::filesystem;
 
 /// The link to the current generation.
 pub(super) const DATA: &str = "..data";
-const TEMPORARY: &str = "..data.tmp";
+pub(super) const TEMPORARY: &str = "..data.tmp";
 
 /// The file deliveries of one launch, reached through descriptors of their directories alone: a
 /// private mount cannot be seen by path from here.
 pub struct Files {
-    directories: Vec<Directory>,
-    roots: Vec<OwnedFd>,
+    pub(super) directories: Vec<Directory>,
+    pub(super) roots: Vec<OwnedFd>,
     owners: Vec<Owner>,
     staged: Option<Generation>,
-    current: Option<Generation>,
+    pub(super) current: Option<Generation>,
     old: Option<Generation>,
+    /// The files of each generation that is there, by delivery.
+    written: BTreeMap<Generation, BTreeMap<usize, Written>>,
+    pub(super) lookout: Lookout,
 }
 
 impl Files {
@@ -67,6 +72,8 @@ impl Files {
             staged: None,
             current: None,
             old: None,
+            written: BTreeMap::new(),
+            lookout: Lookout::default(),
         };
         files.link_names()?;
         Ok(files)
@@ -109,11 +116,12 @@ impl Files {
     }
 
     fn write(
-        &self,
+        &mut self,
         generation: Generation,
         payloads: &[impl Carried],
     ) -> Result<(), DeliveryError> {
         let mut top = None;
+        let mut all = BTreeMap::new();
         for (index, directory) in self.directories.iter().enumerate() {
             let wrong = |source| directory.system("cannot write a generation of its files", source);
             let made = match &top {
@@ -128,6 +136,8 @@ impl Files {
                     Some(bytes) => write_file(&made, &entry.name, bytes, owner, entry.mode.bits()),
                     None => self.link_file(index, &entry.name, &made),
                 }
+                .and_then(|()| written(&made, &entry.name))
+                .map(|file| all.insert(entry.delivery, file))
                 .map_err(wrong)?;
             }
             if directory.credentials {
@@ -135,6 +145,7 @@ impl Files {
             }
             top.get_or_insert(made);
         }
+        self.written.insert(generation, all);
         Ok(())
     }
 
@@ -206,12 +217,24 @@ impl Files {
         self.directories.first().zip(self.roots.first())
     }
 
-    fn remove(&self, generation: Option<Generation>) -> Result<(), DeliveryError> {
+    fn remove(&mut self, generation: Option<Generation>) -> Result<(), DeliveryError> {
         let (Some(generation), Some((lead, root))) = (generation, self.lead()) else {
             return Ok(());
         };
         remove_generation(root, OsStr::new(&named(generation)))
-            .map_err(|source| lead.system("cannot remove an old generation", source))
+            .map_err(|source| lead.system("cannot remove an old generation", source))?;
+        self.written.remove(&generation);
+        Ok(())
+    }
+
+    /// Whether a file of the current generation, in this directory, is as it was written.
+    pub(super) fn is_as_written(&self, directory: Option<&OwnedFd>, entry: &Entry) -> bool {
+        let current = self
+            .current
+            .and_then(|current| self.written.get(&current))
+            .and_then(|files| files.get(&entry.delivery));
+        let found = directory.and_then(|directory| written(directory, &entry.name).ok());
+        current.copied() == found
     }
 
     fn point_to(&self, generation: Generation) -> Result<(), DeliveryError> {
@@ -225,13 +248,20 @@ impl Files {
     }
 }
 
-fn named(generation: Generation) -> String {
+pub(super) fn named(generation: Generation) -> String {
     format!("..gen-{generation}")
 }
 
 /// Where the files of the directory at `index` stand within a generation of the lead's.
-fn inner(index: usize) -> String {
+pub(super) fn inner(index: usize) -> String {
     format!("..dir-{index}")
+}
+
+fn written(directory: &OwnedFd, name: &OsStr) -> io::Result<Written> {
+    let status = filesystem::status_at(directory, name)?;
+    status
+        .map(|status| Written::of(&status))
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn write_file(

@@ -13,6 +13,7 @@ mod files;
 mod filters;
 #[cfg(test)]
 mod fixtures;
+mod inspection;
 mod items;
 mod kept;
 mod layout;
@@ -28,6 +29,7 @@ pub use error::{DeliveryError, DeliveryFault, describe};
 pub use fds::{Feed, Handover, prepare_fds};
 pub use fifo::Fifos;
 pub use files::Files;
+pub use inspection::{Damage, Inspection, PutBack};
 pub use layout::{Layout, is_for_others, needs_parent};
 pub use mount_points::{MountPoints, make_mount_points};
 pub use shared::SharedDirectories;

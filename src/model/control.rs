@@ -151,6 +151,8 @@ pub struct Status {
     pub last_fault: Option<Moment>,
     /// Stores that do not answer, and why.
     pub outages: Vec<Outage>,
+    /// What the program was given and is not as it should be.
+    pub conditions: Vec<Condition>,
     /// What will be done next.
     pub next: Option<Next>,
     /// What hushpipe gave up after the launch, and what it did not and why.
@@ -208,6 +210,18 @@ pub struct Outage {
     /// Since when.
     pub since: String,
     /// Why.
+    pub message: String,
+}
+
+/// Something that the program was given and is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// A path, or `secret NAME`.
+    pub what: String,
+    /// Since when.
+    pub since: String,
+    /// What is wrong.
     pub message: String,
 }
 

@@ -222,6 +222,25 @@ pub enum Event {
         /// How often so far.
         reads: u64,
     },
+    /// A delivered path was gone or something else, and is as it was.
+    PutBack {
+        /// Which.
+        path: PathBuf,
+        /// It was gone.
+        removed: bool,
+    },
+    /// Something that the program was given is not as it should be, for as long as this lasts.
+    ConditionBegan {
+        /// What: a path, or `secret NAME`.
+        what: String,
+        /// What is wrong, and what follows from it.
+        message: String,
+    },
+    /// It is as it should be again.
+    ConditionEnded {
+        /// What.
+        what: String,
+    },
     /// A directory that a dead hushpipe left behind was removed.
     Swept {
         /// Its path.

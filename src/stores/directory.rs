@@ -12,7 +12,7 @@ use rustix::fs::{Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
 use super::trusted::{self, Trusted};
-use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
+use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled};
 use crate::model::{DirectoryStore, Source, StoreName, Version};
 use crate::sys::filesystem::{Kind, effective_uid};
 use crate::sys::walk::{self, WalkError, WalkFault};
@@ -162,8 +162,9 @@ impl Store for Directory {
         if keys.is_empty() {
             return Ok(None);
         }
-        watch::DirectoryWatch::new(self.name.clone(), &self.path, keys.into_iter())
-            .map(|watch| Some(Box::new(watch) as Box<dyn Watch>))
+        let paths = keys.iter().map(|key| self.path.join(key)).collect();
+        let watch = watch::DirectoryWatch::new(self.name.clone(), &self.path, keys.into_iter());
+        polled::or_polled(&self.name, watch, || paths)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod http;
 pub mod join;
 mod links;
 mod names;
+mod polled;
 pub mod sealed;
 mod trusted;
 pub mod vault;
@@ -132,6 +133,8 @@ pub enum Seen {
     Down(Vec<StoreError>),
     /// It does.
     Up,
+    /// The watch polls, as the system has nothing left to watch with; told once, with what to do.
+    Unwatched(String),
 }
 
 /// Something that a watch will do.

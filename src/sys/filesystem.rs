@@ -45,6 +45,10 @@ pub struct Status {
     pub mode: u32,
     /// How many names it has.
     pub links: u64,
+    /// How many bytes.
+    pub size: u64,
+    /// When its content was changed last, in seconds and nanoseconds.
+    pub modified: (i64, i64),
 }
 
 /// A kind of filesystem, by its magic number in statfs(2).
@@ -82,7 +86,7 @@ impl Filesystem {
 }
 
 // The width of the number of links differs between architectures.
-#[allow(clippy::useless_conversion)]
+#[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 fn status_of(stat: &fs::Stat) -> Status {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Kind::File,
@@ -100,6 +104,8 @@ fn status_of(stat: &fs::Stat) -> Status {
         gid: stat.st_gid,
         mode: stat.st_mode & 0o7777,
         links: stat.st_nlink.into(),
+        size: stat.st_size as u64,
+        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
     }
 }
 

@@ -42,6 +42,36 @@ impl Event {
     }
 }
 
+/// What to do where an error says that no inotify is left: to poll is good enough then. `None`: the
+/// error says something else.
+pub fn lacking(error: &io::Error) -> Option<String> {
+    let raise = |name: &str| {
+        format!(
+            "no inotify is left ({error}): raise fs.inotify.max_user_{name}, or \
+             user.max_inotify_{name} of its user namespace, by sysctl(8), and start hushpipe again"
+        )
+    };
+    let full = |errno: Option<Errno>| matches!(errno, Some(Errno::MFILE | Errno::NFILE));
+    match Errno::from_io_error(error) {
+        errno if full(errno) => {
+            // It is the limit of descriptors only if no other one can be had either.
+            let other = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 0);
+            Some(if full(other.err()) {
+                format!(
+                    "no descriptor is left ({error}): raise the limit of open files, RLIMIT_NOFILE"
+                )
+            } else {
+                raise("instances")
+            })
+        }
+        Some(Errno::NOSPC | Errno::NOMEM) => Some(raise("watches")),
+        Some(Errno::NOSYS | Errno::PERM) => {
+            Some(format!("inotify is not to be had here ({error})"))
+        }
+        _ => None,
+    }
+}
+
 /// One inotify instance: close-on-exec, non-blocking, closed when dropped.
 pub struct Notifier {
     // Stands before `fd`, so that it leaves epoll before the descriptor is closed.

@@ -461,6 +461,28 @@ fn describe_fault(event: &Event) -> Line {
         Event::RotationFailed { message } => {
             line("rotation_failed", ERROR, message.clone(), Value::Null)
         }
+        Event::PutBack { path, removed } => line(
+            "put_back",
+            WARNING,
+            format!(
+                "{} was {}, and is put back: the program must not write to a delivered path",
+                path.display(),
+                if *removed { "removed" } else { "replaced" }
+            ),
+            json!({ "path": path.display().to_string(), "removed": removed }),
+        ),
+        Event::ConditionBegan { what, message } => line(
+            "condition_began",
+            ERROR,
+            message.clone(),
+            json!({ "what": what }),
+        ),
+        Event::ConditionEnded { what } => line(
+            "condition_ended",
+            INFO,
+            format!("{what} is as it should be again"),
+            json!({ "what": what }),
+        ),
         Event::Weaker { message } => line("weaker", WARNING, message.clone(), Value::Null),
         Event::Fault { message } => line("fault", ERROR, message.clone(), Value::Null),
         // Every other event was described above.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
-use crate::model::control::{Moment, Outage, RESTARTING, Status};
+use crate::model::control::{Condition, Moment, Outage, RESTARTING, Status};
 use crate::model::{Event, Observer, SecretName, Version};
 
 /// The state of a launch whose program runs and is not about to end: the rotation's own is to be shown
@@ -58,7 +58,10 @@ impl Board {
         for (secret, since) in status.secrets.iter_mut().zip(&facts.handed_over) {
             secret.age_seconds = since.elapsed().as_secs();
         }
-        status.healthy = facts.alive && !facts.faulty && status.outages.is_empty();
+        status.healthy = facts.alive
+            && !facts.faulty
+            && status.outages.is_empty()
+            && status.conditions.is_empty();
         status
     }
 }
@@ -69,6 +72,7 @@ impl Observer for Board {
         facts.program(event);
         facts.rotation(event);
         facts.store(event);
+        facts.condition(event);
     }
 }
 
@@ -157,6 +161,30 @@ impl Facts {
             }
             Event::StoreRecovered { store } => {
                 outages.retain(|outage| outage.store != store.as_str());
+            }
+            _ => {}
+        }
+    }
+
+    fn condition(&mut self, event: &Event) {
+        let conditions = &mut self.status.conditions;
+        match event {
+            Event::ConditionBegan { what, message } => {
+                self.status.last_fault = Some(moment(message.clone()));
+                match conditions.iter_mut().find(|known| known.what == *what) {
+                    Some(known) => known.message.clone_from(message),
+                    None => conditions.push(Condition {
+                        what: what.clone(),
+                        since: now(),
+                        message: message.clone(),
+                    }),
+                }
+            }
+            Event::ConditionEnded { what } => conditions.retain(|known| known.what != *what),
+            Event::PutBack { path, removed } => {
+                let how = if *removed { "removed" } else { "replaced" };
+                let message = format!("{} was {how}, and is put back", path.display());
+                self.status.last_fault = Some(moment(message));
             }
             _ => {}
         }
@@ -365,6 +393,34 @@ mod tests {
         assert!(!board.status().healthy);
         recovered("bao");
         assert!(board.status().healthy);
+    }
+
+    #[test]
+    fn a_condition_lasts_until_it_ends() {
+        let board = running();
+        let what = || "/run/app/token".to_owned();
+        for message in ["replaced", "still replaced"] {
+            let message = message.to_owned();
+            board.observe(&Event::ConditionBegan {
+                what: what(),
+                message,
+            });
+        }
+        // A rotation does not end it.
+        rotated(&board, 2);
+        let status = board.status();
+        assert!(!status.healthy && status.conditions.len() == 1);
+        assert_eq!(status.conditions[0].message, "still replaced");
+        board.observe(&Event::ConditionEnded { what: what() });
+        assert!(board.status().healthy);
+        board.observe(&Event::PutBack {
+            path: what().into(),
+            removed: true,
+        });
+        let status = board.status();
+        let last = status.last_fault.unwrap().message;
+        assert_eq!(last, "/run/app/token was removed, and is put back");
+        assert!(status.healthy);
     }
 
     #[test]

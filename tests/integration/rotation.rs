@@ -7,6 +7,7 @@ mod actions;
 mod around;
 mod by_hand;
 mod command;
+mod delivered;
 mod directory;
 mod faults;
 mod outage;

@@ -24,17 +24,19 @@ impl Rotation<'_> {
     /// Checks and renders the candidate; then it is written beside what is in place, or kept for the
     /// start of the next program.
     pub(super) fn stage(&mut self) -> Input {
+        // What is damaged is delivered anew; what is found is told of.
+        self.inspect().ok();
         let Some(candidate) = &mut self.candidate else {
             return Input::Failed;
         };
         let Some(round) = candidate.round.take() else {
             return Input::Failed;
         };
-        let payloads =
-            match values::renewed(self.plan, &round, &candidate.draft, self.observer.as_ref()) {
-                Ok(payloads) => payloads,
-                Err(unusable) => return self.unusable(unusable),
-            };
+        let (draft, observer) = (&candidate.draft, self.observer.as_ref());
+        let payloads = match values::renewed(self.plan, &round, draft, &self.damaged, observer) {
+            Ok(payloads) => payloads,
+            Err(unusable) => return self.unusable(unusable),
+        };
         let restart = candidate.draft.found.new == Some(Means::Restart);
         if restart {
             // Found out now, while the program still runs.
@@ -70,9 +72,12 @@ impl Rotation<'_> {
     }
 
     pub(super) fn swap(&mut self) -> Input {
-        let swapped = self.live.swap();
+        // What a program put at a delivered path is never said to be in place.
+        let swapped = self.inspect().and_then(|()| self.live.swap());
         if swapped.is_ok() {
             self.generation = self.generation.next();
+            // What was damaged is new now; what is found is told of.
+            self.inspect().ok();
         }
         self.outcome(swapped)
     }
@@ -172,6 +177,8 @@ impl Rotation<'_> {
             Ok(()) => {
                 candidate.undone = true;
                 self.generation = self.generation.next();
+                // What it finds is told of.
+                self.inspect().ok();
                 Input::Done
             }
             Err(failures) => {
@@ -299,10 +306,12 @@ impl Rotation<'_> {
         self.since = None;
         let text = format!("rolled back, which is generation {generation}");
         let why = reason.as_deref().unwrap_or("it was asked for");
-        self.answer_refused(Exit::Value, &format!("{text}: {why}"));
-        self.answer_back_done(&text);
+        let refusal = format!("{text}: {why}");
+        // On record before it is answered.
         self.observer
             .observe(&Event::RolledBack { generation, reason });
+        self.answer_refused(Exit::Value, &refusal);
+        self.answer_back_done(&text);
     }
 
     pub(super) fn failed(&self, message: String) {

@@ -5,6 +5,7 @@
 mod ask;
 mod asked;
 mod beside;
+mod conditions;
 mod hand_over;
 mod known;
 mod outages;
@@ -24,16 +25,17 @@ use tokio::time::Instant;
 
 use ask::Candidate;
 use asked::{Revocation, Waiting};
+use conditions::Conditions;
 use known::Former;
 pub use known::Known;
 use outages::Outages;
 use pins::{Answers, Pins};
 
 use super::command::{self, Commands};
-use super::failure::{Failures, chain};
+use super::failure::Failures;
 use super::fetch::Stores;
 use super::kept::Kept;
-use super::live::Live;
+use super::live::{Live, Served};
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
 use crate::delivery::{self, DeliveryError};
@@ -145,6 +147,11 @@ pub struct Rotation<'a> {
     reason: Option<String>,
     pins: Pins,
     outages: Outages,
+    conditions: Conditions,
+    /// Deliveries whose file is not as it was written.
+    damaged: BTreeSet<usize>,
+    /// When the next value ends, as far as that is known.
+    expiry: Option<Instant>,
     /// A fault of this system that keeps a generation from its place was said.
     stuck: bool,
     /// What is to be started in the program's place.
@@ -159,7 +166,8 @@ enum Woken {
     Elapsed,
     Landed(Landed),
     Revoked(usize, Result<(), crate::stores::StoreError>),
-    Served(Result<Event, DeliveryError>),
+    Served(Result<Served, DeliveryError>),
+    Ended,
     Asked(command::Asked),
     Signalled,
 }
@@ -201,6 +209,9 @@ impl<'a> Rotation<'a> {
             candidate: None,
             reason: None,
             pins: Pins::new(),
+            conditions: Conditions::default(),
+            damaged: BTreeSet::new(),
+            expiry: None,
             stuck: false,
             to_start: None,
             revocations: Vec::new(),
@@ -248,6 +259,7 @@ impl<'a> Rotation<'a> {
     /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled.
     pub async fn run(&mut self, changes: &mut Changes, commands: &mut Commands) {
         loop {
+            self.look_for_ends();
             let woken = tokio::select! {
                 noticed = changes.next(self.stores) => Woken::Noticed(noticed),
                 () = elapsed(self.timer) => Woken::Elapsed,
@@ -258,6 +270,7 @@ impl<'a> Rotation<'a> {
                 served = self.live.serve() => Woken::Served(served),
                 asked = command::next(commands) => Woken::Asked(asked),
                 () = self.handle.rotation_asked() => Woken::Signalled,
+                () = elapsed(self.expiry) => Woken::Ended,
             };
             self.due = changes.due();
             if let Some(input) = self.woken(woken) {
@@ -280,6 +293,7 @@ impl<'a> Rotation<'a> {
                 None
             }
             Woken::Asked(asked) => self.asked(asked),
+            Woken::Ended => None,
             Woken::Signalled => {
                 let what = "rotate".to_owned();
                 self.observer.observe(&Event::Asked { what, by: None });
@@ -293,17 +307,9 @@ impl<'a> Rotation<'a> {
             Noticed::Changed => return Some(Input::Changed),
             Noticed::Down(faults) => self.outages.watch_is_down(&faults),
             Noticed::Up(store) => self.outages.watch_is_up(&store),
+            Noticed::Unwatched(message) => self.observer.observe(&Event::Weaker { message }),
         }
         None
-    }
-
-    fn served(&self, served: Result<Event, DeliveryError>) {
-        match served {
-            Ok(event) => self.observer.observe(&event),
-            Err(fault) => self.observer.observe(&Event::Fault {
-                message: chain(&fault),
-            }),
-        }
     }
 
     /// What takes time has ended.

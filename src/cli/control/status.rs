@@ -22,8 +22,8 @@ Examples:
   hushpipe status --check                 for monitoring
   HEALTHCHECK CMD [\"hushpipe\", \"status\", \"--alive\"]       in a Dockerfile
 
-Healthy means: the program runs, every store answers, and nothing has failed since the last rotation
-that worked. While it is not healthy, the program runs on with its last good values, and somebody
+Healthy means: the program runs, every store answers, what the program was given has not expired and is
+at its path, and nothing has failed since the last rotation that worked. While it is not healthy, the program runs on with its last good values, and somebody
 should look: after a rollback, until its store has another version than the one that failed. What
 restarts a program must go by --alive: a restart would take good values away while their store is
 down, or start with the version that failed.";
@@ -107,6 +107,9 @@ fn verdict(status: &Status) -> String {
     }
     let reason = if status.program_pid.is_none() {
         "the program does not run".to_owned()
+    } else if let Some(condition) = status.conditions.first() {
+        let (since, message) = (visible(&condition.since), visible(&condition.message));
+        format!("{message} (since {since})")
     } else if let Some(outage) = status.outages.first() {
         visible(&outage.message)
     } else if let Some(fault) = &status.last_fault {
@@ -149,6 +152,14 @@ fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> St
                 "  {on}{:<14}{reset} store {store}, since {since}: {message}",
                 "outage"
             ),
+        );
+    }
+    for condition in &status.conditions {
+        let (since, message) = (ago(&condition.since, now), visible(&condition.message));
+        let (on, name) = (palette.error(), "condition");
+        put(
+            &mut out,
+            format_args!("  {on}{name:<14}{reset} since {since}: {message}"),
         );
     }
     secrets(&mut out, &status.secrets, palette);

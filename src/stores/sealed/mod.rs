@@ -54,7 +54,9 @@ use std::time::SystemTime;
 
 use crate::model::{Observer, SealedStore as Spec, Source, StoreName, Version};
 use crate::secret::SecretBytes;
-use crate::stores::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at};
+use crate::stores::{
+    Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled,
+};
 
 use binding::{Binding, Found};
 use identity::{Identities, Parsed};
@@ -569,11 +571,13 @@ impl Store for SealedStore {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        let watch = {
-            let index = watch::IndexAt::new(&self.path, &self.refused);
-            watch::SealedWatch::start(self.name.clone(), wanted, index)?
-        };
-        Ok(Some(Box::new(watch)))
+        let index = watch::IndexAt::new(&self.path, &self.refused);
+        let watch = watch::SealedWatch::start(self.name.clone(), wanted.clone(), index);
+        polled::or_polled(&self.name, watch, || {
+            // The index lies in the store's own directory.
+            wanted.push(self.path.clone());
+            wanted
+        })
     }
 }
 

@@ -36,8 +36,9 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How long a look at a version is tried, at most.
 const BRIEF: Duration = Duration::from_secs(10);
 
-/// How long the end of hushpipe waits for a login that the server may have taken.
-const LANDING: Duration = Duration::from_secs(2);
+/// How long the end of hushpipe waits for a login that the server may have taken. A server that does not
+/// answer must not hold up who stops hushpipe: its token, if there is one, runs out.
+const LANDING: Duration = Duration::from_millis(50);
 
 /// A request, before it is known who asks.
 pub(super) struct Call {

@@ -107,7 +107,10 @@ fn hushpipes_own_are_not_the_programs() {
     // No argument says where they are.
     let own = ". {place}/look";
     let with_own = |rest: &str| {
-        let look = "echo ${CREDENTIALS_DIRECTORY-none}; cat {place}/unit/role_id";
+        // In one piece, for the log of hushpipe goes to the same pipe.
+        let look = "echo ${CREDENTIALS_DIRECTORY-none}; exec 3>&1; \
+                    said=$(cat {place}/unit/role_id 2>&1 1>&3); code=$?; \
+                    [ -z \"$said\" ] || echo \"$said\" >&2; (exit $code)";
         let hushpipe = launch(rest).file("unit/role_id", "role\n").directory("c");
         let look = hushpipe.place().fill(look);
         let hushpipe = hushpipe.file("look", look);

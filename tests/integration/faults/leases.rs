@@ -89,11 +89,25 @@ fn a_lease_that_ends_during_an_outage_is_replaced_after_it() {
     life.running.until("another one was asked for in vain", || {
         (life.running.status()["state"] == "retrying").then_some(())
     });
+    life.running
+        .wait_for_stderr("secret it: what the program has of it has expired");
     goes_on(&life.running, &first);
     is_told(&life.running, "refused");
+    let condition = life.running.status()["conditions"][0].clone();
+    assert_eq!(condition["what"], "secret it");
+    let since = condition["since"].as_str().unwrap();
+    assert!(humantime::parse_rfc3339(since).is_ok(), "{since}");
+    let check = life.running.ask(&["status", "--check"]);
+    let check = String::from_utf8(check.stdout).unwrap();
+    assert!(
+        check.contains(&format!(
+            "has expired, and store bao has not given another one (since {since})"
+        )),
+        "{check}"
+    );
     // With the lease, its renewal ended, and not the outage.
     let said = life.running.stderr().split_off(life.said.get());
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
     let since = Instant::now();
     life.proxy.set(Wire::Good);
     let second = life.running.wait_for_line("v-");

@@ -104,8 +104,7 @@ fn a_rollback_ends_a_verification() {
         .success()
         .stdout_is("rolled back, which is generation 3\n");
     running.wait_for_line("one");
-    let said = running.stderr();
-    assert!(said.contains("generation 3: it was asked for"), "{said}");
+    running.wait_for_stderr("generation 3: it was asked for");
     running.stop().success().stdout_is("ready\ntwo\none\n");
 }
 

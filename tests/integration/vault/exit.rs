@@ -121,11 +121,12 @@ fn logging_in(bao: &Bao) -> (Running, FakeAnswers) {
 fn a_signal_during_the_login_waits_for_its_answer_and_revokes_it() {
     let bao = Bao::start();
     let (running, fake) = logging_in(&bao);
+    // It sees both at once: the signal comes first.
+    running.signal(Signal::SIGSTOP);
     running.signal(Signal::SIGTERM);
-    running.until("it has taken the signal", || {
-        (!running.is_pending(Signal::SIGTERM)).then_some(())
-    });
     fake.relent();
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal(Signal::SIGCONT);
     running
         .wait()
         .code(143)
@@ -136,16 +137,16 @@ fn a_signal_during_the_login_waits_for_its_answer_and_revokes_it() {
 }
 
 #[test]
-fn a_login_that_is_not_answered_does_not_hold_the_end_up_for_long() {
+fn a_login_that_is_not_answered_does_not_hold_the_end_up() {
     let bao = Bao::start();
     let (running, _fake) = logging_in(&bao);
     let began = Instant::now();
     running.signal(Signal::SIGTERM);
     running.wait().code(143).stderr_has(
-        "store bao, the login: no answer within 2s; leases and logins are left to run out",
+        "store bao, the login: no answer within 50ms; leases and logins are left to run out",
     );
-    // The store's own deadline is a minute.
-    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    // 100 ms on a machine that has nothing else to do.
+    assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
 }
 
 #[test]
