@@ -319,6 +319,14 @@ mod tests {
             ("https://u:p@bao", "it has a user name or password"),
             ("https://u%40:p@bao", "it has a user name or password"),
             ("https://bao?x", "it has a query (`?`)"),
+            (
+                "https://bao:8200/v1/",
+                "it ends in /v1, which hushpipe adds itself: leave that out",
+            ),
+            (
+                "https://bao/a/ui",
+                "it ends in /ui, where people look: leave that out",
+            ),
             ("https://bao#x", "it has a fragment (`#`)"),
             (
                 "unix://run/x",

@@ -42,7 +42,11 @@ async fn files_that_cannot_be_used_are_named() {
         ),
         (
             change(&|tls| tls.ca_file = Some("/dev/null".into())),
-            "no PEM certificate in /dev/null",
+            "/dev/null is a device, not a regular file",
+        ),
+        (
+            change(&|tls| tls.ca_file = Some(known.write("none.pem", ""))),
+            "no PEM certificate in",
         ),
         (change(&|tls| tls.ca_file = Some(odd.clone())), "odd.pem"),
         (

@@ -28,6 +28,25 @@ async fn a_probe_has_the_method_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_post_without_content_says_that_it_has_none() {
+    let fake = Fake::always(say("200 OK", "")).await;
+    for (method, says) in [
+        (Method::POST, true),
+        (Method::PUT, true),
+        (Method::GET, false),
+    ] {
+        let probed = probe(&fake.address, method, ENOUGH).await;
+        assert_eq!(probed, Ok(200));
+        let request = fake.requests().pop().unwrap().to_ascii_lowercase();
+        assert_eq!(
+            request.contains("\r\ncontent-length: 0\r\n"),
+            says,
+            "{request}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_probe_follows_no_redirect() {
     let act = Act::Say(whole("302 Found", "Location: /elsewhere\r\n", ""));
     let fake = Fake::always(act).await;
