@@ -139,7 +139,7 @@ pub fn set(
             value = SecretBytes::new(kept.to_vec());
         }
     }
-    if value.len() == 0 && !options.allow_empty {
+    if value.expose().is_empty() && !options.allow_empty {
         return Err(SealedError::Unusable {
             reason: format!(
                 "the value of {key} would be empty: nothing was stored. Did the program before the \

@@ -27,6 +27,7 @@ the codes of `hushpipe help exit-codes`.";
 /// Arguments of `run`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct RunArgs {
     /// The manifest [default: $HUSHPIPE_MANIFEST, else ./hushpipe.yaml]; - is standard input
     #[arg(short, long, value_name = "FILE")]

@@ -31,6 +31,7 @@ Ends with 0 only if a run would start; every fault is told in one go.";
 /// Arguments of `check`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct CheckArgs {
     /// The manifest [default: $HUSHPIPE_MANIFEST, else ./hushpipe.yaml]; - is standard input
     #[arg(short, long, value_name = "FILE")]

@@ -109,8 +109,8 @@ impl Memory {
 
     fn text(&self, what: &Remembered) -> String {
         let mut text = format!(
-            "{FIRST_LINE}\npath {:?}\nstore {}\nnumber {}\nindex {}\n",
-            self.store,
+            "{FIRST_LINE}\npath {}\nstore {}\nnumber {}\nindex {}\n",
+            self.store.display().to_string().escape_debug(),
             what.store,
             what.number,
             hex(&what.index),

@@ -221,7 +221,7 @@ fn plan(base: Option<&Index>, ours: &Index, theirs: &Index) -> Plan {
         } else {
             let base = base.as_ref().unwrap_or(&empty);
             let (mine, other) = (mine.unwrap_or_default(), other.unwrap_or_default());
-            merge_secret(name, base, mine, &other, &mut moves)
+            merge_secret(name, base, &mine, &other, &mut moves)
         };
         index.secrets.insert(name.clone(), merged);
     }
@@ -249,24 +249,26 @@ fn merge_members(base: Option<&Index>, theirs: &Index, index: &mut Index) -> Vec
 fn merge_secret(
     name: &str,
     base: &Secret,
-    mine: Secret,
+    mine: &Secret,
     theirs: &Secret,
     moves: &mut Vec<Move>,
 ) -> Secret {
     let mut merged = mine.clone();
     let mut next = mine.next().max(theirs.next());
     for (version, entry) in &theirs.versions {
-        match (mine.versions.get(version), base.versions.get(version)) {
-            (None, _) => {
-                merged.versions.insert(*version, *entry);
-            }
-            (Some(ours), _) if ours == entry => {}
+        let Some(ours) = mine.versions.get(version) else {
+            merged.versions.insert(*version, *entry);
+            continue;
+        };
+        match base.versions.get(version) {
+            _ if ours == entry => {}
             // Sealed anew by one side, or by both: the same value.
-            (Some(ours), Some(before)) if ours == before => {
-                merged.versions.insert(*version, *entry);
+            Some(before) => {
+                if ours == before {
+                    merged.versions.insert(*version, *entry);
+                }
             }
-            (Some(_), Some(_)) => {}
-            (Some(_), None) => {
+            None => {
                 let (name, from, entry) = (name.to_owned(), *version, *entry);
                 let to = next;
                 moves.push(Move {
@@ -290,7 +292,9 @@ mod tests {
     use super::super::index::StoreId;
     use super::*;
 
-    fn index(number: u64, secrets: &[(&str, u64, &[(u64, u8)])]) -> Index {
+    type Row<'a> = (&'a str, u64, &'a [(u64, u8)]);
+
+    fn index(number: u64, secrets: &[Row]) -> Index {
         let mut index = Index::new(StoreId([1; 16]));
         index.number = number;
         for (name, current, versions) in secrets {

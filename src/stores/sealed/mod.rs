@@ -226,7 +226,7 @@ impl SealedStore {
         while let Some((prefix, directory)) = places.pop() {
             let found = state::keys(&directory, &prefix);
             for (key, path) in found.map_err(|source| unreadable(&directory, source))? {
-                self.check_foreign(&key, &Versions::at(path.clone()), state)?;
+                check_foreign(&key, &Versions::at(path.clone()), state)?;
                 places.push((format!("{key}/"), path));
             }
         }
@@ -377,28 +377,6 @@ impl SealedStore {
         }
     }
 
-    /// Refuses a secret that has files which the index does not know.
-    fn check_foreign(&self, key: &Key, versions: &Versions, state: &State) -> Result<(), Fault> {
-        let there = versions.list();
-        let there = there.map_err(|source| unreadable(versions.path(), source))?;
-        let known = state.index.secrets.get(key.as_str());
-        // Of one that was removed, a writer that was stopped left them.
-        if known.is_some_and(index::Secret::is_removed) {
-            return Ok(());
-        }
-        let is_known =
-            |version: &u64| known.is_some_and(|secret| secret.versions.contains_key(version));
-        match there.iter().find(|version| !is_known(version)) {
-            None => Ok(()),
-            Some(foreign) => Err(refused(format!(
-                "{} is not in the index: it was put there by something else than hushpipe, or by \
-                 somebody who cannot open the store. Remove it, or look at it and sign it with \
-                 `hushpipe secret rekey --accept-store`",
-                versions.file(*foreign).display()
-            ))),
-        }
-    }
-
     /// Opens with the identities; with those of a new identity file, where it is another one by now.
     fn opened<T>(&self, open: impl Fn(&Parsed) -> Result<T, Fault>) -> Result<T, Fault> {
         let identities = self.identities()?;
@@ -422,7 +400,7 @@ impl SealedStore {
 
     /// The version that is asked for, or the current one, as the index has it.
     fn pick(&self, key: &Key, version: Option<u64>, state: &State) -> Result<(u64, Entry), Fault> {
-        self.check_foreign(key, &self.versions(key), state)?;
+        check_foreign(key, &self.versions(key), state)?;
         let Some(secret) = state.index.secret(key) else {
             self.check_there()?;
             return Err(self.missing());
@@ -583,6 +561,28 @@ impl Store for SealedStore {
 
 fn named(version: u64) -> Version {
     Version(format!("v{version}"))
+}
+
+/// Refuses a secret that has files which the index does not know.
+fn check_foreign(key: &Key, versions: &Versions, state: &State) -> Result<(), Fault> {
+    let there = versions.list();
+    let there = there.map_err(|source| unreadable(versions.path(), source))?;
+    let known = state.index.secrets.get(key.as_str());
+    // Of one that was removed, a writer that was stopped left them.
+    if known.is_some_and(index::Secret::is_removed) {
+        return Ok(());
+    }
+    let is_known =
+        |version: &u64| known.is_some_and(|secret| secret.versions.contains_key(version));
+    match there.iter().find(|version| !is_known(version)) {
+        None => Ok(()),
+        Some(foreign) => Err(refused(format!(
+            "{} is not in the index: it was put there by something else than hushpipe, or by \
+             somebody who cannot open the store. Remove it, or look at it and sign it with \
+             `hushpipe secret rekey --accept-store`",
+            versions.file(*foreign).display()
+        ))),
+    }
 }
 
 fn refused(reason: String) -> Fault {

@@ -255,7 +255,7 @@ impl SealedStore {
                 )
             })?;
             let versions = self.versions(key);
-            self.check_foreign(key, &versions, &*self.state()?)?;
+            super::check_foreign(key, &versions, &*self.state()?)?;
             let cannot = |source| unwritable(versions.path(), source);
             let root = self.secrets();
             let locked = versions.lock_or_make(&root).map_err(cannot)?;
