@@ -76,24 +76,24 @@ impl PlaceArgs {
             if let StoreKind::Sealed(spec) = &store.kind
                 && asked.is_none_or(|asked| asked == name.as_str())
             {
-                stores.push((name, spec));
+                stores.push((name, spec, &store.trust));
             }
         }
         let manifest = plan.manifest.display();
         match stores.as_slice() {
-            [(name, spec)] => {
+            [(name, spec, owners)] => {
                 let mut spec = (*spec).clone();
                 if let Some(identity) = &self.identity {
                     spec.identity_file.clone_from(identity);
                 }
-                Ok(SealedStore::open((*name).clone(), &spec, observer))
+                Ok(SealedStore::open((*name).clone(), &spec, observer).trusting(owners))
             }
             [] => Err(Failure::text(
                 Exit::Usage,
                 format!("{manifest} names no such sealed store: name its directory with --store"),
             )),
             several => {
-                let names: Vec<_> = several.iter().map(|(name, _)| name.as_str()).collect();
+                let names: Vec<_> = several.iter().map(|(name, ..)| name.as_str()).collect();
                 let names = names.join(", ");
                 let text = format!("{manifest} names several sealed stores: --store-name {names}?");
                 Err(Failure::text(Exit::Usage, text))
