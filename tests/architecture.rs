@@ -3,6 +3,8 @@
 
 #[path = "architecture/dependencies.rs"]
 mod dependencies;
+#[path = "architecture/paths.rs"]
+mod paths;
 #[path = "architecture/scan.rs"]
 mod scan;
 
@@ -275,6 +277,31 @@ fn processes_are_made_and_waited_for_in_sys_alone() {
 }
 
 #[test]
+fn paths_are_walked_in_one_place_and_elsewhere_for_a_reason() {
+    let mut faults = Vec::new();
+    for source in sources("src") {
+        let source = source.without_tests();
+        if paths::reason(&source.name).is_none() {
+            let lines = paths::walks(&source).into_iter();
+            faults.extend(lines.map(|line| format!("{}:{line}", source.name)));
+        }
+    }
+    assert_none(
+        "use sys::walk and sys::held, or say why not in tests/architecture/paths.rs",
+        &faults,
+    );
+}
+
+#[test]
+fn no_reason_to_walk_a_path_outlives_its_file() {
+    let all = sources("src");
+    for (file, why) in paths::EXPLAINED {
+        let mut files = all.iter().filter(|source| source.name.starts_with(file));
+        assert!(files.next().is_some(), "{file} is gone: {why}");
+    }
+}
+
+#[test]
 fn the_process_ends_in_main_or_cli() {
     let mut faults = Vec::new();
     for source in sources("src") {
@@ -423,6 +450,27 @@ mod sees {
         assert_eq!(faults("src/supervisor/mod.rs", text), 1);
         let names = names(&Source::new("src/supervisor/mod.rs", text));
         assert_eq!(names, ["model", "sys", "stores"]);
+    }
+
+    #[test]
+    fn a_walk_by_path_however_it_is_called() {
+        for walk in [
+            "fn a() { std::fs::remove_file(p) }",
+            "fn a() { fs::set_permissions(p, m) }",
+            "use std::os::unix::fs::{PermissionsExt, chown};",
+            "fn a() { nix::unistd::mkdir(p, m) }",
+            "fn a() { rustix::fs::openat(CWD, p, f, m) }",
+            "fn a() { File::open(p) }",
+            "fn a() { p.canonicalize() }",
+            "fn a() { rustix::mount::mount(a, b, c, d, e) }",
+        ] {
+            assert!(
+                !paths::walks(&Source::new("src/a.rs", walk)).is_empty(),
+                "{walk}"
+            );
+        }
+        let held = "fn a() { fs::openat(&d, n, f, m); fs::renameat(a, b, c, d); f.metadata() }";
+        assert!(paths::walks(&Source::new("src/a.rs", held)).is_empty());
     }
 
     #[test]

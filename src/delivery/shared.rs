@@ -15,6 +15,7 @@ use crate::model::{Event, Observer};
 use crate::sys::container;
 use crate::sys::filesystem::{self, Filesystem};
 use crate::sys::held::Site;
+use crate::sys::walk;
 
 /// The shared delivery directories of one launch: emptied and removed when dropped.
 pub struct SharedDirectories {
@@ -120,7 +121,7 @@ fn passage(directory: Owner, file: Owner, mode: u32) -> u32 {
 }
 
 fn reserve() -> io::Result<Vec<OwnedFd>> {
-    let open = |_| filesystem::open_directory(Path::new("/"));
+    let open = |_| walk::directory(Path::new("/"), &walk::Rule::STRICT).map_err(io::Error::other);
     (0..RESERVE).map(open).collect()
 }
 

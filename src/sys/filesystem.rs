@@ -198,11 +198,6 @@ pub fn make_directory_at(
     made
 }
 
-/// As [`make_directory_at`], by path.
-pub fn make_directory(path: &Path, mode: u32) -> io::Result<OwnedFd> {
-    make_directory_at(fs::CWD, path, mode)
-}
-
 /// Makes a regular file that nobody may read yet, and opens it for writing. Fails when the name is
 /// taken.
 pub fn make_file_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<OwnedFd> {
@@ -322,11 +317,6 @@ pub fn unlink_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()
 /// unlinkat(2) of an empty directory. That it is gone already is no error.
 pub fn remove_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<()> {
     gone(fs::unlinkat(directory, name.as_ref(), AtFlags::REMOVEDIR))
-}
-
-/// As [`remove_directory_at`], by path.
-pub fn remove_directory(path: &Path) -> io::Result<()> {
-    remove_directory_at(fs::CWD, path)
 }
 
 fn gone(result: Result<(), Errno>) -> io::Result<()> {

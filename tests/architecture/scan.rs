@@ -71,6 +71,15 @@ impl Source {
             .collect()
     }
 
+    /// Lines on which four words start that are looked for.
+    pub fn lines_where(&self, wanted: impl Fn(&[&str; 4]) -> bool) -> Vec<usize> {
+        let word = |at: usize| self.words.get(at).map_or("", |word| word.text.as_str());
+        (0..self.words.len())
+            .filter(|at| wanted(&[word(*at), word(at + 1), word(at + 2), word(at + 3)]))
+            .map(|at| self.words[at].line)
+            .collect()
+    }
+
     /// The file up to its unit tests, which end it.
     pub fn without_tests(&self) -> Self {
         let is_test_file = self.name.ends_with("/tests.rs") || self.name.contains("/tests/");

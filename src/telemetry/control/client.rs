@@ -240,7 +240,7 @@ fn look_at_own(place: &Place) -> Result<Option<Looked>, Unusable> {
     // Whoever holds the lock sweeps, or is about to listen.
     if filesystem::try_lock(&directory).map_err(system)? {
         sweep(&directory, &path).map_err(system)?;
-        if filesystem::remove_directory(&path).is_ok() {
+        if place.remove(&directory).is_ok() {
             return Ok(None);
         }
         filesystem::unlock(&directory).map_err(system)?;

@@ -13,13 +13,12 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use crate::sys::beneath;
 use crate::sys::filesystem::{self, Kind};
+use crate::sys::held;
+use crate::sys::walk::{self, Rule, WalkFault};
 
 /// Memory that is writable even where nothing else is; sticky, so that nobody takes a directory away.
 const SHARED_MEMORY: &str = "/dev/shm";
-const STICKY: u32 = 0o1000;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// What a socket's name ends in before it listens.
 const BEFORE: &str = ".new";
 /// How many other users root looks for.
@@ -36,9 +35,6 @@ pub struct Place {
     name: OsString,
     /// Whose launchers are there.
     pub uid: u32,
-    /// The parent is part of every Linux system, whoever owns it: root may have another uid in this
-    /// user namespace, or none.
-    system: bool,
 }
 
 /// Why a place cannot be used.
@@ -49,6 +45,8 @@ pub enum Unusable {
     /// It, or what it lies in, is not to be trusted.
     Foreign(PathBuf, &'static str),
 }
+
+impl std::error::Error for Unusable {}
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,14 +64,6 @@ impl Place {
             parent: parent.into(),
             name: name.into(),
             uid,
-            system: false,
-        }
-    }
-
-    fn of_system(parent: impl Into<PathBuf>, name: impl Into<OsString>, uid: u32) -> Self {
-        Self {
-            system: true,
-            ..Self::new(parent, name, uid)
         }
     }
 
@@ -103,22 +93,27 @@ impl Place {
         self.open_in(&self.trusted_parent()?)
     }
 
+    /// Removes it, if it is empty, and if what has its name is that open directory.
+    pub(super) fn remove(&self, directory: &OwnedFd) -> io::Result<()> {
+        let parent = self.trusted_parent().map_err(io::Error::other)?;
+        held::remove_at(&parent, &self.name, directory)
+    }
+
     /// What the place lies in: nobody else can put another directory into its place.
     fn trusted_parent(&self) -> Result<OwnedFd, Unusable> {
-        let path = &self.parent;
-        let system = |error| Unusable::System(path.clone(), error);
-        let parent = beneath::open_directory(path).map_err(system)?;
-        let status = filesystem::status(&parent).map_err(system)?;
-        if !self.system && status.uid != self.uid && status.uid != 0 {
-            return Err(Unusable::Foreign(
-                path.clone(),
-                "it belongs to someone else",
-            ));
-        }
-        if status.mode & WRITABLE_BY_OTHERS != 0 && status.mode & STICKY == 0 {
-            return Err(Unusable::Foreign(path.clone(), "others may write to it"));
-        }
-        Ok(parent)
+        let rule = Rule {
+            ends_with: &[self.uid],
+            ..Rule::STRICT
+        };
+        walk::place(&self.parent, &rule).map_err(|error| match error.fault {
+            WalkFault::System(source) => Unusable::System(error.path, source),
+            WalkFault::Owner { .. } => Unusable::Foreign(error.path, "it belongs to someone else"),
+            WalkFault::Writable { .. } => Unusable::Foreign(error.path, "others may write to it"),
+            _ => Unusable::Foreign(
+                error.path,
+                "it is no directory, or a link of someone else's",
+            ),
+        })
     }
 
     fn open_in(&self, parent: &OwnedFd) -> Result<OwnedFd, Unusable> {
@@ -136,9 +131,9 @@ impl Place {
 pub fn of_launcher(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
     let given = runtime.filter(|path| path.is_absolute());
     let given = given.map(|path| Place::new(path, "hushpipe", uid));
-    let root = (uid == 0).then(|| Place::of_system("/run", "hushpipe", 0));
-    let usual = Place::of_system(format!("/run/user/{uid}"), "hushpipe", uid);
-    let memory = Place::of_system(SHARED_MEMORY, format!("hushpipe-{uid}"), uid);
+    let root = (uid == 0).then(|| Place::new("/run", "hushpipe", 0));
+    let usual = Place::new(format!("/run/user/{uid}"), "hushpipe", uid);
+    let memory = Place::new(SHARED_MEMORY, format!("hushpipe-{uid}"), uid);
     let mut places: Vec<Place> = given.into_iter().chain(root).collect();
     places.extend([usual, memory]);
     without_doubles(places)
@@ -180,10 +175,10 @@ fn without_doubles(places: Vec<Place>) -> Vec<Place> {
 fn of_others() -> Vec<Place> {
     let usual = owners("/run/user", "")
         .into_iter()
-        .map(|uid| Place::of_system(format!("/run/user/{uid}"), "hushpipe", uid));
+        .map(|uid| Place::new(format!("/run/user/{uid}"), "hushpipe", uid));
     let memory = owners(SHARED_MEMORY, "hushpipe-")
         .into_iter()
-        .map(|uid| Place::of_system(SHARED_MEMORY, format!("hushpipe-{uid}"), uid));
+        .map(|uid| Place::new(SHARED_MEMORY, format!("hushpipe-{uid}"), uid));
     let mut places: Vec<Place> = usual.chain(memory).collect();
     places.sort_by_key(|place| place.uid);
     places
@@ -193,7 +188,7 @@ fn of_others() -> Vec<Place> {
 /// than [`MOST_USERS`], as some of these directories can be written by all.
 fn owners(parent: &str, prefix: &str) -> BTreeSet<u32> {
     let mut uids = BTreeSet::new();
-    let Ok(directory) = filesystem::open_directory(Path::new(parent)) else {
+    let Ok(directory) = walk::directory(Path::new(parent), &Rule::STRICT) else {
         // Where there is no such directory, nobody has a launcher there.
         return uids;
     };

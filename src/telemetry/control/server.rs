@@ -52,7 +52,7 @@ impl std::error::Error for NoSocket {}
 pub struct Server {
     listener: UnixListener,
     directory: OwnedFd,
-    path: PathBuf,
+    place: Place,
     name: String,
     /// Told from one that another launcher of the same process id put there.
     socket: filesystem::Status,
@@ -70,9 +70,10 @@ impl Server {
                 Err(reason) => {
                     // What was made in vain goes; a directory that others use is not empty.
                     if matches!(reason, Unusable::System(..))
-                        && filesystem::remove_directory(&place.path()).is_err()
+                        && let Ok(made) = place.open()
+                        && place.remove(&made).is_err()
                     {
-                        // Then it was not made.
+                        // The next launcher, or `ps`, removes it.
                     }
                     reasons.push(reason);
                 }
@@ -132,7 +133,7 @@ impl Server {
         Ok(Self {
             listener: UnixListener::from_std(listener)?,
             directory,
-            path: place.path(),
+            place: place.clone(),
             name,
             socket,
             owner: place.uid,
@@ -142,7 +143,7 @@ impl Server {
 
     /// The socket's path.
     pub fn path(&self) -> PathBuf {
-        self.path.join(&self.name)
+        self.place.path().join(&self.name)
     }
 
     /// Serves for as long as it is polled. Nobody waits for a slow client but that client.
@@ -205,7 +206,7 @@ impl Server {
             filesystem::unlink_at(&self.directory, &self.name)?;
         }
         if locked {
-            filesystem::remove_directory(&self.path)?;
+            self.place.remove(&self.directory)?;
         }
         Ok(())
     }
