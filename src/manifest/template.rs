@@ -87,16 +87,16 @@ fn syntax(content: &Content, source: &str, error: &minijinja::Error) -> Fault {
 
 fn unknown_filter(content: &Content, source: &str, filter: &Used) -> Fault {
     let span = content.written.locate(source, filter.range.clone());
-    let help = match nearest(&filter.name, filter_names()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => {
+    let help = nearest(&filter.name, filter_names()).map_or_else(
+        || {
             let names: Vec<_> = filter_names().collect();
             format!(
                 "filters here: {} (`hushpipe help templates`)",
                 names.join(", ")
             )
-        }
-    };
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
     Fault::new(
         span,
         format!("unknown filter {}", quote(&filter.name)),
@@ -132,7 +132,7 @@ pub fn bare(text: &str) -> (Vec<Bare>, String) {
         let inserts = within
             .iter()
             .any(|used| !used.filter && used.name != "loop.index");
-        if tag.inserts && inserts && !within.iter().any(|used| quotes(used)) {
+        if tag.inserts && inserts && !within.iter().any(quotes) {
             let inner = text[tag.range.clone()].trim_start_matches(['{', '-', '+']);
             let inner = inner.trim_end_matches(['}', '-', '+']).trim();
             bare.push(Bare {

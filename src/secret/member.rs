@@ -21,9 +21,8 @@ fn walk<'t>(text: &'t str, path: &str) -> Option<&'t RawValue> {
     if let Some(found) = step(text, path) {
         return Some(found);
     }
-    let dots = path.match_indices('.').map(|(at, _)| at);
-    dots.filter_map(|at| walk(step(text, &path[..at])?.get(), &path[at + 1..]))
-        .next()
+    let mut dots = path.match_indices('.').map(|(at, _)| at);
+    dots.find_map(|at| walk(step(text, &path[..at])?.get(), &path[at + 1..]))
 }
 
 fn step<'t>(text: &'t str, name: &str) -> Option<&'t RawValue> {

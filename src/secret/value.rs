@@ -133,12 +133,11 @@ impl Value {
         if let Some(field) = self.field(path) {
             return Some(field.copy());
         }
-        let dots = path.match_indices('.').map(|(at, _)| at);
-        dots.filter_map(|at| {
+        let mut dots = path.match_indices('.').map(|(at, _)| at);
+        dots.find_map(|at| {
             let outer = self.field(&path[..at])?;
             member::find(outer, &path[at + 1..])
         })
-        .next()
     }
 
     /// Every bytes in it: the raw value, or each field.

@@ -87,11 +87,11 @@ fn example(filter: &Filter) -> Vec<String> {
             .collect::<Vec<_>>()
     };
     let mut lines: Vec<String> = filter.example.lines().map(str::to_owned).collect();
-    if !filter.value.is_empty() {
-        lines.push(format!("with v = {:?} becomes", filter.value));
+    lines.push(if filter.value.is_empty() {
+        "becomes".to_owned()
     } else {
-        lines.push("becomes".to_owned());
-    }
+        format!("with v = {:?} becomes", filter.value)
+    });
     lines.extend(indented(filter.result));
     lines
 }
