@@ -433,7 +433,12 @@ fn covered(host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
 fn points(paths: &[PathBuf]) -> Result<Vec<Point>, Failures> {
     let point = |path: &PathBuf| {
         Point::of(path).map_err(|error| {
-            let text = format!("cannot cover {} for the program: {error}", path.display());
+            let advice = match error.raw_os_error() {
+                Some(libc::EMFILE) => "; raise the limit of open files (ulimit -n)",
+                _ => "",
+            };
+            let path = path.display();
+            let text = format!("cannot cover {path} for the program: {error}{advice}");
             vec![Failure::new(Exit::Os, text)]
         })
     };

@@ -60,7 +60,7 @@ fn roots_program_with_private_files_finds_an_empty_store() {
     for mode in [&[][..], &["--exec"]] {
         launch(private)
             .args(mode.iter().copied())
-            .args(shell("cat {place}/s/token; ls -A {place}/secrets"))
+            .args(shell("cat {place}/s/token; ls -A {place}/secrets/."))
             .run()
             .success()
             .stdout_is(VALUE);
