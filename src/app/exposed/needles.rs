@@ -135,12 +135,14 @@ impl<'a> Parts<'a, '_> {
                 self.add(Cow::Owned(number.to_string().into_bytes()), true);
             }
             serde_json::Value::Array(members) => {
-                members.into_iter().for_each(|member| self.member(member));
+                for member in members {
+                    self.member(member);
+                }
             }
             serde_json::Value::Object(members) => {
-                members
-                    .into_iter()
-                    .for_each(|(_, member)| self.member(member));
+                for (_, member) in members {
+                    self.member(member);
+                }
             }
             serde_json::Value::Null | serde_json::Value::Bool(_) => {}
         }
