@@ -482,8 +482,9 @@ impl<'a> Walk<'a> {
 
     fn missing(&mut self, first: OsString) -> Result<End, WalkError> {
         let here = self.steps.pop().expect("the walk began somewhere");
-        let at = here.path.join(&first);
         let names: Vec<OsString> = [first].into_iter().chain(self.todo.drain(..)).collect();
+        // The whole of it: who reads the error knows the path, not where the walk ended.
+        let at = names.iter().fold(here.path.clone(), |at, name| at.join(name));
         if names.iter().any(|name| name == "..") {
             return Err(WalkError::system(&at, Errno::NOENT));
         }

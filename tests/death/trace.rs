@@ -187,6 +187,7 @@ fn is_harmless(number: i64) -> bool {
             | libc::SYS_getrandom
             | libc::SYS_gettid
             | libc::SYS_getuid
+            | libc::SYS_getgroups
             | libc::SYS_ioctl
             | libc::SYS_lseek
             | libc::SYS_madvise

@@ -57,6 +57,12 @@ impl fmt::Display for Unusable {
     }
 }
 
+/// A place that is there, and open.
+pub(super) struct Made {
+    parent: OwnedFd,
+    pub(super) directory: OwnedFd,
+}
+
 impl Place {
     /// `parent/name`, of a user.
     pub fn new(parent: impl Into<PathBuf>, name: impl Into<OsString>, uid: u32) -> Self {
@@ -73,7 +79,7 @@ impl Place {
     }
 
     /// Makes it where it is not there, and opens it. What someone else put there is refused.
-    pub(super) fn make(&self) -> Result<OwnedFd, Unusable> {
+    pub(super) fn make(&self) -> Result<Made, Unusable> {
         let parent = self.trusted_parent()?;
         let path = self.path();
         let system = |error| Unusable::System(path.clone(), error);
@@ -85,7 +91,12 @@ impl Place {
         let directory = self.open_in(&parent)?;
         // Whoever opened it to others is overruled: who may enter it may ask.
         filesystem::change_mode(&directory, 0o700).map_err(system)?;
-        Ok(directory)
+        Ok(Made { parent, directory })
+    }
+
+    /// Removes it, if it is empty: with descriptors that are open already, as there may be no more.
+    pub(super) fn unmake(&self, made: &Made) -> io::Result<()> {
+        held::remove_at(&made.parent, &self.name, &made.directory)
     }
 
     /// Opens it, as its owner or as root.

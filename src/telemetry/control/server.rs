@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
-use super::places::{self, Place, Unusable};
+use super::places::{self, Made, Place, Unusable};
 use super::{Desk, Peer};
 use crate::model::Exit;
 use crate::model::control::{LONGEST_REQUEST, Reply, Request};
@@ -67,25 +67,26 @@ impl Server {
         for place in places {
             match Self::open_in(place).await {
                 Ok(server) => return Ok(server),
-                Err(reason) => {
-                    // What was made in vain goes; a directory that others use is not empty.
-                    if matches!(reason, Unusable::System(..))
-                        && let Ok(made) = place.open()
-                        && place.remove(&made).is_err()
-                    {
-                        // The next launcher, or `ps`, removes it.
-                    }
-                    reasons.push(reason);
-                }
+                Err(reason) => reasons.push(reason),
             }
         }
         Err(NoSocket(reasons))
     }
 
     async fn open_in(place: &Place) -> Result<Self, Unusable> {
+        let made = Self::locked(place).await?;
+        Self::listen_in(place, &made).inspect_err(|_| {
+            // What was made in vain goes; a directory that others use is not empty.
+            if place.unmake(&made).is_err() {
+                // The next launcher, or `ps`, removes it.
+            }
+        })
+    }
+
+    fn listen_in(place: &Place, made: &Made) -> Result<Self, Unusable> {
         let path = place.path();
         let system = |error| Unusable::System(path.clone(), error);
-        let directory = Self::locked(place).await?;
+        let directory = made.directory.try_clone().map_err(system)?;
         sweep(&directory, &path).map_err(system)?;
         let pid = process::id();
         let names = (1..10).map(|number| match number {
@@ -106,14 +107,14 @@ impl Server {
     }
 
     /// The directory, which nobody sweeps or removes meanwhile.
-    async fn locked(place: &Place) -> Result<OwnedFd, Unusable> {
+    async fn locked(place: &Place) -> Result<Made, Unusable> {
         let system = |error| Unusable::System(place.path(), error);
         for _ in 0..TRIES {
-            let directory = place.make()?;
-            let locked = filesystem::try_lock(&directory).map_err(system)?;
+            let made = place.make()?;
+            let locked = filesystem::try_lock(&made.directory).map_err(system)?;
             // The last launcher to leave may have removed it before the lock was given.
-            if locked && filesystem::status(&directory).map_err(system)?.links > 0 {
-                return Ok(directory);
+            if locked && filesystem::status(&made.directory).map_err(system)?.links > 0 {
+                return Ok(made);
             }
             sleep(Duration::from_millis(1)).await;
         }

@@ -15,7 +15,7 @@ const TOOL: &str = "#!/bin/sh\ncd \"$1\" || exit 1\n\
 
 /// Nothing tells it of a change: it looks when it is asked to.
 const UNTOLD: &str = "version: 1\nservice: payments\n\
-     stores:\n  tool: { type: command, run: [\"{place}/tool\", \"{place}\"] }\n\
+     stores:\n  tool: { type: command, run: [\"{place}/tool\", \"{place}\"], show_errors: true }\n\
      secrets:\n  token: { store: tool, check: { pattern: \"^good\" } }\n\
      deliver:\n  - { file: \"{place}/run/token\", content: \"{{ token }}\\n\" }\n\
      run: { command: [\"{probe}\", on, TERM, \"exit:0\", on, HUP, \"cat:{place}/run/token\", \

@@ -15,7 +15,7 @@ const TOOL: &str = "#!/bin/sh\ncd \"$1\" || exit 1\n\
 
 fn polled(probe: &[&str]) -> Running {
     let manifest = format!(
-        "stores:\n  tool: {{ type: command, run: [\"{{place}}/tool\", \"{{place}}\"] }}\n\
+        "stores:\n  tool: {{ type: command, run: [\"{{place}}/tool\", \"{{place}}\"], show_errors: true }}\n\
          secrets:\n  token: {{ store: tool, refresh: 1s }}\n{BY_FILE}{AT_ONCE}"
     );
     let hushpipe = Hushpipe::new().file("value", "one").file("tool", TOOL);
