@@ -319,10 +319,21 @@ pub(super) fn check_owner(
     owned.map_err(|_| {
         DeliveryFault::Host(format!(
             "the directory belongs to uid {}, and neither to root, to hushpipe nor to the program's \
-             user: choose another, or remove it",
-            status.uid
+             user: choose another, or {}",
+            status.uid,
+            instead(&site.path())
         ))
     })
+}
+
+/// What to do about a directory that cannot be used.
+pub(super) fn instead(path: &Path) -> String {
+    if container::is_container() {
+        let flag = tmpfs_flag(path, filesystem::effective_uid());
+        format!("give the container a tmpfs there ({flag})")
+    } else {
+        "remove it".to_owned()
+    }
 }
 
 /// Whether what is missing can be made.

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use super::error::system;
 use super::layout::Directory;
 use super::made::{self, Lock, MARKER, Made, Record};
-use super::mount_points::{Standing, can_make, standing, tmpfs_flag};
+use super::mount_points::{Standing, can_make, instead, standing, tmpfs_flag};
 use super::sweep::{Found, foreign_entry, in_use, is_marker, owned_by_dead, survey};
 use super::{DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{Event, Observer};
-use crate::sys::container;
 use crate::sys::filesystem::{self, Filesystem};
 use crate::sys::held::Site;
 use crate::sys::walk;
@@ -264,14 +263,7 @@ fn check_owner(path: &Path, directory: &OwnedFd, owner: Owner) -> Result<(), Del
     if status.uid == own || Some(status.uid) == owner.uid {
         return Ok(());
     }
-    let instead = if container::is_container() {
-        format!(
-            "give the container a tmpfs there ({})",
-            tmpfs_flag(path, own)
-        )
-    } else {
-        "remove it".to_owned()
-    };
+    let instead = instead(path);
     Err(DeliveryFault::Host(format!(
         "the directory belongs to uid {}, and hushpipe runs as uid {own}: choose another, or {instead}",
         status.uid

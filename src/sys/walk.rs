@@ -484,7 +484,9 @@ impl<'a> Walk<'a> {
         let here = self.steps.pop().expect("the walk began somewhere");
         let names: Vec<OsString> = [first].into_iter().chain(self.todo.drain(..)).collect();
         // The whole of it: who reads the error knows the path, not where the walk ended.
-        let at = names.iter().fold(here.path.clone(), |at, name| at.join(name));
+        let at = names
+            .iter()
+            .fold(here.path.clone(), |at, name| at.join(name));
         if names.iter().any(|name| name == "..") {
             return Err(WalkError::system(&at, Errno::NOENT));
         }

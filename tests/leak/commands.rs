@@ -9,7 +9,7 @@ use crate::harness::{Hushpipe, descendants, walk};
 
 /// Writes down all that a process is started with, then becomes the command.
 const RECORDER: &str = r#"#!/bin/sh
-name=$1; shift
+PLACE=${0%/*} name=$1; shift
 {
     tr '\0' '\n' </proc/$$/environ
     tr '\0' '\n' </proc/$$/cmdline

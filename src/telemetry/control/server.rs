@@ -51,7 +51,8 @@ impl std::error::Error for NoSocket {}
 /// A socket that listens; its name goes when this is dropped.
 pub struct Server {
     listener: UnixListener,
-    directory: OwnedFd,
+    /// Held open: it is removed at the end, also where no descriptor is left by then.
+    made: Made,
     place: Place,
     name: String,
     /// Told from one that another launcher of the same process id put there.
@@ -75,19 +76,27 @@ impl Server {
 
     async fn open_in(place: &Place) -> Result<Self, Unusable> {
         let made = Self::locked(place).await?;
-        Self::listen_in(place, &made).inspect_err(|_| {
-            // What was made in vain goes; a directory that others use is not empty.
-            if place.unmake(&made).is_err() {
-                // The next launcher, or `ps`, removes it.
+        match Self::listen_in(place, &made.directory) {
+            Ok((listener, name)) => Self::new(listener, made, name, place)
+                .map_err(|error| Unusable::System(place.path(), error)),
+            Err(error) => {
+                // What was made in vain goes; a directory that others use is not empty.
+                if place.unmake(&made).is_err() {
+                    // The next launcher, or `ps`, removes it.
+                }
+                Err(error)
             }
-        })
+        }
     }
 
-    fn listen_in(place: &Place, made: &Made) -> Result<Self, Unusable> {
+    /// A socket that listens, and its name.
+    fn listen_in(
+        place: &Place,
+        directory: &OwnedFd,
+    ) -> Result<(std::os::unix::net::UnixListener, String), Unusable> {
         let path = place.path();
         let system = |error| Unusable::System(path.clone(), error);
-        let directory = made.directory.try_clone().map_err(system)?;
-        sweep(&directory, &path).map_err(system)?;
+        sweep(directory, &path).map_err(system)?;
         let pid = process::id();
         let names = (1..10).map(|number| match number {
             1 => format!("{pid}.sock"),
@@ -96,8 +105,8 @@ impl Server {
         let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
         for name in names {
             let before = places::before(&name);
-            match socket::listen_at(&directory, &path, &before, &name) {
-                Ok(listener) => return Self::new(listener, directory, name, place).map_err(system),
+            match socket::listen_at(directory, &path, &before, &name) {
+                Ok(listener) => return Ok((listener, name)),
                 // A launcher with the same process id, in another PID namespace.
                 Err(error) if is_taken(&error) => refused = error,
                 Err(error) => return Err(system(error)),
@@ -124,16 +133,16 @@ impl Server {
 
     fn new(
         listener: std::os::unix::net::UnixListener,
-        directory: OwnedFd,
+        made: Made,
         name: String,
         place: &Place,
     ) -> io::Result<Self> {
-        let socket = filesystem::status_at(&directory, &name)?;
+        let socket = filesystem::status_at(&made.directory, &name)?;
         let socket = socket.ok_or(io::ErrorKind::NotFound)?;
-        filesystem::unlock(&directory)?;
+        filesystem::unlock(&made.directory)?;
         Ok(Self {
             listener: UnixListener::from_std(listener)?,
-            directory,
+            made,
             place: place.clone(),
             name,
             socket,
@@ -198,16 +207,16 @@ impl Server {
 impl Server {
     /// Takes the name away, and the directory if it was the last.
     fn leave(&self) -> io::Result<()> {
-        let locked = filesystem::try_lock(&self.directory)?;
-        let standing = filesystem::status_at(&self.directory, &self.name)?;
+        let locked = filesystem::try_lock(&self.made.directory)?;
+        let standing = filesystem::status_at(&self.made.directory, &self.name)?;
         let ours = standing.is_some_and(|found| {
             (found.device, found.inode) == (self.socket.device, self.socket.inode)
         });
         if ours {
-            filesystem::unlink_at(&self.directory, &self.name)?;
+            filesystem::unlink_at(&self.made.directory, &self.name)?;
         }
         if locked {
-            self.place.remove(&self.directory)?;
+            self.place.unmake(&self.made)?;
         }
         Ok(())
     }

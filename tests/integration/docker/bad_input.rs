@@ -50,14 +50,10 @@ fn without_proc_the_first_process_hands_over_reaps_and_ends_as_ever() {
 #[test]
 fn without_proc_a_process_beside_the_first_one_hands_over_as_well() {
     let script = format!(
-        "umount -l /proc && exec hushpipe run -m /given/second.yaml -- sh -c '{}; exit 9'",
-        READ.replace("/shm/app", "/shm/second")
+        "umount -l /proc && hushpipe run -m /given/hushpipe.yaml -- sh -c '{READ}; exit 9'; exit $?"
     );
     let options = ["--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined"];
-    let place = place();
-    let second = MANIFEST.replace("/shm/app", "/shm/second");
-    give(&place, "second.yaml", second);
-    let container = Container::start(place, &options, &script);
+    let container = Container::raw(place(), &options, &["sh", "-c", &script]);
     assert_eq!(container.wait(), 9, "{}", container.logs());
     let logs = container.logs();
     assert!(logs.contains(&"12345678".repeat(3)), "{logs}");

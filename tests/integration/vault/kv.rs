@@ -26,8 +26,8 @@ fn a_field_that_is_null_is_missing() {
     once(hushpipe, &manifest(&store, API, &file("{{ api.key }}")))
         .run()
         .code(65)
-        .stderr_has("api")
-        .stderr_has("other");
+        .stderr_has("api.key")
+        .stderr_has("2 fields, whose names are not shown");
 }
 
 #[test]
