@@ -146,12 +146,11 @@ impl Lookout {
         let Some(notifier) = &self.notifier else {
             return;
         };
-        let watched = directories
-            .map(|(directory, mask)| {
-                let path = filesystem::path_of(directory.as_fd());
-                notifier.add(&path, mask).map(drop)
-            })
-            .collect::<io::Result<()>>();
+        let mut directories = directories;
+        let watched = directories.try_for_each(|(directory, mask)| {
+            let path = filesystem::path_of(directory.as_fd());
+            notifier.add(&path, mask).map(drop)
+        });
         if watched.and_then(|()| notifier.pending()).is_err() {
             self.notifier = None;
         }

@@ -99,6 +99,7 @@ impl Layout {
     }
 
     /// For a program of this user.
+    #[must_use]
     pub const fn of_user(mut self, uid: u32) -> Self {
         self.user = Some(uid);
         self

@@ -120,7 +120,7 @@ impl ManifestError {
     }
 
     /// Who must not say what root runs can change it.
-    pub(super) fn distrusted(name: &Path, reason: String) -> Self {
+    pub(super) fn distrusted(name: &Path, reason: &str) -> Self {
         Self {
             name: name.to_owned(),
             cause: Cause::Unreadable {

@@ -41,7 +41,7 @@ pub fn read(
         match trusted(path) {
             Ok(Some(file)) => bytes_of(path, file)?,
             Ok(None) => bytes_of(path, open(path)?)?,
-            Err(reason) => return Err(ManifestError::distrusted(path, reason)),
+            Err(reason) => return Err(ManifestError::distrusted(path, &reason)),
         }
     };
     String::from_utf8(bytes).map_err(|error| {

@@ -32,7 +32,7 @@ impl Trusted {
         let mut groups: Vec<u32> = getgroups()
             .unwrap_or_default()
             .into_iter()
-            .map(|group| group.as_raw())
+            .map(rustix::fs::Gid::as_raw)
             .collect();
         groups.push(getegid().as_raw());
         Self {

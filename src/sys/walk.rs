@@ -273,7 +273,7 @@ impl<'a> Walk<'a> {
             todo: VecDeque::new(),
             links: 0,
         };
-        walk.from_root()?;
+        walk.restart_at_root()?;
         walk.push(&whole);
         Ok(walk)
     }
@@ -302,7 +302,7 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    fn from_root(&mut self) -> Result<(), WalkError> {
+    fn restart_at_root(&mut self) -> Result<(), WalkError> {
         let root = Path::new("/");
         let fd = fs::openat(CWD, root, HANDLE | OFlags::DIRECTORY, Mode::empty());
         self.steps.clear();
@@ -376,7 +376,7 @@ impl<'a> Walk<'a> {
             self.stays(&fd, status)?;
             match status.kind {
                 Kind::Directory => self.pass(fd, path)?,
-                Kind::Link => self.follow(&fd, status, path)?,
+                Kind::Link => self.follow(&fd, status, &path)?,
                 _ if !self.todo.is_empty() => {
                     return Err(WalkError::new(&path, WalkFault::NotDirectory));
                 }
@@ -447,7 +447,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn follow(&mut self, link: &OwnedFd, status: Status, path: PathBuf) -> Result<(), WalkError> {
+    fn follow(&mut self, link: &OwnedFd, status: Status, path: &Path) -> Result<(), WalkError> {
         let here = self.here();
         let wanted = match self.rule.links {
             Links::Follow => true,
@@ -455,26 +455,26 @@ impl<'a> Walk<'a> {
             Links::Refuse => false,
         };
         if !wanted || here.foreign {
-            return Err(WalkError::new(&path, WalkFault::Link));
+            return Err(WalkError::new(path, WalkFault::Link));
         }
         if here.shared {
-            trust::owner(&path, status, self.rule)?;
+            trust::owner(path, status, self.rule)?;
         }
         if is_magic(here) {
-            return Err(WalkError::new(&path, WalkFault::MagicLink));
+            return Err(WalkError::new(path, WalkFault::MagicLink));
         }
         self.links += 1;
         if self.links > MAX_LINKS {
-            return Err(WalkError::system(&path, Errno::LOOP));
+            return Err(WalkError::system(path, Errno::LOOP));
         }
         let target = fs::readlinkat(link, "", Vec::new());
-        let target = target.map_err(|errno| WalkError::system(&path, errno))?;
+        let target = target.map_err(|errno| WalkError::system(path, errno))?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
         if target.is_absolute() {
             if self.beneath {
-                return Err(WalkError::system(&path, Errno::XDEV));
+                return Err(WalkError::system(path, Errno::XDEV));
             }
-            self.from_root()?;
+            self.restart_at_root()?;
         }
         self.push(&target);
         Ok(())

@@ -168,10 +168,10 @@ pub(super) fn missing(body: &SecretBytes, path: &str, pinned: Option<u64>) -> Fa
     };
     // KV version 1 takes `data/KEY` for a key that is not there.
     if let Some((mount, key)) = path.trim_matches('/').split_once("/data/") {
-        fallback.push_str(&format!(
-            "; if {mount} is an engine of KV version 1, write `path: {mount}/{key}` in place of `mount` \
-             and `key`"
-        ));
+        fallback = format!(
+            "{fallback}; if {mount} is an engine of KV version 1, write `path: {mount}/{key}` in place \
+             of `mount` and `key`"
+        );
     }
     let Ok(envelope) = Envelope::read(body) else {
         return Fault::Missing { hint: fallback };

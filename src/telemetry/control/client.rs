@@ -210,11 +210,11 @@ pub fn look(places: &[Place]) -> Result<Found, Unusable> {
         };
         let (directory, names) = match looked {
             Ok(Some(looked)) => looked,
-            Ok(None) => continue,
-            Err(Unusable::System(_, error)) if place.uid != me || is_absent(&error) => continue,
-            // Somebody else's doing: launchers of this user are not there either.
-            Err(Unusable::Foreign(..)) => continue,
-            Err(fault) => return Err(fault),
+            Err(Unusable::System(path, error)) if place.uid == me && !is_absent(&error) => {
+                return Err(Unusable::System(path, error));
+            }
+            // Nothing is there, or somebody else's doing: launchers of this user are not.
+            Ok(None) | Err(_) => continue,
         };
         let directory = Rc::new(directory);
         found

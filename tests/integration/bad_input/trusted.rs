@@ -108,7 +108,7 @@ fn what_another_user_can_change_is_trusted_in_no_kind_of_file() {
         };
         let give = |path: &Path| chown(path, Some(4242), None).unwrap();
         let open = |path: &Path, mode| {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
         let foreign = made(&|t| give(&t.join("file")));
         refused(kind, foreign, "t/file belongs to uid 4242")

@@ -73,7 +73,7 @@ const FILES: [(&str, Then); 5] = [
 ];
 
 /// Loads the file `.env` of the working directory with each loader, without any other variable.
-const LOADERS: &str = r##"
+const LOADERS: &str = r#"
 names='A B C D E PORT'
 loader() { name=$1; shift; printf '%s ' "$name"; env -i PATH="$PATH" NAMES="$names" LANG=C.UTF-8 "$@" 2>/dev/null || echo fails; }
 pick='const pick = from => JSON.stringify(Object.fromEntries(process.env.NAMES.split(" ").filter(n => n in from).map(n => [n, from[n]])));'
@@ -88,7 +88,7 @@ loader ruby ruby -e 'require "json"; require "dotenv"; Dotenv.load(".env")
 puts JSON.generate(ENV.to_h.slice(*ENV["NAMES"].split))'
 loader sh sh -c 'set -a; . ./.env; exec "$1" -c "import json, os
 print(json.dumps({n: os.environ[n] for n in os.environ[\"NAMES\"].split() if n in os.environ}))"' sh "$2"
-"##;
+"#;
 
 /// npm's packages, Python and Node.js, as tests/install put them beside each other.
 fn tools() -> [PathBuf; 3] {

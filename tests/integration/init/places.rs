@@ -34,11 +34,11 @@ fn nothing_that_a_work_tree_configures_is_executed() {
     place.write("project/.gitattributes", "* filter=x diff=x\n");
     for name in ["post-index-change", "pre-commit", "fsmonitor-watchman"] {
         let hook = format!("project/.git/hooks/{name}");
-        place.write(&hook, &format!("#!/bin/sh\n{ran}\n"));
+        place.write(&hook, format!("#!/bin/sh\n{ran}\n"));
         place.set_mode(&hook, 0o755);
     }
     // A directory of the project's in PATH, as package managers have it.
-    place.write("project/bin/git", &format!("#!/bin/sh\n{ran}\n"));
+    place.write("project/bin/git", format!("#!/bin/sh\n{ran}\n"));
     place.set_mode("project/bin/git", 0o755);
     let output = hushpipe
         .env("PATH", "{place}/project/bin:/usr/local/bin:/usr/bin:/bin")
