@@ -177,7 +177,7 @@ fn starts(plan: &Plan, host: &Host, restarts: bool) -> Starts {
 fn needed(starts: Starts, fifos: bool) -> Option<Vec<Capability>> {
     use Capability::{
         Chown, DacOverride, DacReadSearch, Fowner, Fsetid, IpcLock, Kill, Setgid, Setpcap, Setuid,
-        SysAdmin, SysPtrace, SysResource,
+        SysAdmin, SysChroot, SysPtrace, SysResource,
     };
     if starts == Starts::Anything {
         return None;
@@ -192,7 +192,15 @@ fn needed(starts: Starts, fifos: bool) -> Option<Vec<Capability>> {
         Kill,
     ];
     if starts == Starts::AsUser {
-        needed.extend([Setgid, Setuid, Setpcap, SysAdmin, SysPtrace, SysResource]);
+        needed.extend([
+            Setgid,
+            Setuid,
+            Setpcap,
+            SysAdmin,
+            SysChroot,
+            SysPtrace,
+            SysResource,
+        ]);
     } else {
         // To find readers, or processes that a mount option of /proc hides.
         if fifos || kernel::hidepid().is_some() {

@@ -31,6 +31,8 @@ pub enum Capability {
     Setpcap,
     /// Mounts and namespaces.
     SysAdmin,
+    /// Entering a mount namespace: setns(2) asks for it beside CAP_SYS_ADMIN.
+    SysChroot,
     /// Seeing what other users' processes have open.
     SysPtrace,
     /// Raising limits.
@@ -51,6 +53,7 @@ impl Capability {
             Self::Setuid => CapabilitySet::SETUID,
             Self::Setpcap => CapabilitySet::SETPCAP,
             Self::SysAdmin => CapabilitySet::SYS_ADMIN,
+            Self::SysChroot => CapabilitySet::SYS_CHROOT,
             Self::SysPtrace => CapabilitySet::SYS_PTRACE,
             Self::SysResource => CapabilitySet::SYS_RESOURCE,
         }
@@ -70,6 +73,7 @@ impl Capability {
             Self::Setuid => "SETUID",
             Self::Setpcap => "SETPCAP",
             Self::SysAdmin => "SYS_ADMIN",
+            Self::SysChroot => "SYS_CHROOT",
             Self::SysPtrace => "SYS_PTRACE",
             Self::SysResource => "SYS_RESOURCE",
         }
