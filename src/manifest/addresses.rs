@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 
 use super::collections::List;
-use super::decode::{Decode, Decoder, Field, NO_SECRET, or_variable};
+use super::decode::{Decode, Decoder, NO_SECRET, Spanned, or_variable};
 use super::fault::Fault;
 use super::tree::{Data, Node};
 use super::values::is_template;
@@ -153,7 +153,7 @@ impl Decode for Server {
 }
 
 /// One address, or several that are tried in turn.
-pub struct Servers(pub Vec<Field<Server>>);
+pub struct Servers(pub Vec<Spanned<Server>>);
 
 impl Decode for Servers {
     const WANTED: &'static str = "an address such as https://bao.internal:8200, or a list of them";
@@ -161,7 +161,7 @@ impl Decode for Servers {
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         if !matches!(node.data, Data::Sequence(_)) {
             let server = Server::decode(node, to)?;
-            return Some(Self(vec![Field {
+            return Some(Self(vec![Spanned {
                 key: Some(node.span),
                 span: node.span,
                 value: Some(server),

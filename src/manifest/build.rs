@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Overrides;
-use super::decode::Field;
+use super::decode::Spanned;
 use super::fault::{Fault, Span, nearest, quote, shown_name};
 use super::records::Manifest;
 use crate::model::{Mode, Place, Plan, SecretName, SecretRef};
@@ -84,7 +84,7 @@ impl Builder<'_> {
         self.descriptors_apart(manifest, &deliveries);
         let on_rotate = self.on_rotate(manifest, mode);
         self.unused(manifest);
-        let word = |field: &Field<super::values::Word>| field.get().map(|word| word.0.clone());
+        let word = |field: &Spanned<super::values::Word>| field.get().map(|word| word.0.clone());
         Some(Plan {
             manifest: self.name.to_owned(),
             service: word(&manifest.service)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::build::{Builder, Fields};
-use super::decode::Field;
+use super::decode::Spanned;
 use super::records::{Check, FieldCheck, Secret};
 use super::values::Pattern;
 use crate::model::{Checks, FieldChecks};
@@ -62,7 +62,7 @@ impl Builder<'_> {
                 help,
             );
         }
-        let length = |field: &Field<u64>| field.get().map(|length| *length as usize);
+        let length = |field: &Spanned<u64>| field.get().map(|length| *length as usize);
         FieldChecks {
             pattern: check.pattern.get().map(|pattern| pattern.0.clone()),
             min_length: length(check.min_length),
@@ -75,11 +75,11 @@ impl Builder<'_> {
 
 /// The checks that values and fields share.
 struct FieldCheckRef<'c> {
-    pattern: &'c Field<Pattern>,
-    min_length: &'c Field<u64>,
-    max_length: &'c Field<u64>,
-    json: &'c Field<bool>,
-    certificate: &'c Field<bool>,
+    pattern: &'c Spanned<Pattern>,
+    min_length: &'c Spanned<u64>,
+    max_length: &'c Spanned<u64>,
+    json: &'c Spanned<bool>,
+    certificate: &'c Spanned<bool>,
 }
 
 macro_rules! shared_checks {

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::decode::{Decode, Decoder, Field};
+use super::decode::{Decode, Decoder, Spanned};
 use super::fault::{Span, quote};
 use super::tree::{Data, Node};
 use super::values::{EnvName, Text, signal};
 use crate::model::{SecretName, Signal, StoreName};
 
 /// A list.
-pub struct List<T>(pub Vec<Field<T>>);
+pub struct List<T>(pub Vec<Spanned<T>>);
 
 impl<T: Decode> Decode for List<T> {
     const WANTED: &'static str = "a list";
@@ -31,7 +31,7 @@ impl<T: Decode> Decode for List<T> {
                 } else {
                     outer
                 };
-                Field {
+                Spanned {
                     key: Some(item.span),
                     span: item.span,
                     value: T::decode(item, to),
@@ -155,7 +155,7 @@ key!(Text, "a name", "^.+$", |text: &str| {
 });
 
 /// A mapping with free keys, in the manifest's order.
-pub struct Table<K, V>(pub Vec<(Span, K, Field<V>)>);
+pub struct Table<K, V>(pub Vec<(Span, K, Spanned<V>)>);
 
 impl<K: Key, V: Decode> Decode for Table<K, V> {
     const WANTED: &'static str = "a mapping";

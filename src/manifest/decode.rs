@@ -25,7 +25,7 @@ pub trait Decode: Sized {
 
 /// A key of a record: absent, faulty, or with a value.
 #[derive(Clone, Debug)]
-pub struct Field<T> {
+pub struct Spanned<T> {
     /// Where the key stands; `None` if it is not there.
     pub key: Option<Span>,
     /// Where the value stands.
@@ -34,7 +34,7 @@ pub struct Field<T> {
     pub value: Option<T>,
 }
 
-impl<T> Default for Field<T> {
+impl<T> Default for Spanned<T> {
     fn default() -> Self {
         Self {
             key: None,
@@ -44,7 +44,7 @@ impl<T> Default for Field<T> {
     }
 }
 
-impl<T> Field<T> {
+impl<T> Spanned<T> {
     /// Whether the manifest has the key.
     pub const fn is_present(&self) -> bool {
         self.key.is_some()
@@ -149,11 +149,11 @@ impl Decoder<'_> {
     }
 
     /// Reads the value of a key.
-    pub fn field<T: Decode>(&mut self, entry: &Entry<'_>) -> Field<T> {
+    pub fn field<T: Decode>(&mut self, entry: &Entry<'_>) -> Spanned<T> {
         let outer = std::mem::replace(&mut self.within, entry.key_span);
         let value = T::decode(&entry.value, self);
         self.within = outer;
-        Field {
+        Spanned {
             key: Some(entry.key_span),
             span: entry.value.span,
             value,
@@ -161,7 +161,7 @@ impl Decoder<'_> {
     }
 
     /// A key that is not there: its default, or a fault.
-    pub fn absent<T: Decode>(&mut self, field: &mut Field<T>, shape: &FieldShape, owner: Span) {
+    pub fn absent<T: Decode>(&mut self, field: &mut Spanned<T>, shape: &FieldShape, owner: Span) {
         if field.is_present() {
             return;
         }
@@ -362,7 +362,7 @@ pub fn or_variable(schema: &Value) -> Value {
     json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }] })
 }
 
-/// Declares a record: a struct of [`Field`]s, its decoding and its schema.
+/// Declares a record: a struct of [`Spanned`]s, its decoding and its schema.
 macro_rules! record {
     (
         $(#[doc = $doc:literal])+
@@ -383,7 +383,7 @@ macro_rules! record {
             $(
                 $(#[doc = $field_doc])+
                 #[allow(dead_code)]
-                pub $field: $crate::manifest::decode::Field<$type>,
+                pub $field: $crate::manifest::decode::Spanned<$type>,
             )*
         }
 

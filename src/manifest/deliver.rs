@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build::{Builder, Known};
-use super::decode::Field;
+use super::decode::Spanned;
 use super::fault::{Fault, Span};
 use super::paths::ProgramPath;
 use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
@@ -71,8 +71,8 @@ impl Builder<'_> {
     fn channel(
         &mut self,
         at: Span,
-        secret: &Field<SecretRef>,
-        content: &Field<Content>,
+        secret: &Spanned<SecretRef>,
+        content: &Spanned<Content>,
         known: &Known,
     ) -> Option<Channel> {
         if let Some(reference) = secret.get() {
@@ -199,9 +199,9 @@ impl Builder<'_> {
 
     fn path(
         &mut self,
-        path: &Field<ProgramPath>,
-        mode: &Field<FileMode>,
-        (user, group): (&Field<Word>, &Field<Word>),
+        path: &Spanned<ProgramPath>,
+        mode: &Spanned<FileMode>,
+        (user, group): (&Spanned<Word>, &Spanned<Word>),
         taken: &mut Taken,
     ) -> Option<FileSpec> {
         let target = path.get()?.0.clone();
@@ -355,8 +355,8 @@ fn path_of(deliver: &Deliver) -> Option<&Path> {
     }
 }
 
-fn owner(user: &Field<Word>, group: &Field<Word>) -> OwnerSpec {
-    let word = |field: &Field<Word>| field.get().map(|word| word.0.clone());
+fn owner(user: &Spanned<Word>, group: &Spanned<Word>) -> OwnerSpec {
+    let word = |field: &Spanned<Word>| field.get().map(|word| word.0.clone());
     OwnerSpec {
         user: word(user),
         group: word(group),
@@ -372,7 +372,7 @@ fn standard_fd(number: u64) -> Option<&'static str> {
     }
 }
 
-fn parts(deliver: &Deliver) -> Option<(Span, &Field<SecretRef>, &Field<Content>)> {
+fn parts(deliver: &Deliver) -> Option<(Span, &Spanned<SecretRef>, &Spanned<Content>)> {
     Some(match deliver {
         Deliver::File(file) => (
             file.path.key.unwrap_or(file.at),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::addresses::HookUrl;
 use super::build::Builder;
 use super::collections::Argv;
-use super::decode::Field;
+use super::decode::Spanned;
 use super::fault::{Fault, Span};
 use super::records::{Manifest, OnRotation, Probe, Restarts, Secret, SecretRotation};
 use super::values::RotateDo;
@@ -21,12 +21,12 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// The keys that say what is done, of the manifest or of a secret.
 struct Told<'r> {
     at: Span,
-    action: &'r Field<RotateDo>,
-    signal: &'r Field<Signal>,
-    command: &'r Field<Argv>,
-    http: &'r Field<HookUrl>,
-    method: &'r Field<HttpMethod>,
-    timeout: &'r Field<Duration>,
+    action: &'r Spanned<RotateDo>,
+    signal: &'r Spanned<Signal>,
+    command: &'r Spanned<Argv>,
+    http: &'r Spanned<HookUrl>,
+    method: &'r Spanned<HttpMethod>,
+    timeout: &'r Spanned<Duration>,
 }
 
 macro_rules! told {
@@ -248,7 +248,7 @@ impl Builder<'_> {
         Some(Verify { how, within })
     }
 
-    fn alive(&mut self, alive: &Field<bool>) -> Option<VerifyHow> {
+    fn alive(&mut self, alive: &Spanned<bool>) -> Option<VerifyHow> {
         if !*alive.get()? {
             let help = "write `alive: true`, or remove `verify`";
             self.fault(alive.span, "`alive: false` asks nothing", help);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::build::{Builder, Fields, Known};
 use super::collections::Argv;
-use super::decode::Field;
+use super::decode::Spanned;
 use super::fault::{Fault, Span, nearest};
 use super::parameters;
 use super::records::{CommandRecord, Manifest, RefreshEvery, Secret, Store};
@@ -73,7 +73,7 @@ impl Builder<'_> {
 
     fn unknown_store<'n>(
         &mut self,
-        field: &Field<StoreName>,
+        field: &Spanned<StoreName>,
         wanted: &StoreName,
         known: impl Iterator<Item = &'n StoreName> + Clone,
     ) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::addresses::{Namespace, Server, ServerName};
 use super::build::Builder;
-use super::decode::Field;
+use super::decode::Spanned;
 use super::fault::Span;
 use super::paths::HostPath;
 use super::records::{AppRoleLogin, Login, VaultRecord};
@@ -64,7 +64,7 @@ impl Builder<'_> {
     fn setting<T: Clone>(
         &mut self,
         at: Span,
-        field: &Field<T>,
+        field: &Spanned<T>,
         (key, variable): (&str, &str),
         parse: impl FnOnce(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
@@ -322,6 +322,6 @@ impl Builder<'_> {
     }
 }
 
-fn path(field: &Field<HostPath>) -> Option<PathBuf> {
+fn path(field: &Spanned<HostPath>) -> Option<PathBuf> {
     field.get().map(|path| path.0.clone())
 }

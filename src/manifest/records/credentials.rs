@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::manifest::collections::{Key, List, Table};
-use crate::manifest::decode::{Decode, Decoder, Field, record};
+use crate::manifest::decode::{Decode, Decoder, Spanned, record};
 use crate::manifest::fault::Span;
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Data, Node};
@@ -34,7 +34,7 @@ pub struct Credential {
     /// The file's name.
     pub name: CredentialName,
     /// What is in it.
-    pub secret: Field<SecretRef>,
+    pub secret: Spanned<SecretRef>,
 }
 
 /// The name of a credential: a file name of printable ASCII without `:`, as systemd.exec(5) has it.

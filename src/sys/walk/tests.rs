@@ -78,7 +78,10 @@ fn what_is_not_there_is_named() {
     let wanted = root.path().join("a/b/c");
     let error = file(&wanted, &STRICT).unwrap_err();
     assert!(error.is_missing());
-    assert_eq!(error.path, root.path().canonicalize().unwrap().join("a"));
+    assert_eq!(
+        error.path,
+        root.path().canonicalize().unwrap().join("a/b/c")
+    );
     let reached = reach(&wanted, &STRICT).unwrap();
     assert_eq!(reached.missing, ["a", "b", "c"]);
     assert_eq!(reached.path, root.path());
