@@ -20,8 +20,8 @@ use crate::stores::sealed::{Key, KeyError, Listed, SealedStore};
 pub use place::default_identity_file;
 
 const ABOUT: &str = "\
-The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them. An index,
-which every writer signs, says what it holds: `hushpipe secret verify` checks it.
+The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them. An
+index, which every writer signs, says what it holds: `hushpipe secret verify` checks it.
 
 Which store: --store PATH, else the sealed store of the manifest (-m FILE, $HUSHPIPE_MANIFEST,
 ./hushpipe.yaml), else ./secrets.
@@ -210,8 +210,8 @@ struct RekeyArgs {
 }
 
 const MERGE_EXAMPLES: &str = "\
-Every version of either side is kept. Where both set the same secret, yours stays current, and theirs
-becomes the next version. The merged index is signed by your identity, who must be a recipient.
+Every version of either side is kept. Where both set the same secret, yours stays current, and
+theirs becomes the next version. The merged index is signed by your identity, who must be a recipient.
 
 As git's merge driver for the index (the store's .gitattributes names it):
   git config merge.hushpipe.driver 'hushpipe secret merge --store secrets %O %A %B'
