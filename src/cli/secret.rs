@@ -211,7 +211,8 @@ struct RekeyArgs {
 
 const MERGE_EXAMPLES: &str = "\
 Every version of either side is kept. Where both set the same secret, yours stays current, and
-theirs becomes the next version. The merged index is signed by your identity, who must be a recipient.
+theirs becomes the next version. The merged index is signed by your identity, which must be a
+recipient.
 
 As git's merge driver for the index (the store's .gitattributes names it):
   git config merge.hushpipe.driver 'hushpipe secret merge --store secrets %O %A %B'

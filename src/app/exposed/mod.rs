@@ -3,7 +3,7 @@
 //!
 //! Compared are the values that are delivered, less the fields that a secret's `public:` names: each
 //! without the white space at its ends, its lines, and the strings in it where it is JSON; with every
-//! text as it is and with what the text decodes to (see [`texts`]). Values of fewer than
+//! text as it is and with what the text decodes to (see [`mod@texts`]). Values of fewer than
 //! [`SHORTEST`] bytes are in places by chance, and so are those of fewer than [`ANYWHERE`] within a
 //! longer word.
 
