@@ -1,6 +1,8 @@
 //! The table of rooms (who may import whom), where `unsafe`, processes and waits may stand, what a
 //! type that holds a value may derive, and what lies at the top of the repository.
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/dependencies.rs"]
 mod dependencies;
 #[path = "architecture/paths.rs"]

@@ -63,6 +63,11 @@ impl Source {
         self.words.get(at).is_some_and(|word| word.text == text)
     }
 
+    /// Its words.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(|word| word.text.as_str())
+    }
+
     /// Lines on which this sequence of words starts.
     pub fn lines_with(&self, sequence: &[&str]) -> Vec<usize> {
         (0..self.words.len())
