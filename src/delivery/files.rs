@@ -25,31 +25,27 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::inspection::{Lookout, Written};
-use super::layout::{Directory, Entry, Layout};
+use super::inspection::{CONTENTS, Damage, Inspection, Lookout, NAMES, Written, put_back};
+use super::layout::{DATA, Directory, Entry, Layout, TEMPORARY, inner, named};
 use super::sweep::remove_generation;
 use super::{Carried, DeliveryError, Owner};
 use crate::model::Generation;
 use crate::sys::filesystem;
 
-/// The link to the current generation.
-pub(super) const DATA: &str = "..data";
-pub(super) const TEMPORARY: &str = "..data.tmp";
-
 /// The file deliveries of one launch, reached through descriptors of their directories alone: a
 /// private mount cannot be seen by path from here.
 pub struct Files {
-    pub(super) directories: Vec<Directory>,
-    pub(super) roots: Vec<OwnedFd>,
+    directories: Vec<Directory>,
+    roots: Vec<OwnedFd>,
     owners: Vec<Owner>,
     staged: Option<Generation>,
-    pub(super) current: Option<Generation>,
+    current: Option<Generation>,
     old: Option<Generation>,
     /// The files of each generation that is there, by delivery.
     written: BTreeMap<Generation, BTreeMap<usize, Written>>,
-    pub(super) lookout: Lookout,
+    lookout: Lookout,
 }
 
 impl Files {
@@ -228,13 +224,75 @@ impl Files {
     }
 
     /// Whether a file of the current generation, in this directory, is as it was written.
-    pub(super) fn is_as_written(&self, directory: Option<&OwnedFd>, entry: &Entry) -> bool {
+    fn is_as_written(&self, directory: Option<&OwnedFd>, entry: &Entry) -> bool {
         let current = self
             .current
             .and_then(|current| self.written.get(&current))
             .and_then(|files| files.get(&entry.delivery));
         let found = directory.and_then(|directory| written(directory, &entry.name).ok());
         current.copied() == found
+    }
+
+    /// Ends when the delivery directories are to be looked at: something happened in them, or may
+    /// have. Never ends where there are none. Can be dropped and called again.
+    pub async fn disturbed(&mut self) {
+        if self.roots.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        self.lookout.due().await;
+    }
+
+    /// Looks at all entries that hushpipe made for files, and puts links back that are gone or are
+    /// something else.
+    pub fn inspect(&mut self) -> Inspection {
+        let mut found = Inspection::default();
+        let Some(current) = self.current else {
+            return found;
+        };
+        let opened: Vec<io::Result<OwnedFd>> = (0..self.directories.len())
+            .map(|index| self.open_generation(index))
+            .collect();
+        let roots = self.roots.iter().map(|root| (root, NAMES));
+        let files = opened.iter().flatten().map(|files| (files, CONTENTS));
+        self.lookout.begin(roots.chain(files));
+        let lead = self.directories.first().map(|lead| lead.path.join(DATA));
+        for (index, (directory, root)) in self.directories.iter().zip(&self.roots).enumerate() {
+            let data = match &lead {
+                Some(lead) if index > 0 => lead.join(inner(index)),
+                _ => PathBuf::from(named(current)),
+            };
+            let found_data = put_back(root, OsStr::new(DATA), &data);
+            found.note(directory.path.join(DATA), found_data);
+            for entry in directory.of_kind(true) {
+                let target = Path::new(DATA).join(&entry.name);
+                let path = directory.path.join(&entry.name);
+                found.note(path.clone(), put_back(root, &entry.name, &target));
+                if !self.is_as_written(opened[index].as_ref().ok(), entry) {
+                    found.damaged.push(Damage {
+                        why: format!(
+                            "{} was changed or removed after hushpipe had delivered it: its next \
+                             version replaces it",
+                            path.display()
+                        ),
+                        path,
+                        file: Some(entry.delivery),
+                    });
+                }
+            }
+        }
+        self.lookout.end(&found);
+        found
+    }
+
+    /// The directory's part of the current generation.
+    fn open_generation(&self, index: usize) -> io::Result<OwnedFd> {
+        let current = self.current.ok_or(io::ErrorKind::NotFound)?;
+        let root = self.roots.first().ok_or(io::ErrorKind::NotFound)?;
+        let top = filesystem::open_directory_at(root, named(current))?;
+        if index == 0 {
+            return Ok(top);
+        }
+        filesystem::open_directory_at(&top, inner(index))
     }
 
     fn point_to(&self, generation: Generation) -> Result<(), DeliveryError> {
@@ -246,15 +304,6 @@ impl Files {
             .and_then(|()| filesystem::rename_at(root, TEMPORARY, DATA))
             .map_err(|source| lead.system("cannot flip to another generation", source))
     }
-}
-
-pub(super) fn named(generation: Generation) -> String {
-    format!("..gen-{generation}")
-}
-
-/// Where the files of the directory at `index` stand within a generation of the lead's.
-pub(super) fn inner(index: usize) -> String {
-    format!("..dir-{index}")
 }
 
 fn written(directory: &OwnedFd, name: &OsStr) -> io::Result<Written> {
@@ -282,7 +331,6 @@ fn write_file(
 mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::path::Path;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::super::fixtures::{file, memory, payloads, plan, secret};

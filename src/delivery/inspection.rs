@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::files::{DATA, Files, TEMPORARY, inner, named};
+use super::layout::TEMPORARY;
 use crate::sys::filesystem::{self, Kind, Status};
 use crate::sys::inotify::{Notifier, WatchMask};
 
@@ -28,14 +28,14 @@ const SETTLE: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_mins(1);
 
 /// What puts something else at a name.
-const NAMES: WatchMask = WatchMask::CREATE
+pub(super) const NAMES: WatchMask = WatchMask::CREATE
     .union(WatchMask::DELETE)
     .union(WatchMask::MOVED_TO)
     .union(WatchMask::MOVED_FROM)
     .union(WatchMask::ONLYDIR);
 
 /// And what changes a file.
-const CONTENTS: WatchMask = NAMES.union(WatchMask::MODIFY);
+pub(super) const CONTENTS: WatchMask = NAMES.union(WatchMask::MODIFY);
 
 /// What a look found.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ pub(super) struct Lookout {
 
 impl Lookout {
     /// Ends when it is time to look. Can be dropped while it waits.
-    async fn due(&mut self) {
+    pub(super) async fn due(&mut self) {
         if !std::mem::replace(&mut self.began, true) {
             // Without inotify it is looked from time to time.
             self.notifier = Notifier::new().ok();
@@ -142,7 +142,10 @@ impl Lookout {
     }
 
     /// Before a look: what happened so far is seen by it.
-    fn begin<'a>(&mut self, directories: impl Iterator<Item = (&'a OwnedFd, WatchMask)>) {
+    pub(super) fn begin<'a>(
+        &mut self,
+        directories: impl Iterator<Item = (&'a OwnedFd, WatchMask)>,
+    ) {
         let Some(notifier) = &self.notifier else {
             return;
         };
@@ -156,7 +159,7 @@ impl Lookout {
         }
     }
 
-    fn end(&mut self, found: &Inspection) {
+    pub(super) fn end(&mut self, found: &Inspection) {
         let now = Instant::now();
         if !found.put_back.is_empty() {
             let wait = match self.calm {
@@ -189,72 +192,8 @@ async fn happened(notifier: Option<&Notifier>) -> io::Result<()> {
     }
 }
 
-impl Files {
-    /// Ends when the delivery directories are to be looked at: something happened in them, or may
-    /// have. Never ends where there are none. Can be dropped and called again.
-    pub async fn disturbed(&mut self) {
-        if self.roots.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        self.lookout.due().await;
-    }
-
-    /// Looks at all entries that hushpipe made for files, and puts links back that are gone or are
-    /// something else.
-    pub fn inspect(&mut self) -> Inspection {
-        let mut found = Inspection::default();
-        let Some(current) = self.current else {
-            return found;
-        };
-        let opened: Vec<io::Result<OwnedFd>> = (0..self.directories.len())
-            .map(|index| self.open_generation(index))
-            .collect();
-        let roots = self.roots.iter().map(|root| (root, NAMES));
-        let files = opened.iter().flatten().map(|files| (files, CONTENTS));
-        self.lookout.begin(roots.chain(files));
-        let lead = self.directories.first().map(|lead| lead.path.join(DATA));
-        for (index, (directory, root)) in self.directories.iter().zip(&self.roots).enumerate() {
-            let data = match &lead {
-                Some(lead) if index > 0 => lead.join(inner(index)),
-                _ => PathBuf::from(named(current)),
-            };
-            let found_data = put_back(root, OsStr::new(DATA), &data);
-            found.note(directory.path.join(DATA), found_data);
-            for entry in directory.of_kind(true) {
-                let target = Path::new(DATA).join(&entry.name);
-                let path = directory.path.join(&entry.name);
-                found.note(path.clone(), put_back(root, &entry.name, &target));
-                if !self.is_as_written(opened[index].as_ref().ok(), entry) {
-                    found.damaged.push(Damage {
-                        why: format!(
-                            "{} was changed or removed after hushpipe had delivered it: its next \
-                             version replaces it",
-                            path.display()
-                        ),
-                        path,
-                        file: Some(entry.delivery),
-                    });
-                }
-            }
-        }
-        self.lookout.end(&found);
-        found
-    }
-
-    /// The directory's part of the current generation.
-    fn open_generation(&self, index: usize) -> io::Result<OwnedFd> {
-        let current = self.current.ok_or(io::ErrorKind::NotFound)?;
-        let root = self.roots.first().ok_or(io::ErrorKind::NotFound)?;
-        let top = filesystem::open_directory_at(root, named(current))?;
-        if index == 0 {
-            return Ok(top);
-        }
-        filesystem::open_directory_at(&top, inner(index))
-    }
-}
-
 /// Puts a link back at its name, if it is not there: whether it was gone; `None`: it is there.
-fn put_back(root: &OwnedFd, name: &OsStr, target: &Path) -> io::Result<Option<bool>> {
+pub(super) fn put_back(root: &OwnedFd, name: &OsStr, target: &Path) -> io::Result<Option<bool>> {
     let found = filesystem::status_at(root, name)?;
     if found.is_some_and(|found| found.kind == Kind::Link)
         && filesystem::read_link_at(root, name)? == target
@@ -273,7 +212,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::super::fixtures::{file, memory, payloads, plan, secret};
-    use super::super::{Layout, Owner};
+    use super::super::layout::named;
+    use super::super::{Files, Layout, Owner};
     use super::*;
     use crate::model::Generation;
 

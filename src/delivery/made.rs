@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::DeliveryFault;
 use super::error::{system, walked};
+use super::remedies::cannot_make;
 use crate::sys::filesystem::{self, Kind};
 use crate::sys::held::{self, Site};
 use crate::sys::walk::{Links, Rule};
@@ -88,7 +89,7 @@ pub(super) fn make(
             Err(source) => {
                 // The error that is returned says more than one of this would.
                 remove_unfinished(&site).ok();
-                return Err(super::mount_points::cannot_make(path, source));
+                return Err(cannot_make(path, source));
             }
         }
     }

@@ -5,6 +5,7 @@
 //! After the hand-over nothing of a payload stays here but what is in a `secret::Buffer`: the rest
 //! of a pipe that is still being fed, and what FIFOs give to their next reader.
 
+mod carried;
 pub mod dotenv;
 mod error;
 mod fds;
@@ -20,11 +21,14 @@ mod layout;
 mod made;
 mod mount_points;
 mod opening;
+mod placement;
 mod readers;
+mod remedies;
 mod shared;
 mod sweep;
 mod template;
 
+pub use carried::{Carried, Owner};
 pub use error::{DeliveryError, DeliveryFault, describe};
 pub use fds::{Feed, Handover, prepare_fds};
 pub use fifo::Fifos;
@@ -34,32 +38,3 @@ pub use layout::{Layout, is_for_others, needs_parent};
 pub use mount_points::{MountPoints, make_mount_points};
 pub use shared::SharedDirectories;
 pub use template::{Rendered, references, render, render_some, uses};
-
-use crate::secret::SecretBytes;
-
-/// What a delivery carries in a generation.
-pub trait Carried {
-    /// Its payload; `None`: what it has carried before.
-    fn bytes(&self) -> Option<&[u8]>;
-}
-
-impl Carried for SecretBytes {
-    fn bytes(&self) -> Option<&[u8]> {
-        Some(self.expose())
-    }
-}
-
-impl Carried for Option<SecretBytes> {
-    fn bytes(&self) -> Option<&[u8]> {
-        self.as_ref().map(SecretBytes::expose)
-    }
-}
-
-/// Who owns a delivered file; `None` keeps hushpipe's own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: Option<u32>,
-    /// Group id.
-    pub gid: Option<u32>,
-}

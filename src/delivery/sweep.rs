@@ -9,9 +9,9 @@ use std::path::Path;
 
 use super::DeliveryFault;
 use super::error::system;
-use super::layout::Directory;
+use super::layout::{DATA, Directory, TEMPORARY};
 use super::made::{Lock, MARKER};
-use super::mount_points::covered;
+use super::remedies::{covered, foreign_entry, in_use};
 use crate::sys::filesystem::{self, Kind, Status};
 use crate::sys::held::Site;
 
@@ -115,21 +115,6 @@ pub(super) fn owned_by_dead(
     }
 }
 
-pub(super) fn in_use() -> DeliveryFault {
-    DeliveryFault::Host(
-        "another hushpipe that is running delivers into it: give each service a directory of its \
-         own"
-        .to_owned(),
-    )
-}
-
-pub(super) fn foreign_entry(name: &OsStr) -> DeliveryFault {
-    DeliveryFault::Host(format!(
-        "it holds {}, which hushpipe did not make: remove it by hand",
-        name.display()
-    ))
-}
-
 fn is_numbered(name: &OsStr, prefix: &[u8]) -> bool {
     let number = name.as_bytes().strip_prefix(prefix);
     number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
@@ -137,11 +122,11 @@ fn is_numbered(name: &OsStr, prefix: &[u8]) -> bool {
 
 /// `..data`, its temporary, and links through it.
 fn is_link(directory: &OwnedFd, name: &OsStr) -> io::Result<bool> {
-    if name == "..data" || name == "..data.tmp" {
+    if name == DATA || name == TEMPORARY {
         return Ok(true);
     }
     let through = filesystem::read_link_at(directory, name)?;
-    Ok(through == Path::new("..data").join(name))
+    Ok(through == Path::new(DATA).join(name))
 }
 
 /// A directory of files, and of directories of files for the other delivery directories.

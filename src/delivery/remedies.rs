@@ -1,0 +1,87 @@
+//! Why a delivery directory cannot be used, and what to do about it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use super::DeliveryFault;
+use super::layout::Directory;
+use crate::sys::{container, filesystem};
+
+/// What to do about a directory that cannot be used.
+pub(super) fn instead(path: &Path) -> String {
+    if container::is_container() {
+        let flag = tmpfs_flag(path, filesystem::effective_uid());
+        format!("give the container a tmpfs there ({flag})")
+    } else {
+        "remove it".to_owned()
+    }
+}
+
+/// A directory that cannot be made, with what to do about it.
+pub(super) fn cannot_make(path: &Path, source: io::Error) -> DeliveryFault {
+    if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        return DeliveryFault::Host(
+            "it is not there, and the filesystem is read-only: create the directory in the image"
+                .to_owned(),
+        );
+    }
+    // What an image has there is on its disk, or below what the engine mounts and never seen.
+    if source.kind() == io::ErrorKind::PermissionDenied && container::is_container() {
+        return DeliveryFault::Host(format!(
+            "it is not there, and hushpipe may not make it: give the container a tmpfs there \
+             ({}), or choose a directory that it may make",
+            tmpfs_flag(path, filesystem::effective_uid())
+        ));
+    }
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        return DeliveryFault::Host(
+            "it is not there, and hushpipe may not make it: create the directory beforehand, \
+             empty, or choose one that it may make"
+                .to_owned(),
+        );
+    }
+    DeliveryFault::System {
+        doing: "cannot make the directory",
+        source,
+    }
+}
+
+/// The flag of `docker run` for a tmpfs that a user may deliver into: without options it belongs to
+/// root, and has the mode of what the image has there.
+pub(super) fn tmpfs_flag(path: &Path, uid: u32) -> String {
+    match uid {
+        0 => format!("--tmpfs {}", path.display()),
+        uid => format!("--tmpfs {}:uid={uid},mode=0700", path.display()),
+    }
+}
+
+pub(super) fn covered(delivered: &Directory, entry: &str) -> DeliveryFault {
+    let name = delivered
+        .entries
+        .first()
+        .map(|entry| entry.name.display().to_string());
+    let name = name.unwrap_or_default();
+    let path = delivered.path.join(&name);
+    DeliveryFault::Host(format!(
+        "the directory has other entries ({entry:?}), and hushpipe covers none: deliver into a \
+         directory of its own, such as a new one below it; where the path is fixed, make {path} a link \
+         to the delivered file, as in `ln -s /run/SERVICE/{name} {path}`",
+        path = path.display(),
+    ))
+}
+
+pub(super) fn in_use() -> DeliveryFault {
+    DeliveryFault::Host(
+        "another hushpipe that is running delivers into it: give each service a directory of its \
+         own"
+        .to_owned(),
+    )
+}
+
+pub(super) fn foreign_entry(name: &OsStr) -> DeliveryFault {
+    DeliveryFault::Host(format!(
+        "it holds {}, which hushpipe did not make: remove it by hand",
+        name.display()
+    ))
+}
