@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use super::{Failure, Globals, LogFormat};
 use crate::app;
 use crate::manifest;
-use crate::model::{Event, Forking, Observer, Ready, parse_duration};
-use crate::telemetry::{Format, Log, Verbosity};
+use crate::model::{Envelope, Event, Forking, Level, Observer, Ready, parse_duration};
+use crate::telemetry::{Format, Log, Sink, Stamp};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,7 +87,8 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
         forking: arguments.forking.then_some(Forking { pid_file }),
     };
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
-    let observer: Rc<dyn Observer> = Rc::new(log(globals));
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(log(globals))];
+    let observer: Rc<dyn Observer> = Rc::new(Stamp::new(&plan.service, sinks));
     let exited = app::run(&plan, &observer).map_err(|failures| super::failures(&failures))?;
     if let (true, Some(signal)) = (arguments.end_by_signal, exited.signal) {
         app::end_by(signal);
@@ -97,15 +98,18 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
 
 /// Warnings alone, as the options want them.
 pub fn warnings(globals: Globals) -> Rc<dyn Observer> {
-    Rc::new(Warnings(log(globals)))
+    Rc::new(Stamp::new("", vec![Box::new(Warnings(log(globals)))]))
 }
 
 struct Warnings(Log);
 
-impl Observer for Warnings {
-    fn observe(&self, event: &Event) {
-        if matches!(event, Event::Weaker { .. } | Event::StoreNote { .. }) {
-            self.0.observe(event);
+impl Sink for Warnings {
+    fn take(&self, envelope: &Envelope<'_>) {
+        if matches!(
+            envelope.event,
+            Event::Weaker { .. } | Event::StoreNote { .. }
+        ) {
+            self.0.take(envelope);
         }
     }
 }
@@ -116,11 +120,11 @@ fn log(globals: Globals) -> Log {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     };
-    let verbosity = match (globals.quiet, globals.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (false, 0) => Verbosity::Normal,
-        (false, 1) => Verbosity::Verbose,
-        (false, _) => Verbosity::Debug,
+    let least = match (globals.quiet, globals.verbose) {
+        (true, _) => Level::Error,
+        (false, 0) => Level::Notice,
+        (false, 1) => Level::Info,
+        (false, _) => Level::Debug,
     };
-    Log::new(format, verbosity)
+    Log::new(format, least)
 }

@@ -1,12 +1,53 @@
-//! What happened, without values: the only thing that logs, and later audit and metrics, ever see.
+//! What happened, without values: the only thing that the log, audit and metrics ever see.
+//!
+//! An event is data. The table below gives each one its fields, its [`Level`] and its message, so that a
+//! new event does not compile without them; names, versions, numbers and kinds alone may be fields.
+//! To add one:
+//! 1. a row in the table of this file; a field's JSON name, where it is another one, by `#[serde]`;
+//! 2. a sample of it in `event/samples.rs` and its lines in `telemetry/log_golden.txt`;
+//! 3. `observer.observe(&Event::…)` where it happens;
+//! 4. where it changes what `hushpipe status` shows, `telemetry/status.rs`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+#[cfg(test)]
+pub mod samples;
 
-use super::{Generation, SecretName, Signal, StoreName, Version};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+
+use super::{Generation, SecretName, Signal, StoreName, Version, format_duration};
+
+/// How much an event matters; each level has those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// It went wrong.
+    Error,
+    /// It is weaker than a user may expect.
+    Warning,
+    /// The operator should know.
+    Notice,
+    /// What happens.
+    Info,
+    /// Every signal, every read and every request.
+    Debug,
+}
+
+impl Level {
+    /// As it is written in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice | Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
 
 /// Where files went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IsolationUsed {
     /// A tmpfs in a mount namespace of the program's own.
     Private,
@@ -14,248 +55,24 @@ pub enum IsolationUsed {
     Shared,
 }
 
-/// Something that happened. Text in it was made by hushpipe or names things; it never holds a value.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// All secrets of the first generation are there.
-    Fetched {
-        /// How many secrets.
-        secrets: usize,
-        /// How many requests it took.
-        requests: usize,
-        /// How long it took.
-        took: Duration,
-    },
-    /// A store has not answered yet, while the program waits for its first generation.
-    Waiting {
-        /// Which store.
-        store: StoreName,
-        /// For how long so far.
-        waited: Duration,
-        /// What is wrong, where the store knows and tries again.
-        why: Option<String>,
-    },
-    /// Where files go, and why not the better place.
-    Isolation {
-        /// Which.
-        used: IsolationUsed,
-        /// Why private was not possible.
-        reason: Option<String>,
-    },
-    /// The program runs.
-    Started {
-        /// Its process id.
-        pid: i32,
-        /// Its `argv[0]`.
-        program: String,
-    },
-    /// The launcher can be asked from now on.
-    ControlSocket {
-        /// At this path.
-        path: PathBuf,
-    },
-    /// hushpipe gave up what it does not need any more.
-    Confined {
-        /// What holds now, and what does not and why.
-        protections: Vec<String>,
-    },
-    /// A signal went to the program.
-    Forwarded {
-        /// What was received.
-        received: Signal,
-        /// What was sent.
-        sent: Signal,
-    },
-    /// The program, or one of its descendants, said something to systemd.
-    Relayed {
-        /// Whose message it was.
-        pid: i32,
-        /// The names of its fields: `READY`, `STATUS`.
-        fields: Vec<String>,
-    },
-    /// Another process is the program from now on: it was named by `MAINPID=`, or is the daemon that
-    /// the program left.
-    Following {
-        /// Its process id.
-        pid: i32,
-    },
-    /// The program is being stopped.
-    Stopping {
-        /// The signal that asks it to end.
-        signal: Signal,
-        /// How long it may take.
-        timeout: Duration,
-    },
-    /// The program did not end in time, or a second request came: SIGKILL.
-    Killed,
-    /// The program ended.
-    Exited {
-        /// As a shell would give it: its code, or 128+N.
-        code: u8,
-        /// The signal that ended it.
-        signal: Option<Signal>,
-    },
-    /// A descendant that outlived the program was ended.
-    Leftover {
-        /// Its process id.
-        pid: i32,
-    },
-    /// A store was asked again and a secret has a new version.
-    Changed {
-        /// Which secret.
-        secret: SecretName,
-        /// Its new version.
-        version: Version,
-    },
-    /// The stores were asked again and gave nothing new.
-    Unchanged {
-        /// They still have the values that were refused.
-        bad: bool,
-    },
-    /// A new generation is in place.
-    Rotated {
-        /// Its number.
-        generation: Generation,
-        /// From the notice of the change to the end of the notification.
-        took: Duration,
-    },
-    /// The program was told of the new generation.
-    Notified {
-        /// By which signal.
-        signal: Signal,
-    },
-    /// The program was told by a command or an HTTP request.
-    Told {
-        /// In words: `command nginx`, `POST http://127.0.0.1:9000/reload`.
-        how: String,
-    },
-    /// The program is well with the new generation.
-    Verified {
-        /// How long it took.
-        took: Duration,
-    },
-    /// The program has the generation before back.
-    RolledBack {
-        /// The generation's number: every hand-over has a new one.
-        generation: Generation,
-        /// What was wrong; `None`: nothing, somebody asked for it.
-        reason: Option<String>,
-    },
-    /// The program is being stopped, to be started with the new generation.
-    Restarting,
-    /// No more restarts for now: the budget is used up.
-    RestartsExhausted {
-        /// So many restarts.
-        max: u32,
-        /// Within this time.
-        per: Duration,
-    },
-    /// hushpipe logged in to a store.
-    LoggedIn {
-        /// Which store.
-        store: StoreName,
-        /// `approle`, `token`, ...
-        method: &'static str,
-        /// How long the login is good; `None`: for ever.
-        ttl: Option<Duration>,
-    },
-    /// A lease lives longer.
-    Renewed {
-        /// Which store.
-        store: StoreName,
-        /// The path it was asked for at.
-        asked: String,
-        /// How long it is good now.
-        ttl: Duration,
-    },
-    /// Leases, and the login token, were revoked.
-    Revoked {
-        /// Which store.
-        store: StoreName,
-        /// How many leases.
-        leases: usize,
-        /// And the token.
-        token: bool,
-    },
-    /// Somebody asked over the control socket, or by a signal.
-    Asked {
-        /// What: `rotate db`, `rollback`.
-        what: String,
-        /// Who: a process id and a uid; `None` for a signal.
-        by: Option<(i32, u32)>,
-    },
-    /// A rotation did not happen; the program keeps what it has.
-    RotationFailed {
-        /// What failed, where, and what happens next.
-        message: String,
-    },
-    /// A store could not be watched or asked; the program keeps what it has.
-    StoreFault {
-        /// Which store.
-        store: StoreName,
-        /// What failed.
-        message: String,
-    },
-    /// A store that does not answer does not do so for another reason by now.
-    StoreStill {
-        /// Which store.
-        store: StoreName,
-        /// What failed last.
-        message: String,
-    },
-    /// Something about a store that a person should know: who wrote it, who can open it.
-    StoreNote {
-        /// Which store.
-        store: StoreName,
-        /// What.
-        message: String,
-    },
-    /// A store answers again.
-    StoreRecovered {
-        /// Which store.
-        store: StoreName,
-    },
-    /// A FIFO was read.
-    FifoRead {
-        /// Its path.
-        path: PathBuf,
-        /// How often so far.
-        reads: u64,
-    },
-    /// A delivered path was gone or something else, and is as it was.
-    PutBack {
-        /// Which.
-        path: PathBuf,
-        /// It was gone.
-        removed: bool,
-    },
-    /// Something that the program was given is not as it should be, for as long as this lasts.
-    ConditionBegan {
-        /// What: a path, or `secret NAME`.
-        what: String,
-        /// What is wrong, and what follows from it.
-        message: String,
-    },
-    /// It is as it should be again.
-    ConditionEnded {
-        /// What.
-        what: String,
-    },
-    /// A directory that a dead hushpipe left behind was removed.
-    Swept {
-        /// Its path.
-        path: PathBuf,
-    },
-    /// A protection that is not there on this host.
-    Weaker {
-        /// What is missing and what follows from it.
-        message: String,
-    },
-    /// A fault that does not end hushpipe.
-    Fault {
-        /// What failed.
-        message: String,
-    },
+/// An event, and where and when it happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Envelope<'a> {
+    /// 1 for a launcher's first event; the next one has the next number.
+    pub seq: u64,
+    /// When.
+    #[serde(serialize_with = "as_time")]
+    pub time: SystemTime,
+    /// hushpipe's process id.
+    pub launcher: u32,
+    /// `service:` of the manifest; empty, where there is none.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub service: &'a str,
+    /// The generation that the program has, or is about to be started with.
+    pub generation: Generation,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: &'a Event,
 }
 
 /// Sees events. Rooms are handed one; what it does with them is not their business.
@@ -267,4 +84,391 @@ pub trait Observer {
 /// For tests and for callers that do not look.
 impl Observer for () {
     fn observe(&self, _: &Event) {}
+}
+
+/// Makes the enum, and from the same rows its levels and messages.
+macro_rules! events {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident $({ $( $(#[$about:meta])* $field:ident: $type:ty, )* })?
+            => $level:expr, $text:literal $(, $argument:expr)*;
+    )*) => {
+        /// Something that happened. Text in it was made by hushpipe or names things; it never holds a
+        /// value.
+        #[derive(Clone, Debug, Serialize)]
+        #[serde(tag = "event", rename_all = "snake_case")]
+        pub enum Event {
+            $( $(#[$doc])* $name $({ $( $(#[$about])* $field: $type, )* })?, )*
+        }
+
+        #[allow(unused_variables, reason = "most need few of their fields for each")]
+        impl Event {
+            /// How much it matters.
+            pub fn level(&self) -> Level {
+                use Level::{Debug, Error, Info, Notice, Warning};
+                match self {
+                    $( Self::$name $({ $($field),* })? => $level, )*
+                }
+            }
+
+            /// It in words, for people.
+            pub fn message(&self) -> String {
+                match self {
+                    $( Self::$name $({ $($field),* })? => format!($text $(, $argument)*), )*
+                }
+            }
+
+            /// The names of all of them, as tests count them.
+            #[cfg(test)]
+            pub const ALL: &'static [&'static str] = &[$(stringify!($name)),*];
+        }
+    };
+}
+
+events! {
+    /// All secrets of the first generation are there.
+    Fetched {
+        /// How many secrets.
+        secrets: usize,
+        /// How many requests it took.
+        requests: usize,
+        /// How long it took.
+        #[serde(rename = "took_ms", serialize_with = "as_fine_millis")]
+        took: Duration,
+    } => Info, "fetched {} by {} in {}",
+        counted(*secrets, "secret"), counted(*requests, "request"), millis(*took);
+    /// A store has not answered yet, while the program waits for its first generation.
+    Waiting {
+        /// Which store.
+        store: StoreName,
+        /// For how long so far.
+        #[serde(rename = "waited_ms", serialize_with = "as_millis")]
+        waited: Duration,
+        /// What is wrong, where the store knows and tries again.
+        why: Option<String>,
+    } => Notice, "store {store} has not answered for {}{}",
+        format_duration(*waited), after("; tried again: ", why.as_deref());
+    /// Where files go, and why not the better place.
+    Isolation {
+        /// Which.
+        #[serde(rename = "isolation")]
+        used: IsolationUsed,
+        /// Why private was not possible.
+        reason: Option<String>,
+    } => if reason.is_some() { Notice } else { Info }, "isolation: {}{}",
+        match used { IsolationUsed::Private => "private", IsolationUsed::Shared => "shared" },
+        after(", because ", reason.as_deref());
+    /// The program runs.
+    Started {
+        /// Its process id.
+        pid: i32,
+        /// Its `argv[0]`.
+        program: String,
+    } => Info, "started {program} as process {pid}";
+    /// The launcher can be asked from now on.
+    ControlSocket {
+        /// At this path.
+        #[serde(serialize_with = "as_path")]
+        path: PathBuf,
+    } => Info, "the control socket is {}", path.display();
+    /// hushpipe gave up what it does not need any more.
+    Confined {
+        /// What holds now, and what does not and why.
+        protections: Vec<String>,
+    } => Info, "hushpipe's own protection: {}", protections.join("; ");
+    /// A signal went to the program.
+    Forwarded {
+        /// What was received.
+        #[serde(serialize_with = "as_number")]
+        received: Signal,
+        /// What was sent.
+        #[serde(serialize_with = "as_number")]
+        sent: Signal,
+    } => Debug, "received {received}, sent {sent}";
+    /// The program, or one of its descendants, said something to systemd.
+    Relayed {
+        /// Whose message it was.
+        pid: i32,
+        /// The names of its fields: `READY`, `STATUS`.
+        fields: Vec<String>,
+    } => Debug, "process {pid} told systemd: {}", fields.join(", ");
+    /// Another process is the program from now on: it was named by `MAINPID=`, or is the daemon that
+    /// the program left.
+    Following {
+        /// Its process id.
+        pid: i32,
+    } => Info, "the program is process {pid} from now on";
+    /// The program is being stopped.
+    Stopping {
+        /// The signal that asks it to end.
+        #[serde(serialize_with = "as_number")]
+        signal: Signal,
+        /// How long it may take.
+        #[serde(rename = "timeout_ms", serialize_with = "as_millis")]
+        timeout: Duration,
+    } => Info, "stopping: sent {signal}, SIGKILL follows after {}", format_duration(*timeout);
+    /// The program did not end in time, or a second request came: SIGKILL.
+    Killed => Warning, "the program did not end in time: sent SIGKILL";
+    /// The program ended.
+    Exited {
+        /// As a shell would give it: its code, or 128+N.
+        code: u8,
+        /// The signal that ended it.
+        #[serde(serialize_with = "as_number_or_none")]
+        signal: Option<Signal>,
+    } => Info, "the program {}", match signal {
+        Some(signal) => format!("was ended by {signal}"),
+        None => format!("ended with code {code}"),
+    };
+    /// A descendant that outlived the program was ended.
+    Leftover {
+        /// Its process id.
+        pid: i32,
+    } => Info, "ended process {pid}, which the program left behind";
+    /// A store was asked again and a secret has a new version.
+    Changed {
+        /// Which secret.
+        secret: SecretName,
+        /// Its new version.
+        version: Version,
+    } => Info, "secret {secret} has version {version}";
+    /// The stores were asked again and gave nothing new.
+    Unchanged {
+        /// They still have the values that were refused.
+        #[serde(rename = "refused")]
+        bad: bool,
+    } => Debug, "asked the stores: {}",
+        if *bad { "they still have what was refused" } else { "nothing has changed" };
+    /// A new generation is in place.
+    Rotated {
+        /// Its number.
+        generation: Generation,
+        /// From the notice of the change to the end of the notification.
+        #[serde(rename = "took_ms", serialize_with = "as_fine_millis")]
+        took: Duration,
+    } => Notice, "generation {generation} is in place after {}", millis(*took);
+    /// The program was told of the new generation.
+    Notified {
+        /// By which signal.
+        #[serde(serialize_with = "as_number")]
+        signal: Signal,
+    } => Info, "told the program by {signal}";
+    /// The program was told by a command or an HTTP request.
+    Told {
+        /// In words: `command nginx`, `POST http://127.0.0.1:9000/reload`.
+        how: String,
+    } => Info, "told the program by {how}";
+    /// The program is well with the new generation.
+    Verified {
+        /// How long it took.
+        #[serde(rename = "took_ms", serialize_with = "as_fine_millis")]
+        took: Duration,
+    } => Info, "the program is well with it, after {}", millis(*took);
+    /// The program has the generation before back.
+    RolledBack {
+        /// The generation's number: every hand-over has a new one.
+        generation: Generation,
+        /// What was wrong; `None`: nothing, somebody asked for it.
+        reason: Option<String>,
+    } => if reason.is_some() { Warning } else { Notice },
+        "rolled back, which is generation {generation}: {}",
+        reason.as_deref().unwrap_or("it was asked for");
+    /// The program is being stopped, to be started with the new generation.
+    Restarting => Notice, "stopping the program, to start it with the new generation";
+    /// No more restarts for now: the budget is used up.
+    RestartsExhausted {
+        /// So many restarts.
+        max: u32,
+        /// Within this time.
+        #[serde(rename = "per_ms", serialize_with = "as_millis")]
+        per: Duration,
+    } => Error, "the budget of {} in {} is used up: the program keeps what it has until it has room \
+                 again", counted(*max as usize, "restart"), format_duration(*per);
+    /// hushpipe logged in to a store.
+    LoggedIn {
+        /// Which store.
+        store: StoreName,
+        /// `approle`, `token`, ...
+        method: &'static str,
+        /// How long the login is good; `None`: for ever.
+        #[serde(rename = "ttl_s", serialize_with = "as_seconds_or_none")]
+        ttl: Option<Duration>,
+    } => Info, "logged in to store {store} by {method}{}",
+        after(", for ", ttl.map(format_duration).as_deref());
+    /// A lease lives longer.
+    Renewed {
+        /// Which store.
+        store: StoreName,
+        /// The path it was asked for at.
+        asked: String,
+        /// How long it is good now.
+        #[serde(rename = "ttl_s", serialize_with = "as_seconds")]
+        ttl: Duration,
+    } => Debug, "store {store}, {asked}: the lease is good for {} more", format_duration(*ttl);
+    /// Leases, and the login token, were revoked.
+    Revoked {
+        /// Which store.
+        store: StoreName,
+        /// How many leases.
+        leases: usize,
+        /// And the token.
+        token: bool,
+    } => Info, "store {store}: revoked {}", match (leases, token) {
+        (0, true) => "the login".to_owned(),
+        (_, true) => format!("{} and the login", counted(*leases, "lease")),
+        (_, false) => counted(*leases, "lease"),
+    };
+    /// Somebody asked over the control socket, or by a signal.
+    Asked {
+        /// What: `rotate db`, `rollback`.
+        what: String,
+        /// Who: a process id and a uid; `None` for a signal.
+        #[serde(flatten, serialize_with = "as_peer")]
+        by: Option<(i32, u32)>,
+    } => Notice, "asked to {what} by {}", match by {
+        Some((pid, uid)) => format!("process {pid} of uid {uid}"),
+        None => "a signal".to_owned(),
+    };
+    /// A rotation did not happen; the program keeps what it has.
+    RotationFailed {
+        /// What failed, where, and what happens next.
+        #[serde(skip)]
+        message: String,
+    } => Error, "{message}";
+    /// A store could not be watched or asked; the program keeps what it has.
+    StoreFault {
+        /// Which store.
+        store: StoreName,
+        /// What failed.
+        #[serde(skip)]
+        message: String,
+    } => Error, "{message}; the program keeps what it has";
+    /// A store that does not answer does not do so for another reason by now.
+    StoreStill {
+        /// Which store.
+        store: StoreName,
+        /// What failed last.
+        #[serde(skip)]
+        message: String,
+    } => Debug, "{message}";
+    /// Something about a store that a person should know: who wrote it, who can open it.
+    StoreNote {
+        /// Which store.
+        store: StoreName,
+        /// What.
+        #[serde(skip)]
+        message: String,
+    } => Warning, "store {store}: {message}";
+    /// A store answers again.
+    StoreRecovered {
+        /// Which store.
+        store: StoreName,
+    } => Notice, "store {store} answers again";
+    /// A FIFO was read.
+    FifoRead {
+        /// Its path.
+        #[serde(serialize_with = "as_path")]
+        path: PathBuf,
+        /// How often so far.
+        reads: u64,
+    } => Debug, "{} was read, {reads} times so far", path.display();
+    /// A delivered path was gone or something else, and is as it was.
+    PutBack {
+        /// Which.
+        #[serde(serialize_with = "as_path")]
+        path: PathBuf,
+        /// It was gone.
+        removed: bool,
+    } => Warning, "{} was {}, and is put back: the program must not write to a delivered path",
+        path.display(), if *removed { "removed" } else { "replaced" };
+    /// Something that the program was given is not as it should be, for as long as this lasts.
+    ConditionBegan {
+        /// What: a path, or `secret NAME`.
+        what: String,
+        /// What is wrong, and what follows from it.
+        #[serde(skip)]
+        message: String,
+    } => Error, "{message}";
+    /// It is as it should be again.
+    ConditionEnded {
+        /// What.
+        what: String,
+    } => Info, "{what} is as it should be again";
+    /// A directory that a dead hushpipe left behind was removed.
+    Swept {
+        /// Its path.
+        #[serde(serialize_with = "as_path")]
+        path: PathBuf,
+    } => Notice, "removed {}, left by a hushpipe that died", path.display();
+    /// A protection that is not there on this host.
+    Weaker {
+        /// What is missing and what follows from it.
+        #[serde(skip)]
+        message: String,
+    } => Warning, "{message}";
+    /// A fault that does not end hushpipe.
+    Fault {
+        /// What failed.
+        #[serde(skip)]
+        message: String,
+    } => Error, "{message}";
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.1} ms", duration.as_secs_f64() * 1e3)
+}
+
+/// A text that there may be, after a lead.
+fn after(lead: &str, text: Option<&str>) -> String {
+    text.map(|text| format!("{lead}{text}")).unwrap_or_default()
+}
+
+fn as_time<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+fn as_path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
+}
+
+fn as_number<S: Serializer>(signal: &Signal, to: S) -> Result<S::Ok, S::Error> {
+    signal.number().serialize(to)
+}
+
+fn as_number_or_none<S: Serializer>(signal: &Option<Signal>, to: S) -> Result<S::Ok, S::Error> {
+    signal.map(Signal::number).serialize(to)
+}
+
+fn as_fine_millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    (duration.as_secs_f64() * 1e3).serialize(to)
+}
+
+fn as_millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    (duration.as_millis() as u64).serialize(to)
+}
+
+fn as_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    duration.as_secs().serialize(to)
+}
+
+fn as_seconds_or_none<S: Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(to)
+}
+
+/// `pid` and `uid`, both null for a signal.
+fn as_peer<S: Serializer>(by: &Option<(i32, u32)>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Peer {
+        pid: Option<i32>,
+        uid: Option<u32>,
+    }
+    let (pid, uid) = by.unzip();
+    Peer { pid, uid }.serialize(to)
 }

@@ -4,7 +4,7 @@
 mod backoff;
 pub mod control;
 pub mod credentials;
-mod event;
+pub mod event;
 mod exit;
 mod names;
 mod plan;
@@ -14,7 +14,7 @@ pub mod template;
 mod units;
 
 pub use backoff::Backoff;
-pub use event::{Event, IsolationUsed, Observer};
+pub use event::{Envelope, Event, IsolationUsed, Level, Observer};
 pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// Why a unit was refused; the message says what is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitError(&'static str);
@@ -131,7 +133,7 @@ impl fmt::Display for Sha256 {
 }
 
 /// What a store calls one value of a secret: never derived from the value without a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Version(pub String);
 
 impl fmt::Display for Version {
@@ -141,7 +143,7 @@ impl fmt::Display for Version {
 }
 
 /// The number of one consistent set of versions, counted from 1 within a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Generation(pub u64);
 
 impl Generation {

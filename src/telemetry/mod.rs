@@ -3,7 +3,9 @@
 
 pub mod control;
 mod log;
+mod stamp;
 mod status;
 
-pub use log::{Format, Log, Verbosity};
+pub use log::{Format, Log};
+pub use stamp::{Sink, Stamp};
 pub use status::{Board, Both, RUNNING};
