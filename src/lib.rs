@@ -2,7 +2,8 @@
 //!
 //! The map of the house: `cli` (arguments, output) calls `app` (the composition root), which builds
 //! `stores`, `delivery` and the `supervisor` from a `model::Plan` that `manifest` made, and lets
-//! `rotation` decide when a new generation is due. `secret` holds values; `sys` holds every unsafe
+//! `rotation` decide when a new generation is due. `http` makes requests, `secret` holds values, `sys` has
+//! every unsafe
 //! call. `tests/architecture.rs` has the table of who may import whom.
 //!
 //! Data flows one way: manifest → plan → fetch → check → render → deliver → launch → supervise.
@@ -17,6 +18,7 @@ pub mod delivery;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http;
 pub mod manifest;
 pub mod model;
 pub mod rotation;

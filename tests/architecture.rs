@@ -25,7 +25,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("audit", &["model"]),
     ("telemetry", &["model", "sys"]),
-    ("stores", &["model", "secret", "sys"]),
+    // It knows no store.
+    ("http", &["model", "secret", "sys"]),
+    ("stores", &["model", "secret", "sys", "http"]),
     ("delivery", &["model", "secret", "sys"]),
     // It sees file descriptors, never a value.
     ("supervisor", &["model", "sys"]),
@@ -90,7 +92,7 @@ const WIDER: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Types of `secret` that hold no value: what they are, they may show.
-const SHOWN: &[&str] = &["Protection", "Digest"];
+const SHOWN: &[&str] = &["Protection", "Digest", "FileError"];
 
 /// What a type that holds a value must not have.
 const LEAKY: &[&str] = &[

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::host::{Confinement, Host};
 use crate::delivery::is_for_others;
+use crate::http;
 use crate::model::{
     DeliveryKind, Event, Observer, Plan, RotateAction, StoreKind, VaultStore, VerifyHow,
 };
-use crate::stores::http;
 use crate::sys::landlock::{Access, Ruleset};
 use crate::sys::privileges::{self, Capability};
 use crate::sys::{filesystem, host as kernel};

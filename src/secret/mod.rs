@@ -1,5 +1,6 @@
 //! Values: transient bytes that wipe themselves, kept bytes in pages that nobody else reads,
-//! keyed digests to notice changes, and the allocator that wipes every freed block.
+//! keyed digests to notice changes, files that are read as trusted, and the allocator that wipes every
+//! freed block.
 //!
 //! No type here that holds bytes of a value has Debug, Display, Clone or Serialize.
 
@@ -8,10 +9,12 @@ mod buffer;
 mod digest;
 mod member;
 mod pieces;
+mod trusted;
 mod value;
 
 pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
 pub use buffer::{Buffer, Protection};
 pub use digest::{Digest, DigestKey};
 pub use pieces::Pieces;
+pub use trusted::{FileError, Trusted, read_to_end};
 pub use value::{Field, KeptField, KeptValue, SecretBytes, Value};

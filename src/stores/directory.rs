@@ -11,9 +11,9 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
-use super::trusted::{self, Trusted};
 use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled};
 use crate::model::{DirectoryStore, Source, StoreName, Version};
+use crate::secret::{FileError, Trusted, read_to_end};
 use crate::sys::filesystem::{Kind, effective_uid};
 use crate::sys::walk::{self, WalkError, WalkFault};
 
@@ -60,7 +60,7 @@ impl Directory {
                 tried: self.path.clone(),
                 source: Errno::NOTDIR.into(),
             },
-            _ => trusted::fault(error),
+            _ => FileError::from(error).into(),
         })
     }
 
@@ -97,14 +97,13 @@ impl Directory {
 
     fn read(&self, directory: &OwnedFd, source: &Source) -> Result<Fetched, Fault> {
         let (file, stat, path) = self.open_file(directory, source)?;
-        let bytes =
-            trusted::read_to_end(&file, format::MAX_VALUE).map_err(|error| match error {
-                Errno::FBIG => too_large(&path),
-                error => Fault::Unreachable {
-                    tried: path.clone(),
-                    source: error.into(),
-                },
-            })?;
+        let bytes = read_to_end(&file, format::MAX_VALUE).map_err(|error| match error {
+            Errno::FBIG => too_large(&path),
+            error => Fault::Unreachable {
+                tried: path.clone(),
+                source: error.into(),
+            },
+        })?;
         Ok(Fetched {
             value: format::read(bytes, source.format)?,
             version: version(&stat),
@@ -227,19 +226,31 @@ fn open_fault(error: WalkError, path: &Path) -> Fault {
         Some(libc::EACCES) => Fault::Denied {
             reason: format!("{file} cannot be read by uid {}", effective_uid()),
         },
-        Some(_) => trusted::fault(error),
+        Some(_) => FileError::from(error).into(),
         None => match error.fault {
             WalkFault::NotFile(kind) => not_a_file(path, kind),
-            _ => trusted::fault(error),
+            _ => FileError::from(error).into(),
         },
     }
 }
 
 /// What stands where a file is expected.
 fn not_a_file(path: &Path, kind: Kind) -> Fault {
-    let (path, kind) = (path.display(), trusted::named(kind));
+    let (path, kind) = (path.display(), named(kind));
     Fault::Malformed {
         reason: format!("{path} is {kind}: a regular file is expected"),
+    }
+}
+
+/// What stands where a file is expected.
+const fn named(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Directory => "a directory",
+        Kind::Fifo => "a FIFO",
+        Kind::Socket => "a socket",
+        Kind::Other => "a device",
+        Kind::Link => "a link",
+        Kind::File => "a file",
     }
 }
 

@@ -5,10 +5,6 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Fetched;
-use crate::model::Version;
-use crate::secret::{KeptValue, Value};
-
 /// Futures that are not ready, and their places.
 struct Running<F>(Vec<(usize, Pin<Box<F>>)>);
 
@@ -56,21 +52,6 @@ pub trait Keep: Sized {
     fn keep(self) -> Self::Kept;
     /// The wait has ended.
     fn take_up(kept: Self::Kept) -> Self;
-}
-
-impl Keep for Fetched {
-    /// Where there is no memory to keep the value in, it waits as it is.
-    type Kept = (Result<KeptValue, Value>, Version);
-
-    fn keep(self) -> Self::Kept {
-        let kept = KeptValue::new(&self.value).map_err(|_| self.value);
-        (kept, self.version)
-    }
-
-    fn take_up((kept, version): Self::Kept) -> Self {
-        let value = kept.map_or_else(|value| value, |kept| kept.value());
-        Self { value, version }
-    }
 }
 
 impl<T: Keep, E> Keep for Result<T, E> {

@@ -96,7 +96,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
     ),
     ("src/stores/command.rs", "the program of a command store"),
     ("src/stores/directory", "watches what the walk reads"),
-    ("src/stores/http/", "the system's certificates"),
+    ("src/http/", "the system's certificates"),
     (
         "src/stores/links.rs",
         "finds what to watch; what is read is walked",

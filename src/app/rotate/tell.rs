@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::beside::Beside;
+use crate::http::{self, Method};
 use crate::model::{Event, HttpMethod, Observer, Plan, RotateAction, SecretName, Signal};
-use crate::stores::http::{self, Method};
 
 /// What is done for a generation that brings new values of these secrets: what each of them asks for,
 /// once, in the order of their names. A restart makes the rest of them needless.

@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep};
 
 use super::beside::Beside;
 use super::tell::request;
+use crate::http::Method;
 use crate::model::{Verify, VerifyHow, format_duration};
-use crate::stores::http::Method;
 
 /// How long an answer to one question may take.
 const ANSWER: Duration = Duration::from_secs(5);

@@ -9,9 +9,8 @@ use rustix::io::Errno;
 
 use super::native::Native;
 use super::signing::Signer;
-use crate::secret::{Buffer, SecretBytes};
+use crate::secret::{Buffer, FileError, SecretBytes, Trusted, read_to_end};
 use crate::stores::Fault;
-use crate::stores::trusted::{self, Trusted};
 use crate::sys::{durable, filesystem};
 
 /// An identity file holds keys and comments; more than this is something else.
@@ -111,21 +110,21 @@ fn read_private(path: &Path, owners: &[u32]) -> Result<SecretBytes, Fault> {
     let file = Trusted::new(owners).open(path).map_err(advised)?;
     let status = filesystem::status(&file).map_err(|source| unreadable(path, source))?;
     check_readers(path, status.mode)?;
-    trusted::read_to_end(&file, MAX_FILE).map_err(|errno| match errno {
+    read_to_end(&file, MAX_FILE).map_err(|errno| match errno {
         Errno::FBIG => malformed(path, "it is larger than 1 MiB"),
         errno => unreadable(path, errno.into()),
     })
 }
 
-fn advised(fault: Fault) -> Fault {
-    match fault {
-        Fault::Unreachable { tried, source } if source.kind() == io::ErrorKind::NotFound => {
+fn advised(error: FileError) -> Fault {
+    match error {
+        FileError::System { path, source } if source.kind() == io::ErrorKind::NotFound => {
             let advice =
                 "no identity file is there: name another one, or let `hushpipe init` make one";
             let source = io::Error::new(io::ErrorKind::NotFound, advice);
-            Fault::Unreachable { tried, source }
+            unreadable(&path, source)
         }
-        fault => fault,
+        error => error.into(),
     }
 }
 

@@ -16,11 +16,10 @@ use super::login::Method as Login;
 use super::path;
 use super::term::Term;
 use super::token::{Looked, Token};
+use crate::http::{self, Answer, Http, Request, Session, Settings, Transient, Wire};
 use crate::model::{Event, Observer, StoreName, VaultStore};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, Trusted};
 use crate::stores::Fault;
-use crate::stores::http::{Answer, Http, Request, Session, Settings, Wire};
-use crate::stores::trusted::Trusted;
 use crate::sys::clock::Boottime;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -176,6 +175,7 @@ impl Access {
             addresses: spec.addresses.clone(),
             tls: spec.tls.clone(),
             deadline: spec.deadline,
+            classify,
         };
         Ok(Self {
             store,
@@ -210,12 +210,13 @@ impl Access {
 
     /// The connections, for as long as they are held.
     pub fn session(&self) -> Result<Rc<Session>, Trouble> {
-        self.http.session().map_err(Trouble::Store)
+        let session = self.http.session();
+        session.map_err(|error| Trouble::Store(error.into()))
     }
 
     fn session_for(&self, call: &Call) -> Result<Rc<Session>, Trouble> {
         let http = if call.brief { &self.brief } else { &self.http };
-        http.session().map_err(Trouble::Store)
+        http.session().map_err(|error| Trouble::Store(error.into()))
     }
 
     /// Sends a request with nobody's or somebody else's token.
@@ -228,7 +229,8 @@ impl Access {
             .request(self.spec.namespace.as_deref(), token)
             .map_err(Trouble::Asked)?;
         let session = self.session_for(call)?;
-        let answer = session.send(&request).await.map_err(Trouble::Asked)?;
+        let answer = session.send(&request).await;
+        let answer = answer.map_err(|error| Trouble::Asked(error.into()))?;
         self.answered.set(Some(Boottime::now()));
         Ok(answer)
     }
@@ -462,6 +464,21 @@ impl Access {
     }
 }
 
+/// Transient statuses of the API: <https://developer.hashicorp.com/vault/api-docs#http-status-codes>.
+fn classify(status: u16) -> Option<Transient> {
+    let words = match status {
+        472 => "it is a disaster recovery standby",
+        473 => "it is a performance standby",
+        503 => "the server is sealed or in maintenance",
+        _ => return http::transient(status),
+    };
+    Some(Transient {
+        words,
+        done: false,
+        everywhere: false,
+    })
+}
+
 /// Remembers a token that another one follows, and forgets those that have ended meanwhile: a login that
 /// lives a minute is followed by half a million in a year.
 fn outlived(before: &mut Vec<Rc<Token>>, token: Option<Rc<Token>>, now: Boottime) {
@@ -479,6 +496,14 @@ mod tests {
         );
         let body = SecretBytes::new(body.into_bytes());
         Rc::new(Token::granted(&body, since).unwrap_or_else(|_| panic!("it is a token")))
+    }
+
+    #[test]
+    fn standbys_are_asked_again() {
+        for status in [429, 472, 473, 500, 503] {
+            assert!(classify(status).is_some(), "{status}");
+        }
+        assert!(classify(403).is_none());
     }
 
     #[test]

@@ -66,14 +66,6 @@ pub(super) fn unreadable(path: &Path, source: io::Error) -> Trouble {
     })
 }
 
-/// The kernel has no memory or no randomness for what must be kept.
-pub(super) fn no_room(source: io::Error) -> Fault {
-    Fault::Unreachable {
-        tried: "protected memory".into(),
-        source,
-    }
-}
-
 /// What a status other than success means for a request that a login was shown for.
 pub(super) fn refused(status: u16, call: &Call, namespace: Option<&str>) -> Fault {
     let path = &call.path;

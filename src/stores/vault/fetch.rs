@@ -9,7 +9,7 @@ use super::Core;
 use super::access::Call;
 use super::answer::{self, Secret};
 use super::ask::Ask;
-use super::error::{Trouble, denied, no_room, refused};
+use super::error::{Trouble, denied, refused};
 use super::kept::{Given, Kept};
 use super::lease::Lease;
 use super::login::{self, Stamp};
@@ -165,7 +165,7 @@ impl Core {
             return Ok(());
         };
         let given = Given::new(fields, version.clone(), lease, term);
-        let given = given.map_err(|error| Trouble::Asked(no_room(error)))?;
+        let given = given.map_err(|error| Trouble::Asked(Fault::no_memory(error)))?;
         let mut kept = self.kept.borrow_mut();
         match kept.get_mut(ask) {
             Some(kept) => kept.take(given, stamp),

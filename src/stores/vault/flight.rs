@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use super::error::Trouble;
 use super::token::Token;
+use crate::http::Wire;
 use crate::stores::Local;
-use crate::stores::http::Wire;
 
 /// Polled by one at a time, and not after it has ended.
 pub(super) struct Flight {

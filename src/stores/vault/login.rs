@@ -9,16 +9,18 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::access::{Access, Call};
-use super::error::{Trouble, denied, no_room, unreadable};
+use super::error::{Trouble, denied, unreadable};
 use super::token::Token;
 use super::wrapping;
+use crate::http::Wire;
 use crate::model::VaultAuth;
-use crate::secret::{Buffer, SecretBytes};
+use crate::secret::{Buffer, SecretBytes, Trusted};
 use crate::stores::Fault;
-use crate::stores::http::Wire;
-use crate::stores::trusted::{self, Trusted};
 use crate::sys::clock::Boottime;
 use crate::sys::{filesystem, walk};
+
+/// Credentials are small; what is larger is another file.
+const LARGEST: usize = 64 << 10;
 
 /// Where a given token may stand, in the order of who is believed.
 pub const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
@@ -207,7 +209,7 @@ impl Method {
         token
             .with(Buffer::new)
             .map(Token::given)
-            .map_err(|error| Trouble::Store(no_room(error)))
+            .map_err(|error| Trouble::Store(Fault::no_memory(error)))
     }
 
     fn of_file(&self, path: &Path, trusted: &Trusted) -> Result<Token, Trouble> {
@@ -346,8 +348,8 @@ fn read_line(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
 }
 
 fn read_all(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
-    let read = trusted.read(path, trusted::CREDENTIAL);
-    read.map_err(Trouble::Store)
+    let read = trusted.read(path, LARGEST);
+    read.map_err(|error| Trouble::Store(error.into()))
 }
 
 pub(super) fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {
@@ -359,7 +361,7 @@ pub(super) fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, T
 }
 
 pub(super) fn kept(bytes: &SecretBytes) -> Result<Buffer, Trouble> {
-    Buffer::new(bytes.expose()).map_err(|error| Trouble::Store(no_room(error)))
+    Buffer::new(bytes.expose()).map_err(|error| Trouble::Store(Fault::no_memory(error)))
 }
 
 /// A body of JSON.

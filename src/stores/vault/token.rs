@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 use super::answer;
-use super::error::{Trouble, denied, no_room};
+use super::error::{Trouble, denied};
 use super::term::Term;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
@@ -89,7 +89,7 @@ impl Token {
         let ttl = answer::seconds(auth.lease_duration);
         let term = (!ttl.is_zero()).then(|| Term::new(since, ttl, auth.renewable));
         Ok(Self {
-            secret: Buffer::new(auth.client_token.as_bytes()).map_err(no_room)?,
+            secret: Buffer::new(auth.client_token.as_bytes()).map_err(Fault::no_memory)?,
             given: false,
             batch: auth.token_type == "batch",
             since,

@@ -3,30 +3,30 @@
 use std::error::Error;
 use std::io;
 
-use super::retry::{Trouble, Weight};
-use super::{resolve, tls_fault};
+use super::retry::{TryError, Weight};
+use super::{resolve, tls_error};
 
 /// Why a request or its answer failed, on its way through a proxy, if there is one. `None`: no fault
 /// but a time that was over, while the server's kernel was there.
-pub(super) fn of(error: &reqwest::Error, proxy: Option<&str>) -> Option<Trouble> {
+pub(super) fn of(error: &reqwest::Error, proxy: Option<&str>) -> Option<TryError> {
     let is_timeout = error.is_timeout();
-    let unknown = || Trouble::new(Weight::Unconnected, "the connection failed");
-    let mut trouble = causes(error)
+    let unknown = || TryError::new(Weight::Unconnected, "the connection failed");
+    let mut found = causes(error)
         .find_map(known)
         .or_else(|| (!is_timeout).then(unknown))?;
-    if let Some(proxy) = proxy.filter(|_| trouble.weight == Weight::Unconnected) {
-        trouble.words = format!("{}, through the proxy {proxy}", trouble.words);
+    if let Some(proxy) = proxy.filter(|_| found.weight == Weight::Unconnected) {
+        found.words = format!("{}, through the proxy {proxy}", found.words);
     }
     Some(if error.is_connect() {
-        trouble
+        found
     } else {
-        trouble.done()
+        found.done()
     })
 }
 
 /// It speaks TLS, and was spoken to without.
-pub(super) fn asks_for_tls() -> Trouble {
-    Trouble::new(Weight::Answered, "it speaks TLS: write https:// instead").lasting()
+pub(super) fn asks_for_tls() -> TryError {
+    TryError::new(Weight::Answered, "it speaks TLS: write https:// instead").lasting()
 }
 
 /// The errors behind an error, from the outermost to the first.
@@ -47,27 +47,27 @@ fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     }
 }
 
-fn known(error: &(dyn Error + 'static)) -> Option<Trouble> {
+fn known(error: &(dyn Error + 'static)) -> Option<TryError> {
     // The library keeps the type to itself; the words are its own, not the proxy's.
     if let Some(words) = error.to_string().strip_prefix("tunnel error: ") {
         return (error.source().is_none())
-            .then(|| Trouble::new(Weight::Unconnected, format!("no tunnel: {words}")));
+            .then(|| TryError::new(Weight::Unconnected, format!("no tunnel: {words}")));
     }
     if let Some(error) = error.downcast_ref::<resolve::Unresolved>() {
-        return Some(Trouble::new(Weight::Unconnected, error.to_string()));
+        return Some(TryError::new(Weight::Unconnected, error.to_string()));
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls_fault::of(error));
+        return Some(tls_error::of(error));
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return of_http(error);
     }
     let error = error.downcast_ref::<io::Error>()?;
-    of_system(error).or_else(|| tls_fault::of_alert_in(&error.to_string()))
+    of_system(error).or_else(|| tls_error::of_alert_in(&error.to_string()))
 }
 
 /// Only what the kernel said: what else is wrapped as an I/O error is looked into.
-fn of_system(error: &io::Error) -> Option<Trouble> {
+fn of_system(error: &io::Error) -> Option<TryError> {
     let words = match error.kind() {
         _ if error.raw_os_error().is_none() => match error.kind() {
             // The connector's own clock, before the kernel's.
@@ -83,15 +83,15 @@ fn of_system(error: &io::Error) -> Option<Trouble> {
         io::ErrorKind::NotFound => "there is no such socket".to_owned(),
         _ => error.to_string(),
     };
-    Some(Trouble::new(Weight::Unconnected, words))
+    Some(TryError::new(Weight::Unconnected, words))
 }
 
 /// Not with hyper's words, which may come from the server (HTTP/2's debug data).
-fn of_http(error: &hyper::Error) -> Option<Trouble> {
+fn of_http(error: &hyper::Error) -> Option<TryError> {
     if error.is_parse() {
         let words = "what it answers is not HTTP: if it speaks TLS, write https://";
-        return Some(Trouble::new(Weight::Answered, words).lasting());
+        return Some(TryError::new(Weight::Answered, words).lasting());
     }
     let is_cut = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-    is_cut.then(|| Trouble::new(Weight::Unconnected, "it closed the connection"))
+    is_cut.then(|| TryError::new(Weight::Unconnected, "it closed the connection"))
 }

@@ -7,11 +7,11 @@ use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use crate::stores::Fault;
+use super::error::HttpError;
 
 /// The proxy through which a URL is reached, as `host:port`; `None`: through none. This machine
 /// itself is never reached through a proxy, as in Go's net/http.
-pub(super) fn of(url: &Url) -> Result<Option<String>, Fault> {
+pub(super) fn of(url: &Url) -> Result<Option<String>, HttpError> {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse();
     let is_here = host.eq_ignore_ascii_case("localhost")
@@ -24,12 +24,10 @@ pub(super) fn of(url: &Url) -> Result<Option<String>, Fault> {
     };
     let scheme = proxy.uri().scheme_str().unwrap_or_default();
     if !matches!(scheme, "http" | "https") {
-        return Err(Fault::Malformed {
-            reason: format!(
-                "the environment names a {scheme} proxy: only http and https proxies are \
-                 supported; name the server in NO_PROXY if it is reached without one"
-            ),
-        });
+        return Err(HttpError::Unusable(format!(
+            "the environment names a {scheme} proxy: only http and https proxies are supported; name \
+             the server in NO_PROXY if it is reached without one"
+        )));
     }
     let port = proxy.uri().port().map(|port| format!(":{port}"));
     let host = proxy.uri().host().unwrap_or_default();

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::multiplexed::Multiplexed;
 use super::*;
-use crate::stores::join;
 
 /// Long, so that what the machine needs for itself is little beside it.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
@@ -79,7 +78,7 @@ async fn launch_from_far_away() -> Duration {
     let requests: Vec<_> = (0..200).map(|count| get(&format!("/v1/{count}"))).collect();
     let launch = async {
         session.send(&get("/login")).await.unwrap();
-        join::all(requests.iter().map(|request| session.send(request))).await
+        all(requests.iter().map(|request| session.send(request))).await
     };
     let (took, answers) = timed(launch).await;
     assert!(answers.iter().all(Result::is_ok));

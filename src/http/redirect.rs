@@ -1,10 +1,10 @@
-//! Redirects: followed to another of the store's own addresses, and nowhere else, as the token goes
+//! Redirects: followed to another of the server's own addresses, and nowhere else, as the token goes
 //! with the request. A standby of a cluster answers so with the address of the active server.
 
 use reqwest::Url;
 
-use super::reach::Reach;
-use super::retry::{Trouble, Weight};
+use super::address::at;
+use super::retry::{TryError, Weight};
 
 /// Where to ask next.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,25 +24,25 @@ pub(super) fn target(
     location: &str,
     asked: &str,
     index: usize,
-    reaches: &[Reach],
-) -> Result<Target, Trouble> {
-    let unreadable = || Trouble::new(Weight::Answered, "it redirects to what is no URL").lasting();
-    let from = reaches[index].written(asked).ok_or_else(unreadable)?;
+    addresses: &[&Url],
+) -> Result<Target, TryError> {
+    let unreadable = || TryError::new(Weight::Answered, "it redirects to what is no URL").lasting();
+    let from = at(addresses[index], asked).ok_or_else(unreadable)?;
     let to = from.join(location).map_err(|_| unreadable())?;
     if !matches!(to.scheme(), "http" | "https") {
         return Err(unreadable());
     }
     // The same address first: of several unix sockets each has the same origin.
-    let indices = std::iter::once(index).chain(0..reaches.len());
+    let indices = std::iter::once(index).chain(0..addresses.len());
     for candidate in indices {
-        if let Some(path) = below(&reaches[candidate], &to) {
+        if let Some(path) = below(addresses[candidate], &to) {
             return Ok(Target {
                 index: candidate,
                 path,
             });
         }
     }
-    Err(Trouble::new(
+    Err(TryError::new(
         Weight::Answered,
         format!(
             "it redirects to {}, where the token must not go unless you say so: if that is the \
@@ -54,8 +54,7 @@ pub(super) fn target(
 }
 
 /// The path and query of a URL at an address, without the path that the address itself has.
-fn below(reach: &Reach, to: &Url) -> Option<String> {
-    let base = reach.written("")?;
+fn below(base: &Url, to: &Url) -> Option<String> {
     if base.origin() != to.origin() {
         return None;
     }

@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
-use super::retry::{Trouble, Weight};
+use super::retry::{TryError, Weight};
 
 /// What a fault of TLS is for the one who has to do something about it.
-pub(super) fn of(error: &Error) -> Trouble {
+pub(super) fn of(error: &Error) -> TryError {
     let words = match error {
         Error::InvalidCertificate(error) => certificate(error),
         Error::AlertReceived(alert) => alert_words(*alert),
@@ -21,18 +21,18 @@ pub(super) fn of(error: &Error) -> Trouble {
         Error::NoCertificatesPresented => "it shows no certificate".to_owned(),
         _ => "TLS failed".to_owned(),
     };
-    let trouble = Trouble::new(Weight::Answered, words);
+    let failed = TryError::new(Weight::Answered, words);
     match error {
         Error::AlertReceived(AlertDescription::InternalError | AlertDescription::CloseNotify) => {
-            trouble
+            failed
         }
-        _ => trouble.lasting(),
+        _ => failed.lasting(),
     }
 }
 
 /// HTTP/2 keeps of an error of TLS its text alone. A server of TLS 1.3 refuses a client certificate
 /// only after the handshake, so that its alert comes there.
-pub(super) fn of_alert_in(text: &str) -> Option<Trouble> {
+pub(super) fn of_alert_in(text: &str) -> Option<TryError> {
     const REFUSALS: [AlertDescription; 9] = [
         AlertDescription::CertificateRequired,
         AlertDescription::BadCertificate,

@@ -9,15 +9,15 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, client};
 use x509_cert::der::Decode;
 
+use super::error::HttpError;
 use super::pem;
-use super::retry::{Failed, Trouble, Weight};
+use super::retry::{AttemptError, TryError, Weight};
 use crate::model::{ClientCertificate, Tls};
-use crate::stores::Fault;
-use crate::stores::trusted::{self, Trusted};
+use crate::secret::{FileError, Trusted};
 use crate::sys::{filesystem, walk};
 
 /// Reads what the settings name. The system's authorities are read only where none are named.
-pub(super) async fn config(tls: &Tls) -> Result<ClientConfig, Failed> {
+pub(super) async fn config(tls: &Tls) -> Result<ClientConfig, AttemptError> {
     let trusted = Trusted::new(&tls.trust);
     let roots = authorities(tls, &trusted).await?;
     let verified = builder()?.with_root_certificates(roots);
@@ -30,22 +30,20 @@ pub(super) async fn config(tls: &Tls) -> Result<ClientConfig, Failed> {
 }
 
 /// For addresses without TLS: no server would be trusted.
-pub(super) fn none() -> Result<ClientConfig, Fault> {
+pub(super) fn none() -> Result<ClientConfig, HttpError> {
     Ok(builder()?
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth())
 }
 
-fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Fault> {
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, HttpError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     builder
         .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::Malformed {
-            reason: format!("cannot set up TLS: {error}"),
-        })
+        .map_err(|error| HttpError::Unusable(format!("cannot set up TLS: {error}")))
 }
 
-async fn authorities(tls: &Tls, trusted: &Trusted) -> Result<RootCertStore, Failed> {
+async fn authorities(tls: &Tls, trusted: &Trusted) -> Result<RootCertStore, AttemptError> {
     let mut files: Vec<PathBuf> = tls.ca_file.iter().cloned().collect();
     if let Some(directory) = &tls.ca_path {
         files.extend(listed(directory, trusted)?);
@@ -80,29 +78,33 @@ fn ended_at(certificate: &CertificateDer) -> Option<SystemTime> {
     (at < SystemTime::now()).then_some(at)
 }
 
-fn has_ended(file: &Path, at: SystemTime) -> Trouble {
+fn has_ended(file: &Path, at: SystemTime) -> TryError {
     let words = format!(
         "the authority in {} expired at {}: put the one there that the server's certificate is of now",
         file.display(),
         humantime::format_rfc3339_seconds(at)
     );
-    Trouble::new(Weight::Answered, words).lasting()
+    TryError::new(Weight::Answered, words).lasting()
 }
 
-fn add(roots: &mut RootCertStore, certificate: CertificateDer, file: &Path) -> Result<(), Fault> {
-    roots.add(certificate).map_err(|_| Fault::Malformed {
-        reason: format!("a certificate in {} cannot be read", file.display()),
+fn add(
+    roots: &mut RootCertStore,
+    certificate: CertificateDer,
+    file: &Path,
+) -> Result<(), HttpError> {
+    roots.add(certificate).map_err(|_| {
+        HttpError::Unusable(format!(
+            "a certificate in {} cannot be read",
+            file.display()
+        ))
     })
 }
 
 /// The files of a directory, in order. c_rehash(1)'s links are followed; what is hidden is not read.
-fn listed(directory: &Path, trusted: &Trusted) -> Result<Vec<PathBuf>, Fault> {
-    let unreadable = |source| Fault::Unreachable {
-        tried: directory.to_owned(),
-        source,
-    };
+fn listed(directory: &Path, trusted: &Trusted) -> Result<Vec<PathBuf>, HttpError> {
+    let unreadable = |source| HttpError::unreadable(directory, source);
     let mut files = Vec::new();
-    let opened = walk::directory(directory, &trusted.rule()).map_err(trusted::fault)?;
+    let opened = walk::directory(directory, &trusted.rule()).map_err(FileError::from)?;
     for name in filesystem::entries(&opened).map_err(unreadable)? {
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
         let path = directory.join(name);
@@ -112,15 +114,16 @@ fn listed(directory: &Path, trusted: &Trusted) -> Result<Vec<PathBuf>, Fault> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Fault::Malformed {
-            reason: format!("there are no certificates in {}", directory.display()),
-        });
+        return Err(HttpError::Unusable(format!(
+            "there are no certificates in {}",
+            directory.display()
+        )));
     }
     Ok(files)
 }
 
 /// What the distribution trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
-fn system() -> Result<RootCertStore, Failed> {
+fn system() -> Result<RootCertStore, AttemptError> {
     let loaded = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // As every TLS library: authorities that it cannot read are not trusted.
@@ -134,18 +137,18 @@ fn system() -> Result<RootCertStore, Failed> {
          server's own with `ca_file`",
         cause.unwrap_or_default()
     );
-    Err(Trouble::new(Weight::Unconnected, words).lasting().into())
+    Err(TryError::new(Weight::Unconnected, words).lasting().into())
 }
 
 async fn shown(
     builder: ConfigBuilder<ClientConfig, client::WantsClientCert>,
     client: &ClientCertificate,
     trusted: &Trusted,
-) -> Result<ClientConfig, Failed> {
+) -> Result<ClientConfig, AttemptError> {
     let chain = pem::certificates(&client.certificate, trusted).await?;
     let key = pem::key(&client.key, trusted).await?;
-    let refused = |error: rustls::Error| Fault::Malformed {
-        reason: match error {
+    let refused = |error: rustls::Error| {
+        HttpError::Unusable(match error {
             rustls::Error::InconsistentKeys(_) => format!(
                 "the key in {} does not belong to the certificate in {}",
                 client.key.display(),
@@ -156,7 +159,7 @@ async fn shown(
                  P-384, or Ed25519",
                 client.key.display()
             ),
-        },
+        })
     };
     Ok(builder.with_client_auth_cert(chain, key).map_err(refused)?)
 }

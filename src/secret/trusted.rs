@@ -1,26 +1,22 @@
-//! What is read as trusted: files on ways that only root, hushpipe's own user and the owners that the
+//! What is read as trusted: files on paths that only root, hushpipe's own user and the owners that the
 //! manifest names can change, within a bound, never waiting for a FIFO.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{getegid, getgroups};
 
-use super::Fault;
-use crate::secret::SecretBytes;
+use super::SecretBytes;
 use crate::sys::filesystem::{self, Kind, effective_uid};
 use crate::sys::walk::{self, Links, Rule, WalkError, WalkFault};
 
-/// Credentials are small; what is larger is another file.
-pub(super) const CREDENTIAL: usize = 64 << 10;
-
-/// Who may change a store's files.
-pub(super) struct Trusted {
+/// Who may change files that are trusted.
+pub struct Trusted {
     owners: Vec<u32>,
     /// hushpipe's own: where a group shares a directory (`fsGroup` of Kubernetes), its members do.
     groups: Vec<u32>,
@@ -54,23 +50,24 @@ impl Trusted {
     }
 
     /// Opens a regular file.
-    pub fn open(&self, path: &Path) -> Result<OwnedFd, Fault> {
+    pub fn open(&self, path: &Path) -> Result<OwnedFd, FileError> {
         let file = walk::file(path, &self.rule()).map_err(|error| match error.fault {
             WalkFault::System(source) => unreadable(path, source),
-            _ => fault(error),
+            _ => FileError::from(error),
         })?;
         let stat = fstat(&file).map_err(|errno| unreadable(path, errno.into()))?;
         // A descriptor of hushpipe's caller may be anything.
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Fault::Malformed {
-                reason: format!("{} is no regular file", path.display()),
-            });
+            return Err(FileError::Unfit(format!(
+                "{} is no regular file",
+                path.display()
+            )));
         }
         Ok(file)
     }
 
     /// The directory and name of a unix socket that a trusted user has there; `None`: it is no socket.
-    pub fn socket(&self, path: &Path) -> Result<Option<(OwnedFd, OsString)>, Fault> {
+    pub fn socket(&self, path: &Path) -> Result<Option<(OwnedFd, OsString)>, FileError> {
         let Ok((directory, name)) = walk::parent(path, &self.rule()) else {
             // Reading it as a file says why.
             return Ok(None);
@@ -83,37 +80,39 @@ impl Trusted {
         if known {
             return Ok(Some((directory, name)));
         }
-        let (path, fault) = (path.to_owned(), found.uid);
-        Err(self::fault(WalkError {
-            path,
+        Err(FileError::from(WalkError {
+            path: path.to_owned(),
             fault: WalkFault::Owner {
-                uid: fault,
+                uid: found.uid,
                 unmapped: false,
             },
         }))
     }
 
     /// All of a file that has no more than `most` bytes.
-    pub fn read(&self, path: &Path, most: usize) -> Result<SecretBytes, Fault> {
+    pub fn read(&self, path: &Path, most: usize) -> Result<SecretBytes, FileError> {
         let file = self.open(path)?;
         read_to_end(&file, most).map_err(|errno| match errno {
-            Errno::FBIG => Fault::Malformed {
-                reason: format!("{} is larger than {} KiB", path.display(), most >> 10),
-            },
+            Errno::FBIG => FileError::Unfit(format!(
+                "{} is larger than {} KiB",
+                path.display(),
+                most >> 10
+            )),
             errno => unreadable(path, errno.into()),
         })
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> Fault {
-    Fault::Unreachable {
-        tried: path.to_owned(),
+fn unreadable(path: &Path, source: io::Error) -> FileError {
+    FileError::System {
+        path: path.to_owned(),
         source,
     }
 }
 
-/// Into a buffer of the right size, so that no copy is left by growing; EFBIG past the limit.
-pub(super) fn read_to_end(file: impl AsFd, most: usize) -> Result<SecretBytes, Errno> {
+/// Reads a file into a buffer of the right size, so that no copy is left by growing; EFBIG past the
+/// limit.
+pub fn read_to_end(file: impl AsFd, most: usize) -> Result<SecretBytes, Errno> {
     let size = usize::try_from(fstat(&file)?.st_size).unwrap_or(usize::MAX);
     if size > most {
         return Err(Errno::FBIG);
@@ -136,34 +135,41 @@ pub(super) fn read_to_end(file: impl AsFd, most: usize) -> Result<SecretBytes, E
     }
 }
 
-/// Why a file was not opened, and what to do.
-pub(super) fn fault(error: WalkError) -> Fault {
-    let remedy = error.remedy(effective_uid());
-    let remedy = remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
-    let reason = format!("{error}{remedy}");
-    match error.fault {
-        WalkFault::System(source) => Fault::Unreachable {
-            tried: error.path,
-            source,
-        },
-        WalkFault::NotFile(_) | WalkFault::NotDirectory => Fault::Malformed { reason },
-        WalkFault::Owner { uid, .. } => Fault::Denied {
-            reason: format!(
-                "{reason}, or trust that user: `trust: {{ owners: [{uid}] }}` on the store"
-            ),
-        },
-        _ => Fault::Denied { reason },
-    }
+/// Why a file was not read, and what to do. Names its path; never what it holds.
+#[derive(Debug)]
+pub enum FileError {
+    /// The system's word.
+    System {
+        /// What was tried.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// It is no regular file, or too large.
+    Unfit(String),
+    /// Others can change it.
+    Untrusted {
+        /// Why, and what to do.
+        reason: String,
+        /// Whom it belongs to, where trusting that user would do.
+        owner: Option<u32>,
+    },
 }
 
-/// What stands where a file is expected.
-pub(super) const fn named(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Directory => "a directory",
-        Kind::Fifo => "a FIFO",
-        Kind::Socket => "a socket",
-        Kind::Other => "a device",
-        Kind::Link => "a link",
-        Kind::File => "a file",
+impl From<WalkError> for FileError {
+    fn from(error: WalkError) -> Self {
+        let remedy = error.remedy(effective_uid());
+        let remedy = remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
+        let reason = format!("{error}{remedy}");
+        let owner = match error.fault {
+            WalkFault::System(source) => {
+                let path = error.path;
+                return Self::System { path, source };
+            }
+            WalkFault::NotFile(_) | WalkFault::NotDirectory => return Self::Unfit(reason),
+            WalkFault::Owner { uid, .. } => Some(uid),
+            _ => None,
+        };
+        Self::Untrusted { reason, owner }
     }
 }

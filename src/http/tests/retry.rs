@@ -2,21 +2,27 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::Fault;
+use super::super::HttpError;
 use super::super::retry::{
-    FIRST_WAIT, LONGEST_WAIT, Limits, Tries, Trouble, Weight, refused, retry_after,
+    FIRST_WAIT, LONGEST_WAIT, Limits, Tries, TryError, Weight, retry_after, transient,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn said(words: &str) -> Trouble {
-    Trouble::new(Weight::Answered, words)
+fn said(words: &str) -> TryError {
+    TryError::new(Weight::Answered, words)
+}
+
+/// The server answered with such a status, and perhaps asked to wait.
+fn refused(status: u16, wait: Option<Duration>) -> TryError {
+    let transient = transient(status).expect("it is transient");
+    super::super::retry::refused(status, transient, wait)
 }
 
 fn cause(tries: Tries) -> String {
-    match tries.fault(MINUTE) {
-        Fault::NoAnswer { address, cause, .. } => format!("{address}: {cause}"),
-        Fault::Deadline { .. } => "deadline".to_owned(),
+    match tries.error(MINUTE) {
+        HttpError::NoAnswer { address, cause, .. } => format!("{address}: {cause}"),
+        HttpError::Deadline { .. } => "deadline".to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -45,9 +51,9 @@ fn what_is_for_one_use_is_awaited_to_the_end() {
 #[test]
 fn statuses_are_the_callers_but_those_that_pass() {
     let again: Vec<u16> = (200..600)
-        .filter(|status| refused(*status, None).is_some())
+        .filter(|status| transient(*status).is_some())
         .collect();
-    let expected: Vec<u16> = [429, 472, 473].into_iter().chain(500..600).collect();
+    let expected: Vec<u16> = [429].into_iter().chain(500..600).collect();
     assert_eq!(again, expected);
 }
 
@@ -102,12 +108,12 @@ fn the_last_try_comes_near_the_deadline() {
 
 #[test]
 fn what_a_server_asks_for_is_waited_for_and_no_more_is_tried_past_the_deadline() {
-    let asked = refused(429, Some(Duration::from_secs(7))).unwrap();
+    let asked = refused(429, Some(Duration::from_secs(7)));
     let mut tries = Tries::new(false);
     tries.failed("a", asked);
     assert_eq!(tries.next_round(MINUTE, 0), Some(Duration::from_secs(7)));
     for wait in [MINUTE, Duration::MAX] {
-        tries.failed("a", refused(503, Some(wait)).unwrap());
+        tries.failed("a", refused(503, Some(wait)));
         assert_eq!(tries.next_round(MINUTE, u64::MAX), None);
     }
 }
@@ -115,8 +121,8 @@ fn what_a_server_asks_for_is_waited_for_and_no_more_is_tried_past_the_deadline()
 #[test]
 fn of_several_waits_the_shortest_counts() {
     let mut tries = Tries::new(false);
-    tries.failed("a", refused(503, Some(Duration::from_secs(9))).unwrap());
-    tries.failed("b", refused(503, Some(Duration::from_secs(3))).unwrap());
+    tries.failed("a", refused(503, Some(Duration::from_secs(9))));
+    tries.failed("b", refused(503, Some(Duration::from_secs(3))));
     tries.failed("c", said("no"));
     assert_eq!(tries.next_round(MINUTE, 0), Some(Duration::from_secs(3)));
 }
@@ -128,32 +134,32 @@ fn what_lasts_is_not_tried_again_unless_something_passes() {
     assert_eq!(tries.next_round(MINUTE, 0), None);
     let mut tries = Tries::new(false);
     tries.failed("a", said("wrong name").lasting());
-    tries.failed("b", Trouble::new(Weight::Unconnected, "refused"));
+    tries.failed("b", TryError::new(Weight::Unconnected, "refused"));
     assert!(tries.next_round(MINUTE, 0).is_some());
 }
 
 #[test]
 fn what_may_have_been_done_is_not_done_again() {
     let mut tries = Tries::new(true);
-    assert!(tries.failed("a", Trouble::new(Weight::Unconnected, "refused")));
+    assert!(tries.failed("a", TryError::new(Weight::Unconnected, "refused")));
     assert!(tries.next_round(MINUTE, 0).is_some());
-    assert!(!tries.failed("a", refused(500, None).unwrap()));
+    assert!(!tries.failed("a", refused(500, None)));
     assert_eq!(tries.next_round(MINUTE, 0), None);
 }
 
 #[test]
 fn too_many_requests_hold_for_all_addresses() {
-    assert!(!Tries::new(false).failed("a", refused(429, None).unwrap()));
-    assert!(Tries::new(false).failed("a", refused(503, None).unwrap()));
+    assert!(!Tries::new(false).failed("a", refused(429, None)));
+    assert!(Tries::new(false).failed("a", refused(503, None)));
 }
 
 #[test]
 fn a_round_that_the_deadline_cut_does_not_hide_the_one_before() {
-    let cut = || Trouble::new(Weight::Unfinished, "cut");
+    let cut = || TryError::new(Weight::Unfinished, "cut");
     let mut tries = Tries::new(false);
     tries.failed("a", said("sealed"));
     tries.next_round(MINUTE, 0);
-    tries.failed("b", Trouble::new(Weight::Unconnected, "refused"));
+    tries.failed("b", TryError::new(Weight::Unconnected, "refused"));
     tries.failed("a", cut());
     tries.next_round(Duration::ZERO, 0);
     assert_eq!(cause(tries), "a: sealed");
@@ -168,7 +174,7 @@ fn a_whole_round_tells_how_it_is_now() {
     let mut tries = Tries::new(false);
     tries.failed("a", said("sealed"));
     tries.next_round(MINUTE, 0);
-    tries.failed("a", Trouble::new(Weight::Unconnected, "refused"));
+    tries.failed("a", TryError::new(Weight::Unconnected, "refused"));
     tries.next_round(Duration::ZERO, 0);
     assert_eq!(cause(tries), "a: refused");
 }
@@ -176,9 +182,9 @@ fn a_whole_round_tells_how_it_is_now() {
 #[test]
 fn the_time_that_it_took_is_told_for_people() {
     for (took, told) in [(60_004, 60_000), (1_499, 1_000), (1_500, 2_000), (999, 999)] {
-        let fault = Tries::new(false).fault(Duration::from_millis(took));
-        let Fault::Deadline { after } = fault else {
-            panic!("{fault:?}");
+        let error = Tries::new(false).error(Duration::from_millis(took));
+        let HttpError::Deadline { after } = error else {
+            panic!("{error:?}");
         };
         assert_eq!(after, Duration::from_millis(told));
     }

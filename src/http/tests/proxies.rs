@@ -100,7 +100,7 @@ async fn a_proxy_that_is_at_fault_is_named() {
     let deadline = Duration::from_millis(300);
     if std::env::var("ALL_PROXY").is_ok() {
         let end = send(within(deadline, &["http://bao.invalid"]), &get("/")).await;
-        assert!(matches!(end, Err(Fault::Malformed { reason }) if reason.contains("socks5")));
+        assert!(matches!(end, Err(HttpError::Unusable(reason)) if reason.contains("socks5")));
         return;
     }
     let said = cause(within(deadline, &["http://bao.invalid"])).await;

@@ -11,7 +11,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Authority;
 use super::*;
-use crate::stores::join;
 
 /// Counts connections, and on the first answers no request before so many are there at once.
 pub(super) struct Multiplexed {
@@ -119,7 +118,7 @@ async fn two_hundred_requests_after_a_login_are_one_round_trip_on_one_connection
     session.send(&get("/login")).await.unwrap();
     let requests: Vec<_> = (0..200).map(|count| get(&format!("/v1/{count}"))).collect();
     // None is answered before all are there.
-    let answers = join::all(requests.iter().map(|request| session.send(request))).await;
+    let answers = all(requests.iter().map(|request| session.send(request))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(server.connections(), 1);
 }
@@ -129,7 +128,7 @@ async fn requests_without_a_login_share_a_connection_too() {
     let server = Multiplexed::start(1, false).await;
     let session = server.http().session().unwrap();
     let requests: Vec<_> = (0..50).map(|count| get(&format!("/v1/{count}"))).collect();
-    let answers = join::all(requests.iter().map(|request| session.send(request))).await;
+    let answers = all(requests.iter().map(|request| session.send(request))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(server.connections(), 1);
 }
@@ -140,7 +139,7 @@ async fn a_first_answer_that_is_slow_does_not_hold_the_others_up_for_long() {
     let server = Multiplexed::start(20, false).await;
     let session = server.http().session().unwrap();
     let requests: Vec<_> = (0..20).map(|count| get(&format!("/v1/{count}"))).collect();
-    let answers = join::all(requests.iter().map(|request| session.send(request))).await;
+    let answers = all(requests.iter().map(|request| session.send(request))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(server.connections(), 1);
 }
@@ -153,7 +152,7 @@ async fn a_connection_that_breaks_is_replaced_by_one() {
     // The last of them breaks it, before any is answered.
     let mut requests: Vec<_> = (0..99).map(|count| get(&format!("/v1/{count}"))).collect();
     requests.push(get("/break"));
-    let answers = join::all(requests.iter().map(|request| session.send(request))).await;
+    let answers = all(requests.iter().map(|request| session.send(request))).await;
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(server.connections(), 2);
 }

@@ -138,12 +138,12 @@ async fn of_several_faults_the_one_that_says_most_is_told() {
         let end = send(within(deadline, &addresses), &get("/")).await;
         assert!(matches!(
             end,
-            Err(Fault::NoAnswer { address, cause, .. })
-                if address == sealed.address && cause.contains("sealed")
+            Err(HttpError::NoAnswer { address, cause, .. })
+                if address == sealed.address && cause.contains("not available")
         ));
     }
     let end = send(within(deadline, &[&frozen.address, &dead]), &get("/")).await;
-    assert!(matches!(end, Err(Fault::Deadline { .. })));
+    assert!(matches!(end, Err(HttpError::Deadline { .. })));
 }
 
 #[tokio::test]

@@ -12,9 +12,8 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::secret::SecretBytes;
-use crate::stores::Fault;
-use crate::stores::trusted::Trusted;
+use super::error::HttpError;
+use crate::secret::{SecretBytes, Trusted};
 use crate::sys::{filesystem, socket};
 
 /// No bundle of certificates is larger.
@@ -27,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn certificates(
     path: &Path,
     trusted: &Trusted,
-) -> Result<Vec<CertificateDer<'static>>, Fault> {
+) -> Result<Vec<CertificateDer<'static>>, HttpError> {
     let bytes = read(path, trusted).await?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes.expose()).collect();
     match found {
@@ -38,7 +37,10 @@ pub(super) async fn certificates(
 }
 
 /// The first private key in a file: PKCS#8, PKCS#1 or SEC1.
-pub(super) async fn key(path: &Path, trusted: &Trusted) -> Result<PrivateKeyDer<'static>, Fault> {
+pub(super) async fn key(
+    path: &Path,
+    trusted: &Trusted,
+) -> Result<PrivateKeyDer<'static>, HttpError> {
     let bytes = read(path, trusted).await?;
     let is_encrypted = memchr::memmem::find(bytes.expose(), b"ENCRYPTED").is_some();
     PrivateKeyDer::from_pem_slice(bytes.expose()).map_err(|error| match error {
@@ -51,21 +53,16 @@ pub(super) async fn key(path: &Path, trusted: &Trusted) -> Result<PrivateKeyDer<
     })
 }
 
-fn malformed(path: &Path, what: &str) -> Fault {
-    Fault::Malformed {
-        reason: format!("{what} {}", path.display()),
-    }
+fn malformed(path: &Path, what: &str) -> HttpError {
+    HttpError::Unusable(format!("{what} {}", path.display()))
 }
 
-async fn read(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Fault> {
+async fn read(path: &Path, trusted: &Trusted) -> Result<SecretBytes, HttpError> {
     match trusted.socket(path)? {
         Some(socket) => from_socket(&socket)
             .await
-            .map_err(|source| Fault::Unreachable {
-                tried: path.to_owned(),
-                source,
-            }),
-        None => trusted.read(path, LARGEST as usize),
+            .map_err(|source| HttpError::unreadable(path, source)),
+        None => Ok(trusted.read(path, LARGEST as usize)?),
     }
 }
 

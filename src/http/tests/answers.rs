@@ -85,7 +85,7 @@ async fn what_passes_is_tried_again() {
 #[tokio::test]
 async fn what_lasts_until_the_deadline_is_said() {
     for (status, words) in [
-        ("503 Service Unavailable", "sealed"),
+        ("503 Service Unavailable", "not available"),
         ("500 Internal Server Error", "status 500"),
         ("473 Standby", "performance standby"),
         ("429 Too Many Requests", "too many requests"),
@@ -123,7 +123,7 @@ async fn a_wait_past_the_deadline_is_not_waited_for() {
 async fn a_server_that_is_silent_ends_in_a_deadline() {
     let fake = Fake::always(Act::Hang).await;
     let (took, end) = timed(send(within(SHORT, &[&fake.address]), &get("/"))).await;
-    assert!(matches!(end, Err(Fault::Deadline { .. })));
+    assert!(matches!(end, Err(HttpError::Deadline { .. })));
     assert!(took >= SHORT / 2 && took < SHORT + LATE, "{took:?}");
 }
 
@@ -132,7 +132,7 @@ async fn an_answer_that_stops_in_the_middle_ends_in_a_deadline() {
     let half = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
     let fake = Fake::always(Act::Slowly(half.to_owned(), Duration::ZERO)).await;
     let end = send(within(SHORT, &[&fake.address]), &get("/")).await;
-    assert!(matches!(end, Err(Fault::Deadline { .. })));
+    assert!(matches!(end, Err(HttpError::Deadline { .. })));
     assert!(fake.requests().len() > 1, "it is tried again");
 }
 
@@ -175,7 +175,7 @@ async fn an_answer_that_is_too_large_is_refused_by_its_length() {
     );
     let fake = Fake::always(Act::Say(head)).await;
     let end = send(settings(&[&fake.address]), &get("/")).await;
-    assert!(matches!(end, Err(Fault::Malformed { reason }) if reason.contains("16 MiB")));
+    assert!(matches!(end, Err(HttpError::Unusable(reason)) if reason.contains("16 MiB")));
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn an_answer_that_is_too_large_is_refused_as_it_comes() {
     })
     .await;
     let end = send(settings(&[&fake.address]), &get("/")).await;
-    assert!(matches!(end, Err(Fault::Malformed { reason }) if reason.contains("16 MiB")));
+    assert!(matches!(end, Err(HttpError::Unusable(reason)) if reason.contains("16 MiB")));
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn what_is_for_one_use_is_not_sent_twice() {
     ] {
         let fake = Fake::in_turn(vec![act, fine()]).await;
         let end = send(settings(&[&fake.address]), &get("/").once()).await;
-        assert!(matches!(end, Err(Fault::NoAnswer { .. })));
+        assert!(matches!(end, Err(HttpError::NoAnswer { .. })));
         assert_eq!(fake.requests().len(), 1);
     }
 }

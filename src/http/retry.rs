@@ -1,4 +1,4 @@
-//! What is tried again, when, and for how long. Pure: it knows no clock and no connection.
+//! What is retried, when, and for how long. Pure: it knows no clock and no connection.
 //!
 //! A *try* is one request to one address. A *round* asks each address once, the one that answered
 //! last first; the first answer ends it. Between rounds is a wait with full jitter, or what the
@@ -6,8 +6,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::error::HttpError;
 use crate::model::Backoff;
-use crate::stores::Fault;
 
 /// Ceilings of the waits between rounds.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -63,7 +63,7 @@ pub(super) enum Weight {
 
 /// Why a try gave no answer.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct TryError {
     /// What went wrong, for a person. Nothing of the request, and of the answer its status alone.
     pub words: String,
     pub weight: Weight,
@@ -77,7 +77,7 @@ pub(super) struct Trouble {
     pub everywhere: bool,
 }
 
-impl Trouble {
+impl TryError {
     /// Something that passes, and came before the server was asked.
     pub(super) fn new(weight: Weight, words: impl Into<String>) -> Self {
         Self {
@@ -105,47 +105,67 @@ impl Trouble {
 
 /// Why there is no answer: a try failed, or the request, as no other try would help.
 #[derive(Debug)]
-pub(super) enum Failed {
-    Try(Trouble),
-    Request(Fault),
+pub(super) enum AttemptError {
+    Try(TryError),
+    Request(HttpError),
 }
 
-impl From<Trouble> for Failed {
-    fn from(trouble: Trouble) -> Self {
-        Self::Try(trouble)
+impl From<TryError> for AttemptError {
+    fn from(error: TryError) -> Self {
+        Self::Try(error)
     }
 }
 
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
+impl From<HttpError> for AttemptError {
+    fn from(fault: HttpError) -> Self {
         Self::Request(fault)
     }
 }
 
-/// What a status means for a request that could be made again. `None`: the answer is the caller's.
-pub(super) fn refused(status: u16, retry_after: Option<Duration>) -> Option<Trouble> {
+/// A status that another try may change.
+#[derive(Clone, Copy, Debug)]
+pub struct Transient {
+    /// What it means, for a person.
+    pub words: &'static str,
+    /// The server may have done what it was asked to do.
+    pub done: bool,
+    /// It holds for all addresses: the others are not asked.
+    pub everywhere: bool,
+}
+
+/// Says what a status means to a request that could be made again. `None`: the answer is the
+/// caller's.
+pub type Classify = fn(u16) -> Option<Transient>;
+
+/// What statuses mean by RFC 9110 and RFC 6585.
+pub fn transient(status: u16) -> Option<Transient> {
     let (words, done) = match status {
-        429 => ("too many requests".to_owned(), false),
-        472 => ("it is a disaster recovery standby".to_owned(), false),
-        473 => ("it is a performance standby".to_owned(), false),
-        500 => ("internal error".to_owned(), true),
-        502 => (
-            "bad gateway: what is behind it does not answer".to_owned(),
-            true,
-        ),
-        503 => ("the server is sealed or in maintenance".to_owned(), false),
-        504 => ("what is behind it does not answer in time".to_owned(), true),
-        505..=599 | 501 => ("server error".to_owned(), true),
+        429 => ("too many requests", false),
+        500 => ("internal error", true),
+        502 => ("bad gateway: what is behind it does not answer", true),
+        503 => ("the service is not available", false),
+        504 => ("what is behind it does not answer in time", true),
+        501..=599 => ("server error", true),
         _ => return None,
     };
-    let asked = retry_after.map(|wait| format!("; it asks to wait {}s", wait.as_secs()));
-    let words = format!("status {status}, {words}{}", asked.unwrap_or_default());
-    Some(Trouble {
+    Some(Transient {
+        words,
         done,
-        wait: retry_after,
         everywhere: status == 429,
-        ..Trouble::new(Weight::Answered, words)
     })
+}
+
+/// The server answered with such a status.
+pub(super) fn refused(status: u16, transient: Transient, wait: Option<Duration>) -> TryError {
+    let asked = wait.map(|wait| format!("; it asks to wait {}s", wait.as_secs()));
+    let words = transient.words;
+    let words = format!("status {status}, {words}{}", asked.unwrap_or_default());
+    TryError {
+        done: transient.done,
+        wait,
+        everywhere: transient.everywhere,
+        ..TryError::new(Weight::Answered, words)
+    }
 }
 
 /// `Retry-After` in both of its forms, RFC 9110 section 10.2.3: seconds, or a date. What cannot be
@@ -168,7 +188,7 @@ pub(super) struct Tries {
 }
 
 /// An address, and what went wrong there.
-type Told = (String, Trouble);
+type Told = (String, TryError);
 
 /// What is known of a round.
 #[derive(Default)]
@@ -191,17 +211,17 @@ impl Tries {
     }
 
     /// A try failed. Whether another address may be asked at once.
-    pub(super) fn failed(&mut self, address: &str, trouble: Trouble) -> bool {
-        let in_vain = trouble.everywhere || (self.once && trouble.done);
+    pub(super) fn failed(&mut self, address: &str, error: TryError) -> bool {
+        let in_vain = error.everywhere || (self.once && error.done);
         let round = &mut self.round;
-        round.unfinished |= trouble.weight == Weight::Unfinished;
-        round.passing |= !trouble.lasting;
-        round.done |= trouble.done;
-        round.wait = match (round.wait, trouble.wait) {
+        round.unfinished |= error.weight == Weight::Unfinished;
+        round.passing |= !error.lasting;
+        round.done |= error.done;
+        round.wait = match (round.wait, error.wait) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        round.told = weightier(round.told.take(), Some((address.to_owned(), trouble)));
+        round.told = weightier(round.told.take(), Some((address.to_owned(), error)));
         !in_vain
     }
 
@@ -225,24 +245,24 @@ impl Tries {
 
     /// What is wrong so far, and where.
     pub(super) fn told(&self) -> Option<String> {
-        let (address, trouble) = self.before.as_ref()?;
-        Some(format!("{address}: {}", trouble.words))
+        let (address, error) = self.before.as_ref()?;
+        Some(format!("{address}: {}", error.words))
     }
 
     /// What is said at the end.
-    pub(super) fn fault(self, after: Duration) -> Fault {
+    pub(super) fn error(self, after: Duration) -> HttpError {
         let after = rounded(after);
         match self.before {
-            Some((address, trouble))
-                if !matches!(trouble.weight, Weight::Silent | Weight::Unfinished) =>
+            Some((address, error))
+                if !matches!(error.weight, Weight::Silent | Weight::Unfinished) =>
             {
-                Fault::NoAnswer {
+                HttpError::NoAnswer {
                     address,
                     after,
-                    cause: trouble.words,
+                    cause: error.words,
                 }
             }
-            _ => Fault::Deadline { after },
+            _ => HttpError::Deadline { after },
         }
     }
 }

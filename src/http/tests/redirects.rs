@@ -52,7 +52,7 @@ async fn a_redirect_elsewhere_is_refused_with_the_host() {
     ] {
         let fake = Fake::always(to(&location)).await;
         let end = send(settings(&[&fake.address]), &with_token(Method::GET)).await;
-        let Err(Fault::NoAnswer { cause, .. }) = end else {
+        let Err(HttpError::NoAnswer { cause, .. }) = end else {
             panic!("a fault was expected");
         };
         assert!(cause.contains(&stranger.address), "{cause}");

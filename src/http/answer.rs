@@ -1,19 +1,31 @@
-//! An answer's body, piece by piece.
+//! An answer, and its body, piece by piece.
 
-use std::io;
 use std::time::Duration;
 
 use reqwest::Response;
 use tokio::time::timeout;
 
-use super::MAX_ANSWER;
-use super::fault;
-use super::retry::{Failed, Trouble, Weight};
+use super::causes;
+use super::error::HttpError;
+use super::retry::{AttemptError, TryError, Weight};
 use crate::secret::{Pieces, SecretBytes};
-use crate::stores::Fault;
+
+/// What a server answered with any other status than those that are tried again.
+pub struct Answer {
+    /// 200 to 499.
+    pub status: u16,
+    /// At most [`MAX_ANSWER`] bytes.
+    pub body: SecretBytes,
+}
+
+/// Answers that are larger are refused.
+pub const MAX_ANSWER: usize = 16 << 20;
 
 /// Reads a body to its end. What has arrived waits for the rest in protected memory.
-pub(super) async fn read(mut answer: Response, pause: Duration) -> Result<SecretBytes, Failed> {
+pub(super) async fn read(
+    mut answer: Response,
+    pause: Duration,
+) -> Result<SecretBytes, AttemptError> {
     let announced = usize::try_from(answer.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if announced > MAX_ANSWER {
         return Err(too_large().into());
@@ -24,35 +36,26 @@ pub(super) async fn read(mut answer: Response, pause: Duration) -> Result<Secret
             Ok(Ok(Some(piece))) if body.len() + piece.len() > MAX_ANSWER => {
                 return Err(too_large().into());
             }
-            Ok(Ok(Some(piece))) => body.push(&piece).map_err(no_room)?,
+            Ok(Ok(Some(piece))) => body.push(&piece).map_err(HttpError::NoMemory)?,
             Ok(Ok(None)) => return Ok(body.take()),
             Ok(Err(error)) => {
-                let trouble = fault::of(&error, None).unwrap_or_else(stuck);
-                return Err(trouble.done().into());
+                let error = causes::of(&error, None).unwrap_or_else(stuck);
+                return Err(error.done().into());
             }
             Err(_) => return Err(stuck().done().into()),
         }
     }
 }
 
-fn no_room(source: io::Error) -> Fault {
-    Fault::Unreachable {
-        tried: "protected memory".into(),
-        source,
-    }
+fn stuck() -> TryError {
+    TryError::new(Weight::Silent, "it stops in the middle of its answer")
 }
 
-fn stuck() -> Trouble {
-    Trouble::new(Weight::Silent, "it stops in the middle of its answer")
-}
-
-fn too_large() -> Fault {
-    Fault::Malformed {
-        reason: format!(
-            "the answer is larger than {} MiB: no secret is",
-            MAX_ANSWER >> 20
-        ),
-    }
+fn too_large() -> HttpError {
+    HttpError::Unusable(format!(
+        "the answer is larger than {} MiB: no secret is",
+        MAX_ANSWER >> 20
+    ))
 }
 
 /// Whether a server says that its port speaks TLS: Go's net/http (Vault and OpenBao), nginx, Apache.

@@ -7,13 +7,13 @@ use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Client, Method, Url};
 use tokio::time::timeout;
 
-use super::fault;
+use super::causes;
+use super::error::HttpError;
 use super::proxy;
 use super::resolve::Lookup;
-use super::retry::Failed;
+use super::retry::AttemptError;
 use super::tls;
 use crate::model::{Tls, format_duration};
-use crate::stores::Fault;
 
 /// Makes one request without a body or a token to an `http` or `https` URL, and gives the answer's
 /// status; redirects are not followed, nothing is tried again, and the answer is read no further
@@ -32,7 +32,7 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
     let url = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
     let config = match url.scheme() {
         "https" => tls::config(&Tls::default()).await,
-        "http" => tls::none().map_err(Failed::from),
+        "http" => tls::none().map_err(AttemptError::from),
         _ => return Err("the URL is neither http:// nor https://".to_owned()),
     };
     let mut builder = Client::builder()
@@ -40,7 +40,7 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
         .redirect(reqwest::redirect::Policy::none())
         .dns_resolver(Arc::new(Lookup::default()))
         .pool_idle_timeout(None);
-    let proxy = proxy::of(&url).map_err(|fault| words(fault.into()))?;
+    let proxy = proxy::of(&url).map_err(|error| words(error.into()))?;
     if proxy.is_none() {
         builder = builder.no_proxy();
     }
@@ -58,14 +58,14 @@ async fn status(url: &str, method: Method) -> Result<u16, String> {
     answer
         .map(|answer| answer.status().as_u16())
         .map_err(|error| {
-            fault::of(&error, proxy.as_deref()).map_or_else(silent, |trouble| trouble.words)
+            causes::of(&error, proxy.as_deref()).map_or_else(silent, |error| error.words)
         })
 }
 
-fn words(failed: Failed) -> String {
+fn words(failed: AttemptError) -> String {
     match failed {
-        Failed::Try(trouble) => trouble.words,
-        Failed::Request(Fault::Malformed { reason }) => reason,
-        Failed::Request(_) => "cannot set up TLS".to_owned(),
+        AttemptError::Try(error) => error.words,
+        AttemptError::Request(HttpError::Unusable(reason)) => reason,
+        AttemptError::Request(_) => "cannot set up TLS".to_owned(),
     }
 }

@@ -1,25 +1,26 @@
 //! One address of a server, and the connections to it.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Response, Url, Version};
+use reqwest::{Body, Client, Response, Url, Version};
 use rustls::ClientConfig;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::body;
-use super::fault;
+use super::address::{at, host, parse, rename};
+use super::answer::{self, Answer};
+use super::error::HttpError;
+use super::outgoing::Outgoing;
+use super::request::Request;
 use super::resolve::Lookup;
-use super::retry::{self, Failed, Limits, Trouble, Weight};
-use super::session::Ask;
-use super::{Answer, proxy, redirect, tls};
+use super::retry::{self, AttemptError, Classify, Limits, TryError, Weight};
+use super::{causes, proxy, redirect, tls};
 use crate::model::Address;
-use crate::stores::Fault;
 
 /// How long requests wait for the first one to show whether all can share its connection.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,11 +35,11 @@ const WINDOW: u32 = 4 << 20;
 pub(super) enum Reply {
     Answer(Answer),
     /// A redirect's `Location`.
-    Elsewhere(String),
+    Redirect(String),
 }
 
-/// How an address is reached.
-enum Way {
+/// How an address is connected to.
+enum Transport {
     Tcp,
     Unix(PathBuf),
 }
@@ -51,10 +52,20 @@ struct Pool {
     number: u64,
 }
 
-pub(super) struct Reach {
+/// One request to an address, once.
+pub(super) struct Attempt<'a> {
+    pub request: &'a Request,
+    /// The request's own path, or where a redirect leads.
+    pub path: Cow<'a, str>,
+    pub limits: Limits,
+    pub classify: Classify,
+    pub until: Instant,
+}
+
+pub(super) struct Endpoint {
     /// As it was written.
     name: String,
-    way: Way,
+    transport: Transport,
     written: Url,
     /// What requests are made to: `written`, with the name that the certificate must have as host.
     url: Url,
@@ -68,20 +79,20 @@ pub(super) struct Reach {
     connections: Semaphore,
 }
 
-impl Reach {
+impl Endpoint {
     /// `tls_server_name`: what the certificate must be for, if not the address's host.
-    pub(super) fn new(address: &Address, server_name: Option<&str>) -> Result<Self, Fault> {
-        let (name, way, written) = match address {
-            Address::Url(written) => (written.clone(), Way::Tcp, parse(written)?),
+    pub(super) fn new(address: &Address, server_name: Option<&str>) -> Result<Self, HttpError> {
+        let (name, transport, written) = match address {
+            Address::Url(written) => (written.clone(), Transport::Tcp, parse(written)?),
             Address::Unix(path) => (
                 format!("unix://{}", path.display()),
-                Way::Unix(path.clone()),
+                Transport::Unix(path.clone()),
                 parse("http://localhost")?,
             ),
         };
-        let proxy = match &way {
-            Way::Tcp => proxy::of(&written)?,
-            Way::Unix(_) => None,
+        let proxy = match &transport {
+            Transport::Tcp => proxy::of(&written)?,
+            Transport::Unix(_) => None,
         };
         let mut url = written.clone();
         let mut lookup = Lookup::default();
@@ -91,7 +102,7 @@ impl Reach {
         }
         Ok(Self {
             name,
-            way,
+            transport,
             written,
             url,
             lookup: Arc::new(lookup),
@@ -112,111 +123,118 @@ impl Reach {
         self.url.scheme() == "https"
     }
 
-    /// The URL of a path at this address, as it was written.
-    pub(super) fn written(&self, path: &str) -> Option<Url> {
-        at(&self.written, path)
+    /// The address's URL as it was written.
+    pub(super) const fn written(&self) -> &Url {
+        &self.written
     }
 
     /// A try's time is over, and the address said nothing.
-    pub(super) fn silent(&self) -> Trouble {
+    pub(super) fn silent(&self) -> TryError {
         self.unresolved().unwrap_or_else(|| {
-            Trouble::new(Weight::Silent, "it takes connections and says nothing").done()
+            TryError::new(Weight::Silent, "it takes connections and says nothing").done()
         })
     }
 
     /// The deadline is over, in the middle of a try.
-    pub(super) fn unfinished(&self) -> Trouble {
+    pub(super) fn unfinished(&self) -> TryError {
         let number = self.pool.borrow().number;
         self.forget(number);
         self.unresolved()
-            .unwrap_or_else(|| Trouble::new(Weight::Unfinished, "there was no time left").done())
+            .unwrap_or_else(|| TryError::new(Weight::Unfinished, "there was no time left").done())
     }
 
-    fn unresolved(&self) -> Option<Trouble> {
+    fn unresolved(&self) -> Option<TryError> {
         let name = self.lookup.pending()?;
         let words = format!("the name {name} is not resolved in time");
-        Some(Trouble::new(Weight::Unconnected, words))
+        Some(TryError::new(Weight::Unconnected, words))
     }
 
     /// Asks once. Only the first requests wait for one another, until it is known whether they can
     /// share a connection: otherwise each would make its own.
-    pub(super) async fn ask(
+    pub(super) async fn request(
         &self,
         config: Option<&ClientConfig>,
-        ask: &Ask<'_>,
-    ) -> Result<Reply, Failed> {
+        attempt: &Attempt<'_>,
+    ) -> Result<Reply, AttemptError> {
         let mut first = None;
         if self.shared.get().is_none() {
             first = timeout(PATIENCE, self.first.lock()).await.ok();
         }
         if self.shared.get() == Some(true) {
             drop(first);
-            return self.one(config, ask).await;
+            return self.one(config, attempt).await;
         }
         let place = self.connections.acquire().await;
         if self.shared.get().is_some() {
             drop(first.take());
         }
-        let head = self.head(config, ask).await?;
+        let head = self.head(config, attempt).await?;
         drop(first);
-        let reply = self.reply(head, ask.limits).await;
+        let reply = self.reply(head, attempt).await;
         drop(place);
         reply
     }
 
-    async fn one(&self, config: Option<&ClientConfig>, ask: &Ask<'_>) -> Result<Reply, Failed> {
-        let head = self.head(config, ask).await?;
-        self.reply(head, ask.limits).await
+    async fn one(
+        &self,
+        config: Option<&ClientConfig>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Reply, AttemptError> {
+        let head = self.head(config, attempt).await?;
+        self.reply(head, attempt).await
     }
 
     /// Sends the request and awaits the answer's head.
-    async fn head(&self, config: Option<&ClientConfig>, ask: &Ask<'_>) -> Result<Response, Failed> {
-        let client = self.client(config, ask.limits)?;
+    async fn head(
+        &self,
+        config: Option<&ClientConfig>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Response, AttemptError> {
+        let client = self.client(config, attempt.limits)?;
         let number = self.pool.borrow().number;
-        let url = at(&self.url, &ask.path).ok_or_else(|| Fault::Malformed {
-            reason: "the path is no path of a URL".to_owned(),
-        })?;
+        let url = at(&self.url, &attempt.path)
+            .ok_or_else(|| HttpError::Unusable("the path is no path of a URL".to_owned()))?;
         let mut builder = client
-            .request(ask.request.method.clone(), url)
-            .headers(ask.request.headers.clone());
-        if let Some(body) = &ask.request.body {
+            .request(attempt.request.method.clone(), url)
+            .headers(attempt.request.headers.clone());
+        if let Some(body) = &attempt.request.body {
             builder = builder
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(match &ask.request.wire {
-                    Some(wire) => wire.body(body),
-                    None => body.expose().to_vec().into(),
-                });
+                .body(Body::wrap(Outgoing::new(
+                    body,
+                    attempt.request.wire.as_ref(),
+                )));
         }
-        let sent = timeout(ask.limits.head, builder.send()).await;
-        let trouble = match sent {
+        let sent = timeout(attempt.limits.head, builder.send()).await;
+        let failed = match sent {
             Ok(Ok(head)) => {
                 self.shared.set(Some(head.version() == Version::HTTP_2));
                 return Ok(head);
             }
-            Ok(Err(error)) => fault::of(&error, self.proxy.as_deref()),
+            Ok(Err(error)) => causes::of(&error, self.proxy.as_deref()),
             Err(_) => None,
         };
-        let trouble = trouble.unwrap_or_else(|| self.silent());
+        let failed = failed.unwrap_or_else(|| self.silent());
         self.forget(number);
-        Err(trouble.into())
+        Err(failed.into())
     }
 
     /// Reads the rest of an answer, if it is the caller's.
-    async fn reply(&self, head: Response, limits: Limits) -> Result<Reply, Failed> {
+    async fn reply(&self, head: Response, attempt: &Attempt<'_>) -> Result<Reply, AttemptError> {
         let status = head.status().as_u16();
         if redirect::is_one(status)
             && let Some(location) = text(head.headers(), LOCATION)
         {
-            return Ok(Reply::Elsewhere(location));
+            return Ok(Reply::Redirect(location));
         }
         let wait = text(head.headers(), RETRY_AFTER)
             .and_then(|value| retry::retry_after(&value, SystemTime::now()));
-        if let Some(trouble) = retry::refused(status, wait) {
-            return Err(trouble.into());
+        if let Some(transient) = (attempt.classify)(status) {
+            return Err(retry::refused(status, transient, wait).into());
         }
-        let body = body::read(head, limits.pause).await?;
-        if status == 400 && !self.is_tls() && body::asks_for_tls(&body) {
-            return Err(fault::asks_for_tls().into());
+        let body = answer::read(head, attempt.limits.pause).await?;
+        if status == 400 && !self.is_tls() && answer::asks_for_tls(&body) {
+            return Err(causes::asks_for_tls().into());
         }
         Ok(Reply::Answer(Answer { status, body }))
     }
@@ -233,7 +251,7 @@ impl Reach {
     }
 
     /// The connections that there are, or none yet.
-    fn client(&self, config: Option<&ClientConfig>, limits: Limits) -> Result<Client, Fault> {
+    fn client(&self, config: Option<&ClientConfig>, limits: Limits) -> Result<Client, HttpError> {
         if let Some(client) = &self.pool.borrow().client {
             return Ok(client.clone());
         }
@@ -249,56 +267,18 @@ impl Reach {
             .pool_idle_timeout(None)
             .http2_initial_stream_window_size(WINDOW)
             .http2_initial_connection_window_size(WINDOW);
-        if let Way::Unix(path) = &self.way {
+        if let Transport::Unix(path) = &self.transport {
             builder = builder.unix_socket(path.as_path());
         }
         if self.proxy.is_none() {
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|error| Fault::Malformed {
-            reason: format!("cannot set up HTTP: {}", error.without_url()),
+        let client = builder.build().map_err(|error| {
+            HttpError::Unusable(format!("cannot set up HTTP: {}", error.without_url()))
         })?;
         self.pool.borrow_mut().client = Some(client.clone());
         Ok(client)
     }
-}
-
-fn parse(written: &str) -> Result<Url, Fault> {
-    let fault = |reason: &str| Fault::Malformed {
-        reason: reason.to_owned(),
-    };
-    let url = Url::parse(written).map_err(|_| fault("the address is no URL"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(fault("the address is neither http:// nor https://"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(fault("the address must not hold a user name or a password"));
-    }
-    Ok(url)
-}
-
-/// Makes requests for another host than the one that is connected to: TLS verifies the name, and
-/// sends it as SNI.
-fn rename(url: &mut Url, server_name: &str) -> Result<(), Fault> {
-    let is_name = server_name.parse::<IpAddr>().is_err();
-    if is_name && url.set_host(Some(server_name)).is_ok() {
-        return Ok(());
-    }
-    Err(Fault::Malformed {
-        reason: format!("`tls_server_name` is not a DNS name: {server_name}"),
-    })
-}
-
-/// An address with a path: nothing of the path can lead out of the address.
-fn at(address: &Url, path: &str) -> Option<Url> {
-    let base = address.as_str().trim_end_matches('/');
-    Url::parse(&format!("{base}{path}")).ok()
-}
-
-/// Without the brackets of an IPv6 address.
-fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    host.trim_matches(['[', ']']).to_owned()
 }
 
 /// A header's value, if it is text.

@@ -1,0 +1,66 @@
+//! One request.
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::outgoing::{Content, Wire};
+use crate::secret::SecretBytes;
+
+/// One request. Its body and its header values are not shown by anything.
+pub struct Request {
+    pub(super) method: Method,
+    /// With a leading slash, percent-encoded; with the query.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Content>,
+    pub(super) once: bool,
+    pub(super) wire: Option<Wire>,
+}
+
+impl Request {
+    /// `path` starts with a slash and is taken as it is: percent-encoding is the caller's.
+    pub fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            headers: HeaderMap::new(),
+            body: None,
+            once: false,
+            wire: None,
+        }
+    }
+
+    /// Adds a header whose value may be secret.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// A body of JSON.
+    #[must_use]
+    pub fn json(mut self, body: SecretBytes) -> Self {
+        self.body = Some(Content::new(body));
+        self
+    }
+
+    /// Tells while its body is with the server.
+    #[must_use]
+    pub fn on(mut self, wire: &Wire) -> Self {
+        self.wire = Some(wire.clone());
+        self
+    }
+
+    /// It must not be done twice, as what it uses up is for one use: a login with such a
+    /// `secret_id`, an unwrap. It is retried only where the server cannot have done it: where no
+    /// connection came about, or the server refused to work ([`Transient::done`]). And one try may
+    /// take all of the deadline.
+    ///
+    /// [`Transient::done`]: super::Transient::done
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+}

@@ -1,0 +1,183 @@
+//! What a store is, and what it tells.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::error::{Fault, StoreError};
+use super::join::{self, Keep};
+use crate::model::{Refresh, Source, Version};
+use crate::secret::{KeptValue, Value};
+
+/// A future on the one thread of hushpipe.
+pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A value as a store gave it.
+pub struct Fetched {
+    /// The value, read in the format the source asks for.
+    pub value: Value,
+    /// What the store calls it.
+    pub version: Version,
+}
+
+impl Keep for Fetched {
+    /// Where there is no memory to keep the value in, it waits as it is.
+    type Kept = (Result<KeptValue, Value>, Version);
+
+    fn keep(self) -> Self::Kept {
+        let kept = KeptValue::new(&self.value).map_err(|_| self.value);
+        (kept, self.version)
+    }
+
+    fn take_up((kept, version): Self::Kept) -> Self {
+        let value = kept.map_or_else(|value| value, |kept| kept.value());
+        Self { value, version }
+    }
+}
+
+/// A place where secrets live. Stores are asked concurrently, on one thread.
+pub trait Store {
+    /// Fetches one secret. Equal sources are asked once.
+    fn fetch<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Fetched, StoreError>>;
+
+    /// Fetches several secrets as one consistent set, concurrently; the answers in the order of the
+    /// sources. Stores that can tell one state from the next (a directory that flips, a command that
+    /// prints many secrets) answer all from one.
+    fn fetch_all<'a>(
+        &'a self,
+        sources: &'a [&'a Source],
+    ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
+        Box::pin(join::values(
+            sources.iter().map(|source| self.fetch(source)),
+        ))
+    }
+
+    /// The version that [`Store::fetch`] would give, without reading the value where the store can
+    /// tell. For `check --online` and polling.
+    fn version<'a>(&'a self, source: &'a Source) -> Local<'a, Result<Version, StoreError>>;
+
+    /// Starts to look for changes of these sources, and to keep what it gave for them alive. `None`:
+    /// the store does not tell; it is polled.
+    fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError>;
+
+    /// How long the value that was fetched last is still good, where the store says so: a lease, a
+    /// certificate.
+    fn good_for(&self, _: &Source) -> Option<Duration> {
+        None
+    }
+
+    /// Whether a version that it gave before is still good, so that a program can be given it once
+    /// more. Stores whose values do not end say yes.
+    fn is_good(&self, _: &Source, _: &Version) -> bool {
+        true
+    }
+
+    /// The next fetch gives a new value where the store makes values on demand (leases), even if
+    /// the one it gave last is still good.
+    fn expire(&self, _: &Source) {}
+
+    /// The program has this version now; what the store gave before need not be kept alive.
+    fn adopted(&self, _: &Source, _: &Version) {}
+
+    /// This version was fetched and will not be used, or not any more; the one before is.
+    fn rejected(&self, _: &Source, _: &Version) {}
+
+    /// What a request that is under way is tried again for, for a person; `None`: nothing went wrong
+    /// so far.
+    fn delayed_by(&self) -> Option<String> {
+        None
+    }
+
+    /// Revokes what was given for this source. Stores without leases refuse ([`Fault::Denied`]).
+    fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
+        let fault = StoreError {
+            store: source.store.clone(),
+            asked: source.key.clone(),
+            fault: Fault::Denied {
+                reason: "this store has no leases to revoke: change the secret in the store, and \
+                         rotate"
+                    .to_owned(),
+            },
+        };
+        Box::pin(std::future::ready(Err(fault)))
+    }
+
+    /// Revokes leases and logs out, at the end of hushpipe, as the store's settings say. Bounded by
+    /// who calls.
+    fn close(&self) -> Local<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A source that is watched.
+pub struct Watched {
+    /// What is fetched.
+    pub source: Source,
+    /// How often it is looked at. With [`Refresh::Never`] no change is told, but leases are renewed.
+    pub refresh: Refresh,
+}
+
+/// Those of which changes are told.
+pub(super) fn looked_at(sources: &[Watched]) -> impl Iterator<Item = &Source> {
+    sources
+        .iter()
+        .filter(|watched| watched.refresh != Refresh::Never)
+        .map(|watched| &watched.source)
+}
+
+/// What a watch has to tell.
+#[derive(Debug)]
+pub enum Seen {
+    /// At least one source may have a new version; may be told without cause.
+    Changed,
+    /// All the faults that are met now, told again whenever they change. The watch goes on, and tells
+    /// once when there are none any more.
+    Down(Vec<StoreError>),
+    /// It does.
+    Up,
+    /// The watch polls, as the system has nothing left to watch with; told once, with what to do.
+    Unwatched(String),
+}
+
+/// Something that a watch will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What.
+    pub what: Upkeep,
+    /// For which source, by its place among those that the watch was made for; `None`: for all.
+    pub source: Option<usize>,
+    /// In how long.
+    pub within: Duration,
+}
+
+/// What keeps what a program has good, and finds what is newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// A look whether there is a newer version.
+    Look,
+    /// The lease is made longer.
+    Renew,
+    /// There will be another value in its place.
+    Replace,
+    /// The login is made longer, or there will be another one.
+    Login,
+}
+
+/// Tells that something may have changed.
+pub trait Watch {
+    /// Ends when there is something to tell. Its future may be dropped at any time without loss:
+    /// what it has begun is kept in the watch, and goes on with the next call. Leases are renewed
+    /// while it is awaited. After an error the watch is of no more use.
+    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>>;
+
+    /// What it will do next, and for which of the sources that it was made for.
+    fn due(&self) -> Option<Due> {
+        None
+    }
+
+    /// Whether it looks at sources with `refresh: 30s` itself, by their versions. Else all of them
+    /// are fetched at that period.
+    fn polls(&self) -> bool {
+        false
+    }
+}
