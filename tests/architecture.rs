@@ -46,6 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy",
             "audit",
             "telemetry",
+            "http",
             "stores",
             "delivery",
             "supervisor",

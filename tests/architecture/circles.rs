@@ -76,14 +76,6 @@ const KNOWN: &[&str] = &[
     "src/cli/systemd/mod.rs",
     "src/cli/systemd/notes.rs",
     "src/cli/systemd/wrap.rs",
-    // src/delivery
-    "src/delivery/files.rs",
-    "src/delivery/inspection.rs",
-    "src/delivery/layout.rs",
-    "src/delivery/made.rs",
-    "src/delivery/mount_points.rs",
-    "src/delivery/shared.rs",
-    "src/delivery/sweep.rs",
     // src/fuzzing
     "src/fuzzing/mod.rs",
     "src/fuzzing/template.rs",
@@ -103,15 +95,6 @@ const KNOWN: &[&str] = &[
     // src/stores/format
     "src/stores/format/dotenv.rs",
     "src/stores/format/json.rs",
-    // src/stores/http
-    "src/stores/http/body.rs",
-    "src/stores/http/mod.rs",
-    "src/stores/http/reach.rs",
-    "src/stores/http/redirect.rs",
-    "src/stores/http/session.rs",
-    // src/stores
-    "src/stores/join.rs",
-    "src/stores/mod.rs",
     // src/stores/sealed
     "src/stores/sealed/guard.rs",
     "src/stores/sealed/memory.rs",
