@@ -9,12 +9,14 @@ mod help;
 mod init;
 mod load;
 mod man;
+mod quick;
 mod run;
 mod schema;
 mod secret;
 mod style;
 mod systemd;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -55,7 +57,7 @@ struct CommandLine {
 }
 
 /// Options of every command.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Globals {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -143,42 +145,21 @@ pub fn main() -> ExitCode {
     finish(outcome.map(Exit::code), globals)
 }
 
-/// What a launch needs of [`CommandLine`]. To build and check the tree of all commands costs a tenth
-/// of a launch.
-#[derive(Parser)]
-#[command(name = "hushpipe")]
-struct LaunchLine {
-    #[command(flatten)]
-    globals: Globals,
-    #[command(subcommand)]
-    command: LaunchCommand,
-}
-
-#[derive(Subcommand)]
-enum LaunchCommand {
-    Run(run::RunArgs),
-}
-
-/// Parses as little as it can. Whatever is wrong with a launch, and its help, tells the whole tree.
+/// A plain launch is read without clap.
 fn parse() -> Result<CommandLine, clap::Error> {
-    let mut arguments = std::env::args_os().skip(1);
-    let word = arguments.find(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
-    if word.is_some_and(|word| word == "run")
-        && let Ok(LaunchLine { globals, command }) = parse_as()
-    {
-        let LaunchCommand::Run(arguments) = command;
+    if let Some((globals, arguments)) = quick::parse(std::env::args_os().skip(1)) {
         let command = Command::Run(arguments);
         return Ok(CommandLine { globals, command });
     }
-    parse_as()
+    parse_as(std::env::args_os())
 }
 
 /// As `try_parse`, but for the tree of commands: it is left where it is. To take it apart, block by
-/// block, and wipe each, would cost a tenth of a launch.
-fn parse_as<T: CommandFactory + FromArgMatches>() -> Result<T, clap::Error> {
-    let mut tree = std::mem::ManuallyDrop::new(T::command());
-    let matches = tree.try_get_matches_from_mut(std::env::args_os())?;
-    T::from_arg_matches(&matches)
+/// block, and wipe each, takes longer than many a command.
+fn parse_as(words: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    let mut tree = std::mem::ManuallyDrop::new(CommandLine::command());
+    let matches = tree.try_get_matches_from_mut(words)?;
+    CommandLine::from_arg_matches(&matches)
 }
 
 fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {

@@ -25,16 +25,16 @@ hushpipe gives the program's own exit code, 128+N when signal N killed it, and i
 the codes of `hushpipe help exit-codes`.";
 
 /// Arguments of `run`.
-#[derive(Args)]
+#[derive(Args, Debug, Default, PartialEq)]
 #[command(after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option")]
 pub struct RunArgs {
     /// The manifest [default: $HUSHPIPE_MANIFEST, else ./hushpipe.yaml]; - is standard input
     #[arg(short, long, value_name = "FILE")]
-    manifest: Option<PathBuf>,
+    pub(super) manifest: Option<PathBuf>,
     /// Become the program (execve) instead of staying as its parent: no rotation
     #[arg(long)]
-    exec: bool,
+    pub(super) exec: bool,
     /// The program's `argv[0]`, where that is to be another than its first word
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     argv0: Option<OsString>,
@@ -46,20 +46,20 @@ pub struct RunArgs {
     stop_timeout: Option<Duration>,
     /// The program goes into the background: stay with the daemon that it leaves
     #[arg(long)]
-    forking: bool,
+    pub(super) forking: bool,
     /// The file where the process id of that daemon is
     #[arg(long, value_name = "FILE", requires = "forking")]
     pid_file: Option<PathBuf>,
     /// When a signal ends the program, end by it as well, in place of the exit code 128+N
     #[arg(long)]
-    end_by_signal: bool,
+    pub(super) end_by_signal: bool,
     /// Take a sealed store as it is although this host knows a newer or another one, and remember it;
     /// look at it first
     #[arg(long)]
-    accept_store: bool,
+    pub(super) accept_store: bool,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
 }
 
 /// `--ready`
