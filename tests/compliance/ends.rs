@@ -1,7 +1,8 @@
 //! How the program's end is told.
 
 use super::Case;
-use super::inits::{Position, Subject, is_long};
+use super::inits::{Position, Subject};
+use crate::harness::is_long;
 
 pub const CASES: &[Case] = &[
     Case::everywhere("exit codes 0 to 255", codes),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::running::Started;
-use crate::harness::{Place, deadline};
+use crate::harness::{Place, deadline, is_long};
 
 /// An init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,11 @@ pub enum Init {
 impl Init {
     /// In the order of the table's columns.
     pub const ALL: [Self; 3] = [Self::Tini, Self::Dumb, Self::Hushpipe];
+
+    /// Whether cases are put to it.
+    pub fn is_asked(self) -> bool {
+        self == Self::Hushpipe || is_long() || std::env::var_os("UPDATE_GOLDEN").is_some()
+    }
 }
 
 impl fmt::Display for Init {
@@ -44,11 +49,6 @@ pub enum Position {
 pub enum To {
     Program,
     Group,
-}
-
-/// Whether time does not matter.
-pub fn is_long() -> bool {
-    std::env::var_os("HUSHPIPE_LONG").is_some()
 }
 
 /// What a case is put to.

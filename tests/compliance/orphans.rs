@@ -3,9 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::Case;
-use super::inits::{Init, Subject, is_long};
+use super::inits::{Init, Subject};
 use super::running::{Line, send};
-use crate::harness::{children, deadline, is_alive, wait_within};
+use crate::harness::{children, deadline, is_alive, is_long, wait_within};
 
 pub const CASES: &[Case] = &[
     Case::everywhere("orphans, wide", |subject| reaped(subject, "wide")),

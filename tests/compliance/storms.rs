@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Write;
 
 use super::Case;
-use super::inits::{Subject, is_long};
+use super::inits::Subject;
 use super::running::{Line, Started, first_child, queue, send, wait_until_taken};
-use crate::harness::{children, deadline, wait_until};
+use crate::harness::{children, deadline, is_long, wait_until};
 
 pub const CASES: &[Case] = &[
     Case::everywhere("signals one by one while 1,000 children end", spaced),

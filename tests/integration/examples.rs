@@ -6,10 +6,12 @@ mod pgbouncer;
 
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Hushpipe, Place};
+use crate::harness::{Hushpipe, Place, is_long};
 
 /// How often the credentials are replaced.
-const ROTATIONS: usize = 100;
+fn rotations() -> usize {
+    if is_long() { 100 } else { 20 }
+}
 
 fn folder(example: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -63,6 +63,11 @@ pub fn deadline() -> Duration {
     Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(30))
 }
 
+/// Whether time does not matter: storms are longer, and more is put to what no change changes.
+pub fn is_long() -> bool {
+    std::env::var_os("HUSHPIPE_LONG").is_some()
+}
+
 /// The static binary, as it is shipped: that of `HUSHPIPE_STATIC`, if there is one.
 pub fn shipped() -> Option<PathBuf> {
     std::env::var_os("HUSHPIPE_STATIC").map(PathBuf::from)

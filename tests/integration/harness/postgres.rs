@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use nix::sys::signal::Signal;
 use nix::unistd::User;
@@ -38,6 +39,64 @@ fn program(name: &str) -> PathBuf {
     newest.join("bin").join(name)
 }
 
+fn postgres_user() -> u32 {
+    let user = User::from_name("postgres").expect("users can be looked up");
+    user.expect("Debian's package makes the user").uid.as_raw()
+}
+
+fn as_postgres(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(AS_POSTGRES).arg(program);
+    command
+}
+
+/// A cluster that was never started, for copies: to make one takes six times as long as to copy it.
+/// It stays beside what cargo builds.
+fn new_cluster() -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let server = program("initdb");
+    let version = server
+        .iter()
+        .rev()
+        .nth(2)
+        .expect("/usr/lib/postgresql/N/bin");
+    let cluster = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("postgresql")
+        .join(version);
+    let _one = MAKING.lock().expect("whoever makes it does not panic");
+    if !cluster.exists() {
+        let place = Place::new();
+        place.write("password", PASSWORD);
+        place.give_to(postgres_user());
+        let mut initdb = as_postgres(&server);
+        initdb.args([
+            "--auth=scram-sha-256",
+            "--no-sync",
+            "--no-locale",
+            "--encoding=UTF8",
+        ]);
+        initdb.arg("--pwfile").arg(place.join("password"));
+        initdb.arg("--pgdata").arg(place.join("data"));
+        run(initdb.current_dir(place.path()));
+        let new = cluster.with_extension(std::process::id().to_string());
+        std::fs::create_dir_all(&new).expect("cargo's directory can be written");
+        copy(&place.join("data"), &new);
+        // Another process of tests may have made it meanwhile.
+        if std::fs::rename(new.join("data"), &cluster).is_err() {
+            assert!(cluster.exists(), "{} cannot be made", cluster.display());
+        }
+        std::fs::remove_dir_all(new).expect("it was just made");
+    }
+    cluster
+}
+
+/// With its modes; the copy is `data` in that directory.
+fn copy(cluster: &Path, into: &Path) {
+    let mut copy = Command::new("cp");
+    copy.args(["--recursive", "--preserve=mode"]).arg(cluster);
+    run(copy.arg(into.join("data")).current_dir(into));
+}
+
 /// Runs SQL at a port of 127.0.0.1; gives the rows, fields parted by `|`, or what went wrong.
 pub fn sql(
     port: u16,
@@ -71,21 +130,8 @@ impl Postgres {
     /// Makes one and starts it: passwords by SCRAM, at 127.0.0.1, nothing forced to the disk.
     pub fn start() -> Self {
         let place = Place::new();
-        let user = User::from_name("postgres").expect("users can be looked up");
-        let user = user.expect("Debian's package makes the user");
-        place.write("password", PASSWORD);
-        place.give_to(user.uid.as_raw());
-        let mut initdb = Command::new("setpriv");
-        initdb.args(AS_POSTGRES).arg(program("initdb"));
-        initdb.args([
-            "--auth=scram-sha-256",
-            "--no-sync",
-            "--no-locale",
-            "--encoding=UTF8",
-        ]);
-        initdb.arg("--pwfile").arg(place.join("password"));
-        initdb.arg("--pgdata").arg(place.join("data"));
-        run(initdb.current_dir(place.path()));
+        copy(&new_cluster(), place.path());
+        place.give_to(postgres_user());
         let (port, server) = Self::serve(&place);
         let postgres = Self {
             place,

@@ -96,6 +96,8 @@ fn a_rollback_ends_a_verification() {
     );
     let running = sealed(&rest, &READS);
     running.place().seal("token", "two");
+    // Two signals that come before the program has taken one are one.
+    running.wait_for_line("two");
     running.until("it is verified", || {
         (server.count("/health") > 0).then_some(())
     });

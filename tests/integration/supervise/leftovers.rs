@@ -5,7 +5,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::script;
-use crate::harness::{Hushpipe, Running, is_alive, wait_until};
+use crate::harness::{Hushpipe, Running, is_alive, is_long, wait_until};
 
 /// Makes orphans, then waits until hushpipe has no zombie and says so.
 const ORPHANS: &str = "import os, sys\n\
@@ -34,7 +34,7 @@ fn a_thousand_orphans_leave_no_zombie() {
 
 #[test]
 fn ten_thousand_orphans_leave_no_zombie() {
-    if std::env::var_os("HUSHPIPE_LONG").is_some() {
+    if is_long() {
         orphans("10000").run().success().stdout_is("reaped\n");
     }
 }
