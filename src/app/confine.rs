@@ -12,7 +12,7 @@ use crate::model::{
     DeliveryKind, Event, Observer, Plan, RotateAction, StoreKind, VaultStore, VerifyHow,
 };
 use crate::sys::landlock::{Access, Ruleset};
-use crate::sys::privileges::{self, Capability};
+use crate::sys::privileges::{self, Capabilities};
 use crate::sys::{filesystem, host as kernel};
 
 /// Programs that end within it are not worth it.
@@ -107,9 +107,9 @@ impl<'a> Confined<'a> {
             let why = "what the plan may start later runs with them";
             return format!("capabilities: all that were given, as {why}");
         };
-        match privileges::keep(&needed) {
+        match privileges::keep(needed) {
             Ok(kept) => {
-                let names: Vec<&str> = kept.iter().map(|one| one.name()).collect();
+                let names: Vec<&str> = kept.iter_names().map(|(name, _)| name).collect();
                 format!("capabilities: {}", names.join(" "))
             }
             Err(error) => format!("capabilities: all that were given: {error}"),
@@ -174,41 +174,35 @@ fn starts(plan: &Plan, host: &Host, restarts: bool) -> Starts {
 }
 
 /// The capabilities that may still be needed; `None`: all.
-fn needed(starts: Starts, fifos: bool) -> Option<Vec<Capability>> {
-    use Capability::{
-        Chown, DacOverride, DacReadSearch, Fowner, Fsetid, IpcLock, Kill, Setgid, Setpcap, Setuid,
-        SysAdmin, SysChroot, SysPtrace, SysResource,
-    };
+fn needed(starts: Starts, fifos: bool) -> Option<Capabilities> {
     if starts == Starts::Anything {
         return None;
     }
-    let mut needed = vec![
-        Chown,
-        DacOverride,
-        DacReadSearch,
-        Fowner,
-        Fsetid,
-        IpcLock,
-        Kill,
-    ];
+    // Files of other users, memory that is locked, signals.
+    let mut needed = Capabilities::CHOWN
+        | Capabilities::DAC_OVERRIDE
+        | Capabilities::DAC_READ_SEARCH
+        | Capabilities::FOWNER
+        | Capabilities::FSETID
+        | Capabilities::IPC_LOCK
+        | Capabilities::KILL;
     if starts == Starts::AsUser {
-        needed.extend([
-            Setgid,
-            Setuid,
-            Setpcap,
-            SysAdmin,
-            SysChroot,
-            SysPtrace,
-            SysResource,
-        ]);
+        // Another identity, mounts and namespaces (setns(2) asks for SYS_CHROOT as well), limits.
+        needed |= Capabilities::SETGID
+            | Capabilities::SETUID
+            | Capabilities::SETPCAP
+            | Capabilities::SYS_ADMIN
+            | Capabilities::SYS_CHROOT
+            | Capabilities::SYS_PTRACE
+            | Capabilities::SYS_RESOURCE;
     } else {
         // To find readers, or processes that a mount option of /proc hides.
         if fifos || kernel::hidepid().is_some() {
-            needed.push(SysPtrace);
+            needed |= Capabilities::SYS_PTRACE;
         }
         // Without the first, signals are sent as their receiver's user.
-        if !privileges::holds(Kill) {
-            needed.push(Setuid);
+        if !privileges::effective().contains(Capabilities::KILL) {
+            needed |= Capabilities::SETUID;
         }
     }
     Some(needed)

@@ -15,11 +15,11 @@ use crate::model::{DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Pla
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
 use crate::sys::child::{
-    ChildError, Cover, Group, PrivateMount, Spec, Staged, StagedHere, TerminalGuard, UserNamespace,
-    stage, stage_here,
+    ChildError, Cover, Group, Spec, Staged, StagedHere, TerminalGuard, UserNamespace, stage,
+    stage_here,
 };
 use crate::sys::filesystem;
-use crate::sys::mount::Point;
+use crate::sys::mount::{Point, PrivateMount};
 use crate::sys::signals::Mask;
 
 /// A launch that waits for its last step: a child ([`Staged`]), or this process ([`StagedHere`]).

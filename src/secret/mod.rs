@@ -6,7 +6,9 @@
 
 mod alloc;
 mod buffer;
+mod bytes;
 mod digest;
+mod field;
 mod member;
 mod pieces;
 mod trusted;
@@ -14,7 +16,9 @@ mod value;
 
 pub use alloc::{WIPING_ALLOCATOR, WipingAllocator};
 pub use buffer::{Buffer, Protection};
+pub use bytes::SecretBytes;
 pub use digest::{Digest, DigestKey};
+pub use field::Field;
 pub use pieces::Pieces;
 pub use trusted::{FileError, Trusted, read_to_end};
-pub use value::{Field, KeptField, KeptValue, SecretBytes, Value};
+pub use value::{KeptField, KeptValue, Value};

@@ -4,98 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Deref;
 
-use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
-
+use super::bytes::SecretBytes;
+use super::field::Field;
 use super::{Buffer, member};
-
-/// Bytes of a value, on the heap, wiped when dropped. Transient: what must be kept goes into
-/// [`super::Buffer`].
-pub struct SecretBytes(Vec<u8>);
-
-impl SecretBytes {
-    /// Takes the bytes over; no copy is made.
-    pub const fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, for the one place that needs them.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Length in bytes.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there are no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Compares in constant time for equal lengths.
-    pub fn same(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Drop for SecretBytes {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-/// The whole of a raw value, or a field: its bytes, and what they are. Where a store has JSON, text is
-/// the text itself; everything else (numbers, booleans, lists, objects) is its JSON text as written,
-/// and templates see it with its type.
-pub struct Field {
-    bytes: SecretBytes,
-    json: bool,
-}
-
-impl Field {
-    /// JSON text of a number, a boolean, a list or an object.
-    pub const fn json(text: SecretBytes) -> Self {
-        Self {
-            bytes: text,
-            json: true,
-        }
-    }
-
-    /// Whether the bytes are JSON text and not the value itself.
-    pub const fn is_json(&self) -> bool {
-        self.json
-    }
-
-    /// Whether it has members: a JSON object or list.
-    pub fn has_members(&self) -> bool {
-        self.json && matches!(self.bytes.expose().first(), Some(b'{' | b'['))
-    }
-
-    /// A copy, for another use of the same value.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        Self {
-            bytes: SecretBytes::new(self.expose().to_vec()),
-            json: self.json,
-        }
-    }
-}
-
-impl From<SecretBytes> for Field {
-    fn from(bytes: SecretBytes) -> Self {
-        Self { bytes, json: false }
-    }
-}
-
-impl Deref for Field {
-    type Target = SecretBytes;
-
-    fn deref(&self) -> &SecretBytes {
-        &self.bytes
-    }
-}
 
 /// A secret's value: raw bytes, or a map of fields.
 pub enum Value {
@@ -169,10 +80,8 @@ impl Value {
             let bytes = field.expose();
             let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
             let end = bytes.iter().rposition(|byte| !is_end(byte));
-            Field {
-                bytes: SecretBytes::new(bytes[..end.map_or(0, |last| last + 1)].to_vec()),
-                json: field.json,
-            }
+            let bytes = bytes[..end.map_or(0, |last| last + 1)].to_vec();
+            field.of_kind(SecretBytes::new(bytes))
         };
         match self {
             Self::Raw(field) => Self::Raw(trimmed(field)),
@@ -197,16 +106,18 @@ impl KeptField {
     pub fn new(field: &Field) -> io::Result<Self> {
         Ok(Self {
             buffer: Buffer::new(field.expose())?,
-            json: field.json,
+            json: field.is_json(),
         })
     }
 
     /// A copy, to be used now.
     pub fn field(&self) -> Field {
         let copy = |bytes: &[u8]| SecretBytes::new(bytes.to_vec());
-        Field {
-            bytes: self.buffer.with(copy),
-            json: self.json,
+        let bytes = self.buffer.with(copy);
+        if self.json {
+            Field::json(bytes)
+        } else {
+            bytes.into()
         }
     }
 }

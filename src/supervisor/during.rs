@@ -1,20 +1,22 @@
 //! Before the program runs: work goes on while signals and children are looked after.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 
-use super::{Error, Supervisor, exit};
+use super::error::Error;
+use super::{Supervisor, exit};
 use crate::model::{Exited, Signal};
 use crate::sys::reaper::Change;
 use crate::sys::signals::{self, Received, Signals};
 
 /// Why work before the start of the program did not come to its end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Interrupted {
     /// hushpipe was asked to end: the exit code is 128+N.
+    #[error("{0} came before the program was started")]
     Signal(Signal),
     /// The system refused something.
+    #[error(transparent)]
     Fault(Error),
 }
 
@@ -30,24 +32,6 @@ impl Interrupted {
                 code: error.exit().code(),
                 signal: None,
             },
-        }
-    }
-}
-
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Signal(signal) => write!(f, "{signal} came before the program was started"),
-            Self::Fault(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Interrupted {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Signal(_) => None,
-            Self::Fault(error) => error.source(),
         }
     }
 }

@@ -10,64 +10,37 @@
 
 pub mod activation;
 mod during;
+mod error;
 mod exit;
 mod follow;
 mod handle;
 pub mod notify;
 mod run;
+mod running;
+mod search;
 pub mod spawn;
 mod state;
 mod stop;
 mod terminal;
 
-use std::fmt;
-use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::model::{Exit, Forward, Observer, Ready, Startup, Stop};
+use crate::model::{Forward, Observer, Ready, Startup, Stop};
 use crate::sys::child::{Child, Group};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Reaper};
 use crate::sys::signals::{Mask, Signals};
 
 pub use during::Interrupted;
+pub use error::Error;
 pub use exit::{Ended, code_of};
 pub use handle::Handle;
 
-use follow::Search;
+use running::Running;
+use search::Search;
 use state::Control;
 use terminal::Job;
-
-/// Why the program cannot be supervised.
-#[derive(Debug)]
-pub struct Error {
-    what: &'static str,
-    source: io::Error,
-}
-
-impl Error {
-    const fn new(what: &'static str, source: io::Error) -> Self {
-        Self { what, source }
-    }
-
-    /// hushpipe's exit code for it.
-    pub const fn exit(&self) -> Exit {
-        Exit::Os
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
 
 /// How the program is supervised.
 #[derive(Clone, Debug)]
@@ -92,7 +65,7 @@ pub struct Supervisor {
     observer: Rc<dyn Observer>,
     handle: Handle,
     job: Rc<Job>,
-    running: Option<run::Running>,
+    running: Option<Running>,
     /// hushpipe's voice to systemd.
     announcer: notify::Announcer,
     /// Between the program and systemd.
@@ -161,7 +134,7 @@ impl Supervisor {
             self.announcer.declare_ready();
         }
         let search = forking.clone().map(Search::new);
-        self.running = Some(run::Running::new(setting, job, child.pid, search));
+        self.running = Some(Running::new(setting, job, child.pid, search));
         self.handle.adopt(child, own_group);
     }
 

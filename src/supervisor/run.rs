@@ -3,18 +3,19 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::Supervisor;
+use super::error::Error;
 use super::exit::{Ended, end_of};
-use super::follow::{Followed, Search, gone};
 use super::notify::Relay;
-use super::state::{Action, Control, End, Foreground, Input, Sender, Setting, State, To};
-use super::stop::{Sweeper, Swept};
-use super::terminal::Job;
-use super::{Error, Supervisor};
+use super::running::{Running, gone};
+use super::search::Search;
+use super::state::{Action, Control, End, Foreground, Input, To};
+use super::stop::Swept;
+
 use crate::model::{Event, Exited, Signal};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Status};
@@ -37,56 +38,6 @@ enum Woken {
     Search,
     /// The process that is followed ended, and whoever has it as a child reaps it.
     Gone(io::Result<()>),
-}
-
-/// A program that is supervised, from its start to the end of its leftovers.
-pub(super) struct Running {
-    pub(super) job: Rc<Job>,
-    pub(super) pid: i32,
-    pub(super) state: State,
-    timer: Option<Instant>,
-    look: Option<Instant>,
-    sweeper: Sweeper,
-    /// The SIGCONT that woke hushpipe from a suspension is already answered.
-    answered: bool,
-    /// The terminal did not answer once, which was told.
-    mute: bool,
-    over: Option<End>,
-    /// The program's first process leaves a daemon, which is looked for.
-    pub(super) search: Option<Search>,
-    /// What was followed before, and the end of what is now.
-    pub(super) followed: Option<Followed>,
-}
-
-impl Running {
-    pub(super) fn new(setting: Setting, job: Rc<Job>, pid: i32, search: Option<Search>) -> Self {
-        Self {
-            job,
-            pid,
-            state: State::new(setting),
-            timer: None,
-            look: None,
-            sweeper: Sweeper::default(),
-            answered: false,
-            mute: false,
-            over: None,
-            search,
-            followed: None,
-        }
-    }
-
-    fn sender(&self, received: &Received) -> Sender {
-        if received.from_kernel() {
-            return Sender::Kernel;
-        }
-        match received.sender {
-            _ if received.from_self() => Sender::Itself,
-            pid if pid == self.pid => Sender::Program,
-            pid if pid > 0 && pid == process::group() => Sender::Leader(pid),
-            pid if pid > 0 && process::group_of(pid) == self.pid => Sender::Member(pid),
-            pid => Sender::Other(pid),
-        }
-    }
 }
 
 /// Waits until an instant; for ever without one.

@@ -16,8 +16,6 @@ use rustix::mount::{
     unmount,
 };
 
-use super::child::PrivateMount;
-
 /// The most a private tmpfs may hold. Pages are taken as they are used: the limit stops a fault from
 /// eating the host's memory, and leaves room for two generations of many large secrets.
 const SIZE: &str = "268435456";
@@ -117,6 +115,19 @@ impl Point {
             super::filesystem::within(&mounted, || unmount(c".", UnmountFlags::DETACH))?;
         Ok(unmounted?)
     }
+}
+
+/// A directory that the program alone sees as a fresh tmpfs.
+#[derive(Clone, Debug)]
+pub struct PrivateMount {
+    /// Where.
+    pub point: Point,
+    /// Owner of the tmpfs's root.
+    pub uid: u32,
+    /// Group of the tmpfs's root.
+    pub gid: u32,
+    /// Permission bits of the tmpfs's root.
+    pub mode: u32,
 }
 
 /// A mount point in a mount namespace.

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::child::as_user;
-use super::privileges::Capability;
+use super::privileges::{self, Capabilities};
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` of linux/pidfd.h, since Linux 6.9.
 const PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -121,7 +121,7 @@ fn send_as_self(fd: BorrowedFd<'_>, signal: i32, flags: libc::c_uint) -> Result<
 
 /// The real user of a process, where hushpipe may become that user and is not yet.
 fn user_of(fd: BorrowedFd<'_>) -> Option<u32> {
-    if !super::privileges::holds(Capability::Setuid) {
+    if !privileges::effective().contains(Capabilities::SETUID) {
         return None;
     }
     let line = |text: String, name: &str| {

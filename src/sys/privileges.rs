@@ -2,88 +2,16 @@
 
 use std::io;
 
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::CapabilitySets;
 
 use super::seccomp::{Abi, Filter};
 
-/// A capability that hushpipe may need after a launch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Files of other users in directories that it delivers to.
-    Chown,
-    /// Reading and writing whatever the permission bits say.
-    DacOverride,
-    /// Reading whatever the permission bits say.
-    DacReadSearch,
-    /// Modes and removal of other users' files.
-    Fowner,
-    /// Modes with a setgid bit.
-    Fsetid,
-    /// Locked memory beyond RLIMIT_MEMLOCK.
-    IpcLock,
-    /// Signals to other users' processes.
-    Kill,
-    /// Becoming another group.
-    Setgid,
-    /// Becoming another user.
-    Setuid,
-    /// Changing sets of capabilities.
-    Setpcap,
-    /// Mounts and namespaces.
-    SysAdmin,
-    /// Entering a mount namespace: setns(2) asks for it beside CAP_SYS_ADMIN.
-    SysChroot,
-    /// Seeing what other users' processes have open.
-    SysPtrace,
-    /// Raising limits.
-    SysResource,
-}
+/// Sets of capabilities, under the names of capabilities(7) without `CAP_`.
+pub use rustix::thread::CapabilitySet as Capabilities;
 
-impl Capability {
-    const fn set(self) -> CapabilitySet {
-        match self {
-            Self::Chown => CapabilitySet::CHOWN,
-            Self::DacOverride => CapabilitySet::DAC_OVERRIDE,
-            Self::DacReadSearch => CapabilitySet::DAC_READ_SEARCH,
-            Self::Fowner => CapabilitySet::FOWNER,
-            Self::Fsetid => CapabilitySet::FSETID,
-            Self::IpcLock => CapabilitySet::IPC_LOCK,
-            Self::Kill => CapabilitySet::KILL,
-            Self::Setgid => CapabilitySet::SETGID,
-            Self::Setuid => CapabilitySet::SETUID,
-            Self::Setpcap => CapabilitySet::SETPCAP,
-            Self::SysAdmin => CapabilitySet::SYS_ADMIN,
-            Self::SysChroot => CapabilitySet::SYS_CHROOT,
-            Self::SysPtrace => CapabilitySet::SYS_PTRACE,
-            Self::SysResource => CapabilitySet::SYS_RESOURCE,
-        }
-    }
-
-    /// As capabilities(7) names it, without `CAP_`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Chown => "CHOWN",
-            Self::DacOverride => "DAC_OVERRIDE",
-            Self::DacReadSearch => "DAC_READ_SEARCH",
-            Self::Fowner => "FOWNER",
-            Self::Fsetid => "FSETID",
-            Self::IpcLock => "IPC_LOCK",
-            Self::Kill => "KILL",
-            Self::Setgid => "SETGID",
-            Self::Setuid => "SETUID",
-            Self::Setpcap => "SETPCAP",
-            Self::SysAdmin => "SYS_ADMIN",
-            Self::SysChroot => "SYS_CHROOT",
-            Self::SysPtrace => "SYS_PTRACE",
-            Self::SysResource => "SYS_RESOURCE",
-        }
-    }
-}
-
-/// Whether hushpipe holds this capability.
-pub fn holds(capability: Capability) -> bool {
-    let held = rustix::thread::capabilities(None);
-    held.is_ok_and(|held| held.effective.contains(capability.set()))
+/// What hushpipe may do now; nothing, where the kernel does not say.
+pub fn effective() -> Capabilities {
+    rustix::thread::capabilities(None).map_or(Capabilities::empty(), |held| held.effective)
 }
 
 /// Whether it holds any.
@@ -92,22 +20,15 @@ pub fn holds_any() -> bool {
 }
 
 /// Drops all capabilities of this thread but those. What is left of them.
-pub fn keep(wanted: &[Capability]) -> io::Result<Vec<Capability>> {
+pub fn keep(wanted: Capabilities) -> io::Result<Capabilities> {
     let held = rustix::thread::capabilities(None)?;
-    let kept: Vec<Capability> = wanted
-        .iter()
-        .copied()
-        .filter(|one| held.permitted.contains(one.set()))
-        .collect();
-    let sets = kept
-        .iter()
-        .fold(CapabilitySet::empty(), |sets, one| sets | one.set());
+    let kept = held.permitted & wanted;
     rustix::thread::set_capabilities(
         None,
         CapabilitySets {
-            effective: held.effective & sets,
-            permitted: sets,
-            inheritable: held.inheritable & sets,
+            effective: held.effective & kept,
+            permitted: kept,
+            inheritable: held.inheritable & kept,
         },
     )?;
     Ok(kept)
@@ -211,13 +132,11 @@ mod tests {
     #[test]
     fn capabilities_are_dropped_for_good() {
         let code = in_a_process_of_its_own(|| {
-            let had = holds(Capability::Kill);
-            let kept = keep(&[Capability::Kill]).unwrap();
-            assert_eq!(kept == [Capability::Kill], had);
-            assert_eq!(holds(Capability::Kill), had);
-            assert!(!holds(Capability::SysAdmin));
-            assert_eq!(holds_any(), had);
-            assert!(keep(&[Capability::SysAdmin]).unwrap().is_empty());
+            let had = effective() & Capabilities::KILL;
+            assert_eq!(keep(Capabilities::KILL).unwrap(), had);
+            assert_eq!(effective(), had);
+            assert_eq!(holds_any(), !had.is_empty());
+            assert!(keep(Capabilities::SYS_ADMIN).unwrap().is_empty());
             0
         });
         assert_eq!(code, 0);

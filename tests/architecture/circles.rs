@@ -30,7 +30,6 @@ const KNOWN: &[&str] = &[
     "src/app/mod.rs",
     "src/app/open.rs",
     "src/app/place.rs",
-    "src/app/preflight.rs",
     // src/app/rotate
     "src/app/rotate/ask.rs",
     "src/app/rotate/asked.rs",
@@ -76,9 +75,6 @@ const KNOWN: &[&str] = &[
     "src/cli/systemd/mod.rs",
     "src/cli/systemd/notes.rs",
     "src/cli/systemd/wrap.rs",
-    // src/fuzzing
-    "src/fuzzing/mod.rs",
-    "src/fuzzing/template.rs",
     // src/manifest
     "src/manifest/build.rs",
     "src/manifest/logins.rs",
@@ -86,10 +82,6 @@ const KNOWN: &[&str] = &[
     // src/manifest/records
     "src/manifest/records/stores.rs",
     "src/manifest/records/vault.rs",
-    // src/secret
-    "src/secret/buffer.rs",
-    "src/secret/member.rs",
-    "src/secret/value.rs",
     // src/stores
     "src/stores/format.rs",
     // src/stores/format
@@ -115,28 +107,6 @@ const KNOWN: &[&str] = &[
     "src/stores/vault/upkeep.rs",
     "src/stores/vault/watch.rs",
     "src/stores/vault/wrapping.rs",
-    // src/supervisor
-    "src/supervisor/follow.rs",
-    "src/supervisor/mod.rs",
-    "src/supervisor/run.rs",
-    // src/supervisor/spawn
-    "src/supervisor/spawn/error.rs",
-    "src/supervisor/spawn/program.rs",
-    // src/sys/child
-    "src/sys/child/finish.rs",
-    "src/sys/child/isolate.rs",
-    "src/sys/child/keyring.rs",
-    "src/sys/child/mod.rs",
-    "src/sys/child/pinned.rs",
-    "src/sys/child/prepare.rs",
-    "src/sys/child/spec.rs",
-    "src/sys/child/terminal_filter.rs",
-    "src/sys/child/users.rs",
-    // src/sys
-    "src/sys/mount.rs",
-    "src/sys/walk.rs",
-    // src/sys/walk
-    "src/sys/walk/trust.rs",
 ];
 
 /// A `use`: the name it brings into the file (`*` for all), and where that lies.
@@ -249,7 +219,7 @@ impl<'a> Reader<'a> {
                     self.read_path();
                     continue;
                 }
-                name if is_name(name) && !matches!(before, "::" | ".") => {
+                name if is_name(name) && !matches!(before, "::" | "." | "mod") => {
                     self.file.bare.insert(name.to_owned());
                 }
                 _ => {}

@@ -1,11 +1,12 @@
 //! Why a program cannot be launched.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use super::program::interpreter;
 use crate::model::{Exit, Sha256};
 use crate::sys::child::{ChildError, Step};
 use crate::sys::limits::LimitError;
@@ -121,6 +122,22 @@ impl From<ChildError> for SpawnError {
             _ => Self::Child(error),
         }
     }
+}
+
+/// The interpreter that a script's first line names.
+pub(super) fn interpreter(path: &Path) -> Option<PathBuf> {
+    let mut start = Vec::with_capacity(256);
+    File::open(path)
+        .ok()?
+        .take(256)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = start.strip_prefix(b"#!")?;
+    let line = line.split(|byte| *byte == b'\n').next()?;
+    let name = line
+        .split(u8::is_ascii_whitespace)
+        .find(|word| !word.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(name)))
 }
 
 impl SpawnError {

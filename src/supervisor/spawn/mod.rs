@@ -15,8 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{RunSpec, Signal};
-use crate::sys::child::{Cover, Group, Identity, PrivateMount, Spec, UserNamespace};
+use crate::sys::child::{Cover, Group, Identity, Spec, UserNamespace};
 use crate::sys::limits::Limit;
+use crate::sys::mount::PrivateMount;
 use crate::sys::signals::Mask;
 use crate::sys::users::{Database, User};
 

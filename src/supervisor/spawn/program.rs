@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use sha2::Digest;
 
-use super::SpawnError;
+use super::error::{SpawnError, interpreter};
 use crate::model;
 use crate::sys::child::Pinned;
 use crate::sys::filesystem;
@@ -248,20 +248,4 @@ pub(super) fn look_for_interpreter(path: &Path) -> Result<(), SpawnError> {
         }
         _ => Ok(()),
     }
-}
-
-/// The interpreter that a script's first line names.
-pub(super) fn interpreter(path: &Path) -> Option<PathBuf> {
-    let mut start = Vec::with_capacity(256);
-    File::open(path)
-        .ok()?
-        .take(256)
-        .read_to_end(&mut start)
-        .ok()?;
-    let line = start.strip_prefix(b"#!")?;
-    let line = line.split(|byte| *byte == b'\n').next()?;
-    let name = line
-        .split(u8::is_ascii_whitespace)
-        .find(|word| !word.is_empty())?;
-    Some(PathBuf::from(OsStr::from_bytes(name)))
 }

@@ -8,9 +8,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
 use super::channel::Channel;
 use super::error::{At, Fault};
+use super::fork::{exit_now, last_errno};
+use super::keyring;
 use super::prepare::{Become, Prepared};
+use super::spec::Group;
 use super::terminal_filter::TerminalGuard;
-use super::{Group, exit_now, keyring, last_errno};
 use crate::sys::{fd, signals};
 
 /// Goes through all steps; returns only what failed.

@@ -7,6 +7,7 @@ use rustix::mount::MountPropagationFlags;
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
 use super::error::{At, Fault};
+use super::fork::unshare;
 use super::prepare::{Namespace, Prepared};
 use crate::sys::mount::Mounted;
 
@@ -61,9 +62,4 @@ fn join(users: &OwnedFd) -> Result<(), Fault> {
     let kind = Some(LinkNameSpaceType::User);
     rustix::thread::move_into_link_name_space(users.as_fd(), kind)
         .map_err(|errno| Fault::new(At::Join, errno))
-}
-
-pub(super) fn unshare(flags: UnshareFlags) -> Result<(), Fault> {
-    // SAFETY: only CLONE_FILES would break ownership of fds, and it is never among the flags.
-    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(|errno| Fault::new(At::Unshare, errno))
 }

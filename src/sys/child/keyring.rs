@@ -4,7 +4,7 @@
 
 use rustix::io::Errno;
 
-use super::last_errno;
+use super::fork::last_errno;
 
 /// Joins a new, empty session keyring, which belongs to the user that this process is now. No
 /// allocation.

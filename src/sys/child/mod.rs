@@ -12,6 +12,7 @@ mod channel;
 mod cover;
 mod error;
 mod finish;
+mod fork;
 mod isolate;
 mod keyring;
 mod pinned;
@@ -29,14 +30,16 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 pub use cover::Cover;
 pub use error::{ChildError, Step};
+pub(in crate::sys) use fork::as_user;
 pub use pinned::Pinned;
-pub use spec::{Group, Identity, PrivateMount, Spec};
+pub use spec::{Group, Identity, Spec};
 pub use terminal_filter::TerminalGuard;
 pub(in crate::sys) use users::Maps;
 pub use users::UserNamespace;
 
 use channel::{Channel, Report};
 use error::{At, Fault};
+use fork::{BlockedSignals, ExitOnUnwind, exit_now, in_a_fork, last_errno};
 use prepare::Prepared;
 
 /// A program that was started.
@@ -233,60 +236,6 @@ fn rehearse(prepared: &Prepared) -> Result<(), ChildError> {
         .map_err(|fault| prepared.error(fault))
 }
 
-/// Does it in a child that ends right after it; what that sent. The work allocates nothing.
-fn in_a_fork(work: impl FnOnce(&Channel) -> Result<(), Fault>) -> Result<Report, Fault> {
-    let (ours, theirs) = Channel::pair().map_err(|errno| Fault::new(At::Channel, errno))?;
-    let blocked = BlockedSignals::all();
-    // SAFETY: the child makes async-signal-safe calls only and ends by _exit.
-    let pid = match unsafe { libc::fork() } {
-        -1 => return Err(Fault::new(At::Fork, last_errno())),
-        0 => {
-            let guard = ExitOnUnwind;
-            if let Err(fault) = work(&theirs) {
-                theirs.send_fault(fault);
-            }
-            drop(guard);
-            exit_now(0)
-        }
-        pid => pid,
-    };
-    drop(theirs);
-    let report = ours.receive();
-    let waited = Pid::from_raw(pid).map_or(Err(Errno::CHILD), wait_for);
-    drop(blocked);
-    match (report, waited) {
-        (Ok(Report::Fault(fault)), _) => Err(fault),
-        (Err(errno), _) | (_, Err(errno)) => Err(Fault::new(At::Channel, errno)),
-        (Ok(_), Ok(false)) => Err(Fault::new(At::Vanished, Errno::CHILD)),
-        (Ok(report), Ok(true)) => Ok(report),
-    }
-}
-
-/// Makes a call as another user, in a fork, where this process may become that user and needs to be.
-/// The call allocates nothing.
-pub(in crate::sys) fn as_user(
-    uid: u32,
-    call: impl FnOnce() -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let uid = rustix::thread::Uid::from_raw(uid);
-    in_a_fork(|_| {
-        rustix::thread::set_thread_res_uid(uid, uid, uid)
-            .and_then(|()| call())
-            .map_err(|errno| Fault::new(At::Identity, errno))
-    })
-    .map(drop)
-    .map_err(|fault| fault.errno)
-}
-
-/// Waits for a fork of [`in_a_fork`] by its number, while nothing else in this process can wait.
-/// Whether it ended well.
-fn wait_for(pid: Pid) -> Result<bool, Errno> {
-    let ended = rustix::io::retry_on_intr(|| {
-        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
-    })?;
-    Ok(ended.is_some_and(|(_, status)| status.exit_status() == Some(0)))
-}
-
 /// What the forked child does: isolate, report, wait for the word, become the program.
 fn run(prepared: &mut Prepared, channel: &mut Channel) -> ! {
     let guard = ExitOnUnwind;
@@ -313,58 +262,4 @@ fn launch(prepared: &mut Prepared, channel: &mut Channel) -> Fault {
         exit_now(126);
     }
     finish::finish(prepared, Some(channel))
-}
-
-/// A panic in a forked child must never unwind into what the parent was doing.
-struct ExitOnUnwind;
-
-impl Drop for ExitOnUnwind {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            exit_now(70);
-        }
-    }
-}
-
-fn exit_now(code: i32) -> ! {
-    // SAFETY: _exit takes any number, is async-signal-safe, and does not return.
-    unsafe { libc::_exit(code) }
-}
-
-/// Every signal blocked, until dropped: a handler that ran in the child would write to pipes that
-/// are the parent's too.
-struct BlockedSignals {
-    before: libc::sigset_t,
-}
-
-impl BlockedSignals {
-    fn all() -> Self {
-        // SAFETY: both sets are plain memory that the calls fill; SIG_SETMASK with a full set is
-        // valid and cannot fail.
-        unsafe {
-            let mut all = std::mem::zeroed();
-            let mut before = std::mem::zeroed();
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-            Self { before }
-        }
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        // SAFETY: the set was filled by the kernel in `all`.
-        unsafe {
-            libc::pthread_sigmask(
-                libc::SIG_SETMASK,
-                &raw const self.before,
-                std::ptr::null_mut(),
-            );
-        }
-    }
-}
-
-fn last_errno() -> Errno {
-    // SAFETY: the location is this thread's and always valid.
-    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
 }

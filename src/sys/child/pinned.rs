@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, MemfdFlags, Mode, SealFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
-use super::last_errno;
+use super::fork::last_errno;
 
 /// What execve(2) gets is what was looked at, whoever may write to the file: execveat(2) executes this
 /// descriptor, wherever the path leads by then.

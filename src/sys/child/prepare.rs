@@ -9,15 +9,15 @@ use std::ptr;
 
 use rustix::io::Errno;
 use rustix::process::{Gid, Pid};
-use rustix::thread::CapabilitySet;
 
 use super::error::{At, ChildError, Fault, Step};
+use super::spec::{Identity, Spec};
 use super::terminal_filter::TerminalGuard;
 use super::users::UserNamespace;
-use super::{Identity, Spec};
 use crate::sys::fd::Move;
 use crate::sys::limits::{self, Limit};
 use crate::sys::mount::Tmpfs;
+use crate::sys::privileges::{self, Capabilities};
 
 /// A specification and all that follows from it.
 pub(super) struct Prepared {
@@ -140,23 +140,13 @@ impl Become {
     }
 }
 
-/// What hushpipe may do now; nothing, where it cannot be told.
-pub(super) fn capabilities() -> CapabilitySet {
-    rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective)
-}
-
-/// Whether seccomp filters can be set without no_new_privs.
-pub(super) fn may_filter_freely() -> bool {
-    capabilities().contains(CapabilitySet::SYS_ADMIN)
-}
-
 impl Prepared {
     pub fn new(mut spec: Spec) -> Result<Self, ChildError> {
         let identity = identity(&spec)?;
         let namespace = match spec.beside.take() {
             Some(pidfd) => Namespace::Of {
                 pidfd,
-                user: !capabilities().contains(CapabilitySet::SYS_ADMIN),
+                user: !privileges::effective().contains(Capabilities::SYS_ADMIN),
             },
             None => namespace(&spec, identity.is_some())?,
         };
@@ -241,8 +231,8 @@ fn identity(spec: &Spec) -> Result<Option<Become>, ChildError> {
     let Some(identity) = &spec.identity else {
         return Ok(None);
     };
-    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
-    if capabilities().contains(needed) {
+    let needed = Capabilities::SETUID | Capabilities::SETGID;
+    if privileges::effective().contains(needed) {
         Ok(Some(Become::new(identity)))
     } else if identity.is_own() {
         Ok(None)
@@ -267,12 +257,12 @@ fn namespace(spec: &Spec, changes_identity: bool) -> Result<Namespace, ChildErro
             errno: Errno::PERM,
         })
     };
-    let held = capabilities();
+    let held = privileges::effective();
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     if spec.mounts.is_empty() && spec.covers.is_empty() && !spec.apart {
         return Ok(Namespace::Own);
     }
-    if held.contains(CapabilitySet::SYS_ADMIN) {
+    if held.contains(Capabilities::SYS_ADMIN) {
         return Ok(Namespace::Mounts);
     }
     if changes_identity {

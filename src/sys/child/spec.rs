@@ -7,7 +7,8 @@ use super::cover::Cover;
 use super::pinned::Pinned;
 use super::users::UserNamespace;
 use crate::sys::limits::Limit;
-use crate::sys::mount::Point;
+use crate::sys::mount::PrivateMount;
+use crate::sys::privileges::{self, Capabilities};
 use crate::sys::signals::Mask;
 
 /// Everything about the program that is to run.
@@ -93,9 +94,8 @@ impl Identity {
 
     /// Whether hushpipe may change to it: it holds CAP_SETUID and CAP_SETGID, or it is it already.
     pub fn can_be_taken(&self) -> bool {
-        use rustix::thread::CapabilitySet;
-        let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
-        self.is_own() || super::prepare::capabilities().contains(needed)
+        let needed = Capabilities::SETUID | Capabilities::SETGID;
+        self.is_own() || privileges::effective().contains(needed)
     }
 }
 
@@ -108,17 +108,4 @@ pub enum Group {
     OwnForeground,
     /// hushpipe's.
     Shared,
-}
-
-/// A directory that the program alone sees as a fresh tmpfs.
-#[derive(Clone, Debug)]
-pub struct PrivateMount {
-    /// Where.
-    pub point: Point,
-    /// Owner of the tmpfs's root.
-    pub uid: u32,
-    /// Group of the tmpfs's root.
-    pub gid: u32,
-    /// Permission bits of the tmpfs's root.
-    pub mode: u32,
 }

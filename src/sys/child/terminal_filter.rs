@@ -2,6 +2,7 @@
 //! TIOCSTI, or TIOCLINUX on a console, it could push a command line into the shell of who started
 //! hushpipe. See ioctl_tty(2), ioctl_console(2), and `dev.tty.legacy_tiocsti`.
 
+use crate::sys::privileges::{self, Capabilities};
 use crate::sys::seccomp::{self, Abi, Filter};
 use crate::sys::terminal;
 
@@ -26,7 +27,9 @@ impl TerminalGuard {
             Some(_) if !seccomp::is_available() => {
                 Self::Missing("this kernel has no seccomp filters")
             }
-            Some(_) if !no_new_privs && !super::prepare::may_filter_freely() => {
+            Some(_)
+                if !no_new_privs && !privileges::effective().contains(Capabilities::SYS_ADMIN) =>
+            {
                 Self::Missing("without `no_new_privs` a seccomp filter takes CAP_SYS_ADMIN")
             }
             Some(filter) => Self::Filter(filter),

@@ -16,9 +16,8 @@ use rustix::thread::UnshareFlags;
 
 use super::channel::Report;
 use super::error::{At, ChildError, Fault};
-use super::in_a_fork;
-use super::isolate::unshare;
-use super::prepare::capabilities;
+use super::fork::{in_a_fork, unshare};
+use crate::sys::privileges;
 
 /// A user namespace in which hushpipe's user and group are themselves, and nobody else is; or why
 /// there is none. Clones are the same one. See user_namespaces(7).
@@ -29,7 +28,7 @@ impl UserNamespace {
     /// Whether private mounts take one: hushpipe may not mount by itself, and has no privileges that
     /// its program would lose in it.
     pub fn is_needed() -> bool {
-        capabilities().is_empty() && !rustix::process::geteuid().is_root()
+        privileges::effective().is_empty() && !rustix::process::geteuid().is_root()
     }
 
     /// Makes one, by a copy of this process as it is now: call it before there is anything in memory

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use rustix::fs::{self, Mode, OFlags};
 
 use super::acl::{self, Granted};
-use super::{HANDLE, Rule, WalkError, WalkFault, Writer};
+use super::error::{WalkError, WalkFault, Writer};
+use super::rule::{HANDLE, Rule};
 use crate::sys::filesystem::{self, Kind, Status};
 use crate::sys::users::Database;
 

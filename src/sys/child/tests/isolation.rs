@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::sys::mount::Point;
+use crate::sys::mount::{Point, PrivateMount};
 
 fn mount_on(target: &Path) -> PrivateMount {
     mount_at(Point::of(target).unwrap())
