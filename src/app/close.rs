@@ -30,7 +30,8 @@ pub async fn close_before_exec(
 ) {
     let mut used: Vec<&StoreName> = Vec::new();
     for (source, names) in sources(plan) {
-        let Some(left) = stores[&source.store].good_for(source) else {
+        let leases = stores[&source.store].leases();
+        let Some(left) = leases.and_then(|leases| leases.good_for(source)) else {
             continue;
         };
         used.push(&source.store);

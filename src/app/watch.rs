@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{Stores, sources};
 use crate::model::{Plan, Refresh, SecretName, StoreName};
-use crate::stores::{Seen, StoreError, Upkeep, Watch, Watched};
+use crate::stores::{StoreError, Upkeep, Watch, WatchEvent, Watched};
 
 /// How long a watch that broke is left alone before it is set up again.
 const REPAIR: Duration = Duration::from_secs(5);
@@ -108,14 +108,14 @@ impl Changes {
         }
     }
 
-    fn seen(&mut self, index: usize, seen: Result<Seen, StoreError>) {
+    fn seen(&mut self, index: usize, seen: Result<WatchEvent, StoreError>) {
         let looking = &mut self.watched[index];
         let now = Instant::now();
         self.noticed.push_back(match seen {
-            Ok(Seen::Changed) => Noticed::Changed,
-            Ok(Seen::Down(faults)) => Noticed::Down(faults),
-            Ok(Seen::Up) => Noticed::Up(looking.store.clone()),
-            Ok(Seen::Unwatched(warning)) => Noticed::Unwatched(warning),
+            Ok(WatchEvent::Changed(_)) => Noticed::Changed,
+            Ok(WatchEvent::Down(faults)) => Noticed::Down(faults),
+            Ok(WatchEvent::Up) => Noticed::Up(looking.store.clone()),
+            Ok(WatchEvent::Unwatched(warning)) => Noticed::Unwatched(warning),
             Err(fault) if now - looking.since >= REPAIR => {
                 // It may do without what it lacks.
                 looking.watch = Err(now);
@@ -207,7 +207,7 @@ impl Looking {
 
 /// What ended a wait.
 enum Woken {
-    Store(usize, Result<Seen, StoreError>),
+    Store(usize, Result<WatchEvent, StoreError>),
     Alarm,
 }
 
@@ -264,7 +264,7 @@ fn first_due(mut lengths: Vec<Duration>) -> Vec<Period> {
 }
 
 /// Ends with the first watch that has something to tell.
-async fn first(watched: &mut [Looking]) -> (usize, Result<Seen, StoreError>) {
+async fn first(watched: &mut [Looking]) -> (usize, Result<WatchEvent, StoreError>) {
     let mut futures: Vec<_> = watched
         .iter_mut()
         .enumerate()

@@ -10,7 +10,7 @@ use super::parameters;
 use super::records::{CommandRecord, Manifest, RefreshEvery, Secret, Store};
 use crate::model::{
     Checks, Mode, Place, Refresh, SecretName, SecretSpec, Source, StoreName, ValueFormat,
-    VaultRequest,
+    VaultRequest, VersionRef,
 };
 
 /// Where a wrapped answer is unwrapped.
@@ -273,7 +273,7 @@ impl Builder<'_> {
             source: Source {
                 store: store.clone(),
                 key: key.map(|key| key.0.clone()),
-                version: secret.version.get().copied(),
+                version: secret.version.get().copied().map(VersionRef::from),
                 request,
                 format: *secret.format.get()?,
             },

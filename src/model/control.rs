@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::VersionRef;
+
 /// How long a request may be, in bytes, its line's end left out.
 pub const LONGEST_REQUEST: usize = 64 << 10;
 
@@ -25,7 +27,7 @@ pub enum Request {
         /// One secret; without it, the whole generation before.
         secret: Option<String>,
         /// The version to go to, where the store keeps versions; without it, the one before.
-        to: Option<u64>,
+        to: Option<VersionRef>,
     },
     /// Revoke the secret's lease at its store, and rotate at once.
     Revoke {
@@ -188,7 +190,7 @@ pub struct SecretStatus {
     /// A version that failed, and is not tried again.
     pub quarantined: Option<String>,
     /// The version that a rollback holds it at.
-    pub pinned: Option<u64>,
+    pub pinned: Option<VersionRef>,
 }
 
 /// Something that happened.
@@ -253,7 +255,7 @@ mod tests {
             },
             Request::Rollback {
                 secret: name(),
-                to: Some(3),
+                to: Some(3.into()),
             },
             Request::Revoke {
                 secret: "db".to_owned(),

@@ -27,5 +27,5 @@ pub use plan::{
 pub use signal::{Signal, SignalError};
 pub use startup::{Forking, Ready, Startup};
 pub use units::{
-    FileMode, Generation, Sha256, UnitError, Version, format_duration, parse_duration,
+    FileMode, Generation, Sha256, UnitError, Version, VersionRef, format_duration, parse_duration,
 };

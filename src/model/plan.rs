@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::startup::Startup;
-use super::{FileMode, Place, SecretName, SecretRef, Sha256, Signal, StoreName};
+use super::{FileMode, Place, SecretName, SecretRef, Sha256, Signal, StoreName, VersionRef};
 
 /// Everything a launch needs to know, but for the values.
 #[derive(Clone, Debug)]
@@ -269,7 +269,7 @@ pub struct Source {
     /// stores without `{key}`: the whole output.
     pub key: Option<String>,
     /// A pinned version (sealed store, KV v2), instead of the current one.
-    pub version: Option<u64>,
+    pub version: Option<VersionRef>,
     /// What a vault store is asked, in place of a key.
     pub request: Option<VaultRequest>,
     /// How the value's bytes are read; stores that know fields themselves ignore it.

@@ -1,9 +1,10 @@
 //! Durations, file modes, digests, versions and generations, as manifests write them.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a unit was refused; the message says what is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +138,54 @@ impl fmt::Display for Sha256 {
 pub struct Version(pub String);
 
 impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a version is asked for (`rollback --to`): the store's own text, such as `3`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct VersionRef(String);
+
+impl VersionRef {
+    const LONGEST: usize = 128;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for VersionRef {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=Self::LONGEST).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(UnitError(
+            "a version is a word of at most 128 printable characters",
+        ))
+    }
+}
+
+impl TryFrom<String> for VersionRef {
+    type Error = UnitError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<u64> for VersionRef {
+    fn from(number: u64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl fmt::Display for VersionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -2,6 +2,7 @@
 
 mod watch;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -156,14 +157,21 @@ impl Store for Directory {
     }
 
     fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
-        let keys = looked_at(sources).filter_map(|source| source.key.as_deref());
-        let keys: Vec<&str> = keys.collect();
+        let mut keys: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (place, source) in looked_at(sources) {
+            let key = source.key.as_deref().unwrap_or_default();
+            keys.entry(key).or_default().push(place);
+        }
         if keys.is_empty() {
             return Ok(None);
         }
-        let paths = keys.iter().map(|key| self.path.join(key)).collect();
-        let watch = watch::DirectoryWatch::new(self.name.clone(), &self.path, keys.into_iter());
-        polled::or_polled(&self.name, watch, || paths)
+        let watch = watch::DirectoryWatch::new(self.name.clone(), &self.path, &keys);
+        polled::or_polled(&self.name, watch, || {
+            let paths = keys.into_iter();
+            paths
+                .map(|(key, places)| (self.path.join(key), places))
+                .collect()
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::http::HttpError;
-use crate::model::{Exit, StoreName};
+use crate::model::{Exit, Source, StoreName};
 use crate::secret::FileError;
 
 /// Why a store did not give a secret. The texts name paths and causes; never a value, never what a
@@ -143,6 +143,19 @@ impl Fault {
 }
 
 impl StoreError {
+    /// The store gives nothing that could be revoked.
+    pub fn no_leases(source: &Source) -> Self {
+        Self {
+            store: source.store.clone(),
+            asked: source.key.clone(),
+            fault: Fault::Denied {
+                reason: "this store has no leases to revoke: change the secret in the store, and \
+                         rotate"
+                    .to_owned(),
+            },
+        }
+    }
+
     /// The same once more, for another source that it holds for.
     pub(crate) fn again(&self) -> Self {
         Self {

@@ -8,6 +8,8 @@ pub mod format;
 pub mod join;
 mod links;
 mod names;
+mod numbered;
+pub mod poll;
 mod polled;
 pub mod sealed;
 mod traits;
@@ -15,4 +17,4 @@ pub mod vault;
 
 pub use error::{Fault, LastLine, StoreError};
 use traits::looked_at;
-pub use traits::{Due, Fetched, Local, Seen, Store, Upkeep, Watch, Watched};
+pub use traits::{Due, Fetched, Leases, Local, Past, Store, Upkeep, Watch, WatchEvent, Watched};

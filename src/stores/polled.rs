@@ -1,5 +1,6 @@
 //! Changes of files where inotify is not to be had: by looking at them from time to time.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Fault, Local, Seen, StoreError, Watch};
+use super::{Fault, Local, StoreError, Watch, WatchEvent};
 use crate::model::StoreName;
 use crate::sys::inotify;
 
@@ -21,9 +22,12 @@ const MOST: u32 = 25;
 /// What tells one file, and one content, from another: device, inode, size and times.
 type Mark = (u64, u64, u64, (i64, i64), (i64, i64));
 
+/// Files or directories, each with the places of its sources.
+pub(super) type Paths = BTreeMap<PathBuf, Vec<usize>>;
+
 /// Looks at files or directories, through all links.
 struct PolledWatch {
-    paths: Vec<PathBuf>,
+    paths: Vec<(PathBuf, Vec<usize>)>,
     marks: Vec<Option<Mark>>,
     /// A warning that was not given yet.
     warning: Option<String>,
@@ -34,7 +38,7 @@ struct PolledWatch {
 pub(super) fn or_polled<W: Watch + 'static>(
     store: &StoreName,
     watch: Result<W, StoreError>,
-    paths: impl FnOnce() -> Vec<PathBuf>,
+    paths: impl FnOnce() -> Paths,
 ) -> Result<Option<Box<dyn Watch>>, StoreError> {
     let error = match watch {
         Ok(watch) => return Ok(Some(Box::new(watch))),
@@ -52,50 +56,60 @@ pub(super) fn or_polled<W: Watch + 'static>(
 }
 
 impl PolledWatch {
-    fn new(paths: Vec<PathBuf>, warning: String) -> Self {
-        Self {
-            marks: marks(&paths),
-            paths,
+    fn new(paths: Paths, warning: String) -> Self {
+        let mut watch = Self {
+            paths: paths.into_iter().collect(),
+            marks: Vec::new(),
             warning: Some(warning),
-        }
+        };
+        watch.marks = watch.look();
+        watch
     }
 
-    /// Ends when some file is another one and is not being written any more.
-    async fn differs(&mut self) {
+    fn look(&self) -> Vec<Option<Mark>> {
+        self.paths.iter().map(|(path, _)| mark(path)).collect()
+    }
+
+    /// Ends when some file is another one and is not being written any more, with the places of its
+    /// sources.
+    async fn differs(&mut self) -> Vec<usize> {
         loop {
             sleep(EVERY).await;
-            let mut now = marks(&self.paths);
+            let mut now = self.look();
             if now == self.marks {
                 continue;
             }
             for _ in 0..MOST {
                 sleep(SETTLE).await;
-                let later = marks(&self.paths);
+                let later = self.look();
                 if later == now {
                     break;
                 }
                 now = later;
             }
-            self.marks = now;
-            return;
+            let before = std::mem::replace(&mut self.marks, now);
+            let pairs = before.iter().zip(&self.marks).zip(&self.paths);
+            let changed = pairs.filter(|((before, now), _)| before != now);
+            let mut places: Vec<usize> = changed
+                .flat_map(|(_, (_, places))| places)
+                .copied()
+                .collect();
+            places.sort_unstable();
+            places.dedup();
+            return places;
         }
     }
 }
 
 impl Watch for PolledWatch {
-    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
+    fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>> {
         Box::pin(async move {
             if let Some(warning) = self.warning.take() {
-                return Ok(Seen::Unwatched(warning));
+                return Ok(WatchEvent::Unwatched(warning));
             }
-            self.differs().await;
-            Ok(Seen::Changed)
+            Ok(WatchEvent::Changed(self.differs().await))
         })
     }
-}
-
-fn marks(paths: &[PathBuf]) -> Vec<Option<Mark>> {
-    paths.iter().map(|path| mark(path)).collect()
 }
 
 fn mark(path: &Path) -> Option<Mark> {
@@ -115,7 +129,7 @@ mod tests {
     struct Never;
 
     impl Watch for Never {
-        fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
+        fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>> {
             Box::pin(std::future::pending())
         }
     }
@@ -130,7 +144,10 @@ mod tests {
                 source: io::Error::from_raw_os_error(code),
             },
         };
-        let paths = paths.iter().map(|path| path.to_path_buf()).collect();
+        let paths = paths.iter().enumerate();
+        let paths = paths
+            .map(|(place, path)| (path.to_path_buf(), vec![place]))
+            .collect();
         or_polled::<Never>(&store, Err(error), || paths)
     }
 
@@ -151,7 +168,7 @@ mod tests {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let Ok(Seen::Unwatched(warning)) = watch.changed().await else {
+            let Ok(WatchEvent::Unwatched(warning)) = watch.changed().await else {
                 panic!("it says so");
             };
             assert!(
@@ -160,7 +177,8 @@ mod tests {
             );
             symlink(&two, place.path().join("new")).unwrap();
             fs::rename(place.path().join("new"), &link).unwrap();
-            assert!(matches!(watch.changed().await, Ok(Seen::Changed)));
+            let changed = watch.changed().await;
+            assert!(matches!(changed, Ok(WatchEvent::Changed(places)) if places == [0]));
             let more = tokio::time::timeout(EVERY * 3 / 2, watch.changed()).await;
             assert!(more.is_err(), "told once");
         });

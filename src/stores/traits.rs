@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::error::{Fault, StoreError};
+use super::error::StoreError;
 use super::join::{self, Keep};
-use crate::model::{Refresh, Source, Version};
+use crate::model::{Refresh, Source, Version, VersionRef};
 use crate::secret::{KeptValue, Value};
 
 /// A future on the one thread of hushpipe.
@@ -60,46 +60,19 @@ pub trait Store {
     /// the store does not tell; it is polled.
     fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError>;
 
-    /// How long the value that was fetched last is still good, where the store says so: a lease, a
-    /// certificate.
-    fn good_for(&self, _: &Source) -> Option<Duration> {
+    /// How a version that it gave and the one before it are asked for, where the store keeps versions.
+    fn past(&self, _: &Source, _: &Version) -> Option<Past> {
         None
     }
 
-    /// Whether a version that it gave before is still good, so that a program can be given it once
-    /// more. Stores whose values do not end say yes.
-    fn is_good(&self, _: &Source, _: &Version) -> bool {
-        true
+    /// Leases and their like, where what the store gives ends.
+    fn leases(&self) -> Option<&dyn Leases> {
+        None
     }
 
-    /// The next fetch gives a new value where the store makes values on demand (leases), even if
-    /// the one it gave last is still good.
-    fn expire(&self, _: &Source) {}
-
-    /// The program has this version now; what the store gave before need not be kept alive.
-    fn adopted(&self, _: &Source, _: &Version) {}
-
-    /// This version was fetched and will not be used, or not any more; the one before is.
-    fn rejected(&self, _: &Source, _: &Version) {}
-
-    /// What a request that is under way is tried again for, for a person; `None`: nothing went wrong
-    /// so far.
+    /// Why a request that is under way is retried, for a person; `None`: nothing went wrong so far.
     fn delayed_by(&self) -> Option<String> {
         None
-    }
-
-    /// Revokes what was given for this source. Stores without leases refuse ([`Fault::Denied`]).
-    fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
-        let fault = StoreError {
-            store: source.store.clone(),
-            asked: source.key.clone(),
-            fault: Fault::Denied {
-                reason: "this store has no leases to revoke: change the secret in the store, and \
-                         rotate"
-                    .to_owned(),
-            },
-        };
-        Box::pin(std::future::ready(Err(fault)))
     }
 
     /// Revokes leases and logs out, at the end of hushpipe, as the store's settings say. Bounded by
@@ -107,6 +80,37 @@ pub trait Store {
     fn close(&self) -> Local<'_, Result<(), StoreError>> {
         Box::pin(std::future::ready(Ok(())))
     }
+}
+
+/// A version of a store that keeps versions, as it is asked for, and the one before it.
+pub struct Past {
+    /// The version itself.
+    pub this: VersionRef,
+    /// The one before; `None`: there is none.
+    pub before: Option<VersionRef>,
+}
+
+/// Values that end: leases, certificates, what was made on demand.
+pub trait Leases {
+    /// How long the value that was fetched last is still good, where the store says so.
+    fn good_for(&self, source: &Source) -> Option<Duration>;
+
+    /// Whether a version that the store gave before is still good, so that it can be delivered once
+    /// more.
+    fn is_good(&self, source: &Source, version: &Version) -> bool;
+
+    /// The next fetch gives a new value where the store makes values on demand, even if the one it
+    /// gave last is still good.
+    fn expire(&self, source: &Source);
+
+    /// The program has this version now; what the store gave before need not be kept alive.
+    fn adopted(&self, source: &Source, version: &Version);
+
+    /// This version was fetched and will not be used, or not any more; the one before is.
+    fn rejected(&self, source: &Source, version: &Version);
+
+    /// Revokes what was given for this source.
+    fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>>;
 }
 
 /// A source that is watched.
@@ -117,25 +121,27 @@ pub struct Watched {
     pub refresh: Refresh,
 }
 
-/// Those of which changes are told.
-pub(super) fn looked_at(sources: &[Watched]) -> impl Iterator<Item = &Source> {
+/// Those of which changes are reported, each with its place.
+pub(super) fn looked_at(sources: &[Watched]) -> impl Iterator<Item = (usize, &Source)> {
     sources
         .iter()
-        .filter(|watched| watched.refresh != Refresh::Never)
-        .map(|watched| &watched.source)
+        .enumerate()
+        .filter(|(_, watched)| watched.refresh != Refresh::Never)
+        .map(|(place, watched)| (place, &watched.source))
 }
 
-/// What a watch has to tell.
+/// What a watch reports.
 #[derive(Debug)]
-pub enum Seen {
-    /// At least one source may have a new version; may be told without cause.
-    Changed,
-    /// All the faults that are met now, told again whenever they change. The watch goes on, and tells
-    /// once when there are none any more.
+pub enum WatchEvent {
+    /// These sources may have new versions: their places among those that the watch was made for.
+    /// May come without cause.
+    Changed(Vec<usize>),
+    /// All the errors that are met now, reported again whenever they change. The watch goes on, and
+    /// reports once when there are none any more.
     Down(Vec<StoreError>),
-    /// It does.
+    /// There are none any more.
     Up,
-    /// The watch polls, as the system has nothing left to watch with; told once, with what to do.
+    /// The watch polls, as the system has nothing left to watch with; reported once, with what to do.
     Unwatched(String),
 }
 
@@ -163,12 +169,12 @@ pub enum Upkeep {
     Login,
 }
 
-/// Tells that something may have changed.
+/// Reports that something may have changed.
 pub trait Watch {
-    /// Ends when there is something to tell. Its future may be dropped at any time without loss:
+    /// Ends when there is something to report. Its future may be dropped at any time without loss:
     /// what it has begun is kept in the watch, and goes on with the next call. Leases are renewed
     /// while it is awaited. After an error the watch is of no more use.
-    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>>;
+    fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>>;
 
     /// What it will do next, and for which of the sources that it was made for.
     fn due(&self) -> Option<Due> {

@@ -94,7 +94,9 @@ impl Rotation<'_> {
         self.refuse_bad(new, &marks);
         for (name, version) in self.known.rename(&marks) {
             let source = pins::source(self.plan, &pins, &name);
-            self.stores[&source.store].adopted(&source, &version);
+            if let Some(leases) = self.stores[&source.store].leases() {
+                leases.adopted(&source, &version);
+            }
         }
         let room = self.machine.restarts_left(self.began.elapsed()) > 0;
         let known = &self.known;

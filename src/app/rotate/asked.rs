@@ -1,7 +1,7 @@
 //! What is asked of a rotation from outside, and what it answers.
 
 use std::collections::BTreeSet;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::task::Poll;
 
 use tokio::sync::oneshot;
@@ -13,9 +13,9 @@ use super::{Rotation, tell};
 use crate::app::command::Asked;
 use crate::app::failure::chain;
 use crate::model::control::{Reply, Request};
-use crate::model::{Event, Exit, RotateAction, SecretName, StoreKind, Version};
+use crate::model::{Event, Exit, RotateAction, SecretName, Version, VersionRef};
 use crate::rotation::{Draft, Found, Input, Means, State};
-use crate::stores::{Local, StoreError};
+use crate::stores::{Local, Past, StoreError};
 
 type Answer = oneshot::Sender<Reply>;
 
@@ -109,7 +109,9 @@ impl Rotation<'_> {
         if let Some(secret) = secret {
             let secret = self.reached(secret)?;
             let source = &self.plan.secrets[&secret].source;
-            self.stores[&source.store].expire(source);
+            if let Some(leases) = self.stores[&source.store].leases() {
+                leases.expire(source);
+            }
             self.pins.remove(&secret);
             self.wanted.insert(secret);
         }
@@ -117,7 +119,7 @@ impl Rotation<'_> {
     }
 
     /// Puts the generation before back; that of one in flight, where it is on its way to the program.
-    fn roll_back(&mut self, to: Option<u64>, answer: Answer) -> Option<Input> {
+    fn roll_back(&mut self, to: Option<VersionRef>, answer: Answer) -> Option<Input> {
         let means = match (to, self.machine.state()) {
             (Some(_), _) => Err(refused(
                 Exit::Usage,
@@ -198,7 +200,8 @@ impl Rotation<'_> {
     fn ended_meanwhile(&self, marks: &Marks) -> Option<SecretName> {
         let ended = |(name, version): &(&SecretName, &Version)| {
             let source = &self.plan.secrets[*name].source;
-            !self.stores[&source.store].is_good(source, version)
+            let leases = self.stores[&source.store].leases();
+            leases.is_some_and(|leases| !leases.is_good(source, version))
         };
         let ended = marks.versions.iter().find(ended);
         ended.map(|(name, _)| name.clone())
@@ -219,35 +222,28 @@ impl Rotation<'_> {
     }
 
     /// Holds a secret at an older version.
-    fn pin(&mut self, secret: &str, to: Option<u64>) -> Result<(), Reply> {
+    fn pin(&mut self, secret: &str, to: Option<VersionRef>) -> Result<(), Reply> {
         let name = self.reached(secret)?;
         let spec = &self.plan.secrets[&name];
         let no = |text: String| refused(Exit::Usage, text);
-        if let Some(version) = spec.source.version {
+        if let Some(version) = &spec.source.version {
             let text = format!("the manifest holds secret {name} at version {version}");
             return Err(no(text));
         }
         let handed = self.known.handed(&name);
-        let current = handed.and_then(|handed| number(&handed.version));
-        let versioned = match &self.plan.stores[&spec.source.store].kind {
-            StoreKind::Sealed(_) | StoreKind::Vault(_) => current,
-            StoreKind::Directory(_) | StoreKind::Command(_) => None,
-        };
-        let Some(current) = versioned else {
+        let past = handed.and_then(|handed| self.past(&name, &handed.version));
+        let Some(Past { this, before }) = past else {
             let store = &spec.source.store;
             return Err(no(format!(
                 "store {store} keeps no older versions of secret {name}: `rollback` without a name \
                  hands the generation before over, where that is kept"
             )));
         };
-        let before = self
-            .former_version(&name)
-            .unwrap_or(current.saturating_sub(1));
-        let version = to.unwrap_or(before);
-        if version == current || version == 0 {
-            let text = format!("secret {name} has version {current}, and there is none before it");
+        let before = self.former_version(&name).or(before);
+        let Some(version) = to.or(before).filter(|version| *version != this) else {
+            let text = format!("secret {name} has version {this}, and there is none before it");
             return Err(no(text));
-        }
+        };
         let before = self.pins.remove(&name);
         let pin = Pin {
             version,
@@ -259,13 +255,23 @@ impl Rotation<'_> {
         Ok(())
     }
 
-    fn former_version(&self, name: &SecretName) -> Option<u64> {
-        number(self.former.as_ref()?.marks.versions.get(name)?)
+    fn former_version(&self, name: &SecretName) -> Option<VersionRef> {
+        let version = self.former.as_ref()?.marks.versions.get(name)?;
+        Some(self.past(name, version)?.this)
+    }
+
+    /// How a version of a secret and the one before it are asked for, where its store keeps versions.
+    fn past(&self, name: &SecretName, version: &Version) -> Option<Past> {
+        let source = &self.plan.secrets[name].source;
+        self.stores[&source.store].past(source, version)
     }
 
     fn revoke(&mut self, secret: SecretName, answer: Answer) {
         let source = &self.plan.secrets[&secret].source;
-        let revoking = self.stores[&source.store].revoke(source);
+        let revoking = match self.stores[&source.store].leases() {
+            Some(leases) => leases.revoke(source),
+            None => Box::pin(ready(Err(StoreError::no_leases(source)))),
+        };
         self.revocations.push(Revocation {
             secret,
             revoking,
@@ -283,7 +289,9 @@ impl Rotation<'_> {
         match result {
             Ok(()) => {
                 let source = &self.plan.secrets[&secret].source;
-                self.stores[&source.store].expire(source);
+                if let Some(leases) = self.stores[&source.store].leases() {
+                    leases.expire(source);
+                }
                 self.pins.remove(&secret);
                 self.wanted.insert(secret);
                 self.waiting.next.push(answer);
@@ -361,11 +369,6 @@ impl Rotation<'_> {
     }
 }
 
-/// `v3`, as stores that keep versions call them.
-fn number(version: &Version) -> Option<u64> {
-    version.0.strip_prefix('v')?.parse().ok()
-}
-
 fn refused(exit: Exit, message: String) -> Reply {
     Reply::Refused {
         exit: exit.code(),
@@ -383,7 +386,7 @@ fn words(request: &Request) -> String {
         Request::Status => "status".to_owned(),
         Request::Rotate { secret } => format!("rotate{}", optional(secret)),
         Request::Rollback { secret, to } => {
-            let to = to.map(|to| format!("--to {to}"));
+            let to = to.as_ref().map(|to| format!("--to {to}"));
             format!("rollback{}{}", optional(secret), optional(&to))
         }
         Request::Revoke { secret } => format!("revoke {secret}"),
@@ -402,7 +405,7 @@ mod tests {
                 to,
             })
         };
-        assert_eq!(rollback(Some("db"), Some(3)), "rollback db --to 3");
+        assert_eq!(rollback(Some("db"), Some(3.into())), "rollback db --to 3");
         assert_eq!(rollback(None, None), "rollback");
         assert_eq!(words(&Request::Rotate { secret: None }), "rotate");
     }

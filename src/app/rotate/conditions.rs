@@ -112,7 +112,8 @@ impl Rotation<'_> {
         let now = Instant::now();
         for name in self.plan.secrets.keys() {
             let source = pins::source(self.plan, &self.pins, name);
-            let left = match self.stores[&source.store].good_for(&source) {
+            let leases = self.stores[&source.store].leases();
+            let left = match leases.and_then(|leases| leases.good_for(&source)) {
                 Some(Duration::ZERO) => {
                     let since = *ended.entry(name.clone()).or_insert(now);
                     GRACE

@@ -329,14 +329,18 @@ impl Rotation<'_> {
     pub(super) fn adopted(&self, names: &BTreeSet<SecretName>, marks: &Marks, pins: &Pins) {
         for name in names {
             let source = pins::source(self.plan, pins, name);
-            self.stores[&source.store].adopted(&source, &marks.versions[name]);
+            if let Some(leases) = self.stores[&source.store].leases() {
+                leases.adopted(&source, &marks.versions[name]);
+            }
         }
     }
 
     fn rejected(&self, names: &BTreeSet<SecretName>, marks: &Marks, pins: &Pins) {
         for name in names {
             let source = pins::source(self.plan, pins, name);
-            self.stores[&source.store].rejected(&source, &marks.versions[name]);
+            if let Some(leases) = self.stores[&source.store].leases() {
+                leases.rejected(&source, &marks.versions[name]);
+            }
         }
     }
 }

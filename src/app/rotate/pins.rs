@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::app::fetch::{self, Round, Stores};
-use crate::model::{Plan, SecretName, Source, Version};
+use crate::model::{Plan, SecretName, Source, Version, VersionRef};
 use crate::stores::{StoreError, join};
 
 /// A secret is held at a version until its store has another current one than it had then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     /// What is asked for.
-    pub version: u64,
+    pub version: VersionRef,
     /// The current version that the secret is rolled back from; `None` until the store was asked.
     pub from: Option<Version>,
     /// What held until it was asked for, and holds on where it cannot be had.
@@ -44,9 +44,9 @@ pub struct Answers {
 }
 
 /// What a secret's store is asked, where it is pinned to a version.
-pub fn pinned(source: &Source, version: u64) -> Source {
+pub fn pinned(source: &Source, version: &VersionRef) -> Source {
     Source {
-        version: Some(version),
+        version: Some(version.clone()),
         ..source.clone()
     }
 }
@@ -55,7 +55,7 @@ pub fn pinned(source: &Source, version: u64) -> Source {
 pub fn source(plan: &Plan, pins: &Pins, name: &SecretName) -> Source {
     let source = &plan.secrets[name].source;
     match pins.get(name) {
-        Some(pin) => pinned(source, pin.version),
+        Some(pin) => pinned(source, &pin.version),
         None => source.clone(),
     }
 }
@@ -101,7 +101,7 @@ async fn settle(plan: &Plan, stores: &Stores, pins: Pins) -> (Pins, Vec<(SecretN
 async fn settle_one(stores: &Stores, source: &Source, pin: Pin) -> Result<Option<Pin>, StoreError> {
     let store = &stores[&source.store];
     let Some(from) = &pin.from else {
-        store.version(&pinned(source, pin.version)).await?;
+        store.version(&pinned(source, &pin.version)).await?;
         let from = Some(store.version(source).await?);
         return Ok(Some(Pin { from, ..pin }));
     };

@@ -42,10 +42,11 @@ impl Rotation<'_> {
                 .unwrap_or_default(),
             age_seconds: handed.map_or(0, |handed| handed.since.elapsed().as_secs()),
             lease_seconds: self.stores[&source.store]
-                .good_for(source)
+                .leases()
+                .and_then(|leases| leases.good_for(source))
                 .map(|left| left.as_secs()),
             quarantined: quarantined.map(|version| version.0.clone()),
-            pinned: self.pins.get(name).map(|pin| pin.version),
+            pinned: self.pins.get(name).map(|pin| pin.version.clone()),
         }
     }
 

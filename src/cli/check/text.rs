@@ -258,7 +258,7 @@ fn asked(spec: &SecretSpec) -> String {
         (None, Some(key)) => key.clone(),
         (None, None) => "-".to_owned(),
     };
-    if let Some(version) = source.version {
+    if let Some(version) = &source.version {
         write!(text, " (version {version})").expect("writing to a String does not fail");
     }
     text

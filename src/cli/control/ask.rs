@@ -8,8 +8,8 @@ use super::{Whom, failure, odd, patience, visible};
 use crate::app::control;
 use crate::cli::help::print;
 use crate::cli::{Globals, Outcome};
-use crate::model::Exit;
 use crate::model::control::{Reply, Request};
+use crate::model::{Exit, VersionRef};
 
 const ROTATE_EXAMPLES: &str = "\
 The stores are asked at once, and what is new is handed over; without anything new, nothing happens.
@@ -81,7 +81,7 @@ pub struct RollbackArgs {
     secret: Option<String>,
     /// Which version [default: the one before]
     #[arg(long, value_name = "VERSION", requires = "secret")]
-    to: Option<u64>,
+    to: Option<VersionRef>,
     #[command(flatten)]
     launcher: Launcher,
 }

@@ -256,6 +256,7 @@ fn secret(secret: &SecretStatus) -> [String; 6] {
         .map(|version| format!("quarantined: {}", visible(version)));
     let pinned = secret
         .pinned
+        .as_ref()
         .map(|version| format!("held at version {version}"));
     let notes: Vec<String> = quarantined.into_iter().chain(pinned).collect();
     [

@@ -155,7 +155,7 @@ fn a_secret_is_a_path_and_perhaps_parameters() {
     assert_eq!(path("db"), "database/creds/app");
     assert_eq!(path("kv1"), "kv1/app");
     assert_eq!(path("kv2"), "secret/data/app/db");
-    assert_eq!(source(&plan, "kv2").version, Some(3));
+    assert_eq!(source(&plan, "kv2").version, Some(3.into()));
     let parameters = |name: &str| source(&plan, name).request.clone().unwrap().parameters;
     assert_eq!(
         parameters("tls").as_deref(),

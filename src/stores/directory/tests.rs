@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::{Exit, Refresh, ValueFormat};
-use crate::stores::Seen;
+use crate::stores::WatchEvent;
 
 fn store(path: &Path) -> Directory {
     let spec = DirectoryStore {
@@ -369,7 +369,7 @@ fn runtime_wait(watch: &mut Box<dyn Watch>, limit: Duration) -> bool {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             match tokio::time::timeout(limit, watch.changed()).await {
-                Ok(result) => matches!(result.unwrap(), Seen::Changed),
+                Ok(result) => matches!(result.unwrap(), WatchEvent::Changed(_)),
                 Err(_) => false,
             }
         })

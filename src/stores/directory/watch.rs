@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::StoreName;
 use crate::stores::links::{links, parts};
-use crate::stores::{Fault, Local, Seen, StoreError, Watch};
+use crate::stores::{Fault, Local, StoreError, Watch, WatchEvent};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
 /// As the kernel's own limit, path_resolution(7).
@@ -30,7 +30,8 @@ const MASK: WatchMask = WatchMask::CLOSE_WRITE
 pub(super) struct DirectoryWatch {
     store: StoreName,
     path: PathBuf,
-    keys: Vec<PathBuf>,
+    /// Each with the places of its sources.
+    keys: Vec<(PathBuf, Vec<usize>)>,
     notifier: Notifier,
     watched: BTreeMap<WatchId, Watched>,
 }
@@ -38,23 +39,29 @@ pub(super) struct DirectoryWatch {
 /// A watched directory, and the names in it that lead to a secret.
 struct Watched {
     path: PathBuf,
-    names: BTreeSet<OsString>,
+    names: Names,
 }
 
+/// What is looked up in a directory, each with the places of the sources that it leads to.
+type Names = BTreeMap<OsString, BTreeSet<usize>>;
+
 /// Where a path leads through: directories, and what is looked up in each.
-type Trail = BTreeMap<PathBuf, BTreeSet<OsString>>;
+type Trail = BTreeMap<PathBuf, Names>;
 
 impl DirectoryWatch {
-    pub(super) fn new<'a>(
+    pub(super) fn new(
         store: StoreName,
         path: &Path,
-        keys: impl Iterator<Item = &'a str>,
+        keys: &BTreeMap<&str, Vec<usize>>,
     ) -> Result<Self, StoreError> {
         let fault = |source| fault(&store, path, source);
         let path = std::path::absolute(path).map_err(fault)?;
         let notifier = Notifier::new().map_err(fault)?;
         let mut watch = Self {
-            keys: keys.map(|key| path.join(key)).collect(),
+            keys: keys
+                .iter()
+                .map(|(key, places)| (path.join(key), places.clone()))
+                .collect(),
             store,
             path,
             notifier,
@@ -66,23 +73,33 @@ impl DirectoryWatch {
 
     /// Watches what leads to the files now, and no more what did before.
     fn arm(&mut self) -> Result<(), StoreError> {
-        let mut trail: Trail = links(&self.path);
-        ascend(&self.path, &mut trail);
-        for key in &self.keys {
-            descend(&self.path, key, &mut trail);
+        let all = self.all();
+        let mut trail = Trail::new();
+        for (directory, names) in links(&self.path) {
+            for name in names {
+                note(&directory, &name, &all, &mut trail);
+            }
+        }
+        ascend(&self.path, &all, &mut trail);
+        for (key, places) in &self.keys {
+            descend(&self.path, key, places, &mut trail);
         }
         let mut watched: BTreeMap<WatchId, Watched> = BTreeMap::new();
         for (path, names) in trail {
             match self.notifier.add(&path, MASK) {
                 // One directory may be reached by many paths.
-                Ok(id) => watched
-                    .entry(id)
-                    .or_insert_with(|| Watched {
-                        path,
-                        names: BTreeSet::new(),
-                    })
-                    .names
-                    .extend(names),
+                Ok(id) => {
+                    let names_there = &mut watched
+                        .entry(id)
+                        .or_insert_with(|| Watched {
+                            path,
+                            names: Names::new(),
+                        })
+                        .names;
+                    for (name, places) in names {
+                        names_there.entry(name).or_default().extend(places);
+                    }
+                }
                 // It went away meanwhile, which the directory above it tells; or it is one above
                 // the store's that may only be passed through.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -121,7 +138,7 @@ impl DirectoryWatch {
             // The directory itself was moved, removed or unmounted.
             return Verdict::Arm;
         };
-        if !watched.names.contains(name) {
+        if !watched.names.contains_key(name) {
             return Verdict::Nothing;
         }
         if event
@@ -142,7 +159,30 @@ impl DirectoryWatch {
     }
 
     fn all_there(&self) -> bool {
-        self.keys.iter().all(|key| key.is_file())
+        self.keys.iter().all(|(key, _)| key.is_file())
+    }
+
+    fn all(&self) -> Vec<usize> {
+        let places = self.keys.iter().flat_map(|(_, places)| places);
+        places.copied().collect()
+    }
+
+    /// The sources that events are about.
+    fn concerned(&self, events: &[Event]) -> Vec<usize> {
+        let mut found = BTreeSet::new();
+        for event in events {
+            let watched = self.watched.get(&event.id);
+            let name = event.name.as_ref();
+            match watched
+                .zip(name)
+                .map(|(watched, name)| watched.names.get(name))
+            {
+                Some(Some(places)) => found.extend(places),
+                Some(None) => {}
+                None => return self.all(),
+            }
+        }
+        found.into_iter().collect()
     }
 }
 
@@ -156,7 +196,7 @@ enum Verdict {
 }
 
 impl Watch for DirectoryWatch {
-    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
+    fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>> {
         Box::pin(async move {
             loop {
                 let events = self.notifier.next().await;
@@ -165,6 +205,7 @@ impl Watch for DirectoryWatch {
                 if verdict == Verdict::Nothing {
                     continue;
                 }
+                let changed = self.concerned(&events);
                 // Armed first: what changes after this is told by the next event, and what changed
                 // before is seen by the fetch.
                 self.arm()?;
@@ -174,7 +215,7 @@ impl Watch for DirectoryWatch {
                     Verdict::Arm | Verdict::Nothing => false,
                 };
                 if fetch {
-                    return Ok(Seen::Changed);
+                    return Ok(WatchEvent::Changed(changed));
                 }
             }
         })
@@ -183,20 +224,20 @@ impl Watch for DirectoryWatch {
 
 /// The name of the store's directory in the one above; where that is missing, its name in the one
 /// above it, and so on, until there is one.
-fn ascend(path: &Path, trail: &mut Trail) {
+fn ascend(path: &Path, places: &[usize], trail: &mut Trail) {
     for path in path.ancestors() {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return;
         };
         if parent.is_dir() {
-            note(parent, name, trail);
+            note(parent, name, places, trail);
             return;
         }
     }
 }
 
 /// The directories between the store's and the file, through all links.
-fn descend(base: &Path, file: &Path, trail: &mut Trail) {
+fn descend(base: &Path, file: &Path, places: &[usize], trail: &mut Trail) {
     let mut here = base.to_owned();
     let mut todo: Vec<OsString> = parts(file.strip_prefix(base).unwrap_or(file));
     let mut links = 0;
@@ -205,7 +246,7 @@ fn descend(base: &Path, file: &Path, trail: &mut Trail) {
             here.pop();
             continue;
         }
-        note(&here, &name, trail);
+        note(&here, &name, places, trail);
         let next = here.join(&name);
         match fs::read_link(&next) {
             Ok(target) => {
@@ -225,11 +266,9 @@ fn descend(base: &Path, file: &Path, trail: &mut Trail) {
     }
 }
 
-fn note(directory: &Path, name: &OsStr, trail: &mut Trail) {
-    trail
-        .entry(directory.to_owned())
-        .or_default()
-        .insert(name.to_owned());
+fn note(directory: &Path, name: &OsStr, places: &[usize], trail: &mut Trail) {
+    let names = trail.entry(directory.to_owned()).or_default();
+    names.entry(name.to_owned()).or_default().extend(places);
 }
 
 fn fault(store: &StoreName, path: &Path, source: io::Error) -> StoreError {

@@ -45,6 +45,7 @@ mod watch;
 mod write;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -55,7 +56,8 @@ use std::time::SystemTime;
 use crate::model::{Observer, SealedStore as Spec, Source, StoreName, Version};
 use crate::secret::SecretBytes;
 use crate::stores::{
-    Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled,
+    Fault, Fetched, Local, Past, Store, StoreError, Watch, Watched, format, looked_at, numbered,
+    polled,
 };
 
 use binding::{Binding, Found};
@@ -473,9 +475,10 @@ impl SealedStore {
     ) -> Result<Fetched, StoreError> {
         let key = self.key(source)?;
         self.about(&key, || {
-            let (bytes, version) = self.open_one(Rc::clone(state), &key, source.version, parsed)?;
+            let version = source.version.as_ref().map(numbered::number).transpose()?;
+            let (bytes, version) = self.open_one(Rc::clone(state), &key, version, parsed)?;
             let value = format::read(bytes, source.format)?;
-            let version = named(version);
+            let version = numbered::named(version);
             Ok(Fetched { value, version })
         })
     }
@@ -528,39 +531,40 @@ impl Store for SealedStore {
         Box::pin(async move {
             let key = self.key(source)?;
             self.about(&key, || {
+                let version = source.version.as_ref().map(numbered::number).transpose()?;
                 self.settled(self.state()?, |state| {
-                    let (version, entry) = self.pick(&key, source.version, state)?;
+                    let (version, entry) = self.pick(&key, version, state)?;
                     self.sealed_bytes(&self.versions(&key), version, entry)?;
-                    Ok(named(version))
+                    Ok(numbered::named(version))
                 })
             })
         })
     }
 
     fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
-        let mut wanted = Vec::new();
+        let mut wanted: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
         // A pinned version never changes.
-        for source in looked_at(sources).filter(|source| source.version.is_none()) {
-            let key = self.key(source)?;
-            wanted.push(self.versions(&key).path().to_owned());
+        for (place, source) in looked_at(sources).filter(|(_, source)| source.version.is_none()) {
+            let versions = self.versions(&self.key(source)?);
+            let places = wanted.entry(versions.path().to_owned()).or_default();
+            places.push(place);
         }
         if wanted.is_empty() {
             return Ok(None);
         }
-        wanted.sort_unstable();
-        wanted.dedup();
         let index = watch::IndexAt::new(&self.path, &self.refused);
         let watch = watch::SealedWatch::start(self.name.clone(), wanted.clone(), index);
         polled::or_polled(&self.name, watch, || {
             // The index lies in the store's own directory.
-            wanted.push(self.path.clone());
+            let all = wanted.values().flatten().copied().collect();
+            wanted.insert(self.path.clone(), all);
             wanted
         })
     }
-}
 
-fn named(version: u64) -> Version {
-    Version(format!("v{version}"))
+    fn past(&self, _: &Source, version: &Version) -> Option<Past> {
+        numbered::past(version)
+    }
 }
 
 /// Refuses a secret that has files which the index does not know.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Refresh, ValueFormat};
+use crate::model::{Refresh, ValueFormat, VersionRef};
 use crate::sys::durable;
 
 fn name() -> StoreName {
@@ -58,7 +58,7 @@ fn source(key: &str, version: Option<u64>) -> Source {
     Source {
         store: name(),
         key: Some(key.to_owned()),
-        version,
+        version: version.map(VersionRef::from),
         request: None,
         format: ValueFormat::Raw,
     }

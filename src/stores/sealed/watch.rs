@@ -1,4 +1,4 @@
-//! Tells when a secret's current version may be another one.
+//! Reports when a secret's current version may be another one.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use super::state::INDEX;
 use super::versions::{CURRENT, version_of};
 use crate::model::StoreName;
 use crate::stores::links::links;
-use crate::stores::{Fault, Local, Seen, StoreError, Watch};
+use crate::stores::{Fault, Local, StoreError, Watch, WatchEvent};
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
 /// The store's index: it comes last where another tool brings the files, such as rsync.
@@ -35,8 +35,8 @@ pub struct SealedWatch {
     notifier: Notifier,
     index: IndexAt,
     index_id: Option<WatchId>,
-    /// The secrets' directories.
-    wanted: Vec<PathBuf>,
+    /// The secrets' directories, each with the places of its sources.
+    wanted: BTreeMap<PathBuf, Vec<usize>>,
     /// What is watched: a secret's directory, or the nearest one above it that is there.
     watched: BTreeMap<WatchId, PathBuf>,
     /// Where links on the way stand, and their names.
@@ -47,7 +47,7 @@ impl SealedWatch {
     /// Starts to watch. A directory that is not there is no fault: it may come.
     pub fn start(
         store: StoreName,
-        wanted: Vec<PathBuf>,
+        wanted: BTreeMap<PathBuf, Vec<usize>>,
         index: IndexAt,
     ) -> Result<Self, StoreError> {
         let notifier =
@@ -77,7 +77,7 @@ impl SealedWatch {
         self.links.clear();
         // The directory may come with the secrets.
         self.index_id = self.notifier.add(&self.index.store, mask).ok();
-        for wanted in &self.wanted {
+        for wanted in self.wanted.keys() {
             for (place, names) in links(wanted) {
                 // Links can be passed where their directory cannot be read: then their flips are
                 // not seen, as there is no way to.
@@ -97,35 +97,39 @@ impl SealedWatch {
         Ok(())
     }
 
-    /// Whether an event can mean another current version.
-    fn matters(&self, event: &Event) -> bool {
+    /// The sources of which an event can mean another current version.
+    fn concerned(&self, event: &Event) -> Vec<usize> {
+        let all = || self.wanted.values().flatten().copied().collect();
         if event.is_overflow() || event.mask.contains(EventMask::IGNORED) {
-            return true;
+            return all();
         }
-        let flipped = |names: &BTreeSet<OsString>| {
-            let name = event.name.as_ref();
-            name.is_some_and(|name| names.contains(name))
-        };
+        let name = event.name.as_ref();
+        let flipped = |names: &BTreeSet<OsString>| name.is_some_and(|name| names.contains(name));
         if self.links.get(&event.id).is_some_and(flipped) {
-            return true;
+            return all();
         }
-        if Some(event.id) == self.index_id && self.index.refused.get() {
-            let name = event.name.as_deref().and_then(|name| name.to_str());
-            if name == Some(INDEX) {
-                return true;
-            }
+        let name = name.and_then(|name| name.to_str());
+        let is_index = Some(event.id) == self.index_id && name == Some(INDEX);
+        if is_index && self.index.refused.get() {
+            return all();
         }
         let Some(place) = self.watched.get(&event.id) else {
-            return false;
+            return Vec::new();
         };
-        if !self.wanted.contains(place) || event.mask.contains(EventMask::MOVE_SELF) {
-            return true;
-        }
-        let name = event.name.as_deref().and_then(|name| name.to_str());
-        name.is_some_and(|name| {
-            // Without a link the highest version is the current one.
-            name == CURRENT || version_of(name).is_some() && !place.join(CURRENT).is_symlink()
-        })
+        let Some(sources) = self.wanted.get(place) else {
+            // What is wanted may have come below it.
+            let below = self
+                .wanted
+                .iter()
+                .filter(|(path, _)| path.starts_with(place));
+            return below.flat_map(|(_, sources)| sources).copied().collect();
+        };
+        let matters = event.mask.contains(EventMask::MOVE_SELF)
+            || name.is_some_and(|name| {
+                // Without a link the highest version is the current one.
+                name == CURRENT || version_of(name).is_some() && !place.join(CURRENT).is_symlink()
+            });
+        if matters { sources.clone() } else { Vec::new() }
     }
 }
 
@@ -149,15 +153,19 @@ fn nearest(
 }
 
 impl Watch for SealedWatch {
-    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
+    fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>> {
         Box::pin(async move {
             loop {
                 let events = self.notifier.next().await;
                 let place = Path::new("inotify");
                 let events = events.map_err(|error| fault(&self.store, place, error))?;
-                if events.iter().any(|event| self.matters(event)) {
+                let changed: BTreeSet<usize> = events
+                    .iter()
+                    .flat_map(|event| self.concerned(event))
+                    .collect();
+                if !changed.is_empty() {
                     self.arm()?;
-                    return Ok(Seen::Changed);
+                    return Ok(WatchEvent::Changed(changed.into_iter().collect()));
                 }
             }
         })

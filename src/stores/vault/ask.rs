@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::Source;
 use crate::secret::SecretBytes;
-use crate::stores::Fault;
+use crate::stores::{Fault, numbered};
 
 use super::access::Call;
 
@@ -30,7 +30,7 @@ impl Ask {
         Ok(Self {
             path: request.path.clone(),
             parameters: request.parameters.clone(),
-            version: source.version,
+            version: source.version.as_ref().map(numbered::number).transpose()?,
             token_file: request.token_file.clone(),
         })
     }

@@ -19,6 +19,7 @@ use super::token::Token;
 use super::wrapping;
 use crate::model::{Event, Version};
 use crate::secret::Value;
+use crate::stores::numbered::named;
 use crate::stores::{Fault, Fetched};
 use crate::sys::clock::Boottime;
 
@@ -136,7 +137,7 @@ impl Core {
         let serial = secret.fields.get("serial_number");
         let serial = serial.and_then(|bytes| std::str::from_utf8(bytes.expose()).ok());
         let version = match (&secret.version, &lease, serial) {
-            (Some(version), ..) => Some(numbered(version.number)),
+            (Some(version), ..) => Some(named(version.number)),
             (None, Some(lease), _) => Some(lease_version(&lease.id)),
             (None, None, Some(serial)) if made => Some(Version(serial.to_owned())),
             _ => None,
@@ -217,7 +218,7 @@ impl Core {
             return self.on_demand(ask).await;
         }
         match self.standing(ask, |call| call).await? {
-            Some(answer::Standing::There(version)) => Ok(numbered(version.number)),
+            Some(answer::Standing::There(version)) => Ok(named(version.number)),
             // Why it is not there, the data tells; and what has no metadata is known by it.
             Some(answer::Standing::Gone) | None => {
                 let secret = self.read(ask).await?.secret;
@@ -229,16 +230,11 @@ impl Core {
     /// What a value is called that is not made on demand.
     pub(super) fn version_of(&self, secret: Secret) -> Version {
         if let Some(version) = secret.version {
-            return numbered(version.number);
+            return named(version.number);
         }
         let value = Value::Fields(secret.fields);
         Version(self.digests.digest(&value).to_string())
     }
-}
-
-/// A version of KV v2.
-pub(super) fn numbered(version: u64) -> Version {
-    Version(format!("v{version}"))
 }
 
 /// Whether asking again would make another one.

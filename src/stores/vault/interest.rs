@@ -4,19 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use super::kept::Kept;
 use super::look::Look;
-use super::term::jittered;
 use crate::model::Refresh;
+use crate::stores::poll::{LOOK, jittered};
 use crate::sys::clock::Boottime;
-
-/// How often versions are looked at where the manifest does not say.
-const LOOK: Duration = Duration::from_mins(1);
 
 /// What the manifest wants of a request.
 pub(super) struct Interest {
-    /// Which of the sources that are watched wants it, by its place among them.
+    /// The first of the sources that want it, by its place among those that are watched.
     pub place: usize,
-    /// Whether changes are told.
-    pub tells: bool,
+    /// The sources of which changes are reported.
+    pub reports: Vec<usize>,
     /// How often it is looked at.
     pub every: Option<Duration>,
     /// Whether the manifest named that time.
@@ -36,7 +33,10 @@ impl Interest {
         };
         Self {
             place,
-            tells: refresh != Refresh::Never,
+            reports: (refresh != Refresh::Never)
+                .then_some(place)
+                .into_iter()
+                .collect(),
             every,
             named: matches!(refresh, Refresh::Every(_)),
             next: every.map_or(now, |every| now + jittered(every)),
@@ -45,11 +45,14 @@ impl Interest {
     }
 
     /// Another secret asks for the same: who is more impatient decides.
-    pub fn join(&mut self, refresh: Refresh, now: Boottime) {
-        let other = Self::new(refresh, self.place, now);
-        if other.named && (!self.named || other.every < self.every) || !self.tells {
-            *self = other;
+    pub fn join(&mut self, refresh: Refresh, place: usize, now: Boottime) {
+        let other = Self::new(refresh, place, now);
+        if other.named && (!self.named || other.every < self.every) || self.reports.is_empty() {
+            self.every = other.every;
+            self.named = other.named;
+            self.next = other.next;
         }
+        self.reports.extend(other.reports);
     }
 
     /// It is looked at now.
@@ -103,8 +106,8 @@ mod tests {
         let now = Boottime::now();
         let every = |first: Refresh, second: Refresh| {
             let mut interest = Interest::new(first, 0, now);
-            interest.join(second, now);
-            (interest.tells, interest.every)
+            interest.join(second, 1, now);
+            (!interest.reports.is_empty(), interest.every)
         };
         let period = |seconds| Refresh::Every(s(seconds));
         for (first, second, tells, expected) in [

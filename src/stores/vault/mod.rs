@@ -46,7 +46,9 @@ pub use self::login::VARIABLES as TOKEN_VARIABLES;
 use self::look::Look;
 use crate::model::{Observer, Source, StoreName, VaultStore, Version};
 use crate::secret::DigestKey;
-use crate::stores::{Fetched, Local, Store, StoreError, Watch, Watched, join};
+use crate::stores::{
+    Fetched, Leases, Local, Past, Store, StoreError, Watch, Watched, join, numbered,
+};
 use crate::sys::clock::Boottime;
 
 /// A Vault or OpenBao server, and what hushpipe got there.
@@ -152,6 +154,24 @@ impl Store for Vault {
         Ok(Some(Box::new(watch)))
     }
 
+    fn past(&self, _: &Source, version: &Version) -> Option<Past> {
+        numbered::past(version)
+    }
+
+    fn leases(&self) -> Option<&dyn Leases> {
+        Some(self)
+    }
+
+    fn delayed_by(&self) -> Option<String> {
+        self.core.access.delayed_by()
+    }
+
+    fn close(&self) -> Local<'_, Result<(), StoreError>> {
+        Box::pin(self.core.close())
+    }
+}
+
+impl Leases for Vault {
     fn good_for(&self, source: &Source) -> Option<Duration> {
         let ask = Ask::of(source).ok()?;
         let kept = self.core.kept.borrow();
@@ -183,20 +203,12 @@ impl Store for Vault {
             .with_kept(source, |kept| kept.rejected(version, now));
     }
 
-    fn delayed_by(&self) -> Option<String> {
-        self.core.access.delayed_by()
-    }
-
     fn revoke<'a>(&'a self, source: &'a Source) -> Local<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let ask = self.core.ask(source)?;
             let revoked = self.core.revoke(&ask).await;
             revoked.map_err(|trouble| self.core.named(trouble, &ask))
         })
-    }
-
-    fn close(&self) -> Local<'_, Result<(), StoreError>> {
-        Box::pin(self.core.close())
     }
 }
 

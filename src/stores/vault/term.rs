@@ -1,8 +1,8 @@
 //! How long something is good that a server gave for a time: a lease, a token.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::stores::poll::fraction;
 use crate::sys::clock::Boottime;
 
 /// Whole seconds are told, so that a term may look this much shorter than it is.
@@ -99,27 +99,6 @@ pub(super) fn spread(length: Duration) -> Duration {
     length.mul_f64(1.0 - 0.05 * fraction())
 }
 
-/// What a look and what follows it may take, at least: the program is to have the new value within
-/// the period, not only then be asked for.
-const HAND_OVER: Duration = Duration::from_millis(50);
-
-/// Up to a tenth shorter, so that a fleet's polls spread, and a little more for the way to the
-/// program: at most a twentieth.
-pub(super) fn jittered(period: Duration) -> Duration {
-    let ahead = HAND_OVER.min(period / 20);
-    period.saturating_sub(ahead).mul_f64(1.0 - 0.1 * fraction())
-}
-
-/// From 0 to 1. Jitter needs no better source than the hasher's seed.
-fn fraction() -> f64 {
-    f64::from(random() as u32) / f64::from(u32::MAX)
-}
-
-/// A draw from all of `u64`.
-pub(super) fn random() -> u64 {
-    RandomState::new().hash_one(0_u8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,10 +113,6 @@ mod tests {
         for _ in 0..1_000 {
             let due = Term::new(now, s(3_000), true).due().since(now);
             assert!(due <= s(2_000) && due >= s(1_900), "{due:?}");
-            let poll = jittered(s(30));
-            assert!(poll + HAND_OVER <= s(30) && poll >= s(26), "{poll:?}");
-            let often = jittered(Duration::from_millis(200)).as_millis();
-            assert!((171..=190).contains(&often), "{often}");
         }
     }
 

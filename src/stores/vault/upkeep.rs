@@ -7,14 +7,7 @@ use super::ask::Ask;
 use super::error::Trouble;
 use super::lease::Lease;
 use crate::model::Event;
-use crate::stores::StoreError;
-
-/// How it went.
-pub(super) enum Done {
-    Well,
-    Changed,
-    Down(StoreError),
-}
+use crate::stores::poll::Done;
 
 impl Core {
     fn lease(&self, id: &str) -> Option<Rc<Lease>> {
@@ -39,9 +32,10 @@ impl Core {
         self.access.observer.observe(&Event::Weaker { message });
     }
 
-    pub(super) async fn look_again(&self, ask: &Ask) -> Done {
+    /// Changes are reported of the sources in these places.
+    pub(super) async fn look_again(&self, ask: &Ask, places: Vec<usize>) -> Done {
         match self.look(ask).await {
-            Ok(true) => Done::Changed,
+            Ok(true) => Done::Changed(places),
             Ok(false) => Done::Well,
             Err(trouble) => Done::Down(self.named(trouble, ask)),
         }

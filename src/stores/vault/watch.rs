@@ -1,12 +1,8 @@
 //! What is done while the program runs: logins and leases are kept alive, versions are looked at,
 //! and what nobody uses is given back.
-//!
-//! The work itself is owned by the watch: whoever waits for it may stop waiting at any time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::poll_fn;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use super::Core;
@@ -14,35 +10,18 @@ use super::ask::Ask;
 use super::interest::Interest;
 use super::kept::Kept;
 use super::look::Look;
-use super::term::random;
-use super::upkeep::Done;
-use crate::model::Backoff;
-use crate::stores::{Due, Local, Seen, StoreError, Upkeep, Watch, Watched};
+use crate::stores::poll::{Done, Poller};
+use crate::stores::{Due, Local, StoreError, Upkeep, Watch, WatchEvent, Watched};
 use crate::sys::clock::Boottime;
-use crate::sys::memory;
-
-/// Never asleep for longer, as the clocks may jump.
-const NAP: Duration = Duration::from_mins(1);
 
 /// A replacement that nobody came for is told again.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
-
-/// Waits between tries while the server does not answer.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// One store's watch.
 pub(super) struct VaultWatch {
     core: Rc<Core>,
     watched: BTreeMap<Ask, Interest>,
-    running: Vec<(Task, Local<'static, Done>)>,
-    /// Tasks that failed: they are tried again.
-    failing: BTreeMap<Task, Hold>,
-    told: VecDeque<Seen>,
-    /// The faults that were told last, in words.
-    faults: BTreeSet<String>,
-    /// Something was done since memory was last given back.
-    worked: bool,
+    poller: Poller<Task>,
 }
 
 /// Something to do, one at a time of each.
@@ -56,16 +35,6 @@ enum Task {
     Look(Ask),
 }
 
-/// A task that waits after a failure.
-struct Hold {
-    until: Boottime,
-    /// When it failed last.
-    since: Boottime,
-    backoff: Backoff,
-    /// The last one.
-    fault: StoreError,
-}
-
 impl VaultWatch {
     pub fn new(core: Rc<Core>, sources: &[Watched]) -> Result<Self, StoreError> {
         let now = Boottime::now();
@@ -74,36 +43,29 @@ impl VaultWatch {
             let interest = Interest::new(source.refresh, place, now);
             let known = watched.entry(core.ask(&source.source)?);
             known
-                .and_modify(|known| known.join(source.refresh, now))
+                .and_modify(|known| known.join(source.refresh, place, now))
                 .or_insert(interest);
         }
         Ok(Self {
             core,
             watched,
-            running: Vec::new(),
-            failing: BTreeMap::new(),
-            told: VecDeque::new(),
-            faults: BTreeSet::new(),
-            worked: false,
+            poller: Poller::new(),
         })
     }
 
-    async fn next(&mut self) -> Seen {
+    async fn next(&mut self) -> WatchEvent {
         loop {
             self.replace();
-            if let Some(seen) = self.told.pop_front() {
-                return seen;
+            let tasks = self.tasks(Boottime::now());
+            let is_wanted = |task: &Task| tasks.iter().any(|(_, one)| one == task);
+            self.poller.forget(is_wanted, self.core.access.answered());
+            if let Some(event) = self.poller.event() {
+                return event;
             }
-            let wait = self.start();
-            if self.running.is_empty() && std::mem::take(&mut self.worked) {
-                memory::scrub_stack();
-                memory::trim();
-                memory::release_code();
-            }
+            let wait = self.start(tasks);
             let core = Rc::clone(&self.core);
             tokio::select! {
-                (task, done) = first(&mut self.running) => self.finish(&task, done),
-                () = tokio::time::sleep(wait.unwrap_or(NAP).min(NAP)), if wait.is_some() => {}
+                () = self.poller.step(wait) => {}
                 () = core.wake.notified() => {}
             }
         }
@@ -115,7 +77,7 @@ impl VaultWatch {
         let login = self.core.access.current();
         let mut kept = self.core.kept.borrow_mut();
         let looked = self.core.looked.borrow();
-        let mut changed = false;
+        let mut changed = Vec::new();
         let mut ending = Vec::new();
         for (ask, interest) in &mut self.watched {
             let Some(kept) = kept.get_mut(ask) else {
@@ -131,7 +93,7 @@ impl VaultWatch {
                 continue;
             }
             kept.expire();
-            let tells = interest.tells && !kept.is_spent(ask);
+            let tells = !interest.reports.is_empty() && !kept.is_spent(ask);
             if !tells && interest.told.is_none() {
                 interest.told = Some(now);
                 ending.push(ask);
@@ -139,7 +101,7 @@ impl VaultWatch {
             let again = |at: Boottime| now.since(at) >= TELL_AGAIN;
             if tells && interest.told.is_none_or(again) {
                 interest.told = Some(now);
-                changed = true;
+                changed.extend(&interest.reports);
             }
         }
         for ask in ending {
@@ -147,28 +109,20 @@ impl VaultWatch {
         }
         drop(kept);
         drop(looked);
-        if changed {
-            self.tell_change();
-        }
-    }
-
-    fn tell_change(&mut self) {
-        if !matches!(self.told.back(), Some(Seen::Changed)) {
-            self.told.push_back(Seen::Changed);
+        if !changed.is_empty() {
+            self.poller.changed(changed);
         }
     }
 
     /// Starts what is due, and looks that are due soon where one is due now; gives how long it is to
     /// what is due next.
-    fn start(&mut self) -> Option<Duration> {
+    fn start(&mut self, tasks: Vec<(Boottime, Task)>) -> Option<Duration> {
         let now = Boottime::now();
-        let tasks = self.tasks(now);
-        self.forget_failing(&tasks);
         let looks = |(due, task): &(Boottime, Task)| *due <= now && matches!(task, Task::Look(_));
         let together = tasks.iter().any(looks);
         let mut next = self.next_replacement(now).map(|(wait, _)| wait);
         for (due, task) in tasks {
-            if self.running.iter().any(|(running, _)| *running == task) {
+            if self.poller.is_running(&task) {
                 continue;
             }
             if due > now && !(together && self.joins(&task, now)) {
@@ -176,9 +130,8 @@ impl VaultWatch {
                 next = Some(next.map_or(wait, |next| next.min(wait)));
                 continue;
             }
-            self.worked = true;
             let work = self.work(&task, now);
-            self.running.push((task, work));
+            self.poller.start(task, work);
         }
         next
     }
@@ -191,15 +144,14 @@ impl VaultWatch {
         let looked = self.core.looked.borrow();
         let (interest, look) = (self.watched.get(ask), looked.get(ask));
         let joins = |(interest, look): (&Interest, &Look)| interest.joins(look, now);
-        !self.failing.contains_key(task) && interest.zip(look).is_some_and(joins)
+        !self.poller.is_failing(task) && interest.zip(look).is_some_and(joins)
     }
 
     /// Everything that is to be done, and when: what failed, after its wait.
     fn tasks(&self, now: Boottime) -> Vec<(Boottime, Task)> {
         let mut tasks = self.wanted(now);
         for (due, task) in &mut tasks {
-            let held = self.failing.get(task).map(|hold| hold.until);
-            *due = held.map_or(*due, |until| until.max(*due));
+            *due = self.poller.begins(task, *due);
         }
         tasks
     }
@@ -252,7 +204,7 @@ impl VaultWatch {
                 continue;
             };
             // The end of what is not replaced is told once.
-            if interest.told.is_some() && (!interest.tells || kept.is_spent(ask)) {
+            if interest.told.is_some() && (interest.reports.is_empty() || kept.is_spent(ask)) {
                 continue;
             }
             let fetched = looked.get(ask).map(|look| look.fetched);
@@ -301,40 +253,6 @@ impl VaultWatch {
         tasks.chain(replaced).min_by_key(|due| due.within)
     }
 
-    /// What is no more to be done does not fail any more, once the server has answered: a lease that
-    /// ends in an outage does not end the outage.
-    fn forget_failing(&mut self, tasks: &[(Boottime, Task)]) {
-        let answered = self.core.access.answered();
-        self.failing.retain(|failing, hold| {
-            let wanted = tasks.iter().any(|(_, task)| task == failing);
-            wanted || answered.is_none_or(|at| at <= hold.since)
-        });
-        if self.tell_faults() {
-            self.core.wake.notify_one();
-        }
-    }
-
-    /// Tells of what fails, if that is not what was told last.
-    fn tell_faults(&mut self) -> bool {
-        let holds = self.failing.values();
-        let faults: BTreeMap<String, &StoreError> = holds
-            .map(|hold| (words(&hold.fault), &hold.fault))
-            .collect();
-        if faults.keys().eq(&self.faults) {
-            return false;
-        }
-        let seen = if faults.is_empty() {
-            Seen::Up
-        } else {
-            Seen::Down(faults.values().map(|fault| fault.again()).collect())
-        };
-        self.faults = faults.into_keys().collect();
-        // What was not heard yet is out of date.
-        self.told.retain(|seen| matches!(seen, Seen::Changed));
-        self.told.push_front(seen);
-        true
-    }
-
     fn work(&mut self, task: &Task, now: Boottime) -> Local<'static, Done> {
         let core = Rc::clone(&self.core);
         match task {
@@ -348,60 +266,20 @@ impl VaultWatch {
                 Box::pin(async move { core.give_back_unused(&id).await })
             }
             Task::Look(ask) => {
+                let mut places = Vec::new();
                 if let Some(interest) = self.watched.get_mut(ask) {
                     interest.begins(now);
+                    places.clone_from(&interest.reports);
                 }
                 let ask = ask.clone();
-                Box::pin(async move { core.look_again(&ask).await })
+                Box::pin(async move { core.look_again(&ask, places).await })
             }
         }
-    }
-
-    fn finish(&mut self, task: &Task, done: Done) {
-        let failed = match done {
-            Done::Down(fault) => Some(fault),
-            Done::Changed => {
-                let tells = match task {
-                    Task::Look(ask) => self.watched.get(ask).is_some_and(|known| known.tells),
-                    _ => true,
-                };
-                if tells {
-                    self.tell_change();
-                }
-                None
-            }
-            Done::Well => None,
-        };
-        match failed {
-            None => {
-                self.failing.remove(task);
-            }
-            Some(fault) => self.hold(task, fault),
-        }
-        self.tell_faults();
-    }
-
-    /// It is tried again after a while.
-    fn hold(&mut self, task: &Task, fault: StoreError) {
-        let now = Boottime::now();
-        let held = self.failing.remove(task);
-        let mut backoff = held.map_or_else(
-            || Backoff::new(FIRST_RETRY, LONGEST_RETRY),
-            |hold| hold.backoff,
-        );
-        let until = now + backoff.next(random());
-        let hold = Hold {
-            until,
-            since: now,
-            backoff,
-            fault,
-        };
-        self.failing.insert(task.clone(), hold);
     }
 }
 
 impl Watch for VaultWatch {
-    fn changed(&mut self) -> Local<'_, Result<Seen, StoreError>> {
+    fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>> {
         Box::pin(async move { Ok(self.next().await) })
     }
 
@@ -412,26 +290,4 @@ impl Watch for VaultWatch {
     fn polls(&self) -> bool {
         true
     }
-}
-
-/// What tells a fault from others: the same whenever it is met, and for all secrets where it is the
-/// store's.
-fn words(fault: &StoreError) -> String {
-    let mut same = fault.at_any_time();
-    same.asked = same.asked.take().filter(|_| !fault.is_of_the_store());
-    same.to_string()
-}
-
-/// Ends with the first of them that ends.
-async fn first(running: &mut Vec<(Task, Local<'static, Done>)>) -> (Task, Done) {
-    poll_fn(|context| {
-        for index in 0..running.len() {
-            if let Poll::Ready(done) = running[index].1.as_mut().poll(context) {
-                let (task, _) = running.swap_remove(index);
-                return Poll::Ready((task, done));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -138,7 +138,7 @@ fn a_secret_is_held_at_the_version_before_until_there_is_a_newer_one() {
     running.wait_for_line("two");
     let now = status(&running);
     assert_eq!(now["secrets"][0]["version"], "v2");
-    assert_eq!(now["secrets"][0]["pinned"], 2);
+    assert_eq!(now["secrets"][0]["pinned"], "2");
     ask(&running, &["rotate"])
         .success()
         .stdout_is("nothing has changed\n");
@@ -205,7 +205,7 @@ fn a_refused_version_leaves_the_hold_as_it_was() {
         .code(65)
         .stderr_has("token: the program was not well with v3");
     let now = &status(&running)["secrets"][0];
-    assert_eq!(now["pinned"], 1);
+    assert_eq!(now["pinned"], "1");
     assert_eq!(now["version"], "v1");
     place.seal("token", "four");
     running.wait_for_line("four");

@@ -191,13 +191,13 @@ fn a_secret_is_held_at_an_older_version_until_there_is_a_newer_one() {
     let (bao, running) = with_versions(AT_ONCE);
     done(&running, &["rollback", "api"], "generation 3 is in place");
     running.wait_for_line("one");
-    assert_eq!(versions(&running), (json!("v1"), json!(1)));
+    assert_eq!(versions(&running), (json!("v1"), json!("1")));
     // It is looked at, and stays.
     let looks = bao.requests("kv/metadata/app");
     running.until("it is looked at", || {
         (bao.requests("kv/metadata/app") > looks + 2).then_some(())
     });
-    assert_eq!(versions(&running), (json!("v1"), json!(1)));
+    assert_eq!(versions(&running), (json!("v1"), json!("1")));
     bao.kv_put("app", &json!({ "key": "three" }));
     running.wait_for_line("three");
     running.wait_for_stderr("generation 4 is in place");
@@ -210,7 +210,7 @@ fn a_secret_is_held_at_an_older_version_until_there_is_a_newer_one() {
     running.wait_for_line("one");
     refused(&running, &["rollback", "api", "--to", "9"], 65, "not there");
     bao.delete("kv/data/app");
-    assert_eq!(versions(&running), (json!("v1"), json!(1)));
+    assert_eq!(versions(&running), (json!("v1"), json!("1")));
     running
         .stop()
         .success()
