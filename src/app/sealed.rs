@@ -293,6 +293,13 @@ pub struct Initialised {
     pub recipients: Vec<String>,
 }
 
+/// Fails if others could change the store or the identity where they are to be. Nothing is made.
+pub fn check_places(path: &Path, identity_file: &Path) -> Result<(), SealedError> {
+    let (path, identity_file) = (path.to_owned(), identity_file.to_owned());
+    let store = by_path(path, identity_file, false, Rc::new(()));
+    Ok(store.check_places()?)
+}
+
 /// Makes a sealed store for the identity of a file, and makes the identity if the file is not there.
 /// A store that is there is kept, where it is sealed for this identity: one that was interrupted is
 /// ended so. Else it is refused, before anything is made.

@@ -24,11 +24,7 @@ pub fn manifest_of_root(path: &Path) -> Result<Option<File>, String> {
         Ok(_) => Ok(None),
         Err(error) => match &error.fault {
             WalkFault::System(_) | WalkFault::NotFile(_) | WalkFault::NotDirectory => Ok(None),
-            _ => {
-                let remedy = error.remedy(0);
-                let remedy = remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
-                Err(format!("{error}{remedy}"))
-            }
+            _ => Err(format!("{error}{}", error.help(0))),
         },
     }
 }

@@ -134,7 +134,7 @@ pub fn main() -> ExitCode {
         Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
         Command::Schema => schema::run(),
-        Command::Init(arguments) => init::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments, globals),
         Command::Secret(arguments) => secret::run(arguments, globals),
         Command::Systemd(arguments) => systemd::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

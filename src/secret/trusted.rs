@@ -158,18 +158,15 @@ pub enum FileError {
 
 impl From<WalkError> for FileError {
     fn from(error: WalkError) -> Self {
-        let remedy = error.remedy(effective_uid());
-        let remedy = remedy.map_or_else(String::new, |remedy| format!(": {remedy}"));
-        let reason = format!("{error}{remedy}");
-        let owner = match error.fault {
+        let reason = format!("{error}{}", error.help(effective_uid()));
+        let owner = error.foreign_owner();
+        match error.fault {
             WalkFault::System(source) => {
                 let path = error.path;
-                return Self::System { path, source };
+                Self::System { path, source }
             }
-            WalkFault::NotFile(_) | WalkFault::NotDirectory => return Self::Unfit(reason),
-            WalkFault::Owner { uid, .. } => Some(uid),
-            _ => None,
-        };
-        Self::Untrusted { reason, owner }
+            WalkFault::NotFile(_) | WalkFault::NotDirectory => Self::Unfit(reason),
+            _ => Self::Untrusted { reason, owner },
+        }
     }
 }

@@ -66,14 +66,22 @@ pub fn make_directories(path: &Path, mode: u32) -> io::Result<()> {
 
 /// Makes a directory, and those above it that are missing, but for `root`.
 pub fn make_directories_below(root: &Path, path: &Path, mode: u32) -> io::Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => sync_directory(parent(path)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+    match make_directory(path, mode) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let above = path.parent().filter(|above| *above != root);
             make_directories_below(root, above.ok_or(error)?, mode)?;
-            make_directories_below(root, path, mode)
+            // Once more and not again: a removed working directory and a link that leads nowhere are
+            // there, and nothing can be made in them.
+            make_directory(path, mode)
         }
+        made => made,
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => sync_directory(parent(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -166,6 +174,15 @@ mod tests {
             Some(libc::EINVAL)
         );
         sync_directory(Path::new("/proc")).unwrap();
+    }
+
+    #[test]
+    fn a_directory_above_that_takes_nothing_ends_the_making() {
+        let place = tempfile::tempdir().unwrap();
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let error = make_directories(&link.join("a/b"), 0o700).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -23,6 +23,7 @@
 mod acl;
 mod error;
 mod rule;
+mod system;
 #[cfg(test)]
 mod tests;
 mod trust;

@@ -65,8 +65,7 @@ fn assert_nothing_lost(place: &Place, moment: &str) {
     }
 }
 
-/// What all is to be like in the end. The file may still be there, where the manifest says already
-/// that another init is not wanted.
+/// What all is to be like in the end.
 fn assert_done(place: &Place, moment: &str) {
     for (name, value) in VALUES {
         assert_eq!(sealed(place, name).as_deref(), Some(value), "{moment}");
@@ -75,12 +74,14 @@ fn assert_done(place: &Place, moment: &str) {
     let checked = check.stderr(Stdio::piped()).output().expect("it starts");
     let said = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{moment}: {said}");
+    let moved = fs::read_link(place.join("project/.env"));
+    assert!(moved.is_ok(), "{moment}: .env has the values still");
     assert_eq!(unfinished(place), [""; 0], "{moment}");
 }
 
-/// Calls init once more: with a manifest it must not do anything.
+/// Calls init once more: where the first one came to its end it must not do anything.
 fn again(place: &Place, moment: &str) {
-    let there = place.join("project/hushpipe.yaml").exists();
+    let there = fs::read_link(place.join("project/.env")).is_ok();
     let mut command = init(place);
     let output = command.stderr(Stdio::piped()).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -284,7 +284,11 @@ fn without_a_directory_of_the_users_own_no_link_leads_anywhere() {
     let output = init().args(["init", "project", "--yes"]).run().success();
     let output = output
         .stdout_has("The program finds them in /dev/shm/project-1000/.env. Loaders take its path:")
-        .stdout_has("docker compose          --env-file /dev/shm/project-1000/.env");
+        .stdout_has("docker compose          --env-file /dev/shm/project-1000/.env")
+        .stdout_has("Not with `set -a` in a shell")
+        .stdout_has("Any user of this host can make a directory of that name in /dev/shm");
+    let manifest = output.place().read("project/hushpipe.yaml");
+    assert!(!manifest.contains("ln -s"), "{manifest}");
     let show = "cat \"$DOTENV_CONFIG_PATH\"";
     let run = output.again().user(1000);
     let run = run.args(["run", "-m", "project/hushpipe.yaml", "--", "sh", "-c", show]);
@@ -317,6 +321,126 @@ fn a_file_that_cannot_be_read_stops_everything_before_it_begins() {
         .run()
         .code(71)
         .stderr_has("none.env");
+}
+
+#[test]
+fn a_working_directory_that_is_gone_is_an_error_with_a_message() {
+    for directory in [&[][..], &["."], &[".."]] {
+        let gone = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
+        let hushpipe = Hushpipe::new().through(&["sh", "-c", gone, "sh"]);
+        let output = hushpipe.arg("init").args(directory.to_vec()).run();
+        let output = output
+            .code(71)
+            .stderr_has("the working directory cannot be used");
+        assert!(output.place().entries().is_empty());
+    }
+    // It leads nowhere, and nothing can be made below it.
+    let hushpipe = Hushpipe::new();
+    std::os::unix::fs::symlink("nowhere", hushpipe.place().join("link")).unwrap();
+    let init = ["init", "--store", "link/a/b"];
+    hushpipe.args(init).run().code(71).stderr_has("link/a");
+}
+
+#[test]
+fn a_file_that_was_kept_is_moved_by_another_init() {
+    let runtime = |output: crate::harness::Output| {
+        let again = output.again();
+        again.env("XDG_RUNTIME_DIR", "{place}/run")
+    };
+    let kept = [&["--yes"][..], &["--yes", "--plain", "PORT,API_KEY"]];
+    for options in kept {
+        let init = project(ENV)
+            .args(["init", "project"])
+            .args(options.to_vec());
+        let output = init.run().success().stdout_has("STILL HAS THE VALUES");
+        // What was changed in other places stays.
+        let manifest = output.place().read("project/hushpipe.yaml") + "# mine\n";
+        output.place().write("project/hushpipe.yaml", &manifest);
+        let output = runtime(output).args(["init", "project"]).run();
+        let output = output
+            .code(64)
+            .stderr_has("project/.env STILL HAS THE VALUES in plain text")
+            .stderr_has("`hushpipe init --move`");
+        let output = runtime(output).args(["init", "project", "--move"]).run();
+        let output = output
+            .success()
+            .stdout_has("a link to {place}/run/project/.env now")
+            .says_nothing_of(CANARY);
+        assert_eq!(output.place().read("project/hushpipe.yaml"), manifest);
+        let output = run(output.again(), LOAD).run().success().stdout_is(LOADED);
+        // Nothing is left to do.
+        let output = runtime(output).args(["init", "project", "--move"]).run();
+        output
+            .code(64)
+            .stderr_has("is there already: it stays as it is");
+    }
+
+    // Other values than those in the store are moved nowhere.
+    let init = ["init", "project", "--yes"];
+    let output = project("TOKEN=canary-first\n").args(init).run().success();
+    output
+        .place()
+        .write("project/.env", "TOKEN=canary-second\n");
+    let output = runtime(output).args(["init", "project", "--move"]).run();
+    let output = output.code(65).stderr_has("with another value");
+    assert_eq!(output.place().read("project/.env"), "TOKEN=canary-second\n");
+}
+
+#[test]
+fn a_starting_manifest_that_nobody_changed_makes_room_for_that_of_the_env_files() {
+    let output = project(ENV).args(["init", "project"]).run().success();
+    let changed = output.place().read("project/hushpipe.yaml") + "# mine\n";
+    let init = ["init", "project", "--yes", "--move"];
+    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let output = again.args(init).run().success().stdout_has("a link to");
+    let output = run(output.again(), LOAD).run().success().stdout_is(LOADED);
+
+    output.place().write("project/hushpipe.yaml", &changed);
+    fs::remove_file(output.place().join("project/.env")).unwrap();
+    output.place().write("project/.env", ENV);
+    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let output = again.args(init).run().code(64);
+    assert_eq!(output.place().read("project/hushpipe.yaml"), changed);
+    assert_eq!(output.place().read("project/.env"), ENV);
+}
+
+#[test]
+fn an_init_that_is_interrupted_at_a_question_changed_nothing() {
+    let mut terminal = on_terminal(ENV);
+    terminal.expect("[n]o: ");
+    terminal.line("y");
+    terminal.expect("in its place? [Y/n] ");
+    terminal.send(crate::harness::terminal::CTRL_C);
+    terminal.ends();
+    assert_eq!(terminal.place.read("project/.env"), ENV);
+    assert_eq!(terminal.place.entries(), ["project", "project/.env", "run"]);
+}
+
+#[test]
+fn what_init_does_not_take_is_reported() {
+    let hushpipe = project("# nothing\n");
+    let fifo = hushpipe.place().join("project/.env.pipe");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let output = hushpipe.args(["init", "project", "--yes", "--move"]).run();
+    output
+        .success()
+        .stdout_has("project/.env has no variables: it stays as it is, and --move does nothing")
+        .stdout_has("project/.env.pipe is a FIFO: skipped");
+    let init = ["init", "project", "--quiet"];
+    project(ENV).args(init).run().success().stdout_is("");
+}
+
+#[test]
+fn a_place_that_others_can_change_is_refused_before_anything_is_asked_or_made() {
+    let init = ["init", "project", "--yes", "--store", "theirs/secrets"];
+    let hushpipe = project(ENV).directory("theirs");
+    let theirs = hushpipe.place().join("theirs");
+    std::os::unix::fs::chown(&theirs, Some(4711), None).unwrap();
+    let output = hushpipe.args(init).run();
+    let output = output.stderr_has("theirs belongs to uid 4711, which can change it");
+    assert_eq!(output.place().read("project/.env"), ENV);
+    assert!(!output.place().join(".config").exists());
+    assert!(!output.place().join("project/hushpipe.yaml").exists());
 }
 
 /// `hushpipe init` on a terminal, in a project.

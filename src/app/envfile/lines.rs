@@ -18,24 +18,19 @@ pub struct Lines {
     pub as_written: Vec<String>,
 }
 
-/// Forms of the filter, the one that says least first.
-const FORMS: [(&str, Style); 4] = [
-    ("dotenv", style(false, None)),
-    (
-        "dotenv(quotes='single')",
-        style(false, Some(Quotes::Single)),
-    ),
-    (
-        "dotenv(quotes='double')",
-        style(false, Some(Quotes::Double)),
-    ),
-    (EXPANDED, style(true, Some(Quotes::Double))),
+/// Forms of the filter, the one that says least first. None of them has `expand=true`: a loader would
+/// expand a `$` of the next value as well, which is not meant so.
+const FORMS: [(&str, Style); 3] = [
+    ("dotenv", style(None)),
+    ("dotenv(quotes='single')", style(Some(Quotes::Single))),
+    ("dotenv(quotes='double')", style(Some(Quotes::Double))),
 ];
 
-const EXPANDED: &str = "dotenv(expand=true)";
-
-const fn style(expand: bool, quotes: Option<Quotes>) -> Style {
-    Style { expand, quotes }
+const fn style(quotes: Option<Quotes>) -> Style {
+    Style {
+        expand: false,
+        quotes,
+    }
 }
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -106,7 +101,7 @@ impl EnvFile {
         let is_same =
             |style: Style| dotenv::write(value, style).is_ok_and(|text| text.as_bytes() == written);
         let mut forms = FORMS.into_iter();
-        let form = forms.find(|(_, style)| (style.expand || !entry.expands) && is_same(*style));
+        let form = forms.find(|(_, style)| !entry.expands && is_same(*style));
         Ok(form.map(|(form, _)| form))
     }
 
@@ -180,13 +175,7 @@ impl EnvFile {
             self.push_line_end(entry, &mut lines.template);
             return Ok(entry.end);
         };
-        let value = str::from_utf8(entry.value.expose()).unwrap_or_default();
-        let expands = entry.expands && dotenv::write(value, style(true, None)).is_ok();
-        let expand = if expands { "expand=true, " } else { "" };
-        let expression = format!(
-            "{{{{ {name} | dotenv({expand}written={}) }}}}",
-            written.name
-        );
+        let expression = format!("{{{{ {name} | dotenv(written={}) }}}}", written.name);
         lines.template.push_str(&expression);
         lines.as_written.push(entry.name.clone());
         Ok(self.end_of_text(index))

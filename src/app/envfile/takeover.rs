@@ -86,13 +86,16 @@ impl Takeover {
         &self.files
     }
 
+    /// The files as they were read.
+    pub fn into_files(self) -> Vec<EnvFile> {
+        self.files.into_iter().map(|taken| taken.file).collect()
+    }
+
     /// The name in the manifest and the name in the store of each sealed variable.
     pub fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
-        let sealed = self
-            .files
+        self.files
             .iter()
-            .flat_map(|taken| taken.sealed.iter().flatten());
-        sealed.map(|named| (named.name.as_str(), named.key.as_str()))
+            .flat_map(|taken| taken.secrets().flatten())
     }
 
     /// The same of what is delivered as it was written.
@@ -125,6 +128,13 @@ impl Taken {
     /// The file.
     pub const fn file(&self) -> &EnvFile {
         &self.file
+    }
+
+    /// The name in the manifest and in the store of each variable that is sealed, in the order of
+    /// [`EnvFile::variables`].
+    pub fn secrets(&self) -> impl Iterator<Item = Option<(&str, &str)>> {
+        let sealed = self.sealed.iter().map(Option::as_ref);
+        sealed.map(|named| named.map(|named| (named.name.as_str(), named.key.as_str())))
     }
 
     /// How many of its variables are sealed.

@@ -60,7 +60,27 @@ fn env_files_are_found_and_samples_are_not() {
     std::os::unix::fs::symlink(".env", project.path(".env.link")).unwrap();
     let found = find(project.directory.path()).unwrap();
     let expected = [".env", ".env.local", ".env.test.local"].map(|name| project.path(name));
-    assert_eq!(found, expected);
+    assert_eq!(found.files, expected);
+    assert!(found.skipped.is_empty(), "{:?}", found.skipped);
+}
+
+#[test]
+fn what_has_the_name_of_an_env_file_and_is_none_is_reported() {
+    let project = Project::new(&[]);
+    fs::create_dir(project.path(".env")).unwrap();
+    std::os::unix::fs::symlink("nowhere", project.path(".env.link")).unwrap();
+    let fifo = project.path(".env.pipe");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let skipped = find(project.directory.path()).unwrap().skipped;
+    let expected = [
+        (project.path(".env"), "a directory"),
+        (
+            project.path(".env.link"),
+            "a link to a file that is not there",
+        ),
+        (fifo, "a FIFO"),
+    ];
+    assert_eq!(skipped, expected);
 }
 
 #[test]
@@ -69,8 +89,8 @@ fn lines_become_a_template_in_their_order() {
         PASSWORD=p$ss\nODD=\"it's \\$5\"\n";
     assert_eq!(
         template(text, &[false, true, true, true, true]),
-        "PORT=3000\nexport KEY={{ KEY | dotenv }}\nURL={{ URL | dotenv(expand=true) }}\n\
-         PASSWORD={{ PASSWORD | dotenv(expand=true, written=PASSWORD_written) }}\n\
+        "PORT=3000\nexport KEY={{ KEY | dotenv }}\nURL={{ URL | dotenv(written=URL_written) }}\n\
+         PASSWORD={{ PASSWORD | dotenv(written=PASSWORD_written) }}\n\
          ODD={{ ODD | dotenv(written=ODD_written) }}\n"
     );
 }

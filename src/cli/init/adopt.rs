@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
-use super::manifest::OfEnvFiles;
+use super::manifest::{self, OfEnvFiles};
 use super::report::{Report, quoted, shown};
 use super::{InitArgs, ask, project};
 use crate::app::envfile::{self, DeliveryPlace, EnvFile, Taken, Takeover};
@@ -19,6 +19,14 @@ pub struct Adoption {
     service: String,
     command: Option<&'static str>,
     unset: Vec<String>,
+    /// Which files are replaced by a link.
+    links: Vec<bool>,
+}
+
+/// What was found, and what the report says of files beside it, by their names.
+pub struct Looked {
+    pub found: Found,
+    pub notes: Vec<(String, String)>,
 }
 
 /// What was found, and what is wanted of it.
@@ -48,39 +56,123 @@ impl Found {
     }
 }
 
-/// Looks for .env files, and asks about them where somebody is there. Nothing is changed.
-pub fn look(arguments: &InitArgs) -> Result<Found, Failure> {
-    let named = !arguments.from_env.is_empty();
-    let paths = if named {
-        arguments.from_env.clone()
-    } else {
-        envfile::find(&arguments.directory).map_err(|error| {
-            let directory = shown(&arguments.directory);
-            Failure::text(
-                Exit::Os,
-                format!("cannot look into {directory}\n  cause: {error}"),
-            )
-        })?
+/// Looks for .env files, and asks everything about them where somebody is there. Nothing is changed: who
+/// interrupts a question finds everything as it was.
+pub fn look(arguments: &InitArgs) -> Result<Looked, Failure> {
+    let (paths, mut notes) = paths(arguments)?;
+    let asks = asks(arguments);
+    let found = match () {
+        () if paths.is_empty() => Some(Found::Nothing),
+        () if !asks && !arguments.yes && arguments.from_env.is_empty() => {
+            Some(Found::Left(paths.clone()))
+        }
+        () => None,
     };
-    let asks = !arguments.yes && ask::is_somebody_there();
-    if paths.is_empty() {
-        return Ok(Found::Nothing);
+    if let Some(found) = found {
+        return Ok(Looked { found, notes });
     }
-    if !asks && !arguments.yes && !named {
-        return Ok(Found::Left(paths));
+    let (files, empty): (Vec<_>, Vec<_>) = read(&paths)?
+        .into_iter()
+        .partition(|file| !file.variables().is_empty());
+    for file in &empty {
+        let ignored = if arguments.r#move {
+            ", and --move does nothing with it"
+        } else {
+            ""
+        };
+        let text = format!("has no variables: it stays as it is{ignored}");
+        notes.push((shown(file.path()), text));
     }
-    let files = paths.iter().map(|path| EnvFile::read(path));
-    let files = files
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| failure(&error))?;
     let chosen = chosen(arguments, files, asks)?;
     if chosen.is_empty() {
-        return Ok(Found::Left(paths));
+        let is_empty = |path: &PathBuf| empty.iter().any(|file| file.path() == path);
+        let left = paths.into_iter().filter(|path| !is_empty(path)).collect();
+        return Ok(Looked {
+            found: Found::Left(left),
+            notes,
+        });
     }
-    Adoption::plan(arguments, chosen).map(|adoption| Found::Adopted(Box::new(adoption)))
+    let mut adoption = Adoption::plan(arguments, chosen)?;
+    adoption.choose_links(arguments)?;
+    Ok(Looked {
+        found: Found::Adopted(Box::new(adoption)),
+        notes,
+    })
 }
 
-/// What of each file is sealed; files that are left out or have no variables are not given.
+/// The files whose values an earlier init moved to the store and into this manifest, and which have them
+/// still: it was interrupted, or the files were kept. `None`: this manifest is another one.
+pub fn look_again(arguments: &InitArgs, manifest: &str) -> Result<Option<Looked>, Failure> {
+    let (paths, notes) = paths(arguments)?;
+    let all = |file: EnvFile| {
+        let all = vec![true; file.variables().len()];
+        (file, all)
+    };
+    let Ok(files) = read(&paths) else {
+        return Ok(None);
+    };
+    let files = files
+        .into_iter()
+        .filter(|file| !file.variables().is_empty());
+    let Ok(every) = Takeover::plan(files.map(all).collect()) else {
+        return Ok(None);
+    };
+    let is_sealed = |secret: Option<(&str, &str)>| {
+        secret.is_some_and(|(name, key)| manifest::has_secret(manifest, name, key))
+    };
+    let chosen: Vec<Vec<bool>> = every
+        .files()
+        .iter()
+        .map(|taken| taken.secrets().map(is_sealed).collect())
+        .collect();
+    let files = every.into_files().into_iter().zip(chosen).collect();
+    let mut adoption = Adoption::plan(arguments, files)?;
+    if adoption.takeover.secrets().next().is_none() || !adoption.is_in(manifest) {
+        return Ok(None);
+    }
+    adoption.choose_links(arguments)?;
+    if !asks(arguments) && !arguments.r#move {
+        let path = shown(adoption.takeover.files()[0].file().path());
+        let text = format!(
+            "{path} STILL HAS THE VALUES in plain text, which an earlier init moved to the store: \
+             `hushpipe init --move` puts a link in its place"
+        );
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    Ok(Some(Looked {
+        found: Found::Adopted(Box::new(adoption)),
+        notes,
+    }))
+}
+
+fn asks(arguments: &InitArgs) -> bool {
+    !arguments.yes && ask::is_somebody_there()
+}
+
+/// The files that were named, or that are there; and what is no file, for the report.
+fn paths(arguments: &InitArgs) -> Result<(Vec<PathBuf>, Vec<(String, String)>), Failure> {
+    if !arguments.from_env.is_empty() {
+        return Ok((arguments.from_env.clone(), Vec::new()));
+    }
+    let found = envfile::find(&arguments.directory).map_err(|error| {
+        let directory = shown(&arguments.directory);
+        Failure::text(
+            Exit::Os,
+            format!("cannot look into {directory}\n  cause: {error}"),
+        )
+    })?;
+    let note = |(path, what): &(PathBuf, &str)| (shown(path), format!("is {what}: skipped"));
+    Ok((found.files, found.skipped.iter().map(note).collect()))
+}
+
+fn read(paths: &[PathBuf]) -> Result<Vec<EnvFile>, Failure> {
+    let files = paths.iter().map(|path| EnvFile::read(path));
+    files
+        .collect::<Result<_, _>>()
+        .map_err(|error| failure(&error))
+}
+
+/// What of each file is sealed; files that are left out are not given.
 fn chosen(
     arguments: &InitArgs,
     files: Vec<EnvFile>,
@@ -97,9 +189,6 @@ fn chosen(
     let mut chosen = Vec::new();
     for file in files {
         let variables = file.variables();
-        if variables.is_empty() {
-            continue;
-        }
         let is_plain = |name: &str| arguments.plain.iter().any(|plain| plain == name);
         let sealed = if asks && arguments.plain.is_empty() {
             ask::which(&file)?
@@ -138,12 +227,29 @@ impl Adoption {
             takeover: Takeover::plan(chosen).map_err(|error| failure(&error))?,
             service,
             unset,
+            links: Vec::new(),
         })
+    }
+
+    fn choose_links(&mut self, arguments: &InitArgs) -> Result<(), Failure> {
+        let is_ours = self.place.is_ours;
+        let wants = |taken| Ok(is_ours && wants_link(taken, arguments)?);
+        let links: Result<_, Failure> = self.takeover.files().iter().map(wants).collect();
+        self.links = links?;
+        Ok(())
     }
 
     /// The manifest.
     pub fn manifest(&self, store: &Path, identity: &Path) -> String {
-        let of = OfEnvFiles {
+        self.texts(store, identity).text()
+    }
+
+    fn is_in(&self, manifest: &str) -> bool {
+        self.texts(Path::new(""), Path::new("")).is_in(manifest)
+    }
+
+    fn texts<'a>(&'a self, store: &'a Path, identity: &'a Path) -> OfEnvFiles<'a> {
+        OfEnvFiles {
             service: &self.service,
             store,
             identity,
@@ -151,8 +257,7 @@ impl Adoption {
             place: &self.place,
             command: self.command,
             unset: &self.unset,
-        };
-        of.text()
+        }
     }
 
     /// Seals the values in a store that is there.
@@ -178,8 +283,8 @@ impl Adoption {
         tree: Option<&WorkTree>,
         report: &mut Report,
     ) -> Result<(), Failure> {
-        for taken in self.takeover.files() {
-            self.settle(taken, arguments, report)?;
+        for (taken, link) in self.takeover.files().iter().zip(&self.links) {
+            self.settle(taken, *link, report)?;
             let path = super::below(taken.file().path(), &arguments.directory);
             let tracked = path.filter(|path| tree.is_some_and(|tree| tree.tracks(path)));
             if let Some(path) = tracked {
@@ -200,16 +305,11 @@ impl Adoption {
         Ok(())
     }
 
-    fn settle(
-        &self,
-        taken: &Taken,
-        arguments: &InitArgs,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
+    fn settle(&self, taken: &Taken, link: bool, report: &mut Report) -> Result<(), Failure> {
         let (path, name) = (quoted(taken.file().path()), taken.file().name());
         let target = self.place.directory.join(&name);
         let target_word = quoted(&target);
-        if self.place.is_ours && wants_link(taken, arguments)? {
+        if link {
             let replaced = taken.replace_by_link(&target);
             replaced.map_err(|error| failure(&error))?;
             report.line(&name, &format!("a link to {} now", shown(&target)));
@@ -234,9 +334,14 @@ impl Adoption {
         report.more(&format!(
             "  docker compose          --env-file {target_word}"
         ));
-        report.more(&format!(
-            "  a shell                 set -a; . {target_word}; set +a"
-        ));
+        report.more(
+            "Not with `set -a` in a shell: the environment of every process started later would show \
+             them.",
+        );
+        report.more(
+            "Any user of this host can make a directory of that name in /dev/shm while no program runs: \
+             put no link to it. With XDG_RUNTIME_DIR set, init chooses a place that is yours.",
+        );
         Ok(())
     }
 
@@ -256,8 +361,8 @@ fn wants_link(taken: &Taken, arguments: &InitArgs) -> Result<bool, Failure> {
     }
     let path = shown(taken.file().path());
     let question = format!(
-        "{path} still has the values. Overwrite it, and put a link to what the program will see in \
-         its place?"
+        "Then overwrite {path}, which has the values in plain text, and put a link to what the program \
+         will see in its place?"
     );
     ask::yes(&question, true)
 }

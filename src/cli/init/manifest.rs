@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::report::quoted;
-use crate::app::envfile::{DeliveryPlace, Takeover};
+use crate::app::envfile::{DeliveryPlace, Taken, Takeover};
 
 /// A text as a YAML scalar: JSON's strings are YAML's, but for characters that YAML does not print.
 fn scalar(text: &str) -> String {
@@ -63,6 +63,16 @@ run:
     )
 }
 
+/// A line of `secrets:`.
+fn secret(name: &str, key: &str) -> String {
+    format!("  {name}: {{ store: local, key: {} }}\n", literal(key))
+}
+
+/// Whether a manifest has a secret, on a line as `init` writes it.
+pub fn has_secret(manifest: &str, name: &str, key: &str) -> bool {
+    manifest.contains(&secret(name, key))
+}
+
 /// What the manifest of a project with .env files has in it.
 pub struct OfEnvFiles<'a> {
     /// The service's name.
@@ -110,10 +120,7 @@ impl OfEnvFiles<'_> {
             "\nsecrets:                            # to change one: hushpipe secret set KEY\n",
         );
         for (name, key) in self.takeover.secrets() {
-            add(
-                text,
-                &format!("  {name}: {{ store: local, key: {} }}\n", literal(key)),
-            );
+            add(text, &secret(name, key));
         }
         if self.takeover.written().next().is_some() {
             text.push_str(
@@ -133,35 +140,55 @@ impl OfEnvFiles<'_> {
     fn deliveries(&self, text: &mut String) {
         add(
             text,
-            "\n# The program alone sees these files, while it runs. A link leads its loader there:\n",
+            "\n# The program alone sees these files, while it runs.",
         );
-        for taken in self.takeover.files() {
-            let name = taken.file().name();
-            let name = quoted(Path::new(&name));
-            let link = format!("#   ln -s \"{}\"/{name} {name}\n", self.place.in_manifest);
-            add(text, &link);
+        if self.place.is_ours {
+            add(text, " A link leads its loader there:\n");
+            for taken in self.takeover.files() {
+                let name = taken.file().name();
+                let name = quoted(Path::new(&name));
+                let link = format!("#   ln -s \"{}\"/{name} {name}\n", self.place.in_manifest);
+                add(text, &link);
+            }
+        } else {
+            add(
+                text,
+                "\n# Name their path to its loader. Put no link to it in place of the old file: while no program\n\
+                 # runs, any user of this host can make a directory of this name in /dev/shm. With\n\
+                 # XDG_RUNTIME_DIR set, `hushpipe init` chooses a place that is yours.\n",
+            );
         }
         add(text, "deliver:\n");
         for taken in self.takeover.files() {
-            let path = self.file(&taken.file().name());
-            // The indentation is told where YAML would take the text's own for it.
-            let template = &taken.lines().template;
-            let indent = if template.starts_with([' ', '\t', '\n']) {
-                "2"
-            } else {
-                ""
-            };
-            let chomp = if template.ends_with('\n') { "" } else { "-" };
-            let path = scalar(&path);
-            add(
-                text,
-                &format!("  - file: {path}\n    content: |{indent}{chomp}\n"),
-            );
-            for line in template.lines() {
-                let indent = if line.is_empty() { "" } else { "      " };
-                add(text, &format!("{indent}{line}\n"));
-            }
+            add(text, &self.delivery(taken));
         }
+    }
+
+    fn delivery(&self, taken: &Taken) -> String {
+        let path = scalar(&self.file(&taken.file().name()));
+        // The indentation is told where YAML would take the text's own for it.
+        let template = &taken.lines().template;
+        let indent = if template.starts_with([' ', '\t', '\n']) {
+            "2"
+        } else {
+            ""
+        };
+        let chomp = if template.ends_with('\n') { "" } else { "-" };
+        let mut text = format!("  - file: {path}\n    content: |{indent}{chomp}\n");
+        for line in template.lines() {
+            let indent = if line.is_empty() { "" } else { "      " };
+            add(&mut text, &format!("{indent}{line}\n"));
+        }
+        text
+    }
+
+    /// Whether a manifest delivers the files already: an earlier init wrote it, whatever was changed in
+    /// other places since.
+    pub fn is_in(&self, manifest: &str) -> bool {
+        let has = |(name, key)| has_secret(manifest, name, key);
+        let mut files = self.takeover.files().iter();
+        self.takeover.secrets().all(has)
+            && files.all(|taken| manifest.contains(&self.delivery(taken)))
     }
 
     fn file(&self, name: &str) -> String {

@@ -15,18 +15,20 @@ use clap::Args;
 
 use super::help::print;
 use super::secret::default_identity_file;
-use super::{Failure, Outcome};
+use super::{Failure, Globals, Outcome};
 use crate::app::files;
 use crate::app::git::WorkTree;
 use crate::app::sealed::{self, Initialised};
 use crate::manifest::{Overrides, parse};
 use crate::model::Exit;
-use adopt::{Adoption, Found};
+use adopt::{Adoption, Found, Looked};
 use report::{Report, quoted, shown};
 
 const EXAMPLES: &str = "\
-Existing files are never overwritten; an interrupted init can be re-run. The identity opens every
-secret that is sealed for it: keep it out of repositories, and keep a copy in a safe place.
+Existing files are never overwritten, except a starting manifest that nobody changed; an interrupted
+init can be re-run. Beside a manifest of an earlier init, it moves the .env files that were kept.
+The identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy
+in a safe place.
 
 If there are .env files, init offers to move their values into the store, and to replace each file
 by a link to the file that the program will see. No value stays behind, and the program finds its
@@ -77,17 +79,21 @@ struct Places {
 }
 
 /// Makes what is missing and says what comes next.
-pub fn run(arguments: &InitArgs) -> Outcome {
-    let places = Places::of(arguments)?;
-    if places.manifest.symlink_metadata().is_ok() {
-        let text = format!(
-            "{} is there already: it stays as it is",
-            shown(&places.manifest)
-        );
-        return Err(Failure::text(Exit::Usage, text));
+pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
+    if arguments.directory.is_relative() {
+        std::env::current_dir().map_err(|error| {
+            let text = format!(
+                "the working directory cannot be used: change to another one\n  cause: {error}"
+            );
+            Failure::text(Exit::Os, text)
+        })?;
     }
-    let found = adopt::look(arguments)?;
-    let adoption = match &found {
+    let places = Places::of(arguments)?;
+    sealed::check_places(&places.store, &places.identity)
+        .map_err(|error| Failure::new(error.exit(), &error))?;
+    let start = Start::of(arguments, &places)?;
+    let looked = start.look(arguments, &places)?;
+    let adoption = match &looked.found {
         Found::Adopted(adoption) => Some(&**adoption),
         Found::Nothing | Found::Left(_) => None,
     };
@@ -100,24 +106,75 @@ pub fn run(arguments: &InitArgs) -> Outcome {
     if let Some(adoption) = adoption {
         adoption.seal(&places.store, &places.identity)?;
     }
-    places.write_manifest(&manifest)?;
+    places.write_manifest(&manifest, start)?;
     let mut report = Report::default();
     if let Some(adoption) = adoption {
         adoption.tell(&mut report);
     }
     places.tell(&made, &mut report);
-    finish(arguments, &places, &found, &mut report)?;
+    finish(arguments, &places, &looked, &mut report)?;
+    if globals.quiet {
+        return Ok(Exit::Ok);
+    }
     let next = next_steps(&arguments.directory, adoption);
     print(&format!("{}{next}", report.text()))
+}
+
+/// What is in the place of the manifest at first.
+enum Start {
+    /// Nothing.
+    New,
+    /// The starting manifest, as an init without .env files wrote it.
+    Example,
+    /// Another manifest, with its text.
+    Written(String),
+}
+
+impl Start {
+    fn of(arguments: &InitArgs, places: &Places) -> Result<Self, Failure> {
+        if places.manifest.symlink_metadata().is_err() {
+            return Ok(Self::New);
+        }
+        // What cannot be read is no manifest of ours.
+        let text = files::read(&places.manifest).unwrap_or_default();
+        let text = String::from_utf8(text).unwrap_or_default();
+        if text == places.manifest(arguments, None)? {
+            return Ok(Self::Example);
+        }
+        Ok(Self::Written(text))
+    }
+
+    /// Looks for .env files: also beside a manifest, where an init was interrupted or asked to leave
+    /// them.
+    fn look(&self, arguments: &InitArgs, places: &Places) -> Result<Looked, Failure> {
+        let there = || {
+            let manifest = shown(&places.manifest);
+            let text = format!("{manifest} is there already: it stays as it is");
+            Failure::text(Exit::Usage, text)
+        };
+        match self {
+            Self::New => adopt::look(arguments),
+            Self::Written(text) => adopt::look_again(arguments, text)?.ok_or_else(there),
+            Self::Example => {
+                let looked = adopt::look(arguments)?;
+                let is_adopted = matches!(looked.found, Found::Adopted(_));
+                is_adopted.then_some(looked).ok_or_else(there)
+            }
+        }
+    }
 }
 
 /// `.gitignore`, and then the .env files.
 fn finish(
     arguments: &InitArgs,
     places: &Places,
-    found: &Found,
+    looked: &Looked,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let found = &looked.found;
+    for (name, note) in &looked.notes {
+        report.line(name, note);
+    }
     let directory = &arguments.directory;
     let tree = WorkTree::of(directory);
     let tree = tree.as_ref();
@@ -200,8 +257,13 @@ impl Places {
         Ok(text)
     }
 
-    fn write_manifest(&self, text: &str) -> Result<(), Failure> {
-        files::create(&self.manifest, text, 0o666).map_err(|error| {
+    fn write_manifest(&self, text: &str, start: Start) -> Result<(), Failure> {
+        let written = match start {
+            Start::New => files::create(&self.manifest, text, 0o666),
+            Start::Example => files::replace(&self.manifest, text, 0o666),
+            Start::Written(_) => Ok(()),
+        };
+        written.map_err(|error| {
             let manifest = shown(&self.manifest);
             Failure::text(
                 Exit::Os,

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use super::recipients::{self, Recipients};
 use super::{SealedStore, too_large, unreadable};
-use crate::stores::{Fault, format};
+use crate::stores::{Fault, StoreError, format};
+use crate::sys::durable;
 use crate::sys::filesystem::effective_uid;
 use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 
@@ -31,6 +32,16 @@ impl SealedStore {
         let root = Rc::new(root);
         self.root.replace(Some(Rc::clone(&root)));
         Ok(root)
+    }
+
+    /// Fails if others could change the store, or its identity, where they are or are to be made.
+    pub fn check_places(&self) -> Result<(), StoreError> {
+        let identity = durable::parent(&self.identity_file);
+        for directory in [&*self.path, identity] {
+            let reached = walk::reach(directory, &self.rule()).map_err(fault);
+            reached.map_err(|fault| self.error(None, fault))?;
+        }
+        Ok(())
     }
 
     /// Opens a regular file of the store.
@@ -86,10 +97,10 @@ impl SealedStore {
 
 /// Why a path was not walked to its end.
 fn fault(error: WalkError) -> Fault {
-    let remedy = error
-        .remedy(effective_uid())
-        .map(|remedy| format!(": {remedy}"))
-        .unwrap_or_default();
+    let help = error.help(effective_uid());
+    let trust = error.foreign_owner().map_or_else(String::new, |uid| {
+        format!(", or trust that user: `trust: {{ owners: [{uid}] }}` on the store")
+    });
     match error.fault {
         WalkFault::System(source) => Fault::Unreachable {
             tried: error.path,
@@ -98,13 +109,8 @@ fn fault(error: WalkError) -> Fault {
         WalkFault::NotFile(_) | WalkFault::NotDirectory => Fault::Malformed {
             reason: error.to_string(),
         },
-        WalkFault::Owner { uid, .. } => Fault::Denied {
-            reason: format!(
-                "{error}{remedy}, or trust that user: `trust: {{ owners: [{uid}] }}` on the store"
-            ),
-        },
         _ => Fault::Denied {
-            reason: format!("{error}{remedy}"),
+            reason: format!("{error}{help}{trust}"),
         },
     }
 }

@@ -105,15 +105,20 @@ pub fn create(path: &Path) -> io::Result<()> {
     durable::create(path, SecretBytes::new(text).expose(), 0o600)
 }
 
-/// Checks on the open file, so that nobody swaps it in between.
+/// Checks on the open file, so that nobody swaps it in between. What is no identity is said to be none
+/// before anything is said of who can read it.
 fn read_private(path: &Path, owners: &[u32]) -> Result<SecretBytes, Fault> {
     let file = Trusted::new(owners).open(path).map_err(advised)?;
     let status = filesystem::status(&file).map_err(|source| unreadable(path, source))?;
-    check_readers(path, status.mode)?;
-    read_to_end(&file, MAX_FILE).map_err(|errno| match errno {
+    let content = read_to_end(&file, MAX_FILE).map_err(|errno| match errno {
         Errno::FBIG => malformed(path, "it is larger than 1 MiB"),
         errno => unreadable(path, errno.into()),
-    })
+    })?;
+    let is_open = check_readers(path, status.mode);
+    if is_open.is_err() {
+        parse(path, content.expose())?;
+    }
+    is_open.map(|()| content)
 }
 
 fn advised(error: FileError) -> Fault {
@@ -149,6 +154,11 @@ fn is_credential(path: &Path) -> bool {
 
 /// The identities in a file; the path is for messages.
 pub fn parse(path: &Path, content: &[u8]) -> Result<Parsed, Fault> {
+    if is_public(content) {
+        let reason =
+            "it has a public key, for which secrets are sealed: name the file of the private key";
+        return Err(malformed(path, reason));
+    }
     if is_ssh(content) {
         return Ok(vec![Box::new(parse_ssh(path, content)?)]);
     }
@@ -157,6 +167,18 @@ pub fn parse(path: &Path, content: &[u8]) -> Result<Parsed, Fault> {
         .into_iter()
         .map(|identity| Box::new(identity) as Box<dyn age::Identity>)
         .collect())
+}
+
+/// OpenSSH's `.pub` files, and age's recipients.
+fn is_public(content: &[u8]) -> bool {
+    let lines = content.split(|byte| *byte == b'\n');
+    let mut lines = lines.map(<[u8]>::trim_ascii_start);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#"));
+    first.is_some_and(|line| {
+        [&b"ssh-"[..], b"ecdsa-", b"sk-ssh-", b"age1"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    })
 }
 
 fn is_ssh(content: &[u8]) -> bool {
@@ -266,9 +288,31 @@ mod tests {
 
     #[test]
     fn a_file_that_others_can_read_is_refused() {
+        use age::secrecy::ExposeSecret;
+        let key = age::x25519::Identity::generate().to_string();
         for mode in [0o640, 0o604, 0o660, 0o601] {
-            let error = read(b"", mode).unwrap_err();
+            let error = read(key.expose_secret().as_bytes(), mode).unwrap_err();
             assert!(error.contains("chmod 600"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_identity_is_not_to_be_closed_to_others() {
+        for (text, expected) in [
+            ("root:x:0:0::/:/bin/sh\n", "line 1 is not an AGE-SECRET-KEY"),
+            (
+                "ssh-ed25519 AAAA me@host\n",
+                "name the file of the private key",
+            ),
+            ("# me\nage1qqq\n", "name the file of the private key"),
+        ] {
+            for mode in [0o600, 0o644] {
+                let error = read(text.as_bytes(), mode).unwrap_err();
+                assert!(
+                    error.contains(expected) && !error.contains("chmod"),
+                    "{error}"
+                );
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::system::is_of_system;
 use crate::sys::filesystem::Kind;
 
 /// Which component, and what is wrong with it.
@@ -88,11 +89,16 @@ impl WalkError {
         }
     }
 
-    /// A command that closes it to those who must not write to it, for the end of a message; `None`
-    /// where there is none.
+    /// A command that closes it to those who must not write to it; `None` where there is none. A
+    /// directory of another user goes to root or to nobody: what else lies there is not the caller's.
     pub fn remedy(&self, own_uid: u32) -> Option<String> {
         let path = self.path.display();
         match self.fault {
+            WalkFault::Owner { unmapped: true, .. } => None,
+            WalkFault::Owner { .. } if is_of_system(&self.path) => {
+                Some(format!("chown root {path}"))
+            }
+            WalkFault::Owner { .. } if own_uid != 0 && self.path.is_dir() => None,
             WalkFault::Owner { .. } => Some(format!("chown {own_uid} {path}")),
             WalkFault::Writable { by, .. } => Some(match by {
                 Writer::Everybody => format!("chmod o-w {path}"),
@@ -101,6 +107,34 @@ impl WalkError {
                 Writer::AclGroup(gid) => format!("setfacl -x g:{gid} {path}"),
                 Writer::Unknown => format!("setfacl -b {path}"),
             }),
+            _ => None,
+        }
+    }
+
+    /// What to do, for the end of a message: a command, or words; empty where there is nothing to say.
+    pub fn help(&self, own_uid: u32) -> String {
+        match (&self.fault, self.remedy(own_uid)) {
+            (_, Some(command)) => format!(": {command}"),
+            (WalkFault::Owner { unmapped: true, .. }, None) => {
+                ": within a user namespace, such as that of a program which hushpipe started for an \
+                 ordinary user, this cannot be trusted. Run hushpipe outside of it, or copy what it needs \
+                 to a directory of yours"
+                    .to_owned()
+            }
+            (WalkFault::Owner { .. }, None) => format!(
+                ": move the project below a directory that only you (uid {own_uid}) or root can change"
+            ),
+            _ => String::new(),
+        }
+    }
+
+    /// The owner, if trusting that user would do.
+    pub const fn foreign_owner(&self) -> Option<u32> {
+        match self.fault {
+            WalkFault::Owner {
+                uid,
+                unmapped: false,
+            } => Some(uid),
             _ => None,
         }
     }

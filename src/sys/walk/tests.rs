@@ -378,3 +378,29 @@ fn a_relative_path_begins_at_the_working_directory() {
     let inode = |fd| filesystem::status(fd).unwrap().inode;
     assert_eq!(inode(below.unwrap()), inode(same));
 }
+
+#[test]
+fn no_directory_of_others_is_given_to_who_asks() {
+    let owner = |unmapped| WalkFault::Owner {
+        uid: 1001,
+        unmapped,
+    };
+    let help = |path: &Path, unmapped| WalkError::new(path, owner(unmapped)).help(1004);
+    assert_eq!(help(Path::new("/home"), false), ": chown root /home");
+    let place = tempfile::tempdir().unwrap();
+    let words = help(place.path(), false);
+    assert!(
+        words.contains("only you (uid 1004) or root can change"),
+        "{words}"
+    );
+    let file = place.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(help(&file, false).contains(": chown 1004 /"));
+    let words = help(&file, true);
+    assert!(
+        !words.contains("chown") && words.contains("Run hushpipe outside"),
+        "{words}"
+    );
+    let unmapped = WalkError::new(&file, owner(true));
+    assert_eq!(unmapped.foreign_owner(), None);
+}

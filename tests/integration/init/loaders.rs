@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::{project, run};
-use crate::harness::Place;
+use crate::harness::{Hushpipe, Output, Place};
 
 /// What a row of the table says of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,9 +112,10 @@ fn read_before(place: &Place) -> String {
 }
 
 /// What the loaders read of the file that hushpipe delivers.
-fn read_after(hushpipe: crate::harness::Hushpipe) -> String {
+fn read_after(hushpipe: Hushpipe) -> (String, Output) {
     let output = run(hushpipe, LOADERS).arg("sh").args(tools()).run();
-    output.success().stdout()
+    let output = output.success();
+    (output.stdout(), output)
 }
 
 fn check(table: &[(&str, Then)]) {
@@ -130,7 +131,7 @@ fn check(table: &[(&str, Then)]) {
             continue;
         }
         let output = output.success().stdout_has("a link to");
-        assert_eq!(read_after(output.again()), before, "{text:?}");
+        assert_eq!(read_after(output.again()).0, before, "{text:?}");
     }
 }
 
@@ -156,24 +157,29 @@ fn every_loader_reads_files_with_unusual_line_ends_marks_and_blanks_as_before() 
 
 #[test]
 fn every_loader_reads_a_value_that_was_set_after_the_move() {
-    let new = "canary new #1";
     for text in [
         "A=canary-x\n",
         "A='canary'#c\n",
         "A=it's canary\n",
         "A=\"canary\\nline\"\n",
         "A=#canary\n",
+        "A=canary$efgh\n",
+        "A=\"canary ${HOME}\"\n",
     ] {
         let init = ["init", "project", "--from-env", "project/.env", "--move"];
-        let output = project(text).args(init).run().success();
-        let set = ["secret", "-m", "project/hushpipe.yaml", "set", "A"];
-        let hushpipe = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
-        let output = hushpipe.args(set).stdin(new).run().success();
-        let read = read_after(output.again());
-        for line in read.lines() {
-            let (_, read) = line.split_once(' ').unwrap();
-            let read: serde_json::Value = serde_json::from_str(read).unwrap();
-            assert_eq!(read, serde_json::json!({ "A": new }), "{text:?}: {line}");
+        let mut output = project(text).args(init).run().success();
+        // Also where a loader expanded the first value.
+        for new in ["canary new #1", "canary-$x"] {
+            let set = ["secret", "-m", "project/hushpipe.yaml", "set", "A"];
+            let hushpipe = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+            output = hushpipe.args(set).stdin(new).run().success();
+            let (read, after) = read_after(output.again());
+            output = after;
+            for line in read.lines() {
+                let (_, read) = line.split_once(' ').unwrap();
+                let read: serde_json::Value = serde_json::from_str(read).unwrap();
+                assert_eq!(read, serde_json::json!({ "A": new }), "{text:?}: {line}");
+            }
         }
     }
 }
