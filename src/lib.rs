@@ -6,7 +6,8 @@
 //! every unsafe
 //! call. `tests/architecture.rs` has the table of who may import whom.
 //!
-//! Data flows one way: manifest → plan → fetch → check → render → deliver → launch → supervise.
+//! Data flows one way: manifest → plan → authorise → fetch → check → render → record → deliver → launch
+//! → supervise.
 
 #![deny(missing_docs)]
 // Unit tests may start programs and wait for them: no reaper runs in them.

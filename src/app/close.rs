@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::failure::chain;
 use super::fetch::{Stores, sources};
-use crate::model::{Event, Observer, Plan, StoreName, format_duration};
+use crate::model::{Event, Observer, Plan, StoreName, chain, format_duration};
 use crate::stores::join;
 use crate::supervisor::{Interrupted, Supervisor};
 

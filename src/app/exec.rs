@@ -2,14 +2,15 @@
 
 use std::rc::Rc;
 
-use super::failure::Failures;
-use super::fetch::Stores;
-use super::host::{self, Prior, of_spawn};
+use super::failure::{Failures, os};
+use super::gate::Gate;
+use super::host::{Prior, of_spawn};
 use super::kept::Kept;
+use super::pipeline::Pipeline;
 use super::place::{Placed, Placing};
 use super::unit::Unit;
-use super::values::{self, Gathered};
-use super::{close, open, os, supervise};
+use super::values::Gathered;
+use super::{close, open, supervise};
 use crate::http;
 use crate::model::{Exited, Observer, Plan};
 use crate::secret::SecretBytes;
@@ -23,6 +24,7 @@ use crate::sys::signals::Signals;
 /// before.
 pub async fn run(
     plan: &Plan,
+    gate: &Gate,
     signals: Signals,
     prior: Prior,
     observer: &Rc<dyn Observer>,
@@ -30,7 +32,13 @@ pub async fn run(
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
-    let placed = match prepare(plan, &stores, &mut supervisor, prior, observer).await {
+    let pipeline = Pipeline {
+        plan,
+        stores: &stores,
+        gate,
+        observer,
+    };
+    let placed = match prepare(pipeline, &mut supervisor, prior).await {
         Ok(placed) => placed,
         Err(ended) => {
             close::close(&stores, &mut supervisor, observer.as_ref()).await;
@@ -42,18 +50,21 @@ pub async fn run(
 
 /// Everything up to the step that cannot be taken back. The error is how hushpipe ends instead.
 async fn prepare(
-    plan: &Plan,
-    stores: &Stores,
+    pipeline: Pipeline<'_>,
     supervisor: &mut Supervisor,
     prior: Prior,
-    observer: &Rc<dyn Observer>,
 ) -> Result<Placed<StagedHere>, Result<Exited, Failures>> {
-    let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref()).map_err(Err)?;
-    host.warn(plan, observer.as_ref());
-    let unit = Unit::exec(&host.launch, prior.activation, prior.inherited);
-    let gathering = values::gather(plan, stores, &host, observer);
-    let Gathered { payloads, .. } = match supervisor.during(gathering).await {
-        Ok(gathered) => gathered.map_err(Err)?,
+    let cleared = pipeline.clear(&prior).map_err(Err)?;
+    let Pipeline {
+        plan,
+        stores,
+        observer,
+        ..
+    } = pipeline;
+    let unit = Unit::exec(&cleared.host.launch, prior.activation, prior.inherited);
+    let releasing = pipeline.release(&cleared);
+    let (Gathered { payloads, .. }, receipt) = match supervisor.during(releasing).await {
+        Ok(released) => released.map_err(Err)?,
         Err(interrupted) => return Err(supervise::ended(interrupted)),
     };
     let payloads = Payloads::waiting(plan, payloads).map_err(Err)?;
@@ -66,12 +77,13 @@ async fn prepare(
     let placing = Placing {
         plan,
         payloads: &payloads,
+        receipt: &receipt,
         group: Group::Shared,
         mask: supervisor.callers_mask(),
         unit: &unit,
         observer: observer.as_ref(),
     };
-    placing.place::<StagedHere>(host).map_err(Err)
+    placing.place::<StagedHere>(cleared.host).map_err(Err)
 }
 
 /// What is to be delivered, while stores are closed.

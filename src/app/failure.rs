@@ -91,14 +91,7 @@ impl Error for Placed {
     }
 }
 
-/// An error and its causes in one line, for events.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+/// For `map_err`: what the operating system refused.
+pub fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failures {
+    move |source| vec![Failure::new(Exit::Os, Refused { doing, source })]
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::chain;
-use crate::model::{Event, Observer, Plan, SecretName, Source, StoreName, Version};
+use super::gate::Authorised;
+use crate::model::{Event, Observer, Plan, SecretName, Source, StoreName, Version, chain};
 use crate::secret::Value;
 use crate::stores::{Fault, Fetched, Store, StoreError, join};
 
@@ -27,9 +27,13 @@ pub struct Round {
 /// Every different source, with the secrets that it is for.
 pub type Asked<'a> = BTreeMap<&'a Source, Vec<&'a SecretName>>;
 
-/// Fetches from all stores at once; gives what there is, and every fault.
-pub async fn fetch(stores: &Stores, asked: &Asked<'_>) -> (Round, Vec<StoreError>) {
-    fetch_by(asked, async |name, sources| {
+/// Fetches what is authorised from all stores at once; gives what there is, and every fault.
+pub async fn fetch(
+    authorised: &Authorised<'_>,
+    stores: &Stores,
+    asked: &Asked<'_>,
+) -> (Round, Vec<StoreError>) {
+    fetch_by(authorised, asked, async |name, sources| {
         stores[name].fetch_all(sources).await
     })
     .await
@@ -37,11 +41,12 @@ pub async fn fetch(stores: &Stores, asked: &Asked<'_>) -> (Round, Vec<StoreError
 
 /// As [`fetch`], for a person who waits: a store that takes long is named, with what is wrong there.
 pub async fn fetch_aloud(
+    authorised: &Authorised<'_>,
     stores: &Stores,
     asked: &Asked<'_>,
     observer: &Rc<dyn Observer>,
 ) -> (Round, Vec<StoreError>) {
-    fetch_by(asked, async |name, sources| {
+    fetch_by(authorised, asked, async |name, sources| {
         let store = &stores[name];
         let mut fetching = store.fetch_all(sources);
         let (began, mut next) = (Instant::now(), FIRST_WORD);
@@ -67,6 +72,7 @@ const BETWEEN_WORDS: Duration = Duration::from_secs(15);
 
 /// `ask` gives a store's answers, in the order of its sources.
 async fn fetch_by(
+    authorised: &Authorised<'_>,
     asked: &Asked<'_>,
     ask: impl AsyncFn(&StoreName, &[&Source]) -> Vec<Result<Fetched, StoreError>>,
 ) -> (Round, Vec<StoreError>) {
@@ -87,6 +93,7 @@ async fn fetch_by(
             Err(fault) => faults.push(fault),
         }
     }
+    round.trim(authorised.plan());
     (round, told_once(faults))
 }
 
@@ -145,7 +152,7 @@ pub fn by_source<'a>(secrets: impl IntoIterator<Item = (&'a SecretName, &'a Sour
 
 impl Round {
     /// Takes the line ends away that the manifest says are no part of its secrets.
-    pub fn trim(&mut self, plan: &Plan) {
+    fn trim(&mut self, plan: &Plan) {
         for (name, value) in &mut self.values {
             if plan.secrets.get(name).is_some_and(|spec| spec.trim) {
                 *value = Rc::new(value.trimmed());

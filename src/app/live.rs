@@ -8,7 +8,7 @@ use super::host::of_delivery;
 use crate::delivery::{
     DeliveryError, Fifos, Files, Inspection, Layout, MountPoints, Owner, SharedDirectories,
 };
-use crate::model::{Event, Generation};
+use crate::model::{Event, Generation, Receipt};
 use crate::secret::SecretBytes;
 
 /// The directories, for as long as the program runs.
@@ -67,6 +67,7 @@ impl Live {
         owners: Vec<Owner>,
         held: Held,
         payloads: &[SecretBytes],
+        _: &Receipt,
     ) -> Result<Self, Failures> {
         let mut parts = Parts::new(layout, directories, owners, payloads).map_err(one)?;
         if matches!(held, Held::Shared(_)) {
@@ -116,7 +117,7 @@ impl Live {
     }
 
     /// Puts the staged generation in place: files by one rename, FIFOs for their next opening.
-    pub fn swap(&mut self) -> Result<(), Failures> {
+    pub fn swap(&mut self, _: &Receipt) -> Result<(), Failures> {
         let (Some(parts), Some(payloads)) = (&mut self.parts, self.staged.take()) else {
             return Ok(());
         };
@@ -129,7 +130,7 @@ impl Live {
     }
 
     /// Puts the generation before the one that is in place back, until that one is retired.
-    pub fn swap_back(&mut self) -> Result<(), Failures> {
+    pub fn swap_back(&mut self, _: &Receipt) -> Result<(), Failures> {
         if let Some(parts) = &mut self.parts {
             parts.files.swap_back().map_err(one)?;
             parts.fifos.swap_back();

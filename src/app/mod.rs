@@ -1,19 +1,21 @@
 //! The composition root: builds concrete stores, deliveries and the supervisor from a plan, and runs
-//! them. Data flows one way: plan → host → fetch → values → place → supervise, with [`rotate`] as the
-//! one loop back.
+//! them. Data flows one way, through the [`pipeline`] and its [`gate`]: plan → host → authorise → fetch →
+//! values → record → place → supervise, with [`rotate`] as the one loop back.
 
 mod bootstrap;
 mod close;
-pub mod command;
+mod command;
 mod confine;
 mod container;
 pub mod control;
 pub mod envfile;
+mod event_loop;
 mod exec;
 mod exposed;
 mod failure;
 mod fetch;
 pub mod files;
+mod gate;
 pub mod git;
 mod host;
 mod inherited;
@@ -22,6 +24,7 @@ mod live;
 mod memory;
 mod missing;
 mod open;
+mod pipeline;
 mod place;
 mod preflight;
 mod rotate;
@@ -34,15 +37,14 @@ mod watch;
 
 use std::rc::Rc;
 
-use tokio::runtime::{Builder, Runtime};
-
-use failure::Refused;
+use event_loop::{runtime, take_signals};
+use failure::os;
 pub use failure::{Failure, Failures};
 pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;
 
-use crate::model::{Event, Exit, Exited, Mode, Observer, Plan, Signal};
-use crate::sys::signals::{self, Signals};
+use crate::model::{Event, Exited, Mode, Observer, Plan, Signal};
+use crate::sys::signals;
 use crate::sys::{fd, process};
 
 /// To be called on the first line of main: no core dumps, no other process may look into this one,
@@ -71,9 +73,10 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures>
     let signals = take_signals()?;
     let prior = host::Prior::new(plan, activation, inherited);
     let runtime = runtime()?;
+    let gate = gate::Gate::without_site();
     match plan.mode {
-        Mode::Supervise => runtime.block_on(supervise::run(plan, signals, prior, observer)),
-        Mode::Exec => runtime.block_on(exec::run(plan, signals, prior, observer)),
+        Mode::Supervise => runtime.block_on(supervise::run(plan, &gate, signals, prior, observer)),
+        Mode::Exec => runtime.block_on(exec::run(plan, &gate, signals, prior, observer)),
     }
     .map_err(|failures| failure::in_manifest(failures, &plan.manifest))
 }
@@ -82,22 +85,4 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures>
 /// that is refused, as for the init of a container.
 pub fn end_by(signal: Signal) {
     signals::end_by(signal.number());
-}
-
-/// One thread, one event loop.
-fn runtime() -> Result<Runtime, Failures> {
-    Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(os("cannot set up the event loop"))
-}
-
-fn take_signals() -> Result<Signals, Failures> {
-    Signals::block_all().map_err(os("cannot take over signals"))
-}
-
-/// For `map_err`: what the operating system refused.
-fn os(doing: &'static str) -> impl FnOnce(std::io::Error) -> Failures {
-    move |source| vec![Failure::new(Exit::Os, Refused { doing, source })]
 }

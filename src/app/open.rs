@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use super::failure::{Failure, Failures};
+use super::failure::{Failure, Failures, os};
 use super::fetch::Stores;
-use super::os;
 use crate::model::{Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName, StoreSpec};
 use crate::stores::Store;
 use crate::stores::command::Command;

@@ -10,8 +10,10 @@ use super::failure::{Failure, Failures};
 use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, of_spawn};
 use super::live::{Held, Live};
 use super::unit::Unit;
-use crate::delivery::{Feed, Owner, SharedDirectories, make_mount_points, prepare_fds};
-use crate::model::{DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Signal};
+use crate::delivery::{Feed, Layout, Owner, SharedDirectories, make_mount_points, prepare_fds};
+use crate::model::{
+    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Receipt, Signal,
+};
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
 use crate::sys::child::{
@@ -76,6 +78,8 @@ pub struct Placing<'a> {
     pub plan: &'a Plan,
     /// What is delivered, one for each of the plan's deliveries.
     pub payloads: &'a [SecretBytes],
+    /// They are on record.
+    pub receipt: &'a Receipt,
     /// The program's process group.
     pub group: Group,
     /// What is blocked in it.
@@ -201,7 +205,7 @@ impl Placing<'_> {
         };
         let directories = clone_all(&staged.directories()[..delivered])?;
         let held = Held::Points(points);
-        let live = Live::new(&host.layout, directories, host.owners, held, self.payloads)?;
+        let live = self.live(&host.layout, directories, host.owners, held)?;
         self.report(IsolationUsed::Private, None);
         self.tell_of_daemon();
         if !staged.noswap() && crate::sys::host::swaps().is_some_and(|swaps| !swaps.is_empty()) {
@@ -233,7 +237,7 @@ impl Placing<'_> {
             .map_err(|fault| vec![of_delivery(fault)])?;
         let held = Held::Shared(shared);
         let owners = host.owners.clone();
-        let live = Live::new(&host.layout, directories, owners, held, self.payloads)?;
+        let live = self.live(&host.layout, directories, owners, held)?;
         let Unmounted {
             staged,
             feeds,
@@ -353,6 +357,17 @@ impl Placing<'_> {
             );
             self.observer.observe(&Event::Weaker { message });
         }
+    }
+
+    fn live(
+        &self,
+        layout: &Layout,
+        directories: Vec<OwnedFd>,
+        owners: Vec<Owner>,
+        held: Held,
+    ) -> Result<Live, Failures> {
+        let (payloads, receipt) = (self.payloads, self.receipt);
+        Live::new(layout, directories, owners, held, payloads, receipt)
     }
 
     fn report(&self, used: IsolationUsed, reason: Option<String>) {

@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::event_loop::{runtime, take_signals};
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
+use super::gate::{Gate, Subject};
 use super::host::{self, Host, Prior};
 use super::inherited::Inherited;
-use super::{close, failure, open, runtime, supervise, take_signals, values};
-use crate::model::{Exit, IsolationUsed, Observer, Plan, SecretName, Source, StoreName, Version};
+use super::{close, failure, open, supervise, values};
+use crate::model::{
+    Exit, IsolationUsed, Observer, Plan, Reason, SecretName, Source, StoreName, Version,
+};
 use crate::stores::join;
 use crate::sys::reaper::Reaper;
 
@@ -90,7 +94,9 @@ fn ask(
             let Some(host) = host else {
                 return versions(plan, &stores).await;
             };
-            let gathered = values::gather(plan, &stores, host, observer).await?;
+            let gate = Gate::without_site();
+            let authorised = gate.authorise(plan, Subject::of(host), Reason::Launch)?;
+            let gathered = values::gather(&authorised, &stores, host, observer).await?;
             Ok(gathered.round.versions)
         };
         let versions = match supervisor.during(asking).await {

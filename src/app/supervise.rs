@@ -4,20 +4,22 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use super::confine::Confined;
-use super::failure::{Failure, Failures, chain};
-use super::fetch::Stores;
-use super::host::{self, Host, Prior, of_spawn};
+use super::failure::{Failure, Failures, os};
+use super::gate::{Gate, Subject};
+use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
 use super::live::Live;
+use super::pipeline::Pipeline;
 use super::place::Placing;
-use super::rotate::{self, First, Known, Rotation, Setting};
+use super::rotate::{self, First, Rotation, Setting};
 use super::unit::{self, Unit};
-use super::values::{self, Gathered};
+use super::values::Gathered;
 use super::watch::Changes;
-use super::{close, control, memory, open, os};
+use super::{close, control, memory, open};
 use crate::delivery::Feed;
 use crate::model::{
-    Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, StoreKind, StoreSpec,
+    Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, Receipt, StoreKind, StoreSpec,
+    chain,
 };
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
@@ -36,6 +38,7 @@ const WAITING: usize = 16;
 /// Fetches, hands over, starts the program, and stays until it has ended. Gives its exit code.
 pub async fn run(
     plan: &Plan,
+    gate: &Gate,
     signals: Signals,
     prior: Prior,
     observer: &Rc<dyn Observer>,
@@ -45,24 +48,33 @@ pub async fn run(
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
-    let ended = launch(plan, &stores, &mut supervisor, prior, observer, board).await;
+    let pipeline = Pipeline {
+        plan,
+        stores: &stores,
+        gate,
+        observer,
+    };
+    let ended = launch(pipeline, &mut supervisor, prior, board).await;
     close::close(&stores, &mut supervisor, observer.as_ref()).await;
     ended
 }
 
 async fn launch(
-    plan: &Plan,
-    stores: &Stores,
+    pipeline: Pipeline<'_>,
     supervisor: &mut Supervisor,
     prior: Prior,
-    observer: &Rc<dyn Observer>,
     board: Rc<Board>,
 ) -> Result<Exited, Failures> {
-    let host = host::settle(plan, prior.activation.as_ref(), prior.users.as_ref())?;
-    host.warn(plan, observer.as_ref());
+    let cleared = pipeline.clear(&prior)?;
+    let Pipeline {
+        plan,
+        stores,
+        gate,
+        observer,
+    } = pipeline;
     let unit = Unit::supervised(
         plan,
-        &host,
+        &cleared.host,
         prior.activation,
         prior.inherited,
         supervisor,
@@ -72,18 +84,26 @@ async fn launch(
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
     let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
-    let gathering = values::gather(plan, stores, &host, observer);
-    let gathering = unit.announcer().patiently(unit::fetching(plan), gathering);
-    let gathered = match supervisor.during(gathering).await {
-        Ok(gathered) => gathered?,
+    let releasing = pipeline.release(&cleared);
+    let releasing = unit.announcer().patiently(unit::fetching(plan), releasing);
+    let (gathered, receipt) = match supervisor.during(releasing).await {
+        Ok(released) => released?,
         Err(interrupted) => return ended(interrupted),
     };
     board.first(&gathered.round.versions);
     let keeps = rotate::keeps(plan, &reach);
     // Whoever the program tells that it is there finds it.
     let socket = control::open(observer.as_ref()).await;
-    let confined = Confined::new(plan, &host, reach.restarts());
-    let (first, feeds) = start(plan, host, gathered, keeps, &unit, supervisor, observer)?;
+    let confined = Confined::new(plan, &cleared.host, reach.restarts());
+    let subject = Subject::of(&cleared.host);
+    let kept = keep(&gathered, keeps)?;
+    let first = Released {
+        host: cleared.host,
+        gathered,
+        receipt,
+        kept,
+    };
+    let (first, feeds) = start(plan, first, &unit, supervisor, observer)?;
     memory::settle();
     if let Err(error) = origin::leave() {
         let message = format!("cannot leave the directory that hushpipe was started in: {error}");
@@ -92,6 +112,8 @@ async fn launch(
     let setting = Setting {
         plan,
         stores,
+        gate,
+        subject,
         observer: Rc::clone(observer),
         unit: unit.after_start(reach.restarts()),
         users: prior.users.filter(|_| reach.restarts()),
@@ -169,33 +191,57 @@ pub struct Launched {
     pub feeds: Vec<Feed>,
 }
 
+/// A first generation that is on record.
+struct Released {
+    host: Host,
+    gathered: Gathered,
+    receipt: Receipt,
+    /// What is delivered, where that is kept.
+    kept: Option<Kept>,
+}
+
+fn keep(gathered: &Gathered, keeps: bool) -> Result<Option<Kept>, Failures> {
+    let kept = keeps.then(|| Kept::new(&gathered.payloads)).transpose();
+    kept.map_err(os("no memory to keep the values in"))
+}
+
 /// Puts the first generation in place and starts the program. Of the values nothing stays but what
 /// FIFOs and pipes still give, and what is kept to be given again.
 fn start(
     plan: &Plan,
-    host: Host,
-    gathered: Gathered,
-    keeps: bool,
+    released: Released,
     unit: &Unit,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
 ) -> Result<(First, Vec<Feed>), Failures> {
     let key = DigestKey::new().map_err(os("the kernel gives no random numbers"))?;
-    let Gathered { round, payloads } = gathered;
-    let known = Known::new(key, &round);
+    let Released {
+        host,
+        gathered: Gathered { round, payloads },
+        receipt,
+        kept,
+    } = released;
+    let fingerprints = rotate::fingerprints(&key, &round);
     // The child starts as a copy of hushpipe: what it does not get is gone by then.
     drop(round);
-    let kept = keeps.then(|| Kept::new(&payloads)).transpose();
-    let kept = kept.map_err(os("no memory to keep the values in"))?;
-    let launched = start_with(plan, host, &payloads, unit, supervisor, observer)?;
+    let launched = start_with(
+        plan,
+        host,
+        (&payloads, &receipt),
+        unit,
+        supervisor,
+        observer,
+    )?;
     drop(payloads);
-    if keeps || keeps_values(plan, &launched.feeds) {
+    if kept.is_some() || keeps_values(plan, &launched.feeds) {
         memory::report_protection(observer.as_ref());
     }
     let first = First {
         live: launched.live,
-        known,
+        key,
+        fingerprints,
         kept,
+        receipt,
     };
     Ok((first, launched.feeds))
 }
@@ -204,7 +250,7 @@ fn start(
 pub fn start_with(
     plan: &Plan,
     host: Host,
-    payloads: &[SecretBytes],
+    (payloads, receipt): (&[SecretBytes], &Receipt),
     unit: &Unit,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
@@ -212,6 +258,7 @@ pub fn start_with(
     let placing = Placing {
         plan,
         payloads,
+        receipt,
         group: supervisor.group(),
         mask: supervisor.callers_mask(),
         unit,

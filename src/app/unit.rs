@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::failure::{Failure, Failures};
+use super::failure::{Failure, Failures, os};
 use super::host::Host;
 use super::inherited::Inherited;
-use super::os;
 use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName};
 use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::exposed;
 use super::failure::{Failure, Failures};
 use super::fetch::{Round, Stores, fetch_aloud, sources};
+use super::gate::Authorised;
 use super::host::{Host, of_delivery};
 use crate::delivery;
 use crate::model::{Event, Observer, Plan, SecretName};
@@ -24,14 +25,13 @@ pub struct Gathered {
 
 /// Fetches, checks and renders. Every fault of a step is reported, and nothing is in place yet.
 pub async fn gather(
-    plan: &Plan,
+    authorised: &Authorised<'_>,
     stores: &Stores,
     host: &Host,
     observer: &Rc<dyn Observer>,
 ) -> Result<Gathered, Failures> {
-    let start = Instant::now();
-    let (mut round, faults) = fetch_aloud(stores, &sources(plan), observer).await;
-    round.trim(plan);
+    let (start, plan) = (Instant::now(), authorised.plan());
+    let (round, faults) = fetch_aloud(authorised, stores, &sources(plan), observer).await;
     if !faults.is_empty() {
         let faults = faults.into_iter();
         return Err(faults

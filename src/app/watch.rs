@@ -1,6 +1,6 @@
 //! Sources of change, all at once: what the stores tell, and polling where they do not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::task::Poll;
@@ -24,8 +24,8 @@ pub struct Changes {
 
 /// What there is to tell.
 pub enum Noticed {
-    /// A source may have a new version.
-    Changed,
+    /// These secrets may have new versions.
+    Changed(BTreeSet<SecretName>),
     /// A store cannot be watched, or does not answer: all that is wrong with it, told again with
     /// each change.
     Down(Vec<StoreError>),
@@ -40,7 +40,7 @@ struct Looking {
     store: StoreName,
     sources: Vec<Watched>,
     /// What the manifest calls each of the sources.
-    names: Vec<String>,
+    secrets: Vec<Vec<SecretName>>,
     watch: Result<Box<dyn Watch>, Instant>,
     /// Why it broke, where it is set up again at once and that may do.
     broke: Option<StoreError>,
@@ -48,9 +48,10 @@ struct Looking {
     since: Instant,
 }
 
-/// A `refresh:` period and when it is due.
+/// A `refresh:` period, the secrets that are fetched at it, and when it is due.
 struct Period {
     every: Duration,
+    secrets: BTreeSet<SecretName>,
     due: Instant,
 }
 
@@ -64,18 +65,24 @@ impl Changes {
         refresh: impl Fn(&SecretName) -> Refresh,
     ) -> Result<Self, StoreError> {
         let mut watched = Vec::new();
-        let mut fetched: Vec<Duration> = Vec::new();
-        for (store, (sources, names)) in by_store(plan, refresh) {
-            let periods = periods(&sources);
+        let mut fetched: BTreeMap<Duration, BTreeSet<SecretName>> = BTreeMap::new();
+        for (store, (sources, secrets)) in by_store(plan, refresh) {
             let watch = stores[&store].watch(&sources)?;
             if !watch.as_ref().is_some_and(|watch| watch.polls()) {
-                fetched.extend(periods);
+                for (source, secrets) in sources.iter().zip(&secrets) {
+                    if let Refresh::Every(period) = source.refresh {
+                        fetched
+                            .entry(period)
+                            .or_default()
+                            .extend(secrets.iter().cloned());
+                    }
+                }
             }
             if let Some(watch) = watch {
                 watched.push(Looking {
                     store,
                     sources,
-                    names,
+                    secrets,
                     watch: Ok(watch),
                     broke: None,
                     since: Instant::now(),
@@ -112,7 +119,7 @@ impl Changes {
         let looking = &mut self.watched[index];
         let now = Instant::now();
         self.noticed.push_back(match seen {
-            Ok(WatchEvent::Changed(_)) => Noticed::Changed,
+            Ok(WatchEvent::Changed(places)) => Noticed::Changed(looking.at(&places)),
             Ok(WatchEvent::Down(faults)) => Noticed::Down(faults),
             Ok(WatchEvent::Up) => Noticed::Up(looking.store.clone()),
             Ok(WatchEvent::Unwatched(warning)) => Noticed::Unwatched(warning),
@@ -153,18 +160,20 @@ impl Changes {
     /// Does what is due.
     fn ring(&mut self, stores: &Stores) {
         let now = Instant::now();
-        let mut due = false;
+        let mut due = BTreeSet::new();
         for period in self.periods.iter_mut().filter(|period| period.due <= now) {
             period.due = now + jittered(period.every);
-            due = true;
+            due.extend(period.secrets.iter().cloned());
         }
         for index in 0..self.watched.len() {
             let watch = &self.watched[index].watch;
-            if watch.as_ref().is_err_and(|at| *at <= now) {
-                due |= self.repair(index, stores);
+            if watch.as_ref().is_err_and(|at| *at <= now) && self.repair(index, stores) {
+                due.extend(self.watched[index].all());
             }
         }
-        self.noticed.extend(due.then_some(Noticed::Changed));
+        if !due.is_empty() {
+            self.noticed.push_back(Noticed::Changed(due));
+        }
     }
 
     /// Sets a broken watch up again; what changed meanwhile was not seen, so the stores are asked.
@@ -186,15 +195,30 @@ impl Changes {
     }
 }
 
+fn joined(secrets: &[SecretName]) -> String {
+    let secrets: Vec<&str> = secrets.iter().map(SecretName::as_str).collect();
+    secrets.join(", ")
+}
+
 impl Looking {
+    /// The secrets of these sources.
+    fn at(&self, places: &[usize]) -> BTreeSet<SecretName> {
+        let places = places.iter().filter_map(|place| self.secrets.get(*place));
+        places.flatten().cloned().collect()
+    }
+
+    fn all(&self) -> BTreeSet<SecretName> {
+        self.secrets.iter().flatten().cloned().collect()
+    }
+
     fn due(&self) -> Option<(String, Instant)> {
         let watch = match &self.watch {
             Ok(watch) => watch,
             Err(at) => return Some((format!("watch store {} again", self.store), *at)),
         };
         let due = watch.due()?;
-        let name = due.source.and_then(|place| self.names.get(place));
-        let name = name.map_or(self.store.as_str(), String::as_str);
+        let named = due.source.and_then(|place| self.secrets.get(place));
+        let name = named.map_or_else(|| self.store.to_string(), |secrets| joined(secrets));
         let what = match due.what {
             Upkeep::Look => format!("look at {name}"),
             Upkeep::Renew => format!("renew {name}"),
@@ -216,11 +240,10 @@ enum Woken {
 fn by_store(
     plan: &Plan,
     refresh: impl Fn(&SecretName) -> Refresh,
-) -> BTreeMap<StoreName, (Vec<Watched>, Vec<String>)> {
-    let mut stores: BTreeMap<StoreName, (Vec<Watched>, Vec<String>)> = BTreeMap::new();
+) -> BTreeMap<StoreName, (Vec<Watched>, Vec<Vec<SecretName>>)> {
+    let mut stores: BTreeMap<StoreName, (Vec<Watched>, Vec<Vec<SecretName>>)> = BTreeMap::new();
     for (source, secrets) in sources(plan) {
-        let names: Vec<&str> = secrets.iter().map(|name| name.as_str()).collect();
-        let names = names.join(", ");
+        let names = secrets.iter().map(|name| (*name).clone()).collect();
         let refresh = secrets.into_iter().map(&refresh).reduce(sooner);
         let (watched, named) = stores.entry(source.store.clone()).or_default();
         watched.push(Watched {
@@ -241,26 +264,14 @@ fn sooner(one: Refresh, other: Refresh) -> Refresh {
     }
 }
 
-/// Every period of these sources.
-fn periods(sources: &[Watched]) -> Vec<Duration> {
-    let period = |source: &Watched| match source.refresh {
-        Refresh::Every(period) => Some(period),
-        Refresh::Store | Refresh::Never => None,
-    };
-    sources.iter().filter_map(period).collect()
-}
-
-/// Every different period, and when it is due first.
-fn first_due(mut lengths: Vec<Duration>) -> Vec<Period> {
-    lengths.sort_unstable();
-    lengths.dedup();
-    lengths
-        .into_iter()
-        .map(|every| Period {
-            every,
-            due: Instant::now() + jittered(every),
-        })
-        .collect()
+/// When each period is due first.
+fn first_due(lengths: BTreeMap<Duration, BTreeSet<SecretName>>) -> Vec<Period> {
+    let first = lengths.into_iter().map(|(every, secrets)| Period {
+        every,
+        secrets,
+        due: Instant::now() + jittered(every),
+    });
+    first.collect()
 }
 
 /// Ends with the first watch that has something to tell.

@@ -2,18 +2,21 @@
 //! room imports nothing of ours.
 
 mod backoff;
+mod chain;
 pub mod control;
 pub mod credentials;
 pub mod event;
 mod exit;
 mod names;
 mod plan;
+mod release;
 mod signal;
 mod startup;
 pub mod template;
 mod units;
 
 pub use backoff::Backoff;
+pub use chain::chain;
 pub use event::{Envelope, Event, IsolationUsed, Level, Observer};
 pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
@@ -23,6 +26,10 @@ pub use plan::{
     InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh, RestartBudget,
     Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind, StoreSpec,
     Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
+};
+pub use release::{
+    AuditError, Decision, Denial, NoSite, Policy, Reason, Receipt, Recorder, Recording, Release,
+    record,
 };
 pub use signal::{Signal, SignalError};
 pub use startup::{Forking, Ready, Startup};

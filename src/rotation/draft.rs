@@ -101,6 +101,46 @@ impl Reach {
         means == Some(Means::Restart) || seen.is_some_and(|seen| seen.live)
     }
 
+    /// What is fetched when these have changed: all that is of one unit with them, and all that one
+    /// delivery shows with them. A program is started with one generation: where they need a restart,
+    /// everything.
+    pub fn combined(&self, changed: &BTreeSet<SecretName>) -> BTreeSet<SecretName> {
+        let known = changed
+            .iter()
+            .filter(|name| self.secrets.contains_key(name));
+        let mut found: BTreeSet<&SecretName> = known.collect();
+        loop {
+            let before = found.len();
+            let units: BTreeSet<usize> =
+                found.iter().map(|name| self.secrets[*name].unit).collect();
+            let of_one = self
+                .secrets
+                .iter()
+                .filter(|(_, seen)| units.contains(&seen.unit));
+            found.extend(of_one.map(|(name, _)| name));
+            for delivery in self.changeable() {
+                if delivery.secrets.iter().any(|name| found.contains(name)) {
+                    found.extend(&delivery.secrets);
+                }
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        if found.iter().any(|name| self.secrets[*name].restart) {
+            return self.asked().cloned().collect();
+        }
+        let found = found.into_iter().filter(|name| self.is_asked_for(name));
+        found.cloned().collect()
+    }
+
+    /// Those that a generation is made of.
+    fn changeable(&self) -> impl Iterator<Item = &Carried> {
+        let all = self.restarts();
+        let deliveries = self.deliveries.iter();
+        deliveries.filter(move |each| each.live || all)
+    }
+
     fn asked(&self) -> impl Iterator<Item = &SecretName> {
         self.secrets.keys().filter(|name| self.is_asked_for(name))
     }
@@ -135,9 +175,11 @@ pub struct Ledger<D> {
     bad: BTreeMap<SecretName, Vec<D>>,
 }
 
-/// What the stores were asked for by name.
+/// What the stores were asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct ByName<'a> {
+pub struct Fetch<'a> {
+    /// These; what no store gave of them is missing. `None`: all.
+    pub secrets: Option<&'a BTreeSet<SecretName>>,
     /// These come also where `refresh` is never.
     pub wanted: &'a BTreeSet<SecretName>,
     /// These are held at a version: it is not the newest that was fetched.
@@ -216,19 +258,20 @@ impl<D: Copy + PartialEq> Ledger<D> {
         &mut self,
         reach: &Reach,
         fetched: &BTreeMap<SecretName, D>,
-        by_name: ByName,
+        fetch: Fetch,
         room: bool,
     ) -> Draft {
         // After another one they are judged anew. What a pin had them give says nothing of that.
         self.bad.retain(|name, bad| {
             let same = |digest| bad.contains(digest);
-            by_name.pinned.contains(name) || fetched.get(name).is_none_or(same)
+            fetch.pinned.contains(name) || fetched.get(name).is_none_or(same)
         });
         let mut drafting = Drafting {
             reach,
             ledger: self,
             fetched,
-            wanted: by_name.wanted,
+            wanted: fetch.wanted,
+            asked: fetch.secrets,
             held: BTreeSet::new(),
         };
         drafting.draft(room)
@@ -240,6 +283,7 @@ struct Drafting<'a, D> {
     ledger: &'a Ledger<D>,
     fetched: &'a BTreeMap<SecretName, D>,
     wanted: &'a BTreeSet<SecretName>,
+    asked: Option<&'a BTreeSet<SecretName>>,
     /// The units that wait.
     held: BTreeSet<usize>,
 }
@@ -282,7 +326,8 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
         let missing = self
             .reach
             .asked()
-            .filter(|name| !self.fetched.contains_key(name));
+            .filter(|name| self.asked.is_none_or(|asked| asked.contains(*name)))
+            .filter(|name| !self.fetched.contains_key(*name));
         let units: Vec<usize> = missing.map(|name| self.reach.secrets[name].unit).collect();
         self.held.extend(&units);
         !units.is_empty()
@@ -302,7 +347,7 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
     fn hold_entangled(&mut self) {
         loop {
             let before = self.held.len();
-            let waiting = self.changeable().filter(|each| self.stays(each));
+            let waiting = self.reach.changeable().filter(|each| self.stays(each));
             let new = waiting
                 .flat_map(|each| &each.secrets)
                 .filter(|name| self.is_new(name));
@@ -349,13 +394,6 @@ impl<D: Copy + PartialEq> Drafting<'_, D> {
         let coming =
             secrets.filter(|(name, seen)| !none && (seen.live || all) && self.is_new(name));
         coming.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Those that the generation is made of.
-    fn changeable(&self) -> impl Iterator<Item = &Carried> {
-        let all = self.reach.restarts();
-        let deliveries = self.reach.deliveries.iter();
-        deliveries.filter(move |each| each.live || all)
     }
 
     /// It has another value than the program, and does not wait.

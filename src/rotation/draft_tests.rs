@@ -18,8 +18,9 @@ pub fn names(text: &str) -> BTreeSet<SecretName> {
 
 const NONE: &BTreeSet<SecretName> = &BTreeSet::new();
 
-const fn by_name(wanted: &BTreeSet<SecretName>) -> ByName<'_> {
-    ByName {
+const fn by_name(wanted: &BTreeSet<SecretName>) -> Fetch<'_> {
+    Fetch {
+        secrets: None,
         wanted,
         pinned: NONE,
     }
@@ -69,6 +70,15 @@ fn delivery(kind: &str) -> Delivery {
 /// Secrets as `store:name`, where `!name` needs a restart and `~name` is never looked at; deliveries
 /// as `kind: names`.
 pub fn reach(secrets: &str, deliveries: &[(&str, &str)]) -> Reach {
+    reach_of(&plan_of(secrets, deliveries), deliveries)
+}
+
+pub fn reach_of(plan: &Plan, deliveries: &[(&str, &str)]) -> Reach {
+    let uses = deliveries.iter().map(|(_, used)| names(used));
+    Reach::new(plan, uses.collect())
+}
+
+pub fn plan_of(secrets: &str, deliveries: &[(&str, &str)]) -> Plan {
     let mut plan = plan();
     for text in secrets.split_whitespace() {
         let (store, key) = text.split_once(':').unwrap();
@@ -91,10 +101,7 @@ pub fn reach(secrets: &str, deliveries: &[(&str, &str)]) -> Reach {
         plan.secrets.insert(name(plain), spec);
     }
     plan.deliveries = deliveries.iter().map(|(kind, _)| delivery(kind)).collect();
-    Reach::new(
-        &plan,
-        deliveries.iter().map(|(_, used)| names(used)).collect(),
-    )
+    plan
 }
 
 fn plan() -> Plan {
@@ -302,4 +309,23 @@ fn what_is_never_looked_at_comes_when_it_is_asked_for_by_name() {
     assert_eq!(new(""), names(""));
     assert_eq!(new("b"), names(""));
     assert_eq!(new("a"), names("a"));
+}
+
+/// Each change, and what is fetched for it.
+#[test]
+fn what_is_combined_is_fetched_together() {
+    let deliveries = [("/1", "a c"), ("/2", "d"), ("fd", "e d"), ("/3", "c")];
+    let combined = |secrets: &str, changed: &str| {
+        let found = reach(secrets, &deliveries).combined(&names(changed));
+        let found: Vec<&str> = found.iter().map(SecretName::as_str).collect();
+        found.join(" ")
+    };
+    let apart = "x:a x:b y:c z:d w:e";
+    for (changed, fetched) in [("d", "d"), ("a", "a c"), ("c", "a c"), ("b", ""), ("e", "")] {
+        assert_eq!(combined(apart, changed), fetched, "{changed}");
+    }
+    // One store, one unit; and what a restart starts with is all of it.
+    assert_eq!(combined("x:a y:c x:d w:e", "c"), "a c d");
+    assert_eq!(combined("x:a y:!c z:d w:e", "d"), "d e");
+    assert_eq!(combined("x:a y:!c z:d w:e", "a"), "a c d e");
 }

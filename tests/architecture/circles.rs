@@ -20,24 +20,10 @@ const KNOWN: &[&str] = &[
     "src/app/envfile/lines.rs",
     "src/app/envfile/mod.rs",
     "src/app/envfile/takeover.rs",
-    // src/app
-    "src/app/exec.rs",
     // src/app/exposed
     "src/app/exposed/mod.rs",
     "src/app/exposed/needles.rs",
     "src/app/exposed/texts.rs",
-    // src/app
-    "src/app/mod.rs",
-    "src/app/open.rs",
-    "src/app/place.rs",
-    // src/app/rotate
-    "src/app/rotate/ask.rs",
-    "src/app/rotate/asked.rs",
-    "src/app/rotate/conditions.rs",
-    "src/app/rotate/mod.rs",
-    // src/app
-    "src/app/supervise.rs",
-    "src/app/unit.rs",
     // src/cli/check
     "src/cli/check/mod.rs",
     // src/cli

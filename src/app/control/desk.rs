@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::runtime_directory;
-use crate::app::command::Asked;
 use crate::manifest::nearest;
 use crate::model::control::{Reply, Request, SecretStatus, Status};
 use crate::model::{Event, Exit, Generation, Observer, Plan};
+use crate::rotation::engine::ControlRequest;
 use crate::sys::{filesystem, process};
 use crate::telemetry::control::{Desk, Peer, Server, of_launcher};
 use crate::telemetry::{Board, RUNNING};
@@ -39,7 +39,11 @@ pub async fn open(observer: &dyn Observer) -> Option<Server> {
 }
 
 /// Answers who asks, for as long as it is polled.
-pub async fn serve(server: Option<Server>, board: Rc<Board>, rotation: mpsc::Sender<Asked>) {
+pub async fn serve(
+    server: Option<Server>,
+    board: Rc<Board>,
+    rotation: mpsc::Sender<ControlRequest>,
+) {
     if let Some(server) = server {
         server.serve(&Launch { board, rotation }).await;
     }
@@ -76,7 +80,7 @@ fn manifest_of(plan: &Plan) -> PathBuf {
 /// One launch, as those who ask see it.
 struct Launch {
     board: Rc<Board>,
-    rotation: mpsc::Sender<Asked>,
+    rotation: mpsc::Sender<ControlRequest>,
 }
 
 impl Desk for Launch {
@@ -128,7 +132,7 @@ impl Launch {
     /// Asks the rotation, and waits as long as it takes.
     async fn pass(&self, request: Request, by: Peer) -> Reply {
         let (answer, answered) = oneshot::channel();
-        let asked = Asked {
+        let asked = ControlRequest {
             request,
             by: Some((by.pid, by.uid)),
             answer,

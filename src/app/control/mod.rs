@@ -7,7 +7,7 @@ mod find;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::runtime;
+use super::event_loop::runtime;
 use crate::model::control::{Reply, Request, Status};
 use crate::stores::join;
 use crate::sys::filesystem;

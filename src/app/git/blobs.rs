@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tokio::net::unix::pipe::Receiver;
 
-use super::super::runtime;
+use crate::app::event_loop::runtime;
 use crate::sys::command::spawn;
 use crate::sys::reaper::{Reaper, Status};
 

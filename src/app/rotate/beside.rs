@@ -76,15 +76,15 @@ impl Beside<'_> {
         let launched = self.spec(argv, beside)?;
         let staged = child::stage(launched).map_err(|error| Refusal {
             beside: error.step == Step::Beside,
-            why: crate::app::failure::chain(&error),
+            why: crate::model::chain(&error),
         })?;
         staged
             .start()
-            .map_err(|error| crate::app::failure::chain(&error).into())
+            .map_err(|error| crate::model::chain(&error).into())
     }
 
     fn spec(&self, argv: &[String], beside: bool) -> Result<Spec, String> {
-        let text = |error: &dyn std::error::Error| crate::app::failure::chain(error);
+        let text = |error: &dyn std::error::Error| crate::model::chain(error);
         let program = self.handle.pidfd().map_err(|error| text(&error))?;
         let (Some(pidfd), Some(pid)) = (program, self.handle.pid()) else {
             return Err("the program has ended".to_owned());

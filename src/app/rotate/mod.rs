@@ -1,55 +1,40 @@
-//! Rotation in effect: feeds [`Machine`] with what the stores, the program and people tell, and does
-//! what it says. What takes time is a future that is driven beside everything else, so that nothing
-//! holds up leases, FIFOs or commands.
+//! Rotation in effect: feeds the [`Engine`] with what the stores, the program and people say, and gives
+//! it real stores, deliveries and a process to act on. What takes time is a future that is driven
+//! beside everything else, so that nothing holds up leases, FIFOs or requests.
 
-mod ask;
-mod asked;
 mod beside;
-mod conditions;
-mod hand_over;
-mod known;
-mod outages;
 mod pins;
+mod real;
 mod replace;
-mod status;
 mod tell;
 mod verify;
 
-use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::Instant;
-
-use ask::Candidate;
-use asked::{Revocation, Waiting};
-use conditions::Conditions;
-use known::Former;
-pub use known::Known;
-use outages::Outages;
-use pins::{Answers, Pins};
 
 use super::command::{self, Commands};
 use super::failure::Failures;
 use super::fetch::Stores;
+use super::gate::{Gate, Subject};
 use super::kept::Kept;
 use super::live::{Live, Served};
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
 use crate::delivery::{self, DeliveryError};
-use crate::model::{Backoff, Event, Generation, Observer, Plan, Refresh, SecretName};
-use crate::rotation::{Action, Input, Machine, Reach, Rules};
-use crate::stores::Local;
+use crate::model::{Event, Observer, Plan, Receipt, Refresh, SecretName};
+use crate::rotation::engine::{self, Completed, Conditions, ControlRequest, Fingerprints};
+use crate::rotation::{Engine, Reach};
+use crate::secret::{Digest, DigestKey};
+use crate::stores::{Local, StoreError};
 use crate::supervisor::Handle;
 use crate::supervisor::notify::Announcer;
 use crate::sys::child::UserNamespace;
 use crate::sys::reaper::Reaper;
-
-/// Waits between tries while a store fails: full jitter under a ceiling that doubles.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_mins(1);
+pub use pins::fingerprints;
+use real::{Real, Revocation};
 
 /// What a plan's program sees of its secrets.
 pub fn reach(plan: &Plan) -> Reach {
@@ -80,6 +65,10 @@ pub struct Setting<'a> {
     pub reach: Reach,
     /// Where they come from.
     pub stores: &'a Stores,
+    /// Who decides on new generations and records them.
+    pub gate: &'a Gate,
+    /// The program as it was decided on.
+    pub subject: Subject,
     /// Where events go.
     pub observer: Rc<dyn Observer>,
     /// What systemd gave for the program.
@@ -96,285 +85,122 @@ pub struct Setting<'a> {
 pub struct First {
     /// Its deliveries.
     pub live: Live,
-    /// What the program has.
-    pub known: Known,
+    /// The key of the digests.
+    pub key: DigestKey,
+    /// What tells its values from others.
+    pub fingerprints: Fingerprints<Digest>,
     /// What was delivered, where that is kept.
     pub kept: Option<Kept>,
+    /// It is on record.
+    pub receipt: Receipt,
 }
 
-/// What is being done, beside everything else.
-type Flight<'a> = Local<'a, Landed>;
-
-/// What came of it.
-enum Landed {
-    Asked(Answers),
-    Told(Result<(), String>),
-    Verified(Result<(), String>),
-}
-
-/// Everything that a rotation needs.
-pub struct Rotation<'a> {
-    plan: &'a Plan,
-    reach: Reach,
-    stores: &'a Stores,
-    observer: Rc<dyn Observer>,
-    unit: Unit,
-    users: Option<UserNamespace>,
-    handle: Handle,
-    reaper: Reaper,
-    live: Live,
-    known: Known,
-    /// What the program has, and what it had before.
-    kept: Option<Kept>,
-    former: Option<Former>,
-    machine: Machine,
-    backoff: Backoff,
-    /// The machine's clock starts here.
-    began: Instant,
-    generation: Generation,
-    timer: Option<Instant>,
-    /// What is done next while all is steady, as far as that is known.
-    due: Option<(String, Instant)>,
-    /// Secrets that were asked for by name: they come to the program whatever their `refresh` says.
-    wanted: BTreeSet<SecretName>,
-    /// When what is in flight was noticed first.
-    since: Option<Instant>,
-    flight: Option<Flight<'a>>,
-    /// When it began.
-    took_off: Instant,
-    candidate: Option<Candidate>,
-    /// Why the generation in flight is rolled back; `None`: it was asked for.
-    reason: Option<String>,
-    pins: Pins,
-    outages: Outages,
-    conditions: Conditions,
-    /// Deliveries whose file is not as it was written.
-    damaged: BTreeSet<usize>,
-    /// When the next value ends, as far as that is known.
-    expiry: Option<Instant>,
-    /// A fault of this system that keeps a generation from its place was said.
-    stuck: bool,
-    /// What is to be started in the program's place.
-    to_start: Option<Action>,
-    revocations: Vec<Revocation<'a>>,
-    waiting: Waiting,
-}
+/// An engine, and what it acts on.
+pub struct Rotation<'a>(Engine<'a, Real<'a>>);
 
 /// What ended a wait.
-enum Woken {
+enum Woken<'a> {
     Noticed(Noticed),
     Elapsed,
-    Landed(Landed),
-    Revoked(usize, Result<(), crate::stores::StoreError>),
+    Completed(Completed<Real<'a>>),
+    Revoked(SecretName, Result<(), StoreError>),
     Served(Result<Served, DeliveryError>),
-    Ended,
-    Asked(command::Asked),
+    Expired,
+    Requested(ControlRequest),
     Signalled,
 }
 
 impl<'a> Rotation<'a> {
     /// For a program that runs on its first generation.
     pub fn new(setting: Setting<'a>, first: First) -> Self {
-        let on_rotate = &setting.plan.on_rotate;
-        let rules = Rules {
-            verify: on_rotate.verify.is_some(),
-            rollback: on_rotate.rollback,
-            restarts: on_rotate.restarts,
-        };
-        let now = Instant::now();
-        let rotation = Self {
+        let observer = Rc::clone(&setting.observer);
+        let real = Real {
             plan: setting.plan,
-            reach: setting.reach,
             stores: setting.stores,
-            outages: Outages::new(Rc::clone(&setting.observer)),
+            gate: setting.gate,
+            subject: setting.subject,
+            authorised: None,
             observer: setting.observer,
             unit: setting.unit,
             users: setting.users,
             handle: setting.handle,
             reaper: setting.reaper,
             live: first.live,
-            known: first.known,
-            kept: first.kept,
-            former: None,
-            machine: Machine::new(rules),
-            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
-            began: now,
-            generation: Generation::FIRST,
-            timer: None,
-            due: None,
-            wanted: BTreeSet::new(),
-            since: None,
-            flight: None,
-            took_off: now,
-            candidate: None,
-            reason: None,
-            pins: Pins::new(),
-            conditions: Conditions::default(),
-            damaged: BTreeSet::new(),
-            expiry: None,
-            stuck: false,
-            to_start: None,
+            key: Rc::new(first.key),
+            began: Instant::now(),
+            upkeep: None,
+            pending: None,
             revocations: Vec::new(),
-            waiting: Waiting::default(),
+            damaged: std::collections::BTreeSet::new(),
+            conditions: Conditions::default(),
         };
-        rotation.adopted_all();
-        rotation
+        let first = engine::First {
+            fingerprints: first.fingerprints,
+            payloads: first.kept,
+            receipt: first.receipt,
+        };
+        let engine = Engine::new(setting.plan, setting.reach, observer, real, first);
+        Self(engine)
     }
 
     /// Removes what was delivered, when the program has ended.
     pub fn remove(self) -> Result<(), Failures> {
-        self.report_mistaken();
-        self.live.remove()
-    }
-
-    /// Docker makes a directory where it does not see the file that it is to mount.
-    pub(super) fn report_mistaken(&self) {
-        for path in self.live.mistaken() {
-            let message = format!(
-                "another program looked for {path} and did not see it, as private files are for the \
-                 program alone, and made an empty directory there (the Docker daemon does for `-v`): \
-                 hushpipe removed it. Deliver what others read with `isolation: shared`",
-                path = path.display()
-            );
-            self.observer.observe(&Event::Weaker { message });
-        }
+        let real = self.0.into_effects();
+        real.report_mistaken();
+        real.live.remove()
     }
 
     /// Where events go.
-    pub fn observer(&self) -> Rc<dyn Observer> {
-        Rc::clone(&self.observer)
+    pub fn observer(&mut self) -> Rc<dyn Observer> {
+        Rc::clone(&self.0.effects().observer)
     }
 
     /// hushpipe's voice to systemd.
-    pub const fn announcer(&self) -> &Announcer {
-        self.unit.announcer()
-    }
-
-    /// A program was started: the stores need not keep anything alive but what it has.
-    fn adopted_all(&self) {
-        let names = self.plan.secrets.keys().cloned().collect();
-        self.adopted(&names, &self.known.of(&names), &self.pins);
+    pub const fn announcer(&mut self) -> &Announcer {
+        self.0.effects().unit.announcer()
     }
 
     /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled.
     pub async fn run(&mut self, changes: &mut Changes, commands: &mut Commands) {
         loop {
-            self.look_for_ends();
+            let (timer, expiry) = (self.0.timer(), self.0.look_for_ends());
+            let real = self.0.effects();
+            let (timer, expiry) = (real.at(timer), real.at(expiry));
             let woken = tokio::select! {
-                noticed = changes.next(self.stores) => Woken::Noticed(noticed),
-                () = elapsed(self.timer) => Woken::Elapsed,
-                landed = landed(&mut self.flight) => Woken::Landed(landed),
-                (index, result) = asked::revoked(&mut self.revocations) => {
-                    Woken::Revoked(index, result)
-                }
-                served = self.live.serve() => Woken::Served(served),
-                asked = command::next(commands) => Woken::Asked(asked),
-                () = self.handle.rotation_asked() => Woken::Signalled,
-                () = elapsed(self.expiry) => Woken::Ended,
+                noticed = changes.next(real.stores) => Woken::Noticed(noticed),
+                () = elapsed(timer) => Woken::Elapsed,
+                completed = completed(&mut real.pending) => Woken::Completed(completed),
+                (secret, result) = revoked(&mut real.revocations) => Woken::Revoked(secret, result),
+                served = real.live.serve() => Woken::Served(served),
+                request = command::next(commands) => Woken::Requested(request),
+                () = real.handle.rotation_asked() => Woken::Signalled,
+                () = elapsed(expiry) => Woken::Expired,
             };
-            self.due = changes.due();
-            if let Some(input) = self.woken(woken) {
-                self.drive(input);
-            }
+            self.0.effects().upkeep = changes.due();
+            self.woken(woken);
         }
     }
 
-    fn woken(&mut self, woken: Woken) -> Option<Input> {
+    fn woken(&mut self, woken: Woken<'a>) {
+        let engine = &mut self.0;
         match woken {
-            Woken::Noticed(noticed) => self.noticed(noticed),
-            Woken::Elapsed => {
-                self.timer = None;
-                Some(Input::Elapsed)
+            Woken::Noticed(Noticed::Changed(secrets)) => engine.changed(secrets),
+            Woken::Noticed(Noticed::Down(errors)) => engine.watch_is_down(&errors),
+            Woken::Noticed(Noticed::Up(store)) => engine.watch_is_up(&store),
+            Woken::Noticed(Noticed::Unwatched(message)) => {
+                engine
+                    .effects()
+                    .observer
+                    .observe(&Event::Weaker { message });
             }
-            Woken::Landed(landed) => Some(self.landed(landed)),
-            Woken::Revoked(index, result) => self.revoked(index, result),
-            Woken::Served(served) => {
-                self.served(served);
-                None
-            }
-            Woken::Asked(asked) => self.asked(asked),
-            Woken::Ended => None,
-            Woken::Signalled => {
-                let what = "rotate".to_owned();
-                self.observer.observe(&Event::Asked { what, by: None });
-                Some(Input::Rotate)
-            }
+            Woken::Elapsed => engine.elapsed(),
+            Woken::Completed(completed) => engine.completed(completed),
+            Woken::Revoked(secret, result) => engine.revoked(&secret, result),
+            Woken::Served(served) => engine.effects().served(served),
+            Woken::Requested(request) => engine.requested(request),
+            Woken::Expired => {}
+            Woken::Signalled => engine.signalled(),
         }
-    }
-
-    fn noticed(&mut self, noticed: Noticed) -> Option<Input> {
-        match noticed {
-            Noticed::Changed => return Some(Input::Changed),
-            Noticed::Down(faults) => self.outages.watch_is_down(&faults),
-            Noticed::Up(store) => self.outages.watch_is_up(&store),
-            Noticed::Unwatched(message) => self.observer.observe(&Event::Weaker { message }),
-        }
-        None
-    }
-
-    /// What takes time has ended.
-    fn landed(&mut self, landed: Landed) -> Input {
-        match landed {
-            Landed::Asked(answers) => self.found(answers),
-            Landed::Told(Ok(())) => Input::Done,
-            Landed::Told(Err(why)) => {
-                self.is_not_well(format!("the program could not be told: {why}"));
-                Input::Failed
-            }
-            Landed::Verified(Ok(())) => {
-                let took = self.took_off.elapsed();
-                self.observer.observe(&Event::Verified { took });
-                Input::Done
-            }
-            Landed::Verified(Err(why)) => {
-                self.is_not_well(format!("the program is not well with it: {why}"));
-                Input::Failed
-            }
-        }
-    }
-
-    /// One input, and all that follows from it until something is waited for.
-    fn drive(&mut self, input: Input) {
-        let mut actions = VecDeque::from(self.step(input));
-        while let Some(action) = actions.pop_front() {
-            if let Some(input) = self.perform(action) {
-                actions.extend(self.step(input));
-            }
-        }
-    }
-
-    fn step(&mut self, input: Input) -> Vec<Action> {
-        let actions = self.machine.step(input, self.began.elapsed());
-        // systemd is told while what the program has changes.
-        let announcer = self.unit.announcer();
-        announcer.rotates(self.machine.state().is_changing());
-        actions
-    }
-
-    /// Does it, or begins it; gives what came of it, where that is known at once.
-    fn perform(&mut self, action: Action) -> Option<Input> {
-        match action {
-            Action::Settle => return self.settle(),
-            Action::Fetch => self.fetch(),
-            Action::Abandon => self.flight = None,
-            Action::RetryLater => self.retry_later(),
-            Action::Exhausted => self.exhausted(),
-            Action::WaitForRoom(wait) => self.wait(wait),
-            Action::Recovered => self.backoff.reset(),
-            Action::Stage => return Some(self.stage()),
-            Action::Swap => return Some(self.swap()),
-            Action::Notify => return self.notify(),
-            Action::Verify => return self.verify(),
-            Action::Stop => self.stop(),
-            Action::Retire => self.retire(),
-            Action::Quarantine => self.quarantine(),
-            Action::Discard => self.discard(),
-            Action::SwapBack => return Some(self.swap_back()),
-            // Who supervises the program starts it.
-            Action::Start | Action::StartBack => self.to_start = Some(action),
-            Action::GiveUp => self.to_start = None,
-        }
-        None
     }
 }
 
@@ -386,17 +212,30 @@ async fn elapsed(timer: Option<Instant>) {
     }
 }
 
-/// Ends when what is in flight does.
-async fn landed(flight: &mut Option<Flight<'_>>) -> Landed {
-    poll_fn(|context| match flight {
-        Some(future) => match future.as_mut().poll(context) {
-            Poll::Ready(landed) => {
-                *flight = None;
-                Poll::Ready(landed)
+/// Ends when what is pending does.
+async fn completed<'a>(
+    pending: &mut Option<Local<'a, Completed<Real<'a>>>>,
+) -> Completed<Real<'a>> {
+    match pending {
+        Some(future) => {
+            let completed = future.as_mut().await;
+            *pending = None;
+            completed
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends with the first revocation that does.
+async fn revoked(all: &mut Vec<Revocation<'_>>) -> (SecretName, Result<(), StoreError>) {
+    let (index, result) = poll_fn(|context| {
+        for (index, (_, revoking)) in all.iter_mut().enumerate() {
+            if let Poll::Ready(result) = revoking.as_mut().poll(context) {
+                return Poll::Ready((index, result));
             }
-            Poll::Pending => Poll::Pending,
-        },
-        None => Poll::Pending,
+        }
+        Poll::Pending
     })
-    .await
+    .await;
+    (all.swap_remove(index).0, result)
 }

@@ -1,80 +1,51 @@
-//! Secrets that a rollback holds at a version, and the sources that the stores are asked for.
+//! Asking the stores, where secrets may be pinned to versions.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::app::fetch::{self, Round, Stores};
-use crate::model::{Plan, SecretName, Source, Version, VersionRef};
+use crate::app::gate::Authorised;
+use crate::model::{Plan, SecretName, Source};
+use crate::rotation::engine::{Answers, Effects, Fingerprints, Pin, Pins, pinned, source};
+use crate::secret::{Digest, DigestKey};
 use crate::stores::{StoreError, join};
 
-/// A secret is held at a version until its store has another current one than it had then.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pin {
-    /// What is asked for.
-    pub version: VersionRef,
-    /// The current version that the secret is rolled back from; `None` until the store was asked.
-    pub from: Option<Version>,
-    /// What held until it was asked for, and holds on where it cannot be had.
-    pub otherwise: Option<Box<Pin>>,
-}
-
-impl Pin {
-    /// What holds now, of this one and what was before it.
-    pub fn held(self) -> Option<Box<Self>> {
-        if self.from.is_some() {
-            Some(Box::new(self))
-        } else {
-            self.otherwise
-        }
-    }
-}
-
-/// By the manifest's names.
-pub type Pins = BTreeMap<SecretName, Pin>;
-
-/// What the stores gave.
-pub struct Answers {
-    /// The values that there are.
-    pub round: Round,
-    /// Why others are missing.
-    pub faults: Vec<StoreError>,
-    /// The pins that still hold.
-    pub pins: Pins,
-    /// New pins that cannot be had.
-    pub refused: Vec<(SecretName, StoreError)>,
-}
-
-/// What a secret's store is asked, where it is pinned to a version.
-pub fn pinned(source: &Source, version: &VersionRef) -> Source {
-    Source {
-        version: Some(version.clone()),
-        ..source.clone()
-    }
-}
-
-/// What a secret's store is asked.
-pub fn source(plan: &Plan, pins: &Pins, name: &SecretName) -> Source {
-    let source = &plan.secrets[name].source;
-    match pins.get(name) {
-        Some(pin) => pinned(source, &pin.version),
-        None => source.clone(),
-    }
-}
-
 /// Asks the stores for these secrets, all at once.
-pub async fn ask(plan: &Plan, stores: &Stores, secrets: Vec<SecretName>, pins: Pins) -> Answers {
-    let (pins, refused) = settle(plan, stores, pins).await;
+pub async fn ask<E: Effects<Values = Round, Digest = Digest>>(
+    authorised: &Authorised<'_>,
+    stores: &Stores,
+    key: &DigestKey,
+    secrets: BTreeSet<SecretName>,
+    pins: Pins,
+) -> Answers<E> {
+    let plan = authorised.plan();
+    let (asked, mut others): (Pins, Pins) = pins
+        .into_iter()
+        .partition(|(name, _)| secrets.contains(name));
+    let (mut pins, refused) = settle(plan, stores, asked).await;
+    pins.append(&mut others);
     let sources: Vec<(&SecretName, Source)> = secrets
         .iter()
         .map(|name| (name, source(plan, &pins, name)))
         .collect();
     let asked = fetch::by_source(sources.iter().map(|(name, source)| (*name, source)));
-    let (mut round, faults) = fetch::fetch(stores, &asked).await;
-    round.trim(plan);
+    let (round, errors) = fetch::fetch(authorised, stores, &asked).await;
     Answers {
-        round,
-        faults,
+        fingerprints: fingerprints(key, &round),
+        values: round,
+        errors,
         pins,
         refused,
+    }
+}
+
+/// What tells the values of a round from others.
+pub fn fingerprints(key: &DigestKey, round: &Round) -> Fingerprints<Digest> {
+    let values = round.values.iter();
+    Fingerprints {
+        digests: values
+            .map(|(name, value)| (name.clone(), key.digest(value)))
+            .collect(),
+        versions: round.versions.clone(),
     }
 }
 

@@ -1,32 +1,11 @@
 //! Telling the program of a new generation.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::beside::Beside;
 use crate::http::{self, Method};
-use crate::model::{Event, HttpMethod, Observer, Plan, RotateAction, SecretName, Signal};
-
-/// What is done for a generation that brings new values of these secrets: what each of them asks for,
-/// once, in the order of their names. A restart makes the rest of them needless.
-pub fn actions(plan: &Plan, secrets: &BTreeSet<SecretName>) -> Vec<RotateAction> {
-    let mut actions: Vec<RotateAction> = Vec::new();
-    for name in secrets {
-        let own = plan
-            .secrets
-            .get(name)
-            .and_then(|spec| spec.on_rotate.as_ref());
-        let action = own.unwrap_or(&plan.on_rotate.action);
-        if *action == RotateAction::Restart {
-            return vec![RotateAction::Restart];
-        }
-        if *action != RotateAction::Nothing && !actions.contains(action) {
-            actions.push(action.clone());
-        }
-    }
-    actions
-}
+use crate::model::{Event, HttpMethod, Observer, RotateAction, Signal};
 
 /// Does all of it, one after the other; the first fault ends it.
 pub async fn tell(

@@ -1,58 +1,26 @@
-//! The machine and the drafts against a model of stores and of a program: random writes, outages,
-//! faults, ends, requests and timers, in any order.
+//! The engine against a world of stores and of a program: random writes, outages, errors, ends,
+//! requests and timers, in any order.
 
-mod hand_over;
-mod named;
+mod world;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
-use super::draft::tests::{names, reach};
-use super::{ByName, Draft, Input, Ledger, Machine, Reach, Rules, State};
-use crate::model::{RestartBudget, SecretName};
-
-/// Three stores. What a store is written with at one time is one number, and belongs together: the
-/// program must never see two numbers of one store. `c` needs a restart; `d` is read once. `f` is a lease:
-/// there is another one when one is asked for, and it comes when it is asked for by name.
-const SECRETS: &str = "x:a x:b y:e z:!c z:d w:~f";
-
-/// Kinds, and the secrets that they show.
-type Deliveries = [(&'static str, &'static str); 7];
-
-/// Stores that are shown apart.
-const APART: Deliveries = [
-    ("/1", "a b"),
-    ("/2", "e"),
-    ("/3", "a"),
-    ("/4", "b"),
-    ("/5", "f"),
-    ("fd", "c d"),
-    ("fd", "a"),
-];
-
-/// Stores that are shown together.
-const TOGETHER: Deliveries = [
-    ("/1", "a b"),
-    ("/2", "e"),
-    ("/3", "a e"),
-    ("/4", "b"),
-    ("/5", "f b"),
-    ("fd", "c d"),
-    ("fd", "a d"),
-];
-const STORES: [(char, &str); 4] = [('x', "a b"), ('y', "e"), ('z', "c d"), ('w', "f")];
-/// The store that keeps versions, and the one that gives leases.
-const VERSIONED: usize = 1;
-const LEASED: usize = 3;
-
-const MAX: u32 = 2;
-const PER: Duration = Duration::from_mins(1);
-
-type Values = BTreeMap<SecretName, u32>;
-/// What each delivery shows.
-type Contents = Vec<Values>;
+use super::Engine;
+use super::draft::tests::{names, plan_of, reach_of};
+use super::engine::{Completed, ControlRequest, First};
+use crate::model::control::{Reply, Request, Status};
+use crate::model::{
+    Exit, Exited, Plan, RestartBudget, SealedStore, StoreKind, StoreName, Verify, VerifyHow,
+};
+use crate::supervisor::Ended;
+use world::{
+    APART, Deliveries, MAX, PER, Pending, Quality, SECRETS, STORES, TOGETHER, VERSIONED, Values,
+    World, all, one,
+};
 
 /// What happens to the world.
 #[derive(Clone, Copy, Debug)]
@@ -84,13 +52,8 @@ enum Step {
     Die,
     /// The program cannot be started any more, or can again.
     Break,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quality {
-    Good,
-    Refused,
-    Unwell,
+    /// Policy denies releases, or allows them again.
+    Deny,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -108,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Expire),
         2 => Just(Step::Pin),
         1 => Just(Step::Disk),
+        1 => Just(Step::Deny),
         12 => prop::bool::weighted(0.85).prop_map(Step::Land),
         6 => (1..40_u64).prop_map(Step::Wait),
         2 => Just(Step::Rotate),
@@ -117,372 +81,264 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..120)
 }
 
-/// What is in flight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flight {
-    Fetch,
-    Notify,
-    Verify,
-    Stop,
+fn plan(deliveries: &Deliveries, verify: bool, rollback: bool) -> Plan {
+    let mut plan = plan_of(SECRETS, deliveries);
+    plan.on_rotate.settle = Duration::from_secs(2);
+    plan.on_rotate.restarts = RestartBudget { max: MAX, per: PER };
+    plan.on_rotate.rollback = rollback;
+    plan.on_rotate.verify = verify.then(|| Verify {
+        how: VerifyHow::Alive,
+        within: Duration::from_secs(10),
+    });
+    let versioned = StoreName::new(&STORES[VERSIONED].0.to_string()).expect("it is a name");
+    let versioned = plan.stores.get_mut(&versioned).expect("it is a store");
+    versioned.kind = StoreKind::Sealed(SealedStore {
+        path: "/y".into(),
+        identity_file: "/i".into(),
+        accept: false,
+    });
+    plan
 }
 
-struct Candidate {
-    draft: Draft,
-    fetched: Values,
-    contents: Contents,
-    by_hand: bool,
-    undone: bool,
-}
-
-struct Former {
-    contents: Contents,
-    known: Values,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Store {
-    value: u32,
-    down: bool,
-    /// It was written while it was down, and nobody could tell.
-    missed: bool,
-    /// It was found to be down when it was asked last: it is asked again, and need not tell.
-    noticed: bool,
-}
-
-/// A version that its secret is held at until its store has another one than this.
-#[derive(Clone, Copy)]
-struct Pin {
-    version: u32,
-    from: u32,
-}
-
-/// The program, and what it sees.
-struct Program {
-    alive: bool,
-    sees: Contents,
-    /// Something that it sees has changed since it was told, or started.
-    untold: bool,
-    starts: bool,
-}
-
-struct World {
-    deliveries: Deliveries,
-    /// A fault of the program takes a generation back.
+/// An engine in a world.
+struct Simulation<'p> {
+    engine: Engine<'p, World>,
+    /// A program that is not well has its generation rolled back.
     takes_back: bool,
-    machine: Machine,
-    ledger: Ledger<u32>,
-    reach: Reach,
-    now: Duration,
-    timer: Option<Duration>,
-    flight: Option<Flight>,
-    stores: [Store; 4],
-    /// The next fetch makes another lease, of this quality.
-    due: Option<Quality>,
-    /// Leases that are of no more use.
-    over: BTreeSet<u32>,
-    /// What the versioned store was written with.
-    versions: Vec<u32>,
-    pin: Option<Pin>,
-    /// What was asked for by name.
-    wanted: BTreeSet<SecretName>,
-    qualities: BTreeMap<u32, Quality>,
-    next: u32,
-    disk: bool,
-    program: Program,
-    candidate: Option<Candidate>,
-    current: Contents,
-    former: Option<Former>,
-    /// What the ledger stands for: what the program has of each secret that can reach it.
-    known: Values,
-    quarantined: BTreeSet<(SecretName, u32)>,
-    restarts: Vec<Duration>,
-    /// A generation that the program is not well with could not be rolled back. Whatever comes after
-    /// it may get the blame.
-    ill: bool,
-    /// The old generation that is still there to be swapped back.
-    before: Option<Contents>,
+    /// The program is gone, and no other one comes.
+    over: bool,
+    replies: Vec<oneshot::Receiver<Reply>>,
 }
 
-fn all(number: u32) -> Values {
-    let secrets = STORES.iter().flat_map(|(_, secrets)| names(secrets));
-    secrets.map(|name| (name, number)).collect()
-}
-
-fn shown(deliveries: &Deliveries, values: &Values) -> Contents {
-    let show = |used: &str| {
-        let used = names(used).into_iter();
-        used.filter_map(|name| values.get(&name).map(|value| (name.clone(), *value)))
-            .collect()
-    };
-    deliveries.iter().map(|(_, used)| show(used)).collect()
-}
-
-/// The first five are files in either.
-const fn is_live(delivery: usize) -> bool {
-    delivery < 5
-}
-
-fn one(name: &str) -> SecretName {
-    names(name).pop_first().expect("it is a name")
-}
-
-impl World {
-    fn new(deliveries: Deliveries, verify: bool, rollback: bool) -> Self {
-        let rules = Rules {
-            verify,
-            rollback,
-            restarts: RestartBudget { max: MAX, per: PER },
+impl<'p> Simulation<'p> {
+    fn new(plan: &'p Plan, deliveries: Deliveries) -> Self {
+        let world = World::new(deliveries);
+        let first = First {
+            fingerprints: world::fingerprints(&all(1)),
+            payloads: Some(world.program.sees.clone()),
+            receipt: world::receipt(),
         };
-        let known = all(0);
-        let contents = shown(&deliveries, &known);
+        let engine = Engine::new(plan, reach_of(plan, &deliveries), Rc::new(()), world, first);
         Self {
-            deliveries,
-            takes_back: verify && rollback,
-            machine: Machine::new(rules),
-            ledger: Ledger::new(known.clone()),
-            reach: reach(SECRETS, &deliveries),
-            now: Duration::ZERO,
-            timer: None,
-            flight: None,
-            stores: [Store::default(); 4],
-            due: None,
-            over: BTreeSet::new(),
-            versions: vec![0],
-            pin: None,
-            wanted: BTreeSet::new(),
-            qualities: BTreeMap::from([(0, Quality::Good)]),
-            next: 1,
-            disk: true,
-            program: Program {
-                alive: true,
-                sees: contents.clone(),
-                untold: false,
-                starts: true,
-            },
-            candidate: None,
-            current: contents,
-            former: None,
-            known,
-            quarantined: BTreeSet::new(),
-            restarts: Vec::new(),
-            ill: false,
-            before: None,
+            engine,
+            takes_back: plan.on_rotate.verify.is_some() && plan.on_rotate.rollback,
+            over: false,
+            replies: Vec::new(),
         }
+    }
+
+    fn world(&mut self) -> &mut World {
+        self.engine.effects()
     }
 
     fn step(&mut self, step: Step) {
+        if self.over {
+            return;
+        }
         match step {
             Step::Write(store, quality) => self.write(store, quality),
-            Step::Toggle(store) if self.stores[store].down => self.comes_back(store),
-            Step::Toggle(store) => self.stores[store].down = true,
-            Step::Disk => self.disk ^= true,
-            Step::Break => self.program.starts ^= true,
+            Step::Toggle(store) if self.world().stores[store].down => self.comes_back(store),
+            Step::Toggle(store) => self.world().stores[store].down = true,
+            Step::Disk => self.world().disk ^= true,
+            Step::Deny => self.world().denies ^= true,
+            Step::Break => self.world().program.starts ^= true,
             Step::Land(well) => self.land(well),
             Step::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
-            Step::Rotate => self.drive(Input::Rotate),
+            Step::Rotate => self.request(Request::Rotate { secret: None }),
             Step::RollBack => self.roll_back(),
             Step::Another(quality) => {
-                self.due = Some(quality);
+                self.world().lease_quality = quality;
                 self.ask_for("f");
             }
             Step::Revoke => self.revoke(),
-            Step::Expire => self.expire(),
+            Step::Expire => self.world().run_out(),
             Step::Pin => self.hold(),
             Step::Die => self.die(),
         }
+        self.engine.look_for_ends();
     }
 
-    fn make(&mut self, store: usize, quality: Quality) {
-        self.stores[store].value = self.next;
-        self.qualities.insert(self.next, quality);
-        if store == VERSIONED {
-            self.versions.push(self.next);
+    fn request(&mut self, request: Request) {
+        let (answer, reply) = oneshot::channel();
+        let by = None;
+        self.engine.requested(ControlRequest {
+            request,
+            by,
+            answer,
+        });
+        self.replies.push(reply);
+    }
+
+    fn status(&mut self) -> Status {
+        self.request(Request::Status);
+        let reply = self.replies.pop().expect("it was asked for");
+        match reply.blocking_recv() {
+            Ok(Reply::Status(status)) => *status,
+            other => panic!("{other:?}"),
         }
-        self.next += 1;
     }
 
-    fn write(&mut self, store: usize, quality: Quality) {
-        self.make(store, quality);
-        if self.stores[store].down {
-            self.stores[store].missed = true;
+    fn ask_for(&mut self, name: &str) {
+        let secret = Some(name.to_owned());
+        self.request(Request::Rotate { secret });
+    }
+
+    fn roll_back(&mut self) {
+        let (secret, to) = (None, None);
+        self.request(Request::Rollback { secret, to });
+    }
+
+    fn write(&mut self, index: usize, quality: Quality) {
+        self.world().make(index, quality);
+        let store = &mut self.world().stores[index];
+        if store.down {
+            store.missed = true;
         } else {
-            self.drive(Input::Changed);
+            self.engine.changed(names(STORES[index].1));
         }
     }
 
-    fn comes_back(&mut self, store: usize) {
-        let store = &mut self.stores[store];
+    fn comes_back(&mut self, index: usize) {
+        let store = &mut self.world().stores[index];
         store.down = false;
         if std::mem::take(&mut store.missed) && !store.noticed {
-            self.drive(Input::Changed);
+            self.engine.changed(names(STORES[index].1));
         }
     }
 
     fn wait(&mut self, time: Duration) {
-        self.now += time;
-        if self.timer.is_some_and(|at| at <= self.now) {
-            self.timer = None;
-            self.drive(Input::Elapsed);
+        self.world().now += time;
+        let now = self.world().now;
+        if self.engine.timer().is_some_and(|at| at <= now) {
+            self.engine.elapsed();
+        }
+    }
+
+    /// All that was given so far is revoked.
+    fn revoke(&mut self) {
+        let secret = "f".to_owned();
+        self.request(Request::Revoke { secret });
+        let revoked = self.world().revoked();
+        self.engine.revoked(&one("f"), revoked);
+    }
+
+    /// Asks for a version before the one that the program has.
+    fn hold(&mut self) {
+        if let Some(version) = self.world().older_version() {
+            self.request(Request::Rollback {
+                secret: Some("e".to_owned()),
+                to: Some(u64::from(version).into()),
+            });
         }
     }
 
     fn die(&mut self) {
-        if self.program.alive && self.flight != Some(Flight::Stop) {
-            self.program.alive = false;
-            self.drive(Input::Ended);
+        if self.world().program.alive {
+            self.ended(false);
+        }
+    }
+
+    fn ended(&mut self, replaced: bool) {
+        self.world().program.alive = false;
+        let exited = Exited {
+            code: 0,
+            signal: None,
+        };
+        let another = self.engine.ended(&Ended { exited, replaced }, false);
+        self.over = !another || !self.start();
+    }
+
+    /// Starts the program as the composition root does. `false`: it cannot be started.
+    fn start(&mut self) -> bool {
+        loop {
+            let next = self.engine.next_to_start();
+            let (world, contents, _) = next.expect("there is one to start");
+            if world.program.starts {
+                world.start(contents);
+                self.engine.started();
+                return true;
+            }
+            if !self.engine.not_started("it is broken") {
+                return false;
+            }
         }
     }
 
     fn land(&mut self, well: bool) {
-        let input = match self.flight.take() {
+        let world = self.world();
+        let completed = match world.pending.take() {
             None => return,
-            Some(Flight::Fetch) => self.found(),
-            Some(Flight::Notify) if well => {
-                self.program.untold = false;
-                Input::Done
+            Some(Pending::Fetch(secrets, pins)) => {
+                Completed::Fetched(world.answers(&secrets, pins))
             }
-            Some(Flight::Verify) if well && self.is_well() => Input::Done,
-            Some(Flight::Notify | Flight::Verify) => Input::Failed,
-            Some(Flight::Stop) => {
-                self.program.alive = false;
-                Input::Ended
+            Some(Pending::Record) if well => Completed::Recorded(Ok(world::receipt())),
+            Some(Pending::Record) => Completed::Recorded(Err(world::refused(Exit::Deadline))),
+            Some(Pending::Notify) if well => {
+                world.program.untold = false;
+                Completed::Notified(Ok(()))
             }
+            Some(Pending::Notify) => Completed::Notified(Err("no".to_owned())),
+            Some(Pending::Verify) if well && world.is_well() => Completed::Verified(Ok(())),
+            Some(Pending::Verify) => Completed::Verified(Err("no".to_owned())),
+            Some(Pending::Stop) => return self.ended(true),
         };
-        self.drive(input);
+        self.engine.completed(completed);
     }
 
-    fn quality(&self, value: u32) -> Quality {
-        self.qualities[&value]
-    }
-
-    fn is_well(&self) -> bool {
-        let mut seen = self.program.sees.iter().flat_map(Values::values);
-        !seen.any(|value| self.quality(*value) == Quality::Unwell)
-    }
-
-    fn found(&mut self) -> Input {
-        for store in &mut self.stores {
-            store.noticed = store.down;
-        }
-        self.lease();
-        self.end_pin();
-        let fetched = self.values(|store| !store.down);
-        let ledger = &self.ledger;
-        let arrived = |name: &SecretName| {
-            let value = fetched.get(name);
-            value.is_some_and(|value| ledger.has(name, *value))
-        };
-        self.wanted.retain(|name| !arrived(name));
-        let room = self.machine.restarts_left(self.now) > 0;
-        let by_name = ByName {
-            wanted: &self.wanted,
-            pinned: &self.pin.iter().map(|_| one("e")).collect(),
-        };
-        let draft = self.ledger.draft(&self.reach, &fetched, by_name, room);
-        let found = draft.found;
-        if found.new.is_some() {
-            let contents = shown(&self.deliveries, &fetched)
-                .into_iter()
-                .zip(&self.current)
-                .zip(&draft.stays);
-            let contents = contents
-                .map(|((new, old), stays)| if *stays { old.clone() } else { new })
-                .collect();
-            self.candidate = Some(Candidate {
-                draft,
-                fetched,
-                contents,
-                by_hand: false,
-                undone: false,
-            });
-        }
-        Input::Found(found)
-    }
-
-    /// What those stores give.
-    fn values(&self, of: impl Fn(&Store) -> bool) -> Values {
-        let stores = STORES.iter().zip(self.stores);
-        let stores = stores.filter(|(_, store)| of(store));
-        let values = stores.flat_map(|((_, secrets), store)| {
-            let secrets = names(secrets).into_iter();
-            secrets.map(move |name| (name, store.value))
-        });
-        let mut values: Values = values.collect();
-        if let (Some(pin), Some(value)) = (self.pin, values.get_mut(&one("e"))) {
-            *value = pin.version;
-        }
-        values
-    }
-
-    fn drive(&mut self, input: Input) {
-        let mut actions = VecDeque::from(self.machine.step(input, self.now));
-        while let Some(action) = actions.pop_front() {
-            if let Some(input) = self.perform(action) {
-                actions.extend(self.machine.step(input, self.now));
-            }
-        }
-    }
-
-    fn take_off(&mut self, flight: Flight) {
-        assert_eq!(self.flight, None, "one thing at a time");
-        assert!(self.program.alive);
-        self.flight = Some(flight);
-    }
-
-    /// Until nothing is in flight, and no timer runs.
+    /// Until nothing is pending, and no timer runs.
     fn rests(&mut self) {
         for _ in 0..200 {
-            match (self.flight, self.timer) {
-                (Some(_), _) => self.land(true),
-                (None, Some(at)) => self.wait(at.saturating_sub(self.now)),
-                (None, None) => return,
+            let now = self.world().now;
+            if self.over {
+                return;
+            } else if self.world().pending.is_some() {
+                self.land(true);
+            } else if let Some(at) = self.engine.timer() {
+                self.wait(at.saturating_sub(now));
+            } else {
+                return;
             }
         }
         panic!("it never rests");
     }
 
-    /// All faults end, and every store has a good value: the program gets them.
+    /// All errors end, and every store has a good value: the program gets them.
     fn settles(&mut self) {
-        self.disk = true;
-        self.program.starts = true;
-        (0..4).for_each(|store| self.comes_back(store));
-        self.rests();
-        if self.pin.is_some() {
-            self.write(VERSIONED, Quality::Good);
+        self.world().disk = true;
+        self.world().denies = false;
+        self.world().program.starts = true;
+        if !self.over {
+            (0..4).for_each(|store| self.comes_back(store));
         }
-        self.due = Some(Quality::Good);
-        self.ask_for("f");
+        self.rests();
+        if !self.over {
+            let pinned = self.status().secrets.iter().any(|one| one.pinned.is_some());
+            if pinned {
+                self.write(VERSIONED, Quality::Good);
+            }
+            self.world().lease_quality = Quality::Good;
+            self.ask_for("f");
+        }
         self.rests();
         for store in 0..3 {
-            let value = self.stores[store].value;
-            let bad = self.quarantined.iter().any(|(_, bad)| *bad == value);
-            if bad || self.quality(value) != Quality::Good {
+            if !self.over && !self.world().is_good(store) {
                 self.write(store, Quality::Good);
             }
         }
         self.rests();
-        if self.machine.state() == State::Over {
-            assert!(!self.program.alive);
+        if self.over {
+            assert!(!self.world().program.alive);
             return;
         }
-        assert_eq!(self.machine.state(), State::Steady);
-        if self.takes_back && self.ill {
+        assert_eq!(self.status().state, "steady");
+        for reply in &mut self.replies {
+            let pending = reply.try_recv() == Err(oneshot::error::TryRecvError::Empty);
+            assert!(!pending, "a request has no reply");
+        }
+        if self.takes_back && self.world().ill {
             return;
         }
-        let live = |contents: &Contents| -> Contents {
-            let contents = contents.iter().enumerate();
-            let contents = contents.filter(|(index, _)| is_live(*index));
-            contents.map(|(_, values)| values.clone()).collect()
-        };
-        let newest = self.values(|_| true);
-        assert_eq!(
-            live(&self.program.sees),
-            live(&shown(&self.deliveries, &newest))
-        );
-        let restarted = self.program.sees[5]
-            .values()
-            .all(|value| *value == self.stores[2].value);
-        assert!(restarted, "what needs a restart was delivered");
+        self.world().sees_the_newest();
     }
 }
 
@@ -497,46 +353,104 @@ proptest! {
         together: bool,
     ) {
         let deliveries = if together { TOGETHER } else { APART };
-        let mut world = World::new(deliveries, verify, rollback);
+        let plan = plan(&deliveries, verify, rollback);
+        let mut simulation = Simulation::new(&plan, deliveries);
         for step in steps {
-            world.step(step);
+            simulation.step(step);
         }
-        world.settles();
+        simulation.settles();
     }
 }
 
-/// A version that was held at, and that the program was taken back from, is not the generation before.
+/// A version that was pinned, and that the program was rolled back from, is not the previous generation.
 #[test]
 fn nobody_is_rolled_back_to_what_is_quarantined() {
-    let mut world = World::new(APART, false, false);
-    world.step(Step::Write(VERSIONED, Quality::Good));
-    world.rests();
-    world.step(Step::Pin);
-    world.land(true);
-    assert_eq!(world.machine.state(), State::Notifying);
-    world.step(Step::RollBack);
-    world.rests();
-    assert!(world.quarantined.contains(&(one("e"), 0)));
-    world.step(Step::RollBack);
-    assert_eq!(world.machine.state(), State::Steady);
-    assert_eq!(world.program.sees[1], Values::from([(one("e"), 1)]));
+    let plan = plan(&APART, false, false);
+    let mut simulation = Simulation::new(&plan, APART);
+    simulation.step(Step::Write(VERSIONED, Quality::Good));
+    simulation.rests();
+    simulation.step(Step::Pin);
+    simulation.land(true);
+    simulation.land(true);
+    assert_eq!(simulation.status().state, "notifying");
+    simulation.step(Step::RollBack);
+    simulation.rests();
+    assert!(simulation.world().quarantined.contains(&(one("e"), 1)));
+    simulation.step(Step::RollBack);
+    assert_eq!(simulation.status().state, "steady");
+    assert_eq!(
+        simulation.world().program.sees[1],
+        Values::from([(one("e"), 2)])
+    );
 }
 
-/// Nor is the newest tried again that it was taken back from before that.
+/// Nor is the newest tried again that it was rolled back from before that.
 #[test]
 fn what_is_quarantined_stays_so_while_its_secret_is_held_at_a_version() {
-    let mut world = World::new(APART, true, true);
-    world.step(Step::Write(VERSIONED, Quality::Good));
-    world.rests();
-    world.step(Step::Write(VERSIONED, Quality::Unwell));
-    world.rests();
-    assert!(world.quarantined.contains(&(one("e"), 2)));
-    world.step(Step::Pin);
-    world.land(true);
-    world.step(Step::RollBack);
-    world.rests();
-    assert!(world.quarantined.contains(&(one("e"), 0)));
-    world.step(Step::Rotate);
-    world.rests();
-    assert_eq!(world.program.sees[1], Values::from([(one("e"), 1)]));
+    let plan = plan(&APART, true, true);
+    let mut simulation = Simulation::new(&plan, APART);
+    simulation.step(Step::Write(VERSIONED, Quality::Good));
+    simulation.rests();
+    simulation.step(Step::Write(VERSIONED, Quality::Unwell));
+    simulation.rests();
+    assert!(simulation.world().quarantined.contains(&(one("e"), 3)));
+    simulation.step(Step::Pin);
+    simulation.land(true);
+    simulation.land(true);
+    simulation.step(Step::RollBack);
+    simulation.rests();
+    assert!(simulation.world().quarantined.contains(&(one("e"), 1)));
+    simulation.step(Step::Rotate);
+    simulation.rests();
+    assert_eq!(
+        simulation.world().program.sees[1],
+        Values::from([(one("e"), 2)])
+    );
+}
+
+/// The program keeps what it has, and the stores are asked again.
+#[test]
+fn what_cannot_be_recorded_is_not_delivered() {
+    let plan = plan(&APART, false, false);
+    let mut simulation = Simulation::new(&plan, APART);
+    simulation.step(Step::Write(VERSIONED, Quality::Good));
+    simulation.step(Step::Wait(2));
+    simulation.land(true);
+    assert!(matches!(simulation.world().pending, Some(Pending::Record)));
+    simulation.land(false);
+    assert_eq!(simulation.status().state, "retrying");
+    assert_eq!(
+        simulation.world().program.sees[1],
+        Values::from([(one("e"), 1)])
+    );
+    simulation.rests();
+    assert_eq!(
+        simulation.world().program.sees[1],
+        Values::from([(one("e"), 2)])
+    );
+}
+
+/// No store is asked; who requested it gets to know why.
+#[test]
+fn what_is_denied_is_not_fetched() {
+    let plan = plan(&APART, false, false);
+    let mut simulation = Simulation::new(&plan, APART);
+    simulation.step(Step::Deny);
+    simulation.step(Step::Write(VERSIONED, Quality::Good));
+    simulation.step(Step::Wait(2));
+    assert!(simulation.world().pending.is_none());
+    simulation.step(Step::Rotate);
+    let reply = simulation.replies.pop().expect("it was requested");
+    let Ok(Reply::Refused { exit, .. }) = reply.blocking_recv() else {
+        panic!("it was denied");
+    };
+    assert_eq!(exit, Exit::Denied.code());
+    assert_eq!(simulation.status().state, "steady");
+    simulation.step(Step::Deny);
+    simulation.step(Step::Rotate);
+    simulation.rests();
+    assert_eq!(
+        simulation.world().program.sees[1],
+        Values::from([(one("e"), 2)])
+    );
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 
-use crate::app::failure::chain;
-use crate::model::{Event, Observer, StoreName};
+use crate::model::{Event, Observer, StoreName, chain};
 use crate::stores::StoreError;
 
 /// Who met a fault: it lasts until the same one meets it no more.

@@ -1,48 +1,22 @@
 //! From a change to a candidate: when the stores are asked, and what is made of their answers.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::known::Marks;
-use super::pins::{self, Answers, Pin, Pins};
-use super::{Landed, Rotation};
-use crate::app::failure::chain;
-use crate::app::fetch::Round;
-use crate::app::kept::Kept;
-use crate::app::memory;
-use crate::app::watch::random;
-use crate::model::{Event, Exit, SecretName, format_duration};
-use crate::rotation::{ByName, Draft, Input};
+use super::Engine;
+use super::effects::{Answers, Effects};
+use super::generations::Candidate;
+use super::known::Fingerprints;
+use super::pins::{self, Pin, Pins};
+use crate::model::{Event, Exit, SecretName, chain, format_duration};
+use crate::rotation::{Draft, Fetch, Found, Input};
 use crate::stores::StoreError;
 
-/// A generation on its way to the program, or back.
-pub struct Candidate {
-    /// What it brings.
-    pub draft: Draft,
-    /// By what it is told from others.
-    pub marks: Marks,
-    /// The pins that it was asked for with.
-    pub pins: Pins,
-    /// Its values, until they are staged.
-    pub round: Option<Round>,
-    /// What is delivered, where that is kept.
-    pub kept: Option<Kept>,
-    /// Those whose values are bad; `None`: any of the new ones may be.
-    pub blamed: Option<BTreeSet<SecretName>>,
-    /// It is the generation before, asked for by hand.
-    pub by_hand: bool,
-    /// The program has the generation before it back; by hand, the program has it.
-    pub undone: bool,
-}
-
-impl Rotation<'_> {
+impl<E: Effects> Engine<'_, E> {
     /// Waits for more changes, and a random part of the splay.
     pub(super) fn settle(&mut self) -> Option<Input> {
         let on_rotate = &self.plan.on_rotate;
-        let wait = on_rotate.settle + part(on_rotate.splay, random());
-        self.since.get_or_insert_with(Instant::now);
+        let wait = on_rotate.settle + part(on_rotate.splay, self.effects.random());
+        self.begin();
         if wait.is_zero() {
             return Some(Input::Elapsed);
         }
@@ -52,89 +26,118 @@ impl Rotation<'_> {
 
     pub(super) fn wait(&mut self, wait: Duration) {
         // What is too far away never comes.
-        self.timer = Instant::now().checked_add(wait);
+        self.timer = self.effects.now().checked_add(wait);
     }
 
     pub(super) fn retry_later(&mut self) {
-        let wait = self.backoff.next(random());
+        let wait = self.backoff.next(self.effects.random());
         self.wait(wait);
     }
 
-    pub(super) fn fetch(&mut self) {
+    /// What is in flight was noticed now, if not before.
+    fn begin(&mut self) {
+        let now = self.effects.now();
+        self.since.get_or_insert(now);
+    }
+
+    pub(super) fn fetch(&mut self) -> Option<Input> {
         self.timer = None;
-        self.since.get_or_insert_with(Instant::now);
+        self.begin();
         self.waiting.begins();
-        let secrets = self.plan.secrets.keys();
-        let secrets = secrets.filter(|name| self.reach.is_asked_for(name));
-        let asking = pins::ask(
-            self.plan,
-            self.stores,
-            secrets.cloned().collect(),
-            self.pins.clone(),
-        );
-        self.flight = Some(Box::pin(async { Landed::Asked(asking.await) }));
+        self.asked = self.reach.combined(&std::mem::take(&mut self.due));
+        let denied = self
+            .effects
+            .fetch(self.asked.clone(), self.pins.clone())
+            .err()?;
+        // The program keeps what it has; with a later change it is decided on anew.
+        self.is_due_again();
+        self.pins = std::mem::take(&mut self.pins)
+            .into_iter()
+            .filter_map(|(name, pin)| Some((name, *pin.held()?)))
+            .collect();
+        let message = format!("{}; the program keeps what it has", denied.why);
+        self.failed(message.clone());
+        self.answer_refused(denied.exit, &message);
+        self.since = None;
+        Some(Input::Found(Found::default()))
+    }
+
+    /// What was fetched last is fetched again, with what is due next.
+    pub(super) fn is_due_again(&mut self) {
+        self.due.extend(self.asked.iter().cloned());
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.effects.abandon();
+        self.is_due_again();
     }
 
     /// What the stores gave becomes a candidate, if there is anything new in it.
-    pub(super) fn found(&mut self, answers: Answers) -> Input {
+    pub(super) fn found(&mut self, answers: Answers<E>) -> Input {
         let Answers {
-            round,
-            faults,
+            values,
+            fingerprints,
+            errors,
             pins,
             refused,
         } = answers;
         let new = self.take_pins(&pins);
-        for (name, fault) in refused {
-            self.answer_refused(fault.exit(), &chain(&fault));
+        for (name, error) in refused {
+            self.answer_refused(error.exit(), &chain(&error));
             let before = pins.get(&name).cloned();
             self.hold_as_before(name, before);
         }
-        self.outages.asked(&faults);
-        let marks = self.known.marks(&round);
-        self.refuse_bad(new, &marks);
-        for (name, version) in self.known.rename(&marks) {
+        self.outages.asked(&errors);
+        self.refuse_bad(new, &fingerprints);
+        for (name, version) in self.known.rename(&fingerprints) {
             let source = pins::source(self.plan, &pins, &name);
-            if let Some(leases) = self.stores[&source.store].leases() {
-                leases.adopted(&source, &version);
-            }
+            self.effects.adopted(&source, &version);
         }
-        let room = self.machine.restarts_left(self.began.elapsed()) > 0;
-        let known = &self.known;
-        let arrived = |name: &SecretName| {
-            let digest = marks.digests.get(name);
-            digest.is_some_and(|digest| known.ledger.has(name, *digest))
-        };
-        // There was nothing new to be had.
-        self.wanted.retain(|name| !arrived(name));
-        let by_name = ByName {
-            wanted: &self.wanted,
-            pinned: &pins.keys().cloned().collect(),
-        };
-        let ledger = &mut self.known.ledger;
-        let draft = ledger.draft(&self.reach, &marks.digests, by_name, room);
+        let draft = self.draft(&fingerprints, &pins);
         let found = draft.found;
+        if found.outage || found.short {
+            self.is_due_again();
+        }
         if found.new.is_none() {
-            drop(round);
-            self.nothing_new(&draft, &faults);
+            self.effects.forget(values);
+            self.nothing_new(&draft, &errors);
             return Input::Found(found);
         }
         for secret in &draft.cause {
             self.observer.observe(&Event::Changed {
                 secret: secret.clone(),
-                version: marks.versions[secret].clone(),
+                version: fingerprints.versions[secret].clone(),
             });
         }
         self.candidate = Some(Candidate {
             draft,
-            marks,
+            fingerprints,
             pins,
-            round: Some(round),
-            kept: None,
+            values: Some(values),
+            payloads: None,
+            receipt: None,
             blamed: None,
             by_hand: false,
             undone: false,
         });
         Input::Found(found)
+    }
+
+    /// What to make of what the stores gave.
+    fn draft(&mut self, fetched: &Fingerprints<E::Digest>, pins: &Pins) -> Draft {
+        let room = self.machine.restarts_left(self.effects.now()) > 0;
+        let ledger = &mut self.known.ledger;
+        // There was nothing new to be had.
+        self.wanted.retain(|name| {
+            let digest = fetched.digests.get(name);
+            !digest.is_some_and(|digest| ledger.has(name, *digest))
+        });
+        let fetch = Fetch {
+            secrets: Some(&self.asked),
+            wanted: &self.wanted,
+            pinned: &pins.keys().cloned().collect(),
+        };
+        ledger.draft(&self.reach, &fetched.digests, fetch, room)
     }
 
     /// Keeps the pins that hold, of those that were asked for; others came meanwhile. Gives those that
@@ -158,13 +161,17 @@ impl Rotation<'_> {
     }
 
     /// What the program was not well with it does not get by hand either: what held before holds on.
-    fn refuse_bad(&mut self, new: Vec<(SecretName, Option<Box<Pin>>)>, marks: &Marks) {
+    fn refuse_bad(
+        &mut self,
+        new: Vec<(SecretName, Option<Box<Pin>>)>,
+        fetched: &Fingerprints<E::Digest>,
+    ) {
         for (name, before) in new {
-            let digest = marks.digests.get(&name);
+            let digest = fetched.digests.get(&name);
             if !digest.is_some_and(|digest| self.known.ledger.refuses(&name, *digest)) {
                 continue;
             }
-            let version = &marks.versions[&name];
+            let version = &fetched.versions[&name];
             let text = format!(
                 "secret {name}: the program was not well with {version}, and does not get it again"
             );
@@ -182,10 +189,8 @@ impl Rotation<'_> {
         };
     }
 
-    fn nothing_new(&mut self, draft: &Draft, faults: &[StoreError]) {
-        // The values are gone, but not yet from where reading them left its traces.
-        memory::settle();
-        if let Some(first) = faults.first() {
+    fn nothing_new(&mut self, draft: &Draft, errors: &[StoreError]) {
+        if let Some(first) = errors.first() {
             let text = format!("{}; it is tried again", chain(first));
             self.answer_refused(first.exit(), &text);
             return;

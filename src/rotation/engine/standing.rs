@@ -1,17 +1,20 @@
 //! The state of things, for who asks.
 
-use tokio::time::Instant;
+use std::time::Duration;
 
-use super::Rotation;
+use super::Engine;
+use super::effects::Effects;
 use crate::model::SecretName;
 use crate::model::control::{Next, SecretStatus, Status};
 use crate::rotation::State;
 
-impl Rotation<'_> {
+impl<E: Effects> Engine<'_, E> {
     /// What rotation knows: the generation, its state, every secret and what comes next. The rest is
-    /// told by events, for who serves the request to add.
-    pub fn status(&self) -> Status {
-        let now = self.began.elapsed();
+    /// told by events, for who serves the request to add. The watches' next upkeep, and when it is due,
+    /// come next while nothing rotates.
+    pub(super) fn status(&self) -> Status {
+        let now = self.effects.now();
+        let upkeep = self.effects.upkeep();
         Status {
             generation: self.generation.0,
             state: state(self.machine.state()).to_owned(),
@@ -21,7 +24,7 @@ impl Rotation<'_> {
                 .keys()
                 .map(|name| self.secret(name))
                 .collect(),
-            next: self.next(),
+            next: self.next(upkeep),
             restarts_left: self
                 .reach
                 .restarts()
@@ -32,37 +35,36 @@ impl Rotation<'_> {
 
     fn secret(&self, name: &SecretName) -> SecretStatus {
         let source = &self.plan.secrets[name].source;
-        let handed = self.known.handed(name);
+        let delivered = self.known.delivered(name);
+        let now = self.effects.now();
         let quarantined = self.known.quarantined(name);
         SecretStatus {
             name: name.to_string(),
             store: source.store.to_string(),
-            version: handed
-                .map(|handed| handed.version.0.clone())
+            version: delivered
+                .map(|delivered| delivered.version.0.clone())
                 .unwrap_or_default(),
-            age_seconds: handed.map_or(0, |handed| handed.since.elapsed().as_secs()),
-            lease_seconds: self.stores[&source.store]
-                .leases()
-                .and_then(|leases| leases.good_for(source))
-                .map(|left| left.as_secs()),
+            age_seconds: delivered
+                .map_or(0, |delivered| now.saturating_sub(delivered.since).as_secs()),
+            lease_seconds: self.effects.good_for(source).map(|left| left.as_secs()),
             quarantined: quarantined.map(|version| version.0.clone()),
             pinned: self.pins.get(name).map(|pin| pin.version.clone()),
         }
     }
 
     /// What the timer that runs is for; else what is done next for what the program has.
-    fn next(&self) -> Option<Next> {
+    fn next(&self, upkeep: Option<(String, Duration)>) -> Option<Next> {
         let timer = |what: &str| Some((what.to_owned(), self.timer?));
         let (what, at) = match self.machine.state() {
             State::Settling => timer("ask the stores"),
             State::Retrying => timer("try again"),
             State::Exhausted => timer("restart the program, when the budget has room"),
-            State::Steady => self.due.clone(),
+            State::Steady => upkeep,
             _ => None,
         }?;
         Some(Next {
             what,
-            in_seconds: at.saturating_duration_since(Instant::now()).as_secs(),
+            in_seconds: at.saturating_sub(self.effects.now()).as_secs(),
         })
     }
 }

@@ -1,77 +1,41 @@
 //! What is asked of a rotation from outside, and what it answers.
 
 use std::collections::BTreeSet;
-use std::future::{poll_fn, ready};
-use std::task::Poll;
 
-use tokio::sync::oneshot;
-
-use super::ask::Candidate;
-use super::known::{Former, Marks};
+use super::Engine;
+use super::apply;
+use super::effects::Effects;
+use super::generations::{Candidate, Previous};
+use super::known::Fingerprints;
 use super::pins::{Pin, Pins};
-use super::{Rotation, tell};
-use crate::app::command::Asked;
-use crate::app::failure::chain;
+use super::waiting::{Answer, ControlRequest};
 use crate::model::control::{Reply, Request};
-use crate::model::{Event, Exit, RotateAction, SecretName, Version, VersionRef};
+use crate::model::{Event, Exit, RotateAction, SecretName, Version, VersionRef, chain};
 use crate::rotation::{Draft, Found, Input, Means, State};
-use crate::stores::{Local, Past, StoreError};
-
-type Answer = oneshot::Sender<Reply>;
-
-/// Those who wait for the end of a rotation.
-#[derive(Default)]
-pub struct Waiting {
-    /// For the next one.
-    next: Vec<Answer>,
-    /// For the one in flight: they had asked before the stores were.
-    now: Vec<Answer>,
-    /// For the generation before.
-    back: Vec<Answer>,
-}
-
-impl Waiting {
-    /// The stores are asked: what was asked before is answered when that has led to something.
-    pub fn begins(&mut self) {
-        self.now.append(&mut self.next);
-    }
-}
+use crate::stores::{Past, StoreError};
 
 fn answer(waiting: &mut Vec<Answer>, reply: &Reply) {
     for sender in waiting.drain(..) {
-        // Who asked may have gone.
+        // The receiver may be gone.
         sender.send(reply.clone()).ok();
     }
 }
 
-/// A store is revoking what it gave.
-pub struct Revocation<'a> {
-    secret: SecretName,
-    revoking: Local<'a, Result<(), StoreError>>,
-    answer: Answer,
-}
-
-/// Ends with the first revocation that does.
-pub async fn revoked(all: &mut [Revocation<'_>]) -> (usize, Result<(), StoreError>) {
-    poll_fn(|context| {
-        for (index, revocation) in all.iter_mut().enumerate() {
-            if let Poll::Ready(result) = revocation.revoking.as_mut().poll(context) {
-                return Poll::Ready((index, result));
-            }
+impl<E: Effects> Engine<'_, E> {
+    /// Takes a request over the control socket.
+    pub fn requested(&mut self, request: ControlRequest) {
+        if let Some(input) = self.asked(request) {
+            self.drive(input);
         }
-        Poll::Pending
-    })
-    .await
-}
+    }
 
-impl Rotation<'_> {
     /// Takes a request; gives what it means to the machine.
-    pub(super) fn asked(&mut self, asked: Asked) -> Option<Input> {
-        let Asked {
+    fn asked(&mut self, request: ControlRequest) -> Option<Input> {
+        let ControlRequest {
             request,
             by,
             answer,
-        } = asked;
+        } = request;
         if request != Request::Status {
             let what = words(&request);
             self.observer.observe(&Event::Asked { what, by });
@@ -109,11 +73,11 @@ impl Rotation<'_> {
         if let Some(secret) = secret {
             let secret = self.reached(secret)?;
             let source = &self.plan.secrets[&secret].source;
-            if let Some(leases) = self.stores[&source.store].leases() {
-                leases.expire(source);
-            }
+            self.effects.expire(source);
             self.pins.remove(&secret);
-            self.wanted.insert(secret);
+            self.want(secret);
+        } else {
+            self.all_are_due();
         }
         Ok(())
     }
@@ -156,18 +120,23 @@ impl Rotation<'_> {
 
     /// Makes the generation before the candidate, if it is kept.
     fn take_back(&mut self) -> Result<Means, Reply> {
-        let Some(Former { kept, marks }) = self.former.take() else {
+        let Some(previous) = self.previous.take() else {
             return Err(refused(Exit::Usage, self.nothing_kept()));
         };
-        if let Some(secret) = self.ended_meanwhile(&marks) {
+        let Previous {
+            payloads,
+            receipt,
+            fingerprints,
+        } = previous;
+        if let Some(secret) = self.ended_meanwhile(&fingerprints) {
             let text = format!(
                 "the generation before has a version of secret {secret} that has ended, or was \
                  revoked: nothing could be done with it. `rotate {secret}` gets another one"
             );
             return Err(refused(Exit::Value, text));
         }
-        let names: BTreeSet<SecretName> = marks.digests.keys().cloned().collect();
-        let restart = tell::actions(self.plan, &names).contains(&RotateAction::Restart);
+        let names: BTreeSet<SecretName> = fingerprints.digests.keys().cloned().collect();
+        let restart = apply::actions(self.plan, &names).contains(&RotateAction::Restart);
         let means = if restart { Means::Restart } else { Means::Told };
         let seen = names.iter();
         let seen = seen.filter(|name| self.reach.sees(name, Some(means)));
@@ -185,10 +154,11 @@ impl Rotation<'_> {
         self.reason = None;
         self.candidate = Some(Candidate {
             draft,
-            marks,
+            fingerprints,
             pins: Pins::new(),
-            round: None,
-            kept: Some(kept),
+            values: None,
+            payloads: Some(payloads),
+            receipt: Some(receipt),
             blamed: None,
             by_hand: true,
             undone: false,
@@ -197,13 +167,12 @@ impl Rotation<'_> {
     }
 
     /// A secret whose store says that its version before is of no more use.
-    fn ended_meanwhile(&self, marks: &Marks) -> Option<SecretName> {
+    fn ended_meanwhile(&self, of: &Fingerprints<E::Digest>) -> Option<SecretName> {
         let ended = |(name, version): &(&SecretName, &Version)| {
             let source = &self.plan.secrets[*name].source;
-            let leases = self.stores[&source.store].leases();
-            leases.is_some_and(|leases| !leases.is_good(source, version))
+            !self.effects.is_good(source, version)
         };
-        let ended = marks.versions.iter().find(ended);
+        let ended = of.versions.iter().find(ended);
         ended.map(|(name, _)| name.clone())
     }
 
@@ -230,8 +199,8 @@ impl Rotation<'_> {
             let text = format!("the manifest holds secret {name} at version {version}");
             return Err(no(text));
         }
-        let handed = self.known.handed(&name);
-        let past = handed.and_then(|handed| self.past(&name, &handed.version));
+        let delivered = self.known.delivered(&name);
+        let past = delivered.and_then(|delivered| self.past(&name, &delivered.version));
         let Some(Past { this, before }) = past else {
             let store = &spec.source.store;
             return Err(no(format!(
@@ -239,7 +208,7 @@ impl Rotation<'_> {
                  hands the generation before over, where that is kept"
             )));
         };
-        let before = self.former_version(&name).or(before);
+        let before = self.previous_version(&name).or(before);
         let Some(version) = to.or(before).filter(|version| *version != this) else {
             let text = format!("secret {name} has version {this}, and there is none before it");
             return Err(no(text));
@@ -250,58 +219,49 @@ impl Rotation<'_> {
             from: None,
             otherwise: before.and_then(Pin::held),
         };
-        self.wanted.insert(name.clone());
+        self.want(name.clone());
         self.pins.insert(name, pin);
         Ok(())
     }
 
-    fn former_version(&self, name: &SecretName) -> Option<VersionRef> {
-        let version = self.former.as_ref()?.marks.versions.get(name)?;
+    fn previous_version(&self, name: &SecretName) -> Option<VersionRef> {
+        let previous = self.previous.as_ref()?;
+        let version = previous.fingerprints.versions.get(name)?;
         Some(self.past(name, version)?.this)
     }
 
     /// How a version of a secret and the one before it are asked for, where its store keeps versions.
     fn past(&self, name: &SecretName, version: &Version) -> Option<Past> {
-        let source = &self.plan.secrets[name].source;
-        self.stores[&source.store].past(source, version)
+        self.effects.past(&self.plan.secrets[name].source, version)
     }
 
     fn revoke(&mut self, secret: SecretName, answer: Answer) {
         let source = &self.plan.secrets[&secret].source;
-        let revoking = match self.stores[&source.store].leases() {
-            Some(leases) => leases.revoke(source),
-            None => Box::pin(ready(Err(StoreError::no_leases(source)))),
-        };
-        self.revocations.push(Revocation {
-            secret,
-            revoking,
-            answer,
-        });
+        self.effects.revoke(&secret, source);
+        self.waiting.revoked.push((secret, answer));
     }
 
-    /// What was revoked is of no more use to the program.
-    pub(super) fn revoked(
-        &mut self,
-        index: usize,
-        result: Result<(), StoreError>,
-    ) -> Option<Input> {
-        let Revocation { secret, answer, .. } = self.revocations.swap_remove(index);
-        match result {
-            Ok(()) => {
-                let source = &self.plan.secrets[&secret].source;
-                if let Some(leases) = self.stores[&source.store].leases() {
-                    leases.expire(source);
-                }
-                self.pins.remove(&secret);
-                self.wanted.insert(secret);
-                self.waiting.next.push(answer);
-                Some(Input::Rotate)
-            }
-            Err(fault) => {
-                answer.send(refused(fault.exit(), chain(&fault))).ok();
-                None
-            }
+    /// A store has revoked what it gave for a secret: that is of no more use to the program.
+    pub fn revoked(&mut self, secret: &SecretName, result: Result<(), StoreError>) {
+        let mut waiting = self.waiting.revoked.iter();
+        let Some(place) = waiting.position(|(name, _)| name == secret) else {
+            return;
+        };
+        let (secret, answer) = self.waiting.revoked.remove(place);
+        if let Err(error) = result {
+            answer.send(refused(error.exit(), chain(&error))).ok();
+            return;
         }
+        self.effects.expire(&self.plan.secrets[&secret].source);
+        self.pins.remove(&secret);
+        self.want(secret);
+        self.waiting.next.push(answer);
+        self.drive(Input::Rotate);
+    }
+
+    fn want(&mut self, secret: SecretName) {
+        self.due.insert(secret.clone());
+        self.wanted.insert(secret);
     }
 
     /// A secret of the manifest of which a new value can reach the program while it runs.

@@ -1,0 +1,167 @@
+//! The one way to a program, in either mode: settle the host, authorise, fetch, check the values,
+//! render, record. What is delivered, and how the program is started, follows with the [`Receipt`].
+
+use std::rc::Rc;
+
+use super::failure::Failures;
+use super::fetch::Stores;
+use super::gate::{Authorised, Gate, Subject};
+use super::host::{self, Host, Prior};
+use super::values::{self, Gathered};
+use crate::model::{Observer, Plan, Reason, Receipt};
+
+/// What a launch goes through.
+pub struct Pipeline<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Where its secrets come from.
+    pub stores: &'a Stores,
+    /// Who decides and records.
+    pub gate: &'a Gate,
+    /// Where events go.
+    pub observer: &'a Rc<dyn Observer>,
+}
+
+/// A launch that policy allows, on a host that can run it.
+pub struct Cleared<'a> {
+    /// The host.
+    pub host: Host,
+    /// Whether it may fetch.
+    pub authorised: Authorised<'a>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Settles the host, says what is weaker there, and has policy decide. No store is asked before.
+    pub fn clear(&self, prior: &Prior) -> Result<Cleared<'a>, Failures> {
+        let (activation, users) = (prior.activation.as_ref(), prior.users.as_ref());
+        let host = host::settle(self.plan, activation, users)?;
+        host.warn(self.plan, self.observer.as_ref());
+        let subject = Subject::of(&host);
+        let authorised = self.gate.authorise(self.plan, subject, Reason::Launch)?;
+        Ok(Cleared { host, authorised })
+    }
+
+    /// Fetches, checks and renders; then puts the release on record. Nothing is delivered before.
+    pub async fn release(&self, cleared: &Cleared<'_>) -> Result<(Gathered, Receipt), Failures> {
+        let Cleared { host, authorised } = cleared;
+        let gathered = values::gather(authorised, self.stores, host, self.observer).await?;
+        let versions = &gathered.round.versions;
+        let receipt = self.gate.record(authorised, versions).await?;
+        Ok((gathered, receipt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::future::ready;
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::event_loop::runtime;
+    use crate::manifest::{self, Overrides};
+    use crate::model::{
+        AuditError, Decision, Denial, Exit, NoSite, Policy, Recorder, Recording, Release, Source,
+        StoreName, Version,
+    };
+    use crate::secret::{SecretBytes, Value};
+    use crate::stores::{Fetched, Local, Store, StoreError, Watch, Watched};
+
+    const MANIFEST: &str = "
+version: 1
+service: tested
+stores: { s: { type: directory, path: /s } }
+secrets: { a: { store: s, key: a } }
+deliver: [{ fd: 3, as: memfd, secret: a }]
+run: { command: [/bin/true] }
+";
+
+    /// Counts the requests.
+    #[derive(Default)]
+    struct Fake(Rc<Cell<u32>>);
+
+    impl Store for Fake {
+        fn fetch<'a>(&'a self, _: &'a Source) -> Local<'a, Result<Fetched, StoreError>> {
+            self.0.set(self.0.get() + 1);
+            let value = Value::bytes(SecretBytes::new(b"value".to_vec()));
+            let version = Version("v1".to_owned());
+            Box::pin(ready(Ok(Fetched { value, version })))
+        }
+
+        fn version<'a>(&'a self, _: &'a Source) -> Local<'a, Result<Version, StoreError>> {
+            self.0.set(self.0.get() + 1);
+            Box::pin(ready(Ok(Version("v1".to_owned()))))
+        }
+
+        fn watch(&self, _: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    struct Denies;
+
+    impl Policy for Denies {
+        fn decide(&self, release: &Release<'_>) -> Decision {
+            assert!(release.versions.is_empty(), "a store was asked before");
+            Decision::Deny(Denial(format!(
+                "{} is not for this host",
+                release.plan.service
+            )))
+        }
+    }
+
+    struct DiskFull;
+
+    impl Recorder for DiskFull {
+        fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a> {
+            assert_eq!(release.versions.len(), 1);
+            Box::pin(ready(Err(AuditError("the disk is full".to_owned()))))
+        }
+    }
+
+    /// Clears and releases by this gate; gives what went wrong, and how many requests were made.
+    fn run(gate: &Gate) -> (Option<(Exit, String)>, u32) {
+        let plan = manifest::parse(Path::new("m"), MANIFEST, &Overrides::default(), &|_| None);
+        let plan = plan.unwrap_or_else(|error| panic!("{error:?}"));
+        let requests = Rc::new(Cell::new(0));
+        let store: Box<dyn Store> = Box::new(Fake(Rc::clone(&requests)));
+        let stores: Stores = BTreeMap::from([(StoreName::new("s").unwrap(), store)]);
+        let observer: Rc<dyn Observer> = Rc::new(());
+        let pipeline = Pipeline {
+            plan: &plan,
+            stores: &stores,
+            gate,
+            observer: &observer,
+        };
+        let prior = Prior::new(&plan, None, crate::app::inherited::Inherited::default());
+        let released = pipeline.clear(&prior).and_then(|cleared| {
+            let released = runtime()?.block_on(pipeline.release(&cleared));
+            released.map(|(gathered, _)| assert_eq!(gathered.payloads.len(), 1))
+        });
+        let failure = released.err().map(|mut failures| failures.swap_remove(0));
+        let failure = failure.map(|failure| (failure.exit, failure.error.to_string()));
+        (failure, requests.get())
+    }
+
+    #[test]
+    fn a_denied_release_makes_no_request() {
+        let (failure, requests) = run(&Gate::new(Denies, NoSite));
+        let (exit, why) = failure.unwrap();
+        assert_eq!((exit, requests), (Exit::Denied, 0));
+        assert_eq!(why, "the release is denied: tested is not for this host");
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_gets_no_receipt() {
+        let (failure, requests) = run(&Gate::new(NoSite, DiskFull));
+        let (exit, why) = failure.unwrap();
+        assert_eq!((exit, requests), (Exit::Deadline, 1));
+        assert_eq!(why, "the release cannot be recorded: the disk is full");
+    }
+
+    #[test]
+    fn without_a_site_all_is_released() {
+        assert_eq!(run(&Gate::without_site()), (None, 1));
+    }
+}
