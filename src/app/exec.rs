@@ -10,7 +10,7 @@ use super::pipeline::Pipeline;
 use super::place::{Placed, Placing};
 use super::unit::Unit;
 use super::values::Gathered;
-use super::{close, open, supervise};
+use super::{close, last_message, open, supervise};
 use crate::http;
 use crate::model::{Exited, Observer, Plan};
 use crate::secret::SecretBytes;
@@ -116,6 +116,7 @@ impl Payloads {
 /// descriptors' numbers may have been given to others.
 fn become_program(placed: Placed<StagedHere>) -> Failures {
     let Placed { staged, live, .. } = placed;
+    last_message::written();
     let mut failures = vec![of_spawn(SpawnError::from(staged.exec()))];
     // Nobody will use what was made.
     failures.extend(live.give_up().err().into_iter().flatten());

@@ -20,6 +20,7 @@ pub mod git;
 mod host;
 mod inherited;
 mod kept;
+mod last_message;
 mod live;
 mod memory;
 mod missing;
@@ -40,6 +41,7 @@ use std::rc::Rc;
 use event_loop::{runtime, take_signals};
 use failure::os;
 pub use failure::{Failure, Failures};
+pub use last_message::last_message;
 pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;
 
@@ -74,11 +76,12 @@ pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures>
     let prior = host::Prior::new(plan, activation, inherited);
     let runtime = runtime()?;
     let gate = gate::Gate::without_site();
-    match plan.mode {
+    let ended = match plan.mode {
         Mode::Supervise => runtime.block_on(supervise::run(plan, &gate, signals, prior, observer)),
         Mode::Exec => runtime.block_on(exec::run(plan, &gate, signals, prior, observer)),
-    }
-    .map_err(|failures| failure::in_manifest(failures, &plan.manifest))
+    };
+    last_message::written();
+    ended.map_err(|failures| failure::in_manifest(failures, &plan.manifest))
 }
 
 /// Ends hushpipe by a signal, so that its caller sees what ended the program. Comes back only where

@@ -29,6 +29,7 @@ use crate::sys::child::Staged;
 use crate::sys::origin;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
+use crate::sys::stderr;
 use crate::telemetry::control::Server;
 use crate::telemetry::{Board, Both};
 
@@ -148,7 +149,7 @@ async fn attend(
     let mut serving = pin!(async {
         let serve = control::serve(socket, board, asking);
         let confining = confined.give_up(observer.as_ref());
-        tokio::join!(serve, announcer.stand_in(), confining).1
+        tokio::join!(stderr::drain(), serve, announcer.stand_in(), confining).0
     });
     loop {
         let beside = async {

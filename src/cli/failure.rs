@@ -89,6 +89,16 @@ impl Failure {
 
     /// Writes it to stderr. A closed stderr is no reason to fail differently.
     pub fn report(&self, globals: Globals) {
+        if std::io::stderr()
+            .write_all(self.render(globals).as_bytes())
+            .is_err()
+        {
+            // Nobody is left to tell; the exit code says it.
+        }
+    }
+
+    /// As it is written to stderr.
+    pub fn render(&self, globals: Globals) -> String {
         let mut out = String::new();
         match globals.log_format {
             LogFormat::Text if self.shown.is_some() => {
@@ -114,8 +124,6 @@ impl Failure {
                 writeln!(out, "{object}").expect("writing to a String does not fail");
             }
         }
-        if std::io::stderr().write_all(out.as_bytes()).is_err() {
-            // Nobody is left to tell; the exit code says it.
-        }
+        out
     }
 }

@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
         return finish(Err(failures(&faults)), globals);
     }
     let outcome: Outcome = match line.command {
-        Command::Run(arguments) => return finish(run::run(arguments, globals), globals),
+        Command::Run(arguments) => return run_ends(run::run(arguments, globals), globals),
         Command::Ps(arguments) => control::ps(&arguments),
         Command::Status(arguments) => control::status(&arguments, globals),
         Command::Rotate(arguments) => control::rotate(arguments, globals),
@@ -160,6 +160,15 @@ fn parse_as(words: impl IntoIterator<Item = OsString>) -> Result<CommandLine, cl
     let mut tree = std::mem::ManuallyDrop::new(CommandLine::command());
     let matches = tree.try_get_matches_from_mut(words)?;
     CommandLine::from_arg_matches(&matches)
+}
+
+/// As [`finish`], without waiting for whoever reads stderr: a launcher always ends.
+fn run_ends(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
+    let code = outcome.unwrap_or_else(|failure| {
+        app::last_message(&failure.render(globals));
+        failure.exit().code()
+    });
+    ExitCode::from(code)
 }
 
 fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {

@@ -29,6 +29,7 @@ pub mod reaper;
 pub mod seccomp;
 pub mod signals;
 pub mod socket;
+pub mod stderr;
 pub mod terminal;
 pub mod users;
 pub mod walk;

@@ -1,12 +1,12 @@
 //! Events as lines on stderr: text for people, JSON for machines.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use serde_json::{Value, json};
 
 use super::Sink;
 use crate::model::{Envelope, Event, Level};
+use crate::sys::stderr;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,31 @@ impl Sink for Log {
         if envelope.event.level() > self.least {
             return;
         }
+        let dropped = stderr::dropped();
+        if dropped > 0 {
+            let event = Event::Weaker {
+                message: format!(
+                    "{dropped} messages were dropped: whatever reads hushpipe's standard error had \
+                     stopped reading"
+                ),
+            };
+            self.write(&Envelope {
+                event: &event,
+                ..*envelope
+            });
+        }
+        self.write(envelope);
+    }
+}
+
+impl Log {
+    /// Never waits for whoever reads it.
+    fn write(&self, envelope: &Envelope<'_>) {
         let line = match self.format {
             Format::Text => text(envelope.event),
             Format::Json => format!("{}\n", object(envelope)),
         };
-        if std::io::stderr().write_all(line.as_bytes()).is_err() {
-            // A closed stderr is no reason to stop supervising, and there is no other place to say it.
-        }
+        stderr::write(line.as_bytes());
     }
 }
 

@@ -7,6 +7,7 @@ mod leftovers;
 mod signals;
 mod terminal;
 mod tmux;
+mod unread;
 
 use nix::sys::signal::Signal;
 

@@ -443,6 +443,28 @@ fn writes_in_place_and_renames_wake_once_they_are_done() {
 }
 
 #[test]
+fn a_file_that_was_removed_and_does_not_come_back_wakes_once() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("secrets");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("a"), "1").unwrap();
+    let mut watch = watch(&dir, &["a"]);
+    let replaced = Duration::from_millis(1_500);
+    fs::remove_file(dir.join("a")).unwrap();
+    fs::write(dir.join("a"), "1").unwrap();
+    assert!(runtime_wait(&mut watch, QUIET));
+    assert!(!runtime_wait(&mut watch, replaced));
+    fs::remove_file(dir.join("a")).unwrap();
+    assert!(!runtime_wait(&mut watch, QUIET));
+    assert!(runtime_wait(&mut watch, replaced));
+    assert!(!runtime_wait(&mut watch, replaced));
+    assert!(wakes(&mut watch, || fs::write(dir.join("a"), "1").unwrap()));
+    assert!(wakes(&mut watch, || {
+        fs::rename(&dir, outer.path().join("backup")).unwrap();
+    }));
+}
+
+#[test]
 fn a_directory_that_is_made_anew_is_followed() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("upper/secrets");

@@ -6,6 +6,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::model::StoreName;
 use crate::stores::links::{links, parts};
@@ -14,6 +17,9 @@ use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
 /// As the kernel's own limit, path_resolution(7).
 const MAX_LINKS: usize = 40;
+
+/// A file may be gone for so long while it is being replaced.
+const REPLACED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What gives a name another content, or a directory another name.
 const MASK: WatchMask = WatchMask::CLOSE_WRITE
@@ -34,6 +40,8 @@ pub(super) struct DirectoryWatch {
     keys: Vec<(PathBuf, Vec<usize>)>,
     notifier: Notifier,
     watched: BTreeMap<WatchId, Watched>,
+    /// Something was taken away: when to look whether it is back.
+    look_at: Option<Instant>,
 }
 
 /// A watched directory, and the names in it that lead to a secret.
@@ -66,6 +74,7 @@ impl DirectoryWatch {
             path,
             notifier,
             watched: BTreeMap::new(),
+            look_at: None,
         };
         watch.arm()?;
         Ok(watch)
@@ -148,7 +157,6 @@ impl DirectoryWatch {
             return Verdict::Fetch;
         }
         if !event.mask.contains(EventMask::CREATE) {
-            // Taken away: the program keeps what it has.
             return Verdict::Arm;
         }
         match fs::symlink_metadata(watched.path.join(name)) {
@@ -158,8 +166,10 @@ impl DirectoryWatch {
         }
     }
 
-    fn all_there(&self) -> bool {
-        self.keys.iter().all(|(key, _)| key.is_file())
+    /// The sources whose files are not there.
+    fn missing(&self) -> Vec<usize> {
+        let missing = self.keys.iter().filter(|(key, _)| !key.is_file());
+        missing.flat_map(|(_, places)| places).copied().collect()
     }
 
     fn all(&self) -> Vec<usize> {
@@ -199,7 +209,18 @@ impl Watch for DirectoryWatch {
     fn changed(&mut self) -> Local<'_, Result<WatchEvent, StoreError>> {
         Box::pin(async move {
             loop {
-                let events = self.notifier.next().await;
+                let events = tokio::select! {
+                    events = self.notifier.next() => events,
+                    () = reached(self.look_at) => {
+                        self.look_at = None;
+                        let missing = self.missing();
+                        if missing.is_empty() {
+                            continue;
+                        }
+                        // The fetch reports what it does not find.
+                        return Ok(WatchEvent::Changed(missing));
+                    }
+                };
                 let events = events.map_err(|error| fault(&self.store, &self.path, error))?;
                 let verdict = self.judge(&events);
                 if verdict == Verdict::Nothing {
@@ -211,14 +232,25 @@ impl Watch for DirectoryWatch {
                 self.arm()?;
                 let fetch = match verdict {
                     Verdict::Fetch => true,
-                    Verdict::FetchIfThere => self.all_there(),
+                    Verdict::FetchIfThere => self.missing().is_empty(),
                     Verdict::Arm | Verdict::Nothing => false,
                 };
+                // Whatever it was, something else may have gone with it.
+                self.look_at
+                    .get_or_insert_with(|| Instant::now() + REPLACED_WITHIN);
                 if fetch {
                     return Ok(WatchEvent::Changed(changed));
                 }
             }
         })
+    }
+}
+
+/// Ends at that time; never, where there is none.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

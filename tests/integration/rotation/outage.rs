@@ -47,6 +47,19 @@ const READS_APART: [&str; 10] = [
 ];
 
 #[test]
+fn a_file_that_was_removed_makes_a_directory_store_unhealthy_until_it_is_back() {
+    let running = two_stores(APART, &READS_APART);
+    let place = running.place();
+    fs::remove_file(place.join("secrets/token")).unwrap();
+    running.wait_for_stderr("error: store dir, token: not there");
+    assert_eq!(running.status()["healthy"], false);
+    place.replace("secrets/token", "one");
+    running.until("it is healthy again", || {
+        (running.status()["healthy"] == true).then_some(())
+    });
+}
+
+#[test]
 fn a_store_that_is_down_does_not_keep_the_values_of_others_back() {
     let running = two_stores(APART, &READS_APART);
     let place = running.place();
