@@ -21,7 +21,7 @@ fn two_stores(deliver: &str, probe: &[&str]) -> Running {
          secrets:\n  token: {{ store: dir, key: token }}\n\
          \x20 other: {{ store: tool, refresh: 1s }}\n{deliver}{AT_ONCE}"
     );
-    start(hushpipe.mode("tool", 0o755), &manifest, probe)
+    start(hushpipe.mode("tool", 0o755).controlled(), &manifest, probe)
 }
 
 fn go_down(running: &Running) {
