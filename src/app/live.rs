@@ -1,56 +1,35 @@
 //! What stays behind a running program: its files, its FIFOs, and the directories they lie in.
 
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::task::Poll;
 
 use super::failure::Failures;
 use super::host::of_delivery;
 use crate::delivery::{
-    DeliveryError, Fifos, Files, Inspection, Layout, MountPoints, Owner, SharedDirectories,
+    Carried, DeliveryError, Fifos, Files, Inspection, Layout, Live, Owner, Served,
 };
-use crate::model::{Event, Generation, Receipt};
+use crate::model::{Generation, IsolationUsed, Receipt};
 use crate::secret::SecretBytes;
 
-/// The directories, for as long as the program runs.
-pub enum Held {
-    /// There are none.
-    Nothing,
-    /// Mount points that hushpipe made.
-    Points(MountPoints),
-    /// Directories that hushpipe made and locked.
-    Shared(SharedDirectories),
-}
-
-/// The deliveries that can change.
-pub struct Live {
-    parts: Option<Parts>,
-    held: Held,
-    /// Between [`Live::stage`] and [`Live::swap`], which follow each other at once.
-    staged: Option<Vec<Option<SecretBytes>>>,
+/// The deliveries that can change, and what holds them.
+pub struct Deliveries {
+    /// In the order in which they are swapped: a rename, which files end with, fails least. The
+    /// directories are last.
+    parts: Vec<Box<dyn Live>>,
+    /// The program has private files.
+    private: bool,
     /// The program has namespaces of its own, though it has no private files.
     apart: bool,
 }
 
-/// What [`Live::serve`] ended with.
-pub enum Served {
-    /// Something happened.
-    Event(Event),
-    /// [`Live::inspect`] is to be called.
-    Disturbed,
-}
-
-struct Parts {
-    files: Files,
-    fifos: Fifos,
-}
-
-impl Live {
+impl Deliveries {
     /// For plans without files and FIFOs.
     pub const fn empty() -> Self {
         Self {
-            parts: None,
-            held: Held::Nothing,
-            staged: None,
+            parts: Vec::new(),
+            private: false,
             apart: false,
         }
     }
@@ -60,46 +39,51 @@ impl Live {
         Self { apart, ..self }
     }
 
-    /// Puts the first generation into directories that nobody looks into yet.
+    /// Puts the first generation into directories that no one looks into yet. `held` has them for as
+    /// long as the program runs.
     pub fn new(
         layout: &Layout,
         directories: Vec<OwnedFd>,
         owners: Vec<Owner>,
-        held: Held,
-        payloads: &[SecretBytes],
-        _: &Receipt,
+        (isolation, held): (IsolationUsed, Box<dyn Live>),
+        (payloads, receipt): (&[SecretBytes], &Receipt),
     ) -> Result<Self, Failures> {
-        let mut parts = Parts::new(layout, directories, owners, payloads).map_err(one)?;
-        if matches!(held, Held::Shared(_)) {
-            parts.fifos.expect_strangers();
+        let mut fifos = Fifos::new(layout, &directories, &owners, payloads).map_err(one)?;
+        let mut files = Files::new(layout, directories, owners).map_err(one)?;
+        files
+            .stage(Generation::FIRST, &Carried::all(payloads))
+            .and_then(|()| files.swap(receipt))
+            .map_err(one)?;
+        if isolation == IsolationUsed::Shared {
+            fifos.expect_strangers();
         }
         Ok(Self {
-            parts: Some(parts),
-            held,
-            staged: None,
+            parts: vec![Box::new(fifos), Box::new(files), held],
+            private: isolation == IsolationUsed::Private,
             apart: false,
         })
     }
 
-    /// Serves FIFOs until one was read or failed, or until what is delivered is to be looked at; never
-    /// ends where nothing is.
+    /// Serves until something happened, or until what is delivered is to be looked at; never ends where
+    /// nothing is.
     pub async fn serve(&mut self) -> Result<Served, DeliveryError> {
-        let Some(parts) = &mut self.parts else {
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            served = parts.fifos.serve() => served.map(Served::Event),
-            () = parts.files.disturbed() => Ok(Served::Disturbed),
-        }
+        let mut serving: Vec<_> = self.parts.iter_mut().map(|part| part.serve()).collect();
+        poll_fn(|context| {
+            let mut polled = serving
+                .iter_mut()
+                .rev()
+                .map(|one| one.as_mut().poll(context));
+            polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
     }
 
     /// Looks whether what is delivered is where it was put, and puts it back.
     pub fn inspect(&mut self) -> Inspection {
-        let Some(parts) = &mut self.parts else {
-            return Inspection::default();
-        };
-        let mut found = parts.files.inspect();
-        parts.fifos.inspect(&mut found);
+        let mut found = Inspection::default();
+        for part in self.parts.iter_mut().rev() {
+            part.inspect(&mut found);
+        }
         found
     }
 
@@ -109,33 +93,40 @@ impl Live {
         generation: Generation,
         payloads: Vec<Option<SecretBytes>>,
     ) -> Result<(), Failures> {
-        if let Some(parts) = &mut self.parts {
-            parts.files.stage(generation, &payloads).map_err(one)?;
-        }
-        self.staged = Some(payloads);
-        Ok(())
-    }
-
-    /// Puts the staged generation in place: files by one rename, FIFOs for their next opening.
-    pub fn swap(&mut self, _: &Receipt) -> Result<(), Failures> {
-        let (Some(parts), Some(payloads)) = (&mut self.parts, self.staged.take()) else {
-            return Ok(());
-        };
-        // FIFOs first: they can fail for want of memory, and a rename that works ends the swap.
-        let replaced = parts.fifos.replace(&payloads);
-        replaced.and_then(|()| parts.files.swap()).map_err(|fault| {
-            parts.fifos.swap_back();
-            one(fault)
+        let carried = Carried::changed(&payloads);
+        let mut parts = self.parts.iter_mut();
+        let staged = parts.try_for_each(|part| part.stage(generation, &carried));
+        staged.map_err(|error| {
+            // The error that is returned says more; the next one discards what is left.
+            self.discard().ok();
+            one(error)
         })
     }
 
-    /// Puts the generation before the one that is in place back, until that one is retired.
-    pub fn swap_back(&mut self, _: &Receipt) -> Result<(), Failures> {
-        if let Some(parts) = &mut self.parts {
-            parts.files.swap_back().map_err(one)?;
-            parts.fifos.swap_back();
+    /// Puts the staged generation in place, or leaves the one before.
+    pub fn swap(&mut self, receipt: &Receipt) -> Result<(), Failures> {
+        for index in 0..self.parts.len() {
+            let (swapped, rest) = self.parts.split_at_mut(index);
+            if let Err(error) = rest[0].swap(receipt) {
+                let back = swapped
+                    .iter_mut()
+                    .rev()
+                    .filter_map(|part| part.swap_back(receipt).err());
+                return Err(std::iter::once(error)
+                    .chain(back)
+                    .map(of_delivery)
+                    .collect());
+            }
         }
         Ok(())
+    }
+
+    /// Puts the generation before the one that is in place back, until that one is retired.
+    pub fn swap_back(&mut self, receipt: &Receipt) -> Result<(), Failures> {
+        let mut parts = self.parts.iter_mut().rev();
+        parts
+            .try_for_each(|part| part.swap_back(receipt))
+            .map_err(one)
     }
 
     /// Whether the program has namespaces of its own, without private files.
@@ -145,75 +136,48 @@ impl Live {
 
     /// Whether the program has private files.
     pub const fn is_private(&self) -> bool {
-        matches!(self.held, Held::Points(_))
+        self.private
     }
 
     /// Removes what the program had before.
     pub fn retire(&mut self) -> Result<(), Failures> {
-        let Some(parts) = &mut self.parts else {
-            return Ok(());
-        };
-        parts.fifos.retire();
-        parts.files.retire().map_err(one)
+        all(self.parts.iter_mut().map(|part| part.retire()))
     }
 
     /// Removes what was staged and will not be used.
     pub fn discard(&mut self) -> Result<(), Failures> {
-        self.staged = None;
-        let Some(parts) = &mut self.parts else {
-            return Ok(());
-        };
-        parts.fifos.retire();
-        parts.files.discard().map_err(one)
+        all(self.parts.iter_mut().map(|part| part.discard()))
     }
 
     /// For a hushpipe that could not become the program: takes away what it mounted for itself, and
     /// the directories it made for that.
     pub fn give_up(self) -> Result<(), Failures> {
-        // On the way to the program their descriptors' numbers may have been given to others.
-        std::mem::forget(self.parts);
-        match self.held {
-            Held::Nothing => Ok(()),
-            Held::Points(points) => points.unmount().map_err(one),
-            Held::Shared(shared) => shared.retire().map_err(one),
-        }
+        all(self.parts.into_iter().map(Live::give_up))
     }
 
     /// The paths of private deliveries at which another program made an empty directory on the host;
     /// those are removed.
     pub fn mistaken(&self) -> Vec<PathBuf> {
-        match &self.held {
-            Held::Points(points) => points.mistaken(),
-            Held::Nothing | Held::Shared(_) => Vec::new(),
-        }
+        let parts = self.parts.iter();
+        parts.flat_map(|part| part.mistaken()).collect()
     }
 
     /// Removes everything at the end, and says what could not be.
     pub fn remove(self) -> Result<(), Failures> {
-        drop(self.parts);
-        match self.held {
-            Held::Nothing => Ok(()),
-            Held::Points(points) => points.retire().map_err(one),
-            Held::Shared(shared) => shared.retire().map_err(one),
-        }
+        all(self.parts.into_iter().map(Live::remove))
     }
 }
 
-impl Parts {
-    fn new(
-        layout: &Layout,
-        directories: Vec<OwnedFd>,
-        owners: Vec<Owner>,
-        payloads: &[SecretBytes],
-    ) -> Result<Self, DeliveryError> {
-        let fifos = Fifos::new(layout, &directories, &owners, payloads)?;
-        let mut files = Files::new(layout, directories, owners)?;
-        files.stage(Generation::FIRST, payloads)?;
-        files.swap()?;
-        Ok(Self { files, fifos })
+/// Every error, after all was done that can be.
+fn all(results: impl Iterator<Item = Result<(), DeliveryError>>) -> Result<(), Failures> {
+    let failures: Failures = results.filter_map(Result::err).map(of_delivery).collect();
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
     }
 }
 
-fn one(fault: DeliveryError) -> Failures {
-    vec![of_delivery(fault)]
+fn one(error: DeliveryError) -> Failures {
+    vec![of_delivery(error)]
 }

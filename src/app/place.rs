@@ -8,9 +8,11 @@ use super::container;
 use super::exposed;
 use super::failure::{Failure, Failures};
 use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, of_spawn};
-use super::live::{Held, Live};
+use super::live::Deliveries;
 use super::unit::Unit;
-use crate::delivery::{Feed, Layout, Owner, SharedDirectories, make_mount_points, prepare_fds};
+use crate::delivery::{
+    Feed, Layout, Live, Owner, SharedDirectories, make_mount_points, prepare_fds,
+};
 use crate::model::{
     DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Receipt, Signal,
 };
@@ -67,7 +69,7 @@ pub struct Placed<S> {
     /// What starts.
     pub staged: S,
     /// What stays behind it.
-    pub live: Live,
+    pub live: Deliveries,
     /// What is still to be written into pipes.
     pub feeds: Vec<Feed>,
 }
@@ -126,7 +128,7 @@ impl Placing<'_> {
         } = self.stage_without_mounts(host)?;
         Ok(Placed {
             staged,
-            live: Live::empty().apart(apart),
+            live: Deliveries::empty().apart(apart),
             feeds,
         })
     }
@@ -204,9 +206,15 @@ impl Placing<'_> {
             Err(error) => return Err(failed(error)),
         };
         let directories = clone_all(&staged.directories()[..delivered])?;
-        let held = Held::Points(points);
-        let live = self.live(&host.layout, directories, host.owners, held)?;
-        self.report(IsolationUsed::Private, None);
+        let used = IsolationUsed::Private;
+        let live = self.live(
+            &host.layout,
+            directories,
+            host.owners,
+            used,
+            Box::new(points),
+        )?;
+        self.report(used, None);
         self.tell_of_daemon();
         if !staged.noswap() && crate::sys::host::swaps().is_some_and(|swaps| !swaps.is_empty()) {
             let message = "private files may be swapped out: the kernel refuses `noswap` for this \
@@ -235,16 +243,15 @@ impl Placing<'_> {
         shared
             .admit(&host.layout, host.owner, &host.owners)
             .map_err(|fault| vec![of_delivery(fault)])?;
-        let held = Held::Shared(shared);
-        let owners = host.owners.clone();
-        let live = self.live(&host.layout, directories, owners, held)?;
+        let (used, owners) = (IsolationUsed::Shared, host.owners.clone());
+        let live = self.live(&host.layout, directories, owners, used, Box::new(shared))?;
         let Unmounted {
             staged,
             feeds,
             apart,
         } = self.stage_without_mounts(host)?;
         let live = live.apart(apart);
-        self.report(IsolationUsed::Shared, reason);
+        self.report(used, reason);
         Ok(Placed {
             staged,
             live,
@@ -364,10 +371,11 @@ impl Placing<'_> {
         layout: &Layout,
         directories: Vec<OwnedFd>,
         owners: Vec<Owner>,
-        held: Held,
-    ) -> Result<Live, Failures> {
-        let (payloads, receipt) = (self.payloads, self.receipt);
-        Live::new(layout, directories, owners, held, payloads, receipt)
+        used: IsolationUsed,
+        held: Box<dyn Live>,
+    ) -> Result<Deliveries, Failures> {
+        let generation = (self.payloads, self.receipt);
+        Deliveries::new(layout, directories, owners, (used, held), generation)
     }
 
     fn report(&self, used: IsolationUsed, reason: Option<String>) {

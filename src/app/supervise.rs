@@ -8,7 +8,7 @@ use super::failure::{Failure, Failures, os};
 use super::gate::{Gate, Subject};
 use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
-use super::live::Live;
+use super::live::Deliveries;
 use super::pipeline::Pipeline;
 use super::place::Placing;
 use super::rotate::{self, First, Rotation, Setting};
@@ -187,7 +187,7 @@ fn seen_by(observer: &Rc<dyn Observer>, board: &Rc<Board>) -> Rc<dyn Observer> {
 /// What a program that was started left to be done.
 pub struct Launched {
     /// Its deliveries.
-    pub live: Live,
+    pub live: Deliveries,
     /// What is still to be written into its pipes.
     pub feeds: Vec<Feed>,
 }

@@ -2,21 +2,23 @@
 
 use crate::secret::SecretBytes;
 
-/// What a delivery carries in a generation.
-pub trait Carried {
-    /// Its payload; `None`: what it has carried before.
-    fn bytes(&self) -> Option<&[u8]>;
-}
+/// The payloads of a generation, one for each of the plan's deliveries, in their order.
+pub struct Carried<'a>(Vec<Option<&'a SecretBytes>>);
 
-impl Carried for SecretBytes {
-    fn bytes(&self) -> Option<&[u8]> {
-        Some(self.expose())
+impl<'a> Carried<'a> {
+    /// Every delivery has a payload.
+    pub fn all(payloads: &'a [SecretBytes]) -> Self {
+        Self(payloads.iter().map(Some).collect())
     }
-}
 
-impl Carried for Option<SecretBytes> {
-    fn bytes(&self) -> Option<&[u8]> {
-        self.as_ref().map(SecretBytes::expose)
+    /// Those without one keep what they have.
+    pub fn changed(payloads: &'a [Option<SecretBytes>]) -> Self {
+        Self(payloads.iter().map(Option::as_ref).collect())
+    }
+
+    /// The payload of a delivery, by its index; `None`: it keeps what it has.
+    pub(super) fn bytes(&self, delivery: usize) -> Option<&'a [u8]> {
+        self.0[delivery].map(SecretBytes::expose)
     }
 }
 

@@ -21,10 +21,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::inspection::{Inspection, PutBack};
 use super::kept::Kept;
 use super::layout::{Directory, Entry, EntryKind, Layout};
+use super::live::{Live, Served, Serving};
 use super::opening::{self, Pulse, Task};
 use super::readers::Among;
 use super::{Carried, DeliveryError, Owner};
-use crate::model::Event;
+use crate::model::{Event, Generation, Receipt};
 use crate::secret::SecretBytes;
 use crate::sys::inotify::{self, Event as Noticed, EventMask, Notifier, WatchId, WatchMask};
 use crate::sys::{filesystem, pipe};
@@ -57,6 +58,8 @@ struct Fifo {
     owner: Owner,
     /// What the next opening reads.
     value: Rc<Kept>,
+    /// What it will be, once staged.
+    next: Option<Rc<Kept>>,
     old: Option<Rc<Kept>>,
     armed: Option<Armed>,
     /// Why the one that was made last has no watch.
@@ -108,6 +111,7 @@ impl Fifos {
                     root: root.try_clone().map_err(wrong)?,
                     owner: owners[entry.delivery],
                     value: Rc::new(Kept::new(payloads[entry.delivery].expose()).map_err(wrong)?),
+                    next: None,
                     old: None,
                     armed: None,
                     lacks: None,
@@ -124,6 +128,15 @@ impl Fifos {
     /// are looked for among the readers too.
     pub const fn expect_strangers(&mut self) {
         self.readers = Among::All;
+    }
+
+    /// The values before become the current ones, and the other way round.
+    fn exchange(&mut self) {
+        for fifo in &mut self.all {
+            if let Some(old) = &mut fifo.old {
+                std::mem::swap(&mut fifo.value, old);
+            }
+        }
     }
 
     fn arm_all(&mut self) -> Result<(), DeliveryError> {
@@ -180,45 +193,10 @@ impl Fifos {
         }
     }
 
-    /// Gives the next openings other values, where they are to have others; one that is being served
-    /// keeps its own. The values before stay for [`Fifos::swap_back`].
-    pub fn replace(&mut self, payloads: &[impl Carried]) -> Result<(), DeliveryError> {
-        let kept: Result<Vec<_>, _> = self
-            .all
-            .iter()
-            .map(|fifo| match payloads[fifo.entry.delivery].bytes() {
-                Some(bytes) => Kept::new(bytes)
-                    .map(Rc::new)
-                    .map_err(|source| fifo.error("cannot keep its value", source)),
-                None => Ok(Rc::clone(&fifo.value)),
-            })
-            .collect();
-        for (fifo, value) in self.all.iter_mut().zip(kept?) {
-            fifo.old = Some(std::mem::replace(&mut fifo.value, value));
-        }
-        self.arm_all()
-    }
-
-    /// Back to the values before the last [`Fifos::replace`].
-    pub fn swap_back(&mut self) {
-        for fifo in &mut self.all {
-            if let Some(old) = &mut fifo.old {
-                std::mem::swap(&mut fifo.value, old);
-            }
-        }
-    }
-
-    /// Forgets the values that are not in use any more.
-    pub fn retire(&mut self) {
-        for fifo in &mut self.all {
-            fifo.old = None;
-        }
-    }
-
     /// Serves until something happened: a value was read ([`Event::FifoRead`]), or a fault. Never
     /// ends where there is no FIFO. Can be dropped and called again without losing anything; while
     /// nobody awaits it, readers wait. Needs a tokio runtime with I/O and time.
-    pub async fn serve(&mut self) -> Result<Event, DeliveryError> {
+    async fn event(&mut self) -> Result<Event, DeliveryError> {
         loop {
             if let Some(happened) = self.happened.pop_front() {
                 return happened;
@@ -285,45 +263,6 @@ impl Fifos {
         self.is_missing(FIRST_AGAIN);
     }
 
-    /// Puts FIFOs back that are gone from their path, or are something else there.
-    pub fn inspect(&mut self, found: &mut Inspection) {
-        for index in 0..self.all.len() {
-            let fifo = &mut self.all[index];
-            let Some(armed) = &fifo.armed else {
-                continue;
-            };
-            let there = filesystem::status_at(&fifo.root, &fifo.entry.name);
-            let own = filesystem::status(&armed.end);
-            let (Ok(there), Ok(own)) = (there, own) else {
-                continue;
-            };
-            let path = fifo.path();
-            match there {
-                Some(there) if (there.device, there.inode) == (own.device, own.inode) => {}
-                // Its reader came before it was replaced.
-                _ if pipe::is_abandoned(&armed.end).is_ok_and(|none| !none) => {
-                    self.opened(index, EventMask::OPEN);
-                }
-                there => {
-                    let notifier = self.notifier.as_ref();
-                    let watch = fifo.armed.take().and_then(|armed| armed.watch);
-                    if let (Some(notifier), Some(watch)) = (notifier, watch) {
-                        // A watch of what is gone ends by itself.
-                        notifier.remove(watch).ok();
-                    }
-                    match fifo.arm(notifier) {
-                        Ok(()) => found.put_back.push(PutBack {
-                            path,
-                            removed: there.is_none(),
-                        }),
-                        Err(error) => self.failed(index, &error),
-                    }
-                }
-            }
-        }
-        self.note_polled();
-    }
-
     fn noticed(&mut self, id: WatchId, mask: EventMask, overflow: bool) {
         for opening in &self.openings {
             if overflow || opening.watch == Some(id) {
@@ -376,6 +315,98 @@ impl Fifos {
             )),
             pulse,
         });
+    }
+}
+
+impl Live for Fifos {
+    /// Takes values for the next openings. One that is being served keeps its own.
+    fn stage(&mut self, _: Generation, payloads: &Carried<'_>) -> Result<(), DeliveryError> {
+        let kept: Result<Vec<_>, _> = self
+            .all
+            .iter()
+            .map(|fifo| match payloads.bytes(fifo.entry.delivery) {
+                Some(bytes) => Kept::new(bytes)
+                    .map(Rc::new)
+                    .map_err(|source| fifo.error("cannot keep its value", source)),
+                None => Ok(Rc::clone(&fifo.value)),
+            })
+            .collect();
+        for (fifo, value) in self.all.iter_mut().zip(kept?) {
+            fifo.next = Some(value);
+        }
+        Ok(())
+    }
+
+    fn swap(&mut self, _: &Receipt) -> Result<(), DeliveryError> {
+        for fifo in &mut self.all {
+            if let Some(next) = fifo.next.take() {
+                fifo.old = Some(std::mem::replace(&mut fifo.value, next));
+            }
+        }
+        self.arm_all().inspect_err(|_| self.exchange())
+    }
+
+    fn swap_back(&mut self, _: &Receipt) -> Result<(), DeliveryError> {
+        self.exchange();
+        Ok(())
+    }
+
+    fn retire(&mut self) -> Result<(), DeliveryError> {
+        for fifo in &mut self.all {
+            fifo.old = None;
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self) -> Result<(), DeliveryError> {
+        for fifo in &mut self.all {
+            fifo.next = None;
+            fifo.old = None;
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Serving<'_> {
+        Box::pin(async { self.event().await.map(Served::Event) })
+    }
+
+    /// Puts FIFOs back that are gone from their path, or are something else there.
+    fn inspect(&mut self, found: &mut Inspection) {
+        for index in 0..self.all.len() {
+            let fifo = &mut self.all[index];
+            let Some(armed) = &fifo.armed else {
+                continue;
+            };
+            let there = filesystem::status_at(&fifo.root, &fifo.entry.name);
+            let own = filesystem::status(&armed.end);
+            let (Ok(there), Ok(own)) = (there, own) else {
+                continue;
+            };
+            let path = fifo.path();
+            match there {
+                Some(there) if (there.device, there.inode) == (own.device, own.inode) => {}
+                // Its reader came before it was replaced.
+                _ if pipe::is_abandoned(&armed.end).is_ok_and(|none| !none) => {
+                    self.opened(index, EventMask::OPEN);
+                }
+                there => {
+                    let notifier = self.notifier.as_ref();
+                    let watch = fifo.armed.take().and_then(|armed| armed.watch);
+                    if let (Some(notifier), Some(watch)) = (notifier, watch) {
+                        // A watch of what is gone ends by itself.
+                        notifier.remove(watch).ok();
+                    }
+                    match fifo.arm(notifier) {
+                        Ok(()) => found.put_back.push(PutBack {
+                            path,
+                            removed: there.is_none(),
+                        }),
+                        Err(error) => self.failed(index, &error),
+                    }
+                }
+            }
+        }
+        self.note_polled();
     }
 }
 
@@ -535,6 +566,12 @@ mod tests {
         }
     }
 
+    fn replace(fifos: &mut Fifos, values: &[&[u8]]) {
+        let values = payloads(values);
+        fifos.stage(Generation(2), &Carried::all(&values)).unwrap();
+        fifos.swap(&Receipt::of_a_test()).unwrap();
+    }
+
     fn start(program: &str, path: &Path) -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", program, "sh"]).arg(path);
@@ -555,7 +592,7 @@ mod tests {
             let (mut got, mut seen) = (None, 0);
             while got.is_none() || seen < reads {
                 tokio::select! {
-                    event = fifos.serve() => {
+                    event = fifos.event() => {
                         assert!(matches!(event.unwrap(), Event::FifoRead { .. }));
                         seen += 1;
                     }
@@ -661,12 +698,12 @@ mod tests {
             serving(place, 1, move || self::read(&path))
         };
         assert_eq!(read(&mut place), b"one");
-        place.fifos.replace(&payloads(&[b"two"])).unwrap();
+        replace(&mut place.fifos, &[b"two"]);
         assert_eq!(read(&mut place), b"two");
-        place.fifos.swap_back();
+        place.fifos.swap_back(&Receipt::of_a_test()).unwrap();
         assert_eq!(read(&mut place), b"one");
-        place.fifos.retire();
-        place.fifos.swap_back();
+        place.fifos.retire().unwrap();
+        place.fifos.swap_back(&Receipt::of_a_test()).unwrap();
         assert_eq!(read(&mut place), b"one");
     }
 
@@ -680,7 +717,7 @@ mod tests {
             assert!(!path.exists());
         });
         // A new generation does not bring it back.
-        place.fifos.replace(&payloads(&[b"y"])).unwrap();
+        replace(&mut place.fifos, &[b"y"]);
         assert!(!place.path.exists());
     }
 
@@ -763,7 +800,7 @@ mod tests {
         runtime.block_on(async {
             let (mut was_read, mut failed) = (false, false);
             while !(was_read && failed) {
-                match fifos.serve().await.unwrap() {
+                match fifos.event().await.unwrap() {
                     Event::FifoRead { .. } => was_read = true,
                     Event::ConditionBegan { .. } => failed = true,
                     other => panic!("{other:?}"),
@@ -773,7 +810,7 @@ mod tests {
         assert_eq!(reader.join().unwrap(), b"x");
         assert!(!path.exists());
         fs::remove_dir(&way).unwrap();
-        let made = runtime.block_on(fifos.serve()).unwrap();
+        let made = runtime.block_on(fifos.event()).unwrap();
         assert!(matches!(made, Event::ConditionEnded { .. }), "{made:?}");
         serving(&mut place, 1, move || assert_eq!(read(&path), b"x"));
     }

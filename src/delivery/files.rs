@@ -29,9 +29,10 @@ use std::path::{Path, PathBuf};
 
 use super::inspection::{CONTENTS, Damage, Inspection, Lookout, NAMES, Written, put_back};
 use super::layout::{DATA, Directory, Entry, Layout, TEMPORARY, inner, named};
+use super::live::{Live, Served, Serving};
 use super::sweep::remove_generation;
 use super::{Carried, DeliveryError, Owner};
-use crate::model::Generation;
+use crate::model::{Generation, Receipt};
 use crate::sys::filesystem;
 
 /// The file deliveries of one launch, reached through descriptors of their directories alone: a
@@ -91,30 +92,10 @@ impl Files {
         Ok(())
     }
 
-    /// Writes a generation beside the current one: complete, with its modes and owners, and seen
-    /// by nobody yet. `payloads` are those of all the plan's deliveries; a file that stays as it is
-    /// gets a second link. On a fault nothing of it stays.
-    pub fn stage(
-        &mut self,
-        generation: Generation,
-        payloads: &[impl Carried],
-    ) -> Result<(), DeliveryError> {
-        self.discard()?;
-        if self.roots.is_empty() {
-            return Ok(());
-        }
-        self.staged = Some(generation);
-        self.write(generation, payloads).inspect_err(|_| {
-            if self.discard().is_err() {
-                // The fault that is given says more; the next `stage` tries again.
-            }
-        })
-    }
-
     fn write(
         &mut self,
         generation: Generation,
-        payloads: &[impl Carried],
+        payloads: &Carried<'_>,
     ) -> Result<(), DeliveryError> {
         let mut top = None;
         let mut all = BTreeMap::new();
@@ -128,7 +109,7 @@ impl Files {
             for entry in directory.of_kind(true) {
                 let wrong = |source| entry.system(directory, "cannot write it", source);
                 let owner = self.owners[entry.delivery];
-                match payloads[entry.delivery].bytes() {
+                match payloads.bytes(entry.delivery) {
                     Some(bytes) => write_file(&made, &entry.name, bytes, owner, entry.mode.bits()),
                     None => self.link_file(index, &entry.name, &made),
                 }
@@ -166,44 +147,6 @@ impl Files {
         filesystem::link_at(&self.roots[0], from.join(name), to, name)
     }
 
-    /// Flips to the staged generation, by one rename for all directories. The one before stays for
-    /// [`Files::swap_back`].
-    pub fn swap(&mut self) -> Result<(), DeliveryError> {
-        let Some(staged) = self.staged else {
-            return Ok(());
-        };
-        self.retire()?;
-        self.point_to(staged)?;
-        self.staged = None;
-        self.old = self.current.replace(staged);
-        Ok(())
-    }
-
-    /// Flips back to the generation before; the failed one becomes the old one.
-    pub fn swap_back(&mut self) -> Result<(), DeliveryError> {
-        let Some(old) = self.old else {
-            return Ok(());
-        };
-        self.point_to(old)?;
-        self.old = self.current.replace(old);
-        Ok(())
-    }
-
-    /// Removes the generation that is not in use any more. A program that still has a file of it
-    /// open keeps what it reads.
-    pub fn retire(&mut self) -> Result<(), DeliveryError> {
-        self.remove(self.old)?;
-        self.old = None;
-        Ok(())
-    }
-
-    /// Removes what was staged and not swapped in.
-    pub fn discard(&mut self) -> Result<(), DeliveryError> {
-        self.remove(self.staged)?;
-        self.staged = None;
-        Ok(())
-    }
-
     /// What the program sees.
     pub const fn current(&self) -> Option<Generation> {
         self.current
@@ -233,18 +176,9 @@ impl Files {
         current.copied() == found
     }
 
-    /// Ends when the delivery directories are to be looked at: something happened in them, or may
-    /// have. Never ends where there are none. Can be dropped and called again.
-    pub async fn disturbed(&mut self) {
-        if self.roots.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        self.lookout.due().await;
-    }
-
     /// Looks at all entries that hushpipe made for files, and puts links back that are gone or are
     /// something else.
-    pub fn inspect(&mut self) -> Inspection {
+    pub(super) fn look(&mut self) -> Inspection {
         let mut found = Inspection::default();
         let Some(current) = self.current else {
             return found;
@@ -303,6 +237,78 @@ impl Files {
             .and_then(|()| filesystem::make_link_at(named(generation), root, TEMPORARY))
             .and_then(|()| filesystem::rename_at(root, TEMPORARY, DATA))
             .map_err(|source| lead.system("cannot flip to another generation", source))
+    }
+}
+
+impl Live for Files {
+    /// Writes a generation beside the current one: complete, with its modes and owners. A file that
+    /// stays as it is gets a second link.
+    fn stage(
+        &mut self,
+        generation: Generation,
+        payloads: &Carried<'_>,
+    ) -> Result<(), DeliveryError> {
+        self.discard()?;
+        if self.roots.is_empty() {
+            return Ok(());
+        }
+        self.staged = Some(generation);
+        self.write(generation, payloads).inspect_err(|_| {
+            if self.discard().is_err() {
+                // The fault that is given says more; the next `stage` tries again.
+            }
+        })
+    }
+
+    /// Flips to the staged generation, by one rename for all directories.
+    fn swap(&mut self, _: &Receipt) -> Result<(), DeliveryError> {
+        let Some(staged) = self.staged else {
+            return Ok(());
+        };
+        self.retire()?;
+        self.point_to(staged)?;
+        self.staged = None;
+        self.old = self.current.replace(staged);
+        Ok(())
+    }
+
+    /// Flips back to the generation before; the failed one becomes the old one.
+    fn swap_back(&mut self, _: &Receipt) -> Result<(), DeliveryError> {
+        let Some(old) = self.old else {
+            return Ok(());
+        };
+        self.point_to(old)?;
+        self.old = self.current.replace(old);
+        Ok(())
+    }
+
+    /// Removes the generation that is not in use any more. A program that still has a file of it
+    /// open keeps what it reads.
+    fn retire(&mut self) -> Result<(), DeliveryError> {
+        self.remove(self.old)?;
+        self.old = None;
+        Ok(())
+    }
+
+    /// Removes what was staged and not swapped in.
+    fn discard(&mut self) -> Result<(), DeliveryError> {
+        self.remove(self.staged)?;
+        self.staged = None;
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Serving<'_> {
+        Box::pin(async {
+            if self.roots.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            self.lookout.due().await;
+            Ok(Served::Disturbed)
+        })
+    }
+
+    fn inspect(&mut self, found: &mut Inspection) {
+        found.extend(self.look());
     }
 }
 
@@ -366,19 +372,21 @@ mod tests {
         let mut files = files(&[a.clone(), b.clone()]);
         let seen = || (fs::read(&a).unwrap(), fs::read(&b).unwrap());
 
-        files.stage(Generation(1), &payloads(&[b"1", b""])).unwrap();
+        files
+            .stage(Generation(1), &Carried::all(&payloads(&[b"1", b""])))
+            .unwrap();
         assert!(fs::read(&a).is_err());
-        files.swap().unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         assert_eq!(seen(), (b"1".to_vec(), b"".to_vec()));
 
         files
-            .stage(Generation(2), &payloads(&[b"2\0\n", b"22"]))
+            .stage(Generation(2), &Carried::all(&payloads(&[b"2\0\n", b"22"])))
             .unwrap();
         assert_eq!(seen(), (b"1".to_vec(), b"".to_vec()));
-        files.swap().unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         assert_eq!(seen(), (b"2\0\n".to_vec(), b"22".to_vec()));
 
-        files.swap_back().unwrap();
+        files.swap_back(&Receipt::of_a_test()).unwrap();
         assert_eq!(seen(), (b"1".to_vec(), b"".to_vec()));
         assert_eq!(files.current(), Some(Generation(1)));
         files.retire().unwrap();
@@ -387,9 +395,9 @@ mod tests {
         assert_eq!(names(&temporary.path().join("b")), ["..data", "two"]);
 
         files
-            .stage(Generation(3), &payloads(&[b"3", b"33"]))
+            .stage(Generation(3), &Carried::all(&payloads(&[b"3", b"33"])))
             .unwrap();
-        files.swap().unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         files.retire().unwrap();
         assert_eq!(names(&lead), ["..data", "..gen-3", "one"]);
         assert_eq!(seen(), (b"3".to_vec(), b"33".to_vec()));
@@ -400,8 +408,10 @@ mod tests {
         let temporary = memory();
         let path = temporary.path().join("a/one");
         let mut files = files(std::slice::from_ref(&path));
-        files.stage(Generation(1), &payloads(&[b"1"])).unwrap();
-        files.swap().unwrap();
+        files
+            .stage(Generation(1), &Carried::all(&payloads(&[b"1"])))
+            .unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o400);
         assert_eq!(metadata.nlink(), 1);
@@ -416,15 +426,17 @@ mod tests {
         );
         let mut files = files(&[a.clone(), b.clone()]);
         files
-            .stage(Generation(1), &payloads(&[b"1", b"2"]))
+            .stage(Generation(1), &Carried::all(&payloads(&[b"1", b"2"])))
             .unwrap();
-        files.swap().unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         let inode = fs::metadata(&b).unwrap().ino();
         for (number, stays) in [(2_u64, 1), (3, 0), (4, 1)] {
             let mut some: Vec<Option<_>> = payloads(&[b"x", b"y"]).into_iter().map(Some).collect();
             some[stays] = None;
-            files.stage(Generation(number), &some).unwrap();
-            files.swap().unwrap();
+            files
+                .stage(Generation(number), &Carried::changed(&some))
+                .unwrap();
+            files.swap(&Receipt::of_a_test()).unwrap();
             files.retire().unwrap();
             let seen = (fs::read(&a).unwrap(), fs::read(&b).unwrap());
             let other = if number == 2 { b"2" } else { b"y" };
@@ -443,17 +455,27 @@ mod tests {
         let temporary = memory();
         let path = temporary.path().join("a/one");
         let mut files = files(std::slice::from_ref(&path));
-        files.stage(Generation(1), &payloads(&[b"1"])).unwrap();
-        files.swap().unwrap();
+        files
+            .stage(Generation(1), &Carried::all(&payloads(&[b"1"])))
+            .unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         // What stands in the way of the new generation's directory.
         let way = temporary.path().join("a/..gen-2");
         fs::write(&way, b"").unwrap();
-        assert!(files.stage(Generation(2), &payloads(&[b"2"])).is_err());
+        assert!(
+            files
+                .stage(Generation(2), &Carried::all(&payloads(&[b"2"])))
+                .is_err()
+        );
         assert_eq!(fs::read(&path).unwrap(), b"1");
         fs::remove_file(&way).unwrap();
-        files.stage(Generation(2), &payloads(&[b"2"])).unwrap();
-        files.stage(Generation(3), &payloads(&[b"3"])).unwrap();
-        files.swap().unwrap();
+        files
+            .stage(Generation(2), &Carried::all(&payloads(&[b"2"])))
+            .unwrap();
+        files
+            .stage(Generation(3), &Carried::all(&payloads(&[b"3"])))
+            .unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         files.retire().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"3");
         let lead = temporary.path().join("a");
@@ -466,8 +488,10 @@ mod tests {
         let path = temporary.path().join("a/one");
         let mut files = files(std::slice::from_ref(&path));
         let large: Vec<u8> = (0..10 << 20).map(|index| (index % 251) as u8).collect();
-        files.stage(Generation(1), &payloads(&[&large])).unwrap();
-        files.swap().unwrap();
+        files
+            .stage(Generation(1), &Carried::all(&payloads(&[&large])))
+            .unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         assert!(fs::read(&path).unwrap() == large);
     }
 
@@ -492,9 +516,12 @@ mod tests {
         let mut generation = |number: u64| {
             let bytes = value(number);
             files
-                .stage(Generation(number), &payloads(&[&bytes, &bytes]))
+                .stage(
+                    Generation(number),
+                    &Carried::all(&payloads(&[&bytes, &bytes])),
+                )
                 .unwrap();
-            files.swap().unwrap();
+            files.swap(&Receipt::of_a_test()).unwrap();
         };
         generation(1);
         let (done, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -539,8 +566,10 @@ mod tests {
             uid: Some(1234),
             gid: Some(2345),
         };
-        files.stage(Generation(1), &payloads(&[b"1"])).unwrap();
-        files.swap().unwrap();
+        files
+            .stage(Generation(1), &Carried::all(&payloads(&[b"1"])))
+            .unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (1234, 2345));
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o400);

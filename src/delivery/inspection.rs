@@ -68,6 +68,11 @@ pub struct Damage {
 }
 
 impl Inspection {
+    pub(super) fn extend(&mut self, other: Self) {
+        self.put_back.extend(other.put_back);
+        self.damaged.extend(other.damaged);
+    }
+
     pub(super) fn note(&mut self, path: PathBuf, found: io::Result<Option<bool>>) {
         match found {
             Ok(None) => {}
@@ -213,9 +218,9 @@ mod tests {
 
     use super::super::fixtures::{file, memory, payloads, plan, secret};
     use super::super::layout::named;
-    use super::super::{Files, Layout, Owner};
+    use super::super::{Carried, Files, Layout, Live, Owner};
     use super::*;
-    use crate::model::Generation;
+    use crate::model::{Generation, Receipt};
 
     /// Two directories with a file each, `1` and `2`.
     fn delivered(place: &Path) -> (Files, [PathBuf; 2]) {
@@ -228,10 +233,10 @@ mod tests {
         });
         let mut files = Files::new(&layout, roots.collect(), vec![Owner::default(); 2]).unwrap();
         files
-            .stage(Generation(1), &payloads(&[b"1", b"2"]))
+            .stage(Generation(1), &Carried::all(&payloads(&[b"1", b"2"])))
             .unwrap();
-        files.swap().unwrap();
-        assert!(files.inspect().put_back.is_empty());
+        files.swap(&Receipt::of_a_test()).unwrap();
+        assert!(files.look().put_back.is_empty());
         (files, paths)
     }
 
@@ -256,7 +261,7 @@ mod tests {
                 if !removed {
                     symlink(&other, path).unwrap();
                 }
-                let found = files.inspect();
+                let found = files.look();
                 let path = path.clone();
                 assert_eq!(found.put_back, [PutBack { path, removed }]);
                 assert_eq!(found.damaged, []);
@@ -265,10 +270,10 @@ mod tests {
         }
         fs::rename(&other, &paths[0]).unwrap();
         files
-            .stage(Generation(2), &payloads(&[b"3", b"4"]))
+            .stage(Generation(2), &Carried::all(&payloads(&[b"3", b"4"])))
             .unwrap();
-        assert!(!files.inspect().put_back[0].removed);
-        files.swap().unwrap();
+        assert!(!files.look().put_back[0].removed);
+        files.swap(&Receipt::of_a_test()).unwrap();
         assert_eq!(read(&paths), [b"3", b"4"]);
     }
 
@@ -279,14 +284,14 @@ mod tests {
         fs::remove_file(&paths[1]).unwrap();
         fs::create_dir_all(paths[1].join("in/it")).unwrap();
         for _ in 0..2 {
-            let found = files.inspect();
+            let found = files.look();
             assert_eq!(found.put_back, []);
             assert_eq!(found.damaged[0].path, paths[1]);
             assert_eq!(found.damaged[0].file, None);
         }
         fs::remove_dir_all(&paths[1]).unwrap();
-        assert!(files.inspect().put_back[0].removed);
-        assert_eq!(files.inspect().damaged, []);
+        assert!(files.look().put_back[0].removed);
+        assert_eq!(files.look().damaged, []);
     }
 
     #[test]
@@ -301,13 +306,15 @@ mod tests {
                 // All of it, the other directory's files as well.
                 _ => fs::remove_dir_all(lead.join(named(Generation(3)))).unwrap(),
             }
-            let damaged: Vec<_> = files.inspect().damaged.iter().map(|d| d.file).collect();
+            let damaged: Vec<_> = files.look().damaged.iter().map(|d| d.file).collect();
             let all = [Some(0), Some(1)];
             assert_eq!(damaged, all[..if number == 3 { 2 } else { 1 }]);
             let next = Generation(number + 1);
-            files.stage(next, &payloads(&[b"5", b"6"])).unwrap();
-            files.swap().unwrap();
-            assert_eq!(files.inspect().damaged, []);
+            files
+                .stage(next, &Carried::all(&payloads(&[b"5", b"6"])))
+                .unwrap();
+            files.swap(&Receipt::of_a_test()).unwrap();
+            assert_eq!(files.look().damaged, []);
             files.retire().unwrap();
             assert_eq!(read(&paths), [b"5", b"6"]);
         }
@@ -323,17 +330,18 @@ mod tests {
             .unwrap();
         runtime.block_on(async {
             // What happened before it was watched.
-            files.disturbed().await;
-            files.inspect();
-            let quiet = tokio::time::timeout(SETTLE * 3, files.disturbed()).await;
+            files.serve().await.ok();
+            files.look();
+            let quiet = tokio::time::timeout(SETTLE * 3, files.serve()).await;
             assert!(quiet.is_err());
             fs::remove_file(&paths[0]).unwrap();
-            tokio::time::timeout(POLL / 2, files.disturbed())
+            tokio::time::timeout(POLL / 2, files.serve())
                 .await
-                .unwrap();
-            assert!(files.inspect().put_back[0].removed);
+                .unwrap()
+                .ok();
+            assert!(files.look().put_back[0].removed);
             // Its own changes are none.
-            let quiet = tokio::time::timeout(SETTLE * 3, files.disturbed()).await;
+            let quiet = tokio::time::timeout(SETTLE * 3, files.serve()).await;
             assert!(quiet.is_err());
         });
     }

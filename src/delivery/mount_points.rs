@@ -9,7 +9,7 @@ use super::layout::Directory;
 use super::made::{self, Lock, MARKER};
 use super::remedies::{cannot_make, in_use, instead};
 use super::sweep::{is_marker, owned_by_dead, sweep};
-use super::{DeliveryError, DeliveryFault, Layout};
+use super::{DeliveryError, DeliveryFault, Layout, Live};
 use crate::model::{Event, Observer};
 use crate::sys::filesystem::{self, Kind, Status};
 use crate::sys::held::Site;
@@ -181,32 +181,6 @@ impl MountPoints {
         points.collect()
     }
 
-    /// The paths of deliveries at which another program made an empty directory, as the Docker daemon
-    /// does where it is to mount a file that it does not see. They are removed: they would be in the way
-    /// of the next start.
-    pub fn mistaken(&self) -> Vec<PathBuf> {
-        self.held.iter().flat_map(Held::mistaken).collect()
-    }
-
-    /// Removes what was made and is still empty; what others put files into stays.
-    pub fn retire(mut self) -> Result<(), DeliveryError> {
-        self.remove()
-    }
-
-    /// As [`MountPoints::retire`], for a process that mounted on them itself. After a change of user
-    /// it may not: the mounts go with the process, and empty directories stay.
-    pub fn unmount(mut self) -> Result<(), DeliveryError> {
-        let unmounted = self.points().and_then(|points| {
-            points.iter().rev().try_for_each(|point| {
-                let what = point.path().display().to_string();
-                point
-                    .unmount()
-                    .map_err(DeliveryError::system(what, "cannot unmount it"))
-            })
-        });
-        unmounted.and_then(|()| self.remove())
-    }
-
     /// For a process that becomes the program, before it mounts: nobody is there then to hold them,
     /// and nobody may remove them while the program uses them. From now on they are as if others had
     /// made them, to all but this process.
@@ -230,7 +204,7 @@ impl MountPoints {
         self.held.clear();
     }
 
-    fn remove(&mut self) -> Result<(), DeliveryError> {
+    fn remove_all(&mut self) -> Result<(), DeliveryError> {
         let mut result = Ok(());
         while let Some(point) = self.held.pop() {
             let what = point.path.display().to_string();
@@ -242,10 +216,35 @@ impl MountPoints {
     }
 }
 
+impl Live for MountPoints {
+    fn mistaken(&self) -> Vec<PathBuf> {
+        self.held.iter().flat_map(Held::mistaken).collect()
+    }
+
+    /// Removes what was made and is still empty; what others put files into stays.
+    fn remove(mut self: Box<Self>) -> Result<(), DeliveryError> {
+        self.remove_all()
+    }
+
+    /// For a process that mounted on them itself. After a change of user it may not unmount: the mounts
+    /// go with the process, and empty directories stay.
+    fn give_up(mut self: Box<Self>) -> Result<(), DeliveryError> {
+        let unmounted = self.points().and_then(|points| {
+            points.iter().rev().try_for_each(|point| {
+                let what = point.path().display().to_string();
+                point
+                    .unmount()
+                    .map_err(DeliveryError::system(what, "cannot unmount it"))
+            })
+        });
+        unmounted.and_then(|()| self.remove_all())
+    }
+}
+
 impl Drop for MountPoints {
     fn drop(&mut self) {
-        if self.remove().is_err() {
-            // An empty directory stays. Who wants to know calls `retire`.
+        if self.remove_all().is_err() {
+            // An empty directory stays. Who wants to know calls `remove`.
         }
     }
 }

@@ -100,7 +100,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::fixtures::{fd, fifo, file, memory, plan, secret};
-    use super::super::{make_mount_points, needs_parent};
+    use super::super::{Live, make_mount_points, needs_parent};
     use super::*;
     use crate::model::{Exit, FdKind, Isolation};
 
@@ -238,7 +238,7 @@ mod tests {
         let points = make_mount_points(&layout, &()).unwrap();
         assert!(path("new/deep").is_dir() && path("used").is_dir());
         fs::write(path("used/file"), b"").unwrap();
-        points.retire().unwrap();
+        Box::new(points).remove().unwrap();
         assert!(path("there").is_dir() && !path("new").exists());
         assert!(path("used/file").exists());
 
@@ -263,7 +263,7 @@ mod tests {
         assert!(path("new/y/theirs").is_dir() && path("new/z").is_file());
         fs::remove_dir_all(path("new/y")).unwrap();
         fs::remove_file(path("new/z")).unwrap();
-        points.retire().unwrap();
+        Box::new(points).remove().unwrap();
         assert!(!path("new").exists());
     }
 

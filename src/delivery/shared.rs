@@ -11,7 +11,7 @@ use super::made::{self, Lock, MARKER, Made, Record};
 use super::mount_points::{Standing, can_make, standing};
 use super::remedies::{foreign_entry, in_use, instead, tmpfs_flag};
 use super::sweep::{Found, is_marker, owned_by_dead, survey};
-use super::{DeliveryError, DeliveryFault, Layout, Owner};
+use super::{DeliveryError, DeliveryFault, Layout, Live, Owner};
 use crate::model::{Event, Observer};
 use crate::sys::filesystem::{self, Filesystem};
 use crate::sys::held::Site;
@@ -93,20 +93,6 @@ impl SharedDirectories {
         })
         .collect()
     }
-
-    /// Removes everything, and says what could not be removed.
-    pub fn retire(mut self) -> Result<(), DeliveryError> {
-        self.reserve.clear();
-        let mut result = Ok(());
-        // Those that were made above one go when those of the others are gone.
-        for held in std::mem::take(&mut self.held).into_iter().rev() {
-            let path = held.path.clone();
-            if let Err(fault) = held.remove() {
-                result = Err(DeliveryError::about(&path, fault));
-            }
-        }
-        result
-    }
 }
 
 /// What a directory's mode needs for a file of this owner and mode.
@@ -125,12 +111,32 @@ fn reserve() -> io::Result<Vec<OwnedFd>> {
     (0..RESERVE).map(open).collect()
 }
 
+impl Live for SharedDirectories {
+    /// Removes everything, and says what could not be removed.
+    fn remove(mut self: Box<Self>) -> Result<(), DeliveryError> {
+        self.reserve.clear();
+        let mut result = Ok(());
+        // Those that were made above one go when those of the others are gone.
+        for held in std::mem::take(&mut self.held).into_iter().rev() {
+            let path = held.path.clone();
+            if let Err(fault) = held.remove() {
+                result = Err(DeliveryError::about(&path, fault));
+            }
+        }
+        result
+    }
+
+    fn give_up(self: Box<Self>) -> Result<(), DeliveryError> {
+        self.remove()
+    }
+}
+
 impl Drop for SharedDirectories {
     fn drop(&mut self) {
         self.reserve.clear();
         for held in self.held.drain(..).rev() {
             if held.remove().is_err() {
-                // The next start sweeps it. Who wants to know calls `retire`.
+                // The next start sweeps it. Who wants to know calls `remove`.
             }
         }
     }
@@ -351,9 +357,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::super::fixtures::{fifo, file, memory, payloads, plan, secret};
-    use super::super::{Fifos, Files, make_mount_points};
+    use super::super::{Carried, Fifos, Files, make_mount_points};
     use super::*;
-    use crate::model::{Generation, IsolationUsed};
+    use crate::model::{Generation, IsolationUsed, Receipt};
 
     #[derive(Default)]
     struct Swept(RefCell<Vec<PathBuf>>);
@@ -380,9 +386,9 @@ mod tests {
         let roots = shared.directories().unwrap();
         let fifos = Fifos::new(layout, &roots, &owners, &values).unwrap();
         let mut files = Files::new(layout, roots, owners.to_vec()).unwrap();
-        files.stage(Generation(1), &values).unwrap();
-        files.swap().unwrap();
-        files.stage(Generation(2), &values).unwrap();
+        files.stage(Generation(1), &Carried::all(&values)).unwrap();
+        files.swap(&Receipt::of_a_test()).unwrap();
+        files.stage(Generation(2), &Carried::all(&values)).unwrap();
         (files, fifos)
     }
 
@@ -403,7 +409,7 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o700);
         let written = fill(&layout, &shared);
         assert_eq!(fs::read(place.path().join("b/deep/three")).unwrap(), b"3");
-        shared.retire().unwrap();
+        Box::new(shared).remove().unwrap();
         assert!(is_empty(place.path()));
         drop(written);
 
@@ -437,7 +443,7 @@ mod tests {
         assert_eq!(*swept.0.borrow(), layout.directories());
         assert!(!place.path().join("a/one").exists());
         let written = fill(&layout, &shared);
-        shared.retire().unwrap();
+        Box::new(shared).remove().unwrap();
         assert!(is_empty(place.path()), "also what was made above");
         drop(written);
     }
@@ -454,7 +460,7 @@ mod tests {
         let swept = Swept::default();
         let shared = SharedDirectories::make(&layout, Owner::default(), &swept).unwrap();
         assert_eq!(*swept.0.borrow(), layout.directories());
-        shared.retire().unwrap();
+        Box::new(shared).remove().unwrap();
         assert!(is_empty(&place.path().join("a")));
         assert!(!place.path().join("b").exists());
     }
@@ -485,7 +491,7 @@ mod tests {
         let left = fs::read_dir(place.path().join("b/deep")).unwrap();
         let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [MARKER]);
-        points.retire().unwrap();
+        Box::new(points).remove().unwrap();
         assert!(is_empty(&place.path().join("a")) && !place.path().join("b").exists());
     }
 
@@ -519,7 +525,7 @@ mod tests {
             layout.check(IsolationUsed::Shared).unwrap();
             let shared = SharedDirectories::make(&layout, Owner::default(), &()).unwrap();
             assert!(place.path().join("b/deep").is_dir(), "{case}");
-            shared.retire().unwrap();
+            Box::new(shared).remove().unwrap();
             assert!(is_empty(place.path()), "{case}");
         }
     }
@@ -569,7 +575,7 @@ mod tests {
                 shared.held.clear();
                 continue;
             }
-            shared.retire().unwrap();
+            Box::new(shared).remove().unwrap();
             assert!(is_empty(&there) && !place.path().join("b").exists());
             assert_eq!(mode(), 0o1755);
             drop(written);

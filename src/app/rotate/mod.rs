@@ -20,10 +20,10 @@ use super::failure::Failures;
 use super::fetch::Stores;
 use super::gate::{Gate, Subject};
 use super::kept::Kept;
-use super::live::{Live, Served};
+use super::live::Deliveries;
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
-use crate::delivery::{self, DeliveryError};
+use crate::delivery::{self, DeliveryError, Served};
 use crate::model::{Event, Observer, Plan, Receipt, Refresh, SecretName};
 use crate::rotation::engine::{self, Completed, Conditions, ControlRequest, Fingerprints};
 use crate::rotation::{Engine, Reach};
@@ -84,7 +84,7 @@ pub struct Setting<'a> {
 /// What a first generation left.
 pub struct First {
     /// Its deliveries.
-    pub live: Live,
+    pub live: Deliveries,
     /// The key of the digests.
     pub key: DigestKey,
     /// What tells its values from others.

@@ -15,12 +15,12 @@ use crate::app::fetch::{Round, Stores};
 use crate::app::gate::{Authorised, Gate, Subject};
 use crate::app::host::of_spawn;
 use crate::app::kept::Kept;
-use crate::app::live::{Live, Served};
+use crate::app::live::Deliveries;
 use crate::app::memory;
 use crate::app::unit::Unit;
 use crate::app::values::{self, Unusable};
 use crate::app::watch::random;
-use crate::delivery::DeliveryError;
+use crate::delivery::{DeliveryError, Served};
 use crate::model::{
     Event, Exit, Generation, Observer, Plan, Reason, Receipt, RotateAction, SecretName, Source,
     Verify, Version, chain,
@@ -51,7 +51,7 @@ pub struct Real<'a> {
     pub users: Option<UserNamespace>,
     pub handle: Handle,
     pub reaper: Reaper,
-    pub live: Live,
+    pub live: Deliveries,
     pub key: Rc<DigestKey>,
     /// The engine's clock starts here.
     pub began: Instant,

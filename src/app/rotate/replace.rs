@@ -2,7 +2,7 @@
 
 use super::Rotation;
 use crate::app::failure::Failures;
-use crate::app::live::Live;
+use crate::app::live::Deliveries;
 use crate::app::{host, memory, supervise};
 use crate::delivery::Feed;
 use crate::model::chain;
@@ -25,7 +25,7 @@ impl Rotation<'_> {
             };
             let payloads = kept.payloads();
             real.report_mistaken();
-            let removed = std::mem::replace(&mut real.live, Live::empty()).remove();
+            let removed = std::mem::replace(&mut real.live, Deliveries::empty()).remove();
             real.report(removed);
             let host = host::settle(real.plan, real.unit.activation(), real.users.as_ref());
             let launched = host.and_then(|host| {
