@@ -1,9 +1,10 @@
 //! Plans and values for the tests of this room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::model::template::Template;
 use crate::model::{
     Channel, Delivery, DeliveryKind, EnvSpec, FdKind, FileMode, FileSpec, Forward, Isolation,
     Leftovers, Mode, OnRotate, OwnerSpec, Place, Plan, RotateAction, RunSpec, SecretName,
@@ -79,7 +80,12 @@ pub(super) fn secret(reference: &str) -> Channel {
 }
 
 pub(super) fn template(content: &str) -> Channel {
-    Channel::Template(content.to_owned())
+    let environment = minijinja::Environment::empty();
+    // One that cannot be parsed has none; a manifest refuses it.
+    let template = environment.template_from_str(content);
+    let names = template.map_or_else(|_| HashSet::new(), |it| it.undeclared_variables(true));
+    let names = names.iter().filter_map(|name| SecretRef::parse(name).ok());
+    Channel::Template(Template::new(content.to_owned(), names.collect()))
 }
 
 /// `token` is raw; `db` has fields; `binary` is no text.

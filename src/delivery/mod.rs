@@ -39,4 +39,4 @@ pub use layout::{Layout, is_for_others, needs_parent};
 pub use live::{Live, Served, Serving};
 pub use mount_points::{MountPoints, make_mount_points};
 pub use shared::SharedDirectories;
-pub use template::{Rendered, references, render, render_some, uses};
+pub use template::{Rendered, render, render_some};

@@ -13,6 +13,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::items::{self, Notes};
 use super::{DeliveryError, DeliveryFault, describe, filters};
+use crate::model::template::Template;
 use crate::model::{Channel, Plan, SecretName, SecretRef};
 use crate::secret::{Field, SecretBytes, Value};
 
@@ -61,11 +62,12 @@ pub fn render_some(
         }
         let payload = match &delivery.channel {
             Channel::Secret(reference) => raw(reference, values).map_err(|fault| vec![fault]),
-            Channel::Template(source) => {
+            Channel::Template(template) => {
                 let content = Content {
                     plan,
                     values,
-                    source,
+                    template,
+                    source: template.text(),
                 };
                 content.render().map(|(payload, line_ends)| {
                     if let Some(odd) = line_ends {
@@ -102,26 +104,6 @@ pub fn render_some(
     } else {
         Err(errors)
     }
-}
-
-/// The secrets that a delivery shows. A template that cannot be read shows none: it is refused where
-/// it is rendered.
-pub fn uses(channel: &Channel) -> BTreeSet<SecretName> {
-    let references = references(channel).into_iter();
-    references.map(|reference| reference.secret).collect()
-}
-
-/// As [`uses`], with the fields.
-pub fn references(channel: &Channel) -> BTreeSet<SecretRef> {
-    let source = match channel {
-        Channel::Secret(reference) => return BTreeSet::from([reference.clone()]),
-        Channel::Template(source) => source,
-    };
-    let environment = environment(&Shared::default());
-    let names = environment
-        .template_from_str(source)
-        .map(|template| used(&template.undeclared_variables(true)));
-    names.unwrap_or_default()
 }
 
 /// A value or a field as it is.
@@ -255,6 +237,7 @@ fn part_pem(bytes: Vec<u8>) -> SecretBytes {
 struct Content<'a> {
     plan: &'a Plan,
     values: &'a BTreeMap<SecretName, Rc<Value>>,
+    template: &'a Template,
     source: &'a str,
 }
 
@@ -263,10 +246,7 @@ impl Content<'_> {
     fn render(&self) -> Result<(SecretBytes, Option<String>), Vec<DeliveryFault>> {
         let shared = Shared::default();
         let mut environment = environment(&shared);
-        let template = environment
-            .template_from_str(self.source)
-            .map_err(|error| vec![fault(&error)])?;
-        let used = used(&template.undeclared_variables(true));
+        let used = self.template.names();
         let missing: Vec<_> = used
             .iter()
             .filter_map(|reference| missing(reference, self.source, self.values))
@@ -274,19 +254,18 @@ impl Content<'_> {
         if !missing.is_empty() {
             return Err(missing);
         }
-        drop(template);
-        environment.set_fuel(Some(self.fuel(&used)));
-        let context = self.context(&used, &shared.notes);
+        environment.set_fuel(Some(self.fuel(used)));
+        let context = self.context(used, &shared.notes);
         let payload = match self.bytes(&environment, &context) {
             Some(bytes) => bytes.map(|bytes| (bytes, false)),
             None => self.text(&environment, context, &shared),
         };
-        let (payload, amid) = payload.map_err(|fault| vec![self.named(fault, &used)])?;
+        let (payload, amid) = payload.map_err(|fault| vec![self.named(fault, used)])?;
         if let Some(name) = shared.notes.empty() {
             return Err(vec![self.empty(&name)]);
         }
         let odd = amid || shared.notes.has_line_end();
-        Ok((payload, odd.then(|| self.line_ends(&used))))
+        Ok((payload, odd.then(|| self.line_ends(used))))
     }
 
     /// Content that is one insertion of bytes is these bytes: as `{{ keystore | b64decode }}`.
@@ -411,14 +390,6 @@ fn only_insertion(source: &str) -> Option<(&str, &str)> {
     let gives_bytes =
         matches!(filters.next(), Some("b64decode" | "raw")) && filters.next().is_some();
     (gives_bytes && after.trim_matches(['\r', '\n']).is_empty()).then_some((expression, after))
-}
-
-/// The secrets and fields that a template names.
-fn used(names: &std::collections::HashSet<String>) -> BTreeSet<SecretRef> {
-    names
-        .iter()
-        .filter_map(|name| SecretRef::parse(name).ok())
-        .collect()
 }
 
 /// Whether a name leads nowhere: the fault says where it stands.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::delivery;
 use crate::manifest::{ManifestError, Overrides, parse};
 use crate::model::{Exit, Plan};
 
@@ -30,7 +29,7 @@ pub fn manifest(data: &[u8]) {
     match parsed(text) {
         Ok(plan) => {
             for delivery in &plan.deliveries {
-                let uses = delivery::uses(&delivery.channel);
+                let uses = delivery.channel.secrets();
                 assert!(uses.iter().all(|name| plan.secrets.contains_key(name)));
             }
             for secret in plan.secrets.values() {

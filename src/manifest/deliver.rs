@@ -1,6 +1,6 @@
 //! Deliveries: what each carries, and that no two are in each other's way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::build::{Builder, Known};
@@ -10,6 +10,7 @@ use super::paths::ProgramPath;
 use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
 use super::values::{Content, Word};
 use super::{surroundings, template};
+use crate::model::template::Template;
 use crate::model::{
     Channel, Delivery, DeliveryKind, FdKind, FileMode, FileSpec, InheritedFd, Isolation, Mode,
     OwnerSpec, SecretRef,
@@ -78,14 +79,10 @@ impl Builder<'_> {
         if let Some(reference) = secret.get() {
             self.delivered(reference, secret.span, known);
         }
-        if let Some(content) = content.get() {
-            self.template(content, known);
-        }
+        let template = content.get().map(|content| self.template(content, known));
         match (secret.key, content.key) {
             (Some(_), None) => secret.get().cloned().map(Channel::Secret),
-            (None, Some(_)) => content
-                .get()
-                .map(|content| Channel::Template(content.text.clone())),
+            (None, Some(_)) => template.map(Channel::Template),
             (Some(first), Some(second)) => {
                 let message = "one delivery cannot have both `secret` and `content`";
                 let help =
@@ -103,7 +100,8 @@ impl Builder<'_> {
         }
     }
 
-    fn template(&mut self, content: &Content, known: &Known) {
+    fn template(&mut self, content: &Content, known: &Known) -> Template {
+        let mut names = BTreeSet::new();
         for (name, span) in template::names(content, self.source, &mut self.faults) {
             match SecretRef::parse(&name) {
                 Ok(reference) => {
@@ -116,6 +114,7 @@ impl Builder<'_> {
                         }
                         None => self.reference(&reference, span, known),
                     }
+                    names.insert(reference);
                 }
                 Err(error) => {
                     let help = "a template's names are those under `secrets`";
@@ -123,6 +122,7 @@ impl Builder<'_> {
                 }
             }
         }
+        Template::new(content.text.clone(), names)
     }
 
     /// Warns of values that can change the text around them.

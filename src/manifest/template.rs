@@ -48,6 +48,12 @@ pub fn names(content: &Content, source: &str, faults: &mut Vec<Fault>) -> Vec<(S
             faults.push(unknown_filter(content, source, named));
         }
     }
+    for test in tests(&content.written.text, &used) {
+        let span = content.written.locate(source, test.range.clone());
+        let message = format!("templates have no tests, such as `is {}`", test.name);
+        let help = "a field that is missing fails the launch; a value is compared by `==`";
+        faults.push(Fault::new(span, message, help));
+    }
     let wanted: HashSet<String> = template.undeclared_variables(true);
     let mut names: Vec<(String, Span)> = wanted
         .into_iter()
@@ -61,6 +67,22 @@ pub fn names(content: &Content, source: &str, faults: &mut Vec<Fault>) -> Vec<(S
         .collect();
     names.sort_by_key(|(_, span)| *span);
     names
+}
+
+/// The words after `is` or `is not`.
+fn tests<'u>(text: &'u str, used: &'u [Used]) -> impl Iterator<Item = &'u Used> {
+    let follows = move |one: &Used, next: &Used| {
+        let between = &text[one.range.end..next.range.start];
+        !between.is_empty() && between.trim().is_empty()
+    };
+    let all = used.iter().enumerate();
+    all.filter(|(_, one)| one.name == "is")
+        .filter_map(move |(at, is)| {
+            let word = used.get(at + 1).filter(|word| follows(is, word))?;
+            let negated = used.get(at + 2).filter(|next| follows(word, next));
+            let test = negated.filter(|_| word.name == "not").unwrap_or(word);
+            (test.name != "in").then_some(test)
+        })
 }
 
 fn syntax(content: &Content, source: &str, error: &minijinja::Error) -> Fault {
@@ -400,6 +422,20 @@ mod tests {
             scanned("{% filter upper %}x{% endfilter %}"),
             pairs(&[("filter", false), ("upper", true), ("endfilter", false)])
         );
+    }
+
+    #[test]
+    fn tests_are_found() {
+        for (text, found) in [
+            ("{% if a is defined %}{% endif %}", &["defined"][..]),
+            ("{{ a is not none or b is empty }}", &["none", "empty"]),
+            ("{% for is in x %}{{ is }} {{ x }}{% endfor %}", &[]),
+            ("{{ 'is defined' }} is defined", &[]),
+        ] {
+            let (used, _) = scan(text);
+            let names: Vec<_> = tests(text, &used).map(|test| &*test.name).collect();
+            assert_eq!(names, found, "{text}");
+        }
     }
 
     #[test]

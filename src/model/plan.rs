@@ -1,12 +1,13 @@
 //! The plan: the manifest, checked and resolved. It holds no secret bytes, and nothing in it is
 //! optional that must be there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::startup::Startup;
+use super::template::Template;
 use super::{FileMode, Place, SecretName, SecretRef, Sha256, Signal, StoreName, VersionRef};
 
 /// Everything a launch needs to know, but for the values.
@@ -357,7 +358,23 @@ pub enum Channel {
     /// `secret:` the value or field as it is, byte for byte.
     Secret(SecretRef),
     /// `content:` a minijinja template.
-    Template(String),
+    Template(Template),
+}
+
+impl Channel {
+    /// The secrets and fields that it shows.
+    pub fn references(&self) -> BTreeSet<SecretRef> {
+        match self {
+            Self::Secret(reference) => BTreeSet::from([reference.clone()]),
+            Self::Template(template) => template.names().clone(),
+        }
+    }
+
+    /// The secrets that it shows.
+    pub fn secrets(&self) -> BTreeSet<SecretName> {
+        let references = self.references().into_iter();
+        references.map(|reference| reference.secret).collect()
+    }
 }
 
 /// The ways in.

@@ -1,6 +1,34 @@
 //! What a `content:` template may use. The manifest checks names against the table, the delivery room
 //! implements it, help and hushpipe-templates(7) show it; tests in the delivery room hold the examples.
 
+use std::collections::BTreeSet;
+
+use super::SecretRef;
+
+/// A `content:` template that a manifest's check has read.
+#[derive(Clone, Debug)]
+pub struct Template {
+    text: String,
+    names: BTreeSet<SecretRef>,
+}
+
+impl Template {
+    /// A template of this text, which can be parsed, and the secrets and fields that it names.
+    pub const fn new(text: String, names: BTreeSet<SecretRef>) -> Self {
+        Self { text, names }
+    }
+
+    /// As the manifest has it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The secrets and fields that it names.
+    pub const fn names(&self) -> &BTreeSet<SecretRef> {
+        &self.names
+    }
+}
+
 /// A filter of templates.
 pub struct Filter {
     /// As a template names it.

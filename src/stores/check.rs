@@ -9,7 +9,6 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use memchr::memmem;
-use minijinja::Environment;
 use regex_lite::{Regex, RegexBuilder};
 use serde::de::IgnoredAny;
 use x509_cert::Certificate;
@@ -153,11 +152,8 @@ fn require_fields<V: Borrow<Value>>(
 ) -> Vec<CheckFault> {
     let mut faults = Vec::new();
     for delivery in &plan.deliveries {
-        let (references, whole) = match &delivery.channel {
-            Channel::Secret(reference) => (vec![reference.clone()], true),
-            Channel::Template(template) => (references(template), false),
-        };
-        for reference in references {
+        let whole = matches!(delivery.channel, Channel::Secret(_));
+        for reference in delivery.channel.references() {
             let Some(value) = values.get(&reference.secret) else {
                 continue;
             };
@@ -178,22 +174,6 @@ fn require_fields<V: Borrow<Value>>(
         }
     }
     faults
-}
-
-/// The secrets and fields that a template names, sorted. One that cannot be parsed names none: it
-/// is refused where it is rendered.
-fn references(template: &str) -> Vec<SecretRef> {
-    let environment = Environment::new();
-    let Ok(template) = environment.template_from_str(template) else {
-        return Vec::new();
-    };
-    let mut references: Vec<SecretRef> = template
-        .undeclared_variables(true)
-        .iter()
-        .filter_map(|name| SecretRef::parse(name).ok())
-        .collect();
-    references.sort_unstable();
-    references
 }
 
 fn unusable(value: &Value, field: Option<&str>, whole: bool) -> Option<Problem> {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::SHORTEST;
-use crate::delivery;
 use crate::model::{Plan, SecretName, SecretRef};
 use crate::secret::{Field, SecretBytes, Value};
 
@@ -23,7 +22,7 @@ pub struct Needle<'a> {
 pub fn needles<'a>(plan: &'a Plan, values: &'a BTreeMap<SecretName, Rc<Value>>) -> Vec<Needle<'a>> {
     let deliveries = plan.deliveries.iter();
     let delivered: BTreeSet<SecretRef> = deliveries
-        .flat_map(|delivery| delivery::references(&delivery.channel))
+        .flat_map(|delivery| delivery.channel.references())
         .collect();
     let mut needles = Vec::new();
     for reference in delivered {

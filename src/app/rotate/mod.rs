@@ -23,7 +23,7 @@ use super::kept::Kept;
 use super::live::Deliveries;
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
-use crate::delivery::{self, DeliveryError, Served};
+use crate::delivery::{DeliveryError, Served};
 use crate::model::{Event, Observer, Plan, Receipt, Refresh, SecretName};
 use crate::rotation::engine::{self, Completed, Conditions, ControlRequest, Fingerprints};
 use crate::rotation::{Engine, Reach};
@@ -39,7 +39,7 @@ use real::{Real, Revocation};
 /// What a plan's program sees of its secrets.
 pub fn reach(plan: &Plan) -> Reach {
     let deliveries = plan.deliveries.iter();
-    let uses = deliveries.map(|delivery| delivery::uses(&delivery.channel));
+    let uses = deliveries.map(|delivery| delivery.channel.secrets());
     Reach::new(plan, uses.collect())
 }
 

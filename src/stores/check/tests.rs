@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::model::template::Template;
 use crate::model::{
     Delivery, DeliveryKind, EnvSpec, Forward, Isolation, Leftovers, Mode, OnRotate, Refresh,
     RotateAction, RunSpec, SecretSpec, Signal, Source, Stop, StoreName, ValueFormat,
@@ -310,19 +311,23 @@ fn checks_of_a_whole_need_one_value() {
     );
 }
 
+/// A template that names these.
+fn template(names: &[&str]) -> Channel {
+    let names = names.iter().map(|name| SecretRef::parse(name).unwrap());
+    Channel::Template(Template::new(String::new(), names.collect()))
+}
+
 #[test]
 fn what_a_delivery_names_must_be_there() {
     let reference = |text: &str| Channel::Secret(SecretRef::parse(text).unwrap());
-    let template = |text: &str| Channel::Template(text.to_owned());
     let channels = vec![
         reference("db.user"),
         reference("db.gone"),
         reference("db"),
         reference("token"),
         reference("token.x"),
-        template("{{ db.user }}:{{ db.absent | b64encode }}{{ token }}"),
-        template("{% for name in db %}{{ name }}{% endfor %}{{ other }}"),
-        template("{{ not closed"),
+        template(&["db.user", "db.absent", "token"]),
+        template(&["db", "other"]),
     ];
     let plan = plan(
         vec![("db", Checks::default()), ("token", Checks::default())],
@@ -347,7 +352,6 @@ fn what_a_delivery_names_must_be_there() {
 #[test]
 fn what_is_delivered_is_not_empty_without_leave() {
     let reference = |text: &str| Channel::Secret(SecretRef::parse(text).unwrap());
-    let template = |text: &str| Channel::Template(text.to_owned());
     let least = |least| FieldChecks {
         min_length: Some(least),
         ..FieldChecks::default()
@@ -356,7 +360,7 @@ fn what_is_delivered_is_not_empty_without_leave() {
         vec![
             reference("token"),
             reference("db.password"),
-            template("{{ db.user }}:{{ db.password }}"),
+            template(&["db.user", "db.password"]),
             reference("db.user"),
         ]
     };
