@@ -31,7 +31,8 @@ impl Failure {
 pub type Failures = Vec<Failure>;
 
 /// What the operating system refused, with its word as the cause.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}")]
 pub struct Refused {
     /// What was tried: `cannot take over signals`.
     pub doing: &'static str,
@@ -39,16 +40,9 @@ pub struct Refused {
     pub source: io::Error,
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.doing)
-    }
-}
-
-impl Error for Refused {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
+/// For `map_err`: what the operating system refused.
+pub fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failures {
+    move |source| vec![Failure::new(Exit::Os, Refused { doing, source })]
 }
 
 /// Puts the manifest's name before faults that know their line and column in it, but not its name.

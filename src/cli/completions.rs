@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::{Shell, generate};
 
 use super::Outcome;
-use super::help::print;
+use super::output::print;
 
 /// Arguments of `completions`.
 #[derive(Args)]

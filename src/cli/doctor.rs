@@ -3,11 +3,10 @@
 mod findings;
 mod host;
 
-use std::fmt::Write as _;
-
 use clap::Args;
 
-use super::help::print;
+use super::output::print;
+use super::table::{Cell, table};
 use super::{Outcome, Palette, Stream};
 use crate::model::Exit;
 use findings::{Finding, Level, Verdict};
@@ -37,7 +36,7 @@ pub fn run(arguments: &DoctorArgs) -> Outcome {
     let text = if arguments.json {
         json(&host, &findings, &verdict)
     } else {
-        table(&host, &findings, &verdict, Palette::of(Stream::Stdout))
+        page(&host, &findings, &verdict, Palette::of(Stream::Stdout))
     };
     print(&text)?;
     Ok(if verdict.launches { Exit::Ok } else { Exit::No })
@@ -64,43 +63,38 @@ fn json(host: &Host, findings: &[Finding], verdict: &Verdict) -> String {
     format!("{object:#}\n")
 }
 
-fn table(host: &Host, findings: &[Finding], verdict: &Verdict, palette: Palette) -> String {
-    let mut out = String::new();
-    let (heading, dim, reset) = (palette.heading(), palette.dim(), palette.reset());
-    let mut line = |text: std::fmt::Arguments<'_>| {
-        writeln!(out, "{text}").expect("writing to a String does not fail");
-    };
-    line(format_args!("{heading}Linux {}{reset}", host.kernel));
+fn page(host: &Host, findings: &[Finding], verdict: &Verdict, palette: Palette) -> String {
+    let mut rows = Vec::new();
     for finding in findings {
         let colour = match finding.level {
             Level::Ok => palette.good(),
             Level::Weaker => palette.warning(),
             Level::Missing => palette.error(),
         };
-        let (name, level, found) = (finding.name, finding.level.name(), &finding.found);
-        line(format_args!(
-            "  {name:<20} {colour}{level:<7}{reset}  {found}"
-        ));
+        let level = Cell::painted(finding.level.name(), colour);
+        rows.push(vec![
+            finding.name.into(),
+            level,
+            finding.found.as_str().into(),
+        ]);
         if !finding.follows.is_empty() {
-            let follows = &finding.follows;
-            line(format_args!("  {:<30}{dim}{follows}{reset}", ""));
+            let follows = Cell::painted(finding.follows, palette.dim());
+            rows.push(vec!["".into(), "".into(), follows]);
         }
     }
-    line(format_args!(""));
+    let (on, off) = (palette.heading(), palette.reset());
     let isolation = verdict.isolation.unwrap_or("nothing");
-    let reason = &verdict.reason;
-    line(format_args!(
-        "{heading}isolation: auto{reset} takes {isolation}: {reason}"
-    ));
-    line(format_args!(
-        "{}",
-        if verdict.launches {
-            "Programs can be launched here."
-        } else {
-            "No program can be launched here: see what is missing above."
-        }
-    ));
-    out
+    let launches = if verdict.launches {
+        "Programs can be launched here."
+    } else {
+        "No program can be launched here: see what is missing above."
+    };
+    format!(
+        "{on}Linux {}{off}\n{}\n{on}isolation: auto{off} takes {isolation}: {}\n{launches}\n",
+        host.kernel,
+        table(&rows, 2, palette),
+        verdict.reason
+    )
 }
 
 #[cfg(test)]
@@ -114,7 +108,7 @@ mod tests {
         let verdict = findings::verdict(&host);
         let object: serde_json::Value =
             serde_json::from_str(&json(&host, &findings, &verdict)).unwrap();
-        let table = table(&host, &findings, &verdict, Palette::of(Stream::Stdout));
+        let page = page(&host, &findings, &verdict, Palette::of(Stream::Stdout));
         let listed = object["findings"].as_array().unwrap();
         assert_eq!(listed.len(), findings.len());
         for finding in listed {
@@ -122,8 +116,7 @@ mod tests {
             let state = finding["state"].as_str().unwrap();
             let found = finding["found"].as_str().unwrap();
             assert!(
-                table
-                    .lines()
+                page.lines()
                     .any(|line| [name, state, found].iter().all(|part| line.contains(part))),
                 "{name}: {state}: {found}"
             );

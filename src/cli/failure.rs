@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use super::{Globals, LogFormat, Palette, Stream};
+use crate::app;
 use crate::model::Exit;
+
+/// How a command ends: an exit code of its own, or a failure to report on stderr.
+pub type Outcome = Result<Exit, Failure>;
 
 /// Whether a limit of this process is at the end of the causes.
 fn runs_out_of_files(error: &(dyn Error + 'static)) -> bool {
@@ -80,6 +84,15 @@ impl Failure {
             text: texts.join("\n"),
             shown: None,
         })
+    }
+
+    /// Every fault that `app` found, in one report.
+    pub fn found(failures: &app::Failures) -> Self {
+        let all = failures
+            .iter()
+            .map(|failure| Self::new(failure.exit, &*failure.error));
+        Self::many(all.collect())
+            .unwrap_or_else(|| Self::text(Exit::Internal, "a fault without a text"))
     }
 
     /// The exit code.

@@ -1,11 +1,11 @@
 //! `hushpipe help [COMMAND...]`, `hushpipe help templates` and `hushpipe help exit-codes`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use clap::Args;
 
 use super::man::templates;
+use super::output::print;
 use super::{Failure, Outcome};
 use crate::model::Exit;
 
@@ -40,16 +40,6 @@ pub fn run(arguments: &HelpArgs, mut root: clap::Command) -> Outcome {
         }
     };
     print(&text)
-}
-
-/// Writes to stdout; a reader that went away (`| head`) is no fault.
-pub fn print(text: &str) -> Outcome {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Os, &error))
-        }
-        _ => Ok(Exit::Ok),
-    }
 }
 
 fn exit_codes() -> String {

@@ -5,31 +5,32 @@ mod completions;
 mod control;
 mod doctor;
 mod failure;
+mod globals;
 mod help;
 mod init;
 mod load;
 mod man;
+mod output;
 mod quick;
 mod run;
 mod schema;
 mod secret;
 mod style;
 mod systemd;
+mod table;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app;
 use crate::model::Exit;
 
-pub use failure::Failure;
+pub use failure::{Failure, Outcome};
+pub use globals::{Globals, LogFormat};
 pub use load::load;
 pub use style::{Palette, Stream};
-
-/// How a command ends: an exit code of its own, or a failure to report on stderr.
-pub type Outcome = Result<Exit, Failure>;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,29 +55,6 @@ struct CommandLine {
     globals: Globals,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Globals {
-    /// Say nothing but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Say more: -v for what happens, -vv for every signal and read
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// How messages on stderr are written
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-}
-
-/// `--log-format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people
-    Text,
-    /// One JSON object a line
-    Json,
 }
 
 #[derive(Subcommand)]
@@ -123,7 +101,7 @@ pub fn main() -> ExitCode {
     };
     let globals = line.globals;
     if let Err(faults) = protected {
-        return finish(Err(failures(&faults)), globals);
+        return finish(Err(Failure::found(&faults)), globals);
     }
     let outcome: Outcome = match line.command {
         Command::Run(arguments) => return run_ends(run::run(arguments, globals), globals),
@@ -179,15 +157,6 @@ fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
             ExitCode::from(failure.exit().code())
         }
     }
-}
-
-/// Every fault that `app` found, in one report.
-fn failures(failures: &app::Failures) -> Failure {
-    let all = failures
-        .iter()
-        .map(|failure| Failure::new(failure.exit, &*failure.error));
-    Failure::many(all.collect())
-        .unwrap_or_else(|| Failure::text(Exit::Internal, "a fault without a text"))
 }
 
 /// clap's own message; `--help` and `--version` are no faults.

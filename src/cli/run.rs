@@ -89,7 +89,7 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
     let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(log(globals))];
     let observer: Rc<dyn Observer> = Rc::new(Stamp::new(&plan.service, sinks));
-    let exited = app::run(&plan, &observer).map_err(|failures| super::failures(&failures))?;
+    let exited = app::run(&plan, &observer).map_err(|failures| Failure::found(&failures))?;
     if let (true, Some(signal)) = (arguments.end_by_signal, exited.signal) {
         app::end_by(signal);
     }

@@ -1,6 +1,6 @@
 //! `hushpipe schema`: the JSON Schema of the manifest, for editors and for CI.
 
-use super::{Outcome, help};
+use super::{Outcome, output};
 use crate::manifest;
 
 /// Of its use.
@@ -11,5 +11,5 @@ Examples:
 
 /// Prints the schema.
 pub fn run() -> Outcome {
-    help::print(&format!("{:#}\n", manifest::schema()))
+    output::print(&format!("{:#}\n", manifest::schema()))
 }

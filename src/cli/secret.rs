@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::help::print;
-use super::{Failure, Globals, LogFormat, Outcome};
+use super::output::print;
+use super::table::{cells, heads, table};
+use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream};
 use place::PlaceArgs;
 
 use crate::app::sealed::{self, Input, Part, SealedError, SetOptions};
@@ -345,8 +346,8 @@ fn list(place: &PlaceArgs, json: bool, globals: Globals) -> Outcome {
             time(one.changed),
         ]
     };
-    let rows = listed.iter().map(row).collect();
-    print(&table(&["NAME", "CURRENT", "VERSIONS", "CHANGED"], rows))
+    let rows: Vec<_> = listed.iter().map(row).collect();
+    print(&listing(&["NAME", "CURRENT", "VERSIONS", "CHANGED"], &rows))
 }
 
 fn history(place: &PlaceArgs, name: &str, json: bool, globals: Globals) -> Outcome {
@@ -379,7 +380,14 @@ fn history(place: &PlaceArgs, name: &str, json: bool, globals: Globals) -> Outco
             mark.to_owned(),
         ]);
     }
-    print(&table(&["TIME", "EVENT", "VERSION", ""], rows))
+    print(&listing(&["TIME", "EVENT", "VERSION", ""], &rows))
+}
+
+fn listing(names: &[&str], rows: &[Vec<String>]) -> String {
+    let palette = Palette::of(Stream::Stdout);
+    let mut all = vec![heads(names, palette)];
+    all.extend(cells(rows));
+    table(&all, 0, palette)
 }
 
 fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome {
@@ -513,40 +521,4 @@ fn time(at: SystemTime) -> String {
 fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
-}
-
-/// Columns as wide as their widest cell.
-fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
-    let heads = heads.iter().map(|head| (*head).to_owned()).collect();
-    let mut rows = rows;
-    rows.insert(0, heads);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..rows[0].len()).filter_map(width).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_lines_have_no_spaces_at_their_end() {
-        let rows = vec![
-            vec!["long/name".to_owned(), "v1".to_owned()],
-            vec!["x".to_owned(), String::new()],
-        ];
-        assert_eq!(
-            table(&["NAME", "V"], rows),
-            "NAME       V\nlong/name  v1\nx\n"
-        );
-    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use crate::model::printable::printable;
 use crate::model::{Exit, Place};
 
 /// A range of bytes of the manifest's text.
@@ -397,21 +398,9 @@ pub(super) fn quote(text: &str) -> String {
     if text.is_empty() {
         return "\"\"".to_owned();
     }
-    let mut out = String::with_capacity(text.len().min(70) + 2);
-    out.push('`');
-    for (index, c) in text.chars().enumerate() {
-        if index == 60 {
-            out.push('…');
-            break;
-        }
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out.push('`');
-    out
+    let end = text.char_indices().nth(60).map_or(text.len(), |(at, _)| at);
+    let more = if end < text.len() { "…" } else { "" };
+    format!("`{}{more}`", printable(&text[..end]))
 }
 
 /// The known word that is most like another, if any is like enough.

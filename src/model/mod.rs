@@ -9,6 +9,7 @@ pub mod event;
 mod exit;
 mod names;
 mod plan;
+pub mod printable;
 mod release;
 mod signal;
 mod startup;

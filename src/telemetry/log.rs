@@ -1,10 +1,10 @@
 //! Events as lines on stderr: text for people, JSON for machines.
 
-use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
 use super::Sink;
+use crate::model::printable::printable;
 use crate::model::{Envelope, Event, Level};
 use crate::sys::stderr;
 
@@ -66,27 +66,11 @@ impl Log {
 
 fn text(event: &Event) -> String {
     let (level, message) = (event.level(), event.message());
-    let message = harmless(&message);
+    let message = printable(&message);
     match level {
         Level::Error | Level::Warning => format!("hushpipe: {}: {message}\n", level.name()),
         Level::Notice | Level::Info | Level::Debug => format!("hushpipe: {message}\n"),
     }
-}
-
-/// What a terminal would act on, or what would look like another line, is escaped: names and answers
-/// come from others.
-fn harmless(message: &str) -> Cow<'_, str> {
-    if !message.contains(char::is_control) {
-        return message.into();
-    }
-    let escaped = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    message.chars().map(escaped).collect()
 }
 
 fn object(envelope: &Envelope<'_>) -> Value {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::ControlError;
-use super::{Seen, runtime_directory, survey};
+use super::survey::{Seen, survey};
 use crate::sys::filesystem;
 use crate::sys::users::Database;
 use crate::telemetry::control::{Found, Launcher, Unusable, look, of_all, of_launcher, others};
@@ -31,6 +31,11 @@ impl Target {
             Self::Socket(_) => None,
         }
     }
+}
+
+/// `$XDG_RUNTIME_DIR`
+pub fn runtime_directory() -> Option<PathBuf> {
+    std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)
 }
 
 /// The sockets of everybody whom this user may ask.

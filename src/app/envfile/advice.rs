@@ -3,8 +3,19 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::Variable;
+use crate::app::exposed::SHORTEST;
 use crate::stores::format::Entry;
+
+/// What may be known of a variable.
+pub struct Variable<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether to seal it.
+    pub advice: Advice,
+    /// Variables of hushpipe's own environment that have its value too. No program starts while they
+    /// do: they have to be taken out.
+    pub exported: Vec<String>,
+}
 
 /// Whether to seal a variable, where nobody says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +66,6 @@ const COMMON: [&str; 33] = [
     "en_us.utf-8",
 ];
 
-/// A value of fewer bytes stands in places by chance, and is not looked for at a launch either.
-const LOOKED_FOR: usize = 8;
-
 /// Variables that every program has, or nearly.
 const EVERYWHERE: [&str; 17] = [
     "PWD",
@@ -84,7 +92,7 @@ pub(super) fn of(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Variable<'_> {
     let value = entry.value.expose();
-    let is_long = value.len() >= LOOKED_FOR;
+    let is_long = value.len() >= SHORTEST;
     let standing = environment
         .filter(|(_, held)| is_long && memchr::memmem::find(held.as_bytes(), value).is_some())
         .map(|(name, _)| name.to_string_lossy().into_owned());

@@ -3,26 +3,20 @@
 //! those variables that are to stay readable.
 
 mod advice;
+mod file;
 mod lines;
+mod named;
 mod place;
+mod settle;
 mod takeover;
 
-use std::collections::BTreeSet;
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::iter;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::sealed::SealedError;
-use crate::secret::SecretBytes;
-use crate::stores::format::{self, Entry};
-use crate::stores::sealed::{Key, SealedStore};
-use crate::sys::{durable, filesystem};
-use takeover::Named;
-
-pub use advice::Advice;
+pub use advice::{Advice, Variable};
+pub use file::EnvFile;
 pub use lines::Lines;
 pub use place::DeliveryPlace;
 pub use takeover::{Taken, Takeover};
@@ -85,191 +79,6 @@ fn what_it_is(entry: &fs::DirEntry) -> io::Result<Option<&'static str>> {
 
 fn is_here(component: &Component<'_>) -> bool {
     *component == Component::CurDir
-}
-
-/// A .env file that was read.
-pub struct EnvFile {
-    path: PathBuf,
-    bytes: SecretBytes,
-    entries: Vec<Entry>,
-}
-
-/// What may be known of a variable.
-pub struct Variable<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Whether to seal it.
-    pub advice: Advice,
-    /// Variables of hushpipe's own environment that have its value too. No program starts while they
-    /// do: they have to be taken out.
-    pub exported: Vec<String>,
-}
-
-impl EnvFile {
-    /// Reads a file. A line that cannot be read is told by its number.
-    pub fn read(path: &Path) -> Result<Self, SealedError> {
-        if path.file_name().and_then(OsStr::to_str).is_none() {
-            return Err(SealedError::Unusable {
-                reason: format!(
-                    "{}: the file's name is not UTF-8 text, and a manifest cannot name it: rename it",
-                    path.to_string_lossy().escape_debug()
-                ),
-            });
-        }
-        let bytes = read(path)?;
-        let unusable = |why: &dyn std::fmt::Display| SealedError::Unusable {
-            reason: format!("{}: {why}", path.display()),
-        };
-        let entries = format::dotenv_entries(&bytes).map_err(|error| unusable(&error))?;
-        let entries = lines::settled(&bytes, entries).map_err(|why| unusable(&why))?;
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            entries,
-        })
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its name without what comes before, such as `.env.local`.
-    pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
-    }
-
-    /// Its variables, in their order.
-    pub fn variables(&self) -> Vec<Variable<'_>> {
-        let look = |entry| advice::of(entry, std::env::vars_os());
-        self.entries.iter().map(look).collect()
-    }
-
-    fn unusable(&self, entry: &Entry, why: &str) -> SealedError {
-        SealedError::Unusable {
-            reason: format!("{}: {} {why}", self.path.display(), entry.name),
-        }
-    }
-
-    /// What is to be sealed, and as what.
-    fn to_seal<'a>(
-        &'a self,
-        sealed: &'a [Option<Named>],
-    ) -> impl Iterator<Item = (&'a Entry, &'a Key, &'a SecretBytes)> {
-        let named = self.entries.iter().zip(sealed);
-        let named = named.filter_map(|(entry, named)| Some((entry, named.as_ref()?)));
-        named.flat_map(|(entry, named)| {
-            let written = named.written.as_ref();
-            let written = written.map(|written| (entry, &written.key, &written.record));
-            iter::once((entry, &named.key, &entry.value)).chain(written)
-        })
-    }
-
-    /// What the store has of it must be the same.
-    fn check_known(
-        &self,
-        store: &SealedStore,
-        sealed: &[Option<Named>],
-        known: &BTreeSet<Key>,
-    ) -> Result<(), SealedError> {
-        let sealed = self.to_seal(sealed);
-        for (entry, key, value) in sealed.filter(|(_, key, _)| known.contains(key)) {
-            let (stored, _) = store.get(key, None)?;
-            if !stored.same(value) {
-                let reason = format!(
-                    "is in the store already, as {key}, with another value: it stays as it is. \
-                     Where it is old: hushpipe secret --store {} rm {key}",
-                    store.path().display()
-                );
-                return Err(self.unusable(entry, &reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals what is not known, and reads it back: the file may be the only copy. What is known is
-    /// what an init sealed that was interrupted.
-    fn seal(
-        &self,
-        store: &SealedStore,
-        sealed: &[Option<Named>],
-        known: &BTreeSet<Key>,
-    ) -> Result<(), SealedError> {
-        for (entry, key, value) in self.to_seal(sealed) {
-            if known.contains(key) {
-                store.finish(key)?;
-                continue;
-            }
-            let version = store.set(key, value)?;
-            let (stored, _) = store.get(key, Some(version))?;
-            if !stored.same(value) {
-                return Err(self.unusable(entry, "was not read back from the store as it is"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a link in the place of the file, and overwrites its blocks: as far as that goes, as the
-    /// disk may keep copies. A file that has changed since it was read stays.
-    fn replace_by_link(&self, target: &Path) -> Result<(), SealedError> {
-        let failed = |source| SealedError::Input {
-            from: format!("{}, to replace it by a link", self.path.display()),
-            source,
-        };
-        if self.overwrite_and_link(target).map_err(failed)? {
-            return Ok(());
-        }
-        Err(SealedError::Unusable {
-            reason: format!(
-                "{} has changed meanwhile: it stays as it is",
-                self.path.display()
-            ),
-        })
-    }
-
-    /// Returns false if the file has changed. Its directory and the file are opened once: what is put
-    /// in their place meanwhile is not touched.
-    fn overwrite_and_link(&self, target: &Path) -> io::Result<bool> {
-        let directory = durable::parent(&self.path).canonicalize()?;
-        let directory = filesystem::open_directory(&directory)?;
-        let name = self.path.file_name().unwrap_or_default();
-        let mut file = filesystem::open_for_change_at(&directory, name)?;
-        if !super::sealed::read_all(&file)?.same(&self.bytes) {
-            return Ok(false);
-        }
-        let mut temporary = name.to_owned();
-        temporary.push(".hushpipe");
-        if filesystem::status_at(&directory, &temporary)?.is_some() {
-            filesystem::unlink_at(&directory, &temporary)?;
-        }
-        filesystem::make_link_at(target, &directory, &temporary)?;
-        // Under another name as well, it is not ours to destroy.
-        let is_ours = file.metadata()?.nlink() == 1;
-        // The link comes first: a power cut leaves the file or the link, never a file of zeros.
-        filesystem::rename_at(&directory, &temporary, name)?;
-        durable::sync_names(&File::from(directory))?;
-        if is_ours {
-            let length = file.seek(SeekFrom::End(0))?;
-            file.seek(SeekFrom::Start(0))?;
-            io::copy(&mut io::repeat(0).take(length), &mut file)?;
-            file.sync_all()?;
-        }
-        Ok(true)
-    }
-}
-
-fn read(path: &Path) -> Result<SecretBytes, SealedError> {
-    let read = File::open(path).and_then(super::sealed::read_all);
-    let bytes = read.map_err(|source| SealedError::Input {
-        from: path.display().to_string(),
-        source,
-    })?;
-    if bytes.len() > format::MAX_VALUE {
-        let reason = format!("{} is too large for a .env file", path.display());
-        return Err(SealedError::Unusable { reason });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

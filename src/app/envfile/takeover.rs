@@ -5,31 +5,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::super::sealed::{self, SealedError};
-use super::{EnvFile, Lines};
+use super::file::EnvFile;
+use super::lines::Lines;
+use super::named::{Named, Written};
 use crate::model::SecretName;
 use crate::secret::SecretBytes;
 use crate::stores::format::Entry;
 use crate::stores::sealed::Key;
-
-/// A sealed variable.
-pub(super) struct Named {
-    /// Its name in the store.
-    pub key: Key,
-    /// Its name in the manifest.
-    pub name: SecretName,
-    /// As it was written, if that is to be delivered.
-    pub written: Option<Written>,
-}
-
-/// A value with the text that it had in its file.
-pub(super) struct Written {
-    /// Its name in the store.
-    pub key: Key,
-    /// Its name in the manifest.
-    pub name: SecretName,
-    /// A JSON object with the fields `value` and `text`.
-    pub record: SecretBytes,
-}
 
 /// Files whose values are to be moved; nothing is done yet.
 pub struct Takeover {

@@ -18,10 +18,9 @@ use crate::model::{Exit, Plan, SecretName};
 use crate::secret::Value;
 use crate::supervisor::spawn::Launch;
 use needles::{Needle, needles};
+pub use texts::SHORTEST;
 use texts::{Filter, Place, Text, texts};
 
-/// Values of fewer bytes are not looked for.
-pub const SHORTEST: usize = 8;
 /// Values of so many bytes are found within longer words as well.
 const ANYWHERE: usize = 16;
 

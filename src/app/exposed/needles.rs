@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::SHORTEST;
+use super::texts::SHORTEST;
 use crate::model::{Plan, SecretName, SecretRef};
 use crate::secret::{Field, SecretBytes, Value};
 

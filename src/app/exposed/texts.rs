@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::SHORTEST;
+/// Values of fewer bytes are not looked for.
+pub const SHORTEST: usize = 8;
 
 /// Whose text it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::run::warnings;
-use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, help};
+use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
 use crate::manifest::Overrides;
 use crate::model::Exit;
@@ -90,13 +90,13 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     let found = report.as_ref().and_then(|report| report.as_ref().ok());
     warn(found.map_or(&[], |found| &found.warnings), globals)?;
     if !globals.quiet {
-        help::print(&match arguments.format {
+        output::print(&match arguments.format {
             PlanFormat::Text => text::plan(&plan, found, Palette::of(Stream::Stdout)),
             PlanFormat::Json => format!("{:#}\n", json::plan(&plan, found)),
         })?;
     }
     match report {
-        Some(Err(failures)) => Err(super::failures(&failures)),
+        Some(Err(failures)) => Err(Failure::found(&failures)),
         Some(Ok(_)) | None => Ok(Exit::Ok),
     }
 }

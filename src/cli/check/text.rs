@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use super::{vault, words};
 use crate::app::Report;
 use crate::cli::Palette;
+use crate::cli::table::{cells, table};
+use crate::model::printable::printable;
 use crate::model::{
     Channel, Delivery, DeliveryKind, FileMode, FileSpec, Mode, OwnerSpec, Plan, Ready, Rewrite,
     RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
@@ -55,39 +57,11 @@ fn section(out: &mut String, palette: Palette, heading: &str, rows: &Rows) {
     if rows.is_empty() {
         out.push_str("  none\n");
     }
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let followed = rows.iter().filter(|row| row.len() > column + 1);
-            let cells = followed.filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    for row in rows {
-        let mut line = String::from(" ");
-        for (cell, width) in row.iter().zip(&widths) {
-            write!(line, " {cell:width$} ").expect("writing to a String does not fail");
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
+    out.push_str(&table(&cells(rows), 2, palette));
 }
 
 fn row(cells: &[&str]) -> Vec<String> {
-    cells.iter().map(|cell| visible(cell)).collect()
-}
-
-/// Text of a manifest without control characters: it goes to a terminal.
-fn visible(text: &str) -> String {
-    text.chars()
-        .fold(String::with_capacity(text.len()), |mut out, c| {
-            if c.is_control() {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
-            }
-            out
-        })
+    cells.iter().map(|cell| printable(cell)).collect()
 }
 
 fn service(plan: &Plan) -> Rows {

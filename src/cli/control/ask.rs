@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Whom, failure, odd, patience, visible};
+use super::{Whom, failure, odd, patience};
 use crate::app::control;
-use crate::cli::help::print;
+use crate::cli::output::print;
 use crate::cli::{Globals, Outcome};
 use crate::model::control::{Reply, Request};
+use crate::model::printable::printable;
 use crate::model::{Exit, VersionRef};
 
 const ROTATE_EXAMPLES: &str = "\
@@ -123,7 +124,7 @@ fn put(launcher: &Launcher, request: &Request, globals: Globals) -> Outcome {
     let target = launcher.whom.target(launcher.target.as_ref());
     match control::request(&target, request, launcher.timeout) {
         Ok(Reply::Done { .. }) if globals.quiet => Ok(Exit::Ok),
-        Ok(Reply::Done { message, .. }) => print(&format!("{}\n", visible(&message))),
+        Ok(Reply::Done { message, .. }) => print(&format!("{}\n", printable(&message))),
         Ok(_) => Err(odd()),
         Err(error) => Err(failure(&error)),
     }

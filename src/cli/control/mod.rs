@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::app::control::{ControlError, Target};
+use crate::model::printable::{acts, printable};
 use crate::model::{Exit, parse_duration};
 
 pub use ask::{RevokeArgs, RollbackArgs, RotateArgs, revoke, rollback, rotate};
@@ -49,8 +50,10 @@ impl Whom {
 fn failure(error: &ControlError) -> Failure {
     let failure = Failure::new(error.exit(), error);
     match error {
-        ControlError::Refused { message, .. } => Failure::text(error.exit(), visible(message)),
-        ControlError::NotFound { .. } | ControlError::Several { .. } => failure.map(visible_lines),
+        ControlError::Refused { message, .. } => Failure::text(error.exit(), printable(message)),
+        ControlError::NotFound { .. } | ControlError::Several { .. } => {
+            failure.map(printable_lines)
+        }
         _ => failure,
     }
 }
@@ -63,25 +66,9 @@ fn odd() -> Failure {
     )
 }
 
-/// Whether a character acts on a terminal, or changes how those around it are shown: control
-/// characters, and those of Unicode that are not seen or turn the direction of writing.
-fn acts(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// Names and messages come from another process: nothing of them moves the cursor.
-fn visible(text: &str) -> String {
-    text.chars()
-        .map(|c| if acts(c) { '\u{fffd}' } else { c })
-        .collect()
-}
-
-/// As [`visible`], of several lines that were made here.
-fn visible_lines(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(visible).collect();
+/// As [`printable`], of several lines that were made here.
+fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(printable).collect();
     lines.join("\n")
 }
 
@@ -105,13 +92,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_process_says_moves_no_cursor_and_json_stays_the_same() {
+    fn json_moves_no_cursor_and_stays_the_same() {
         let said = "a\u{1b}[2J\u{9b}1A\u{202e}b\u{e0041}\u{7f}é\n";
-        let shown = visible(said);
-        assert_eq!(
-            shown,
-            "a\u{fffd}[2J\u{fffd}1A\u{fffd}b\u{fffd}\u{fffd}é\u{fffd}"
-        );
         let json = serde_json::to_string(said).unwrap();
         let plain = plain_json(&json);
         assert!(!plain.contains(acts), "{plain:?}");

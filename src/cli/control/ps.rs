@@ -1,16 +1,17 @@
 //! `hushpipe ps`: the launchers that run.
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::age::{length, since};
-use super::{failure, patience, plain_json, visible};
+use super::{failure, patience, plain_json};
 use crate::app::control::{self, Seen};
-use crate::cli::help::print;
+use crate::cli::output::print;
+use crate::cli::table::{Cell, heads, table};
 use crate::cli::{Outcome, Palette, Stream};
+use crate::model::printable::printable;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,7 +48,7 @@ pub fn run(arguments: &PsArgs) -> Outcome {
         let list: Vec<Value> = seen.iter().map(object).collect();
         plain_json(&format!("{:#}\n", Value::Array(list)))
     } else {
-        table(seen, SystemTime::now(), Palette::of(Stream::Stdout))
+        page(seen, SystemTime::now(), Palette::of(Stream::Stdout))
     })
 }
 
@@ -84,47 +85,19 @@ const HEALTH: usize = 6;
 /// How many characters of a cell are shown.
 const WIDEST: usize = 64;
 
-fn table(seen: &[Seen], now: SystemTime, palette: Palette) -> String {
-    let rows: Vec<[String; 8]> = seen.iter().map(|seen| row(seen, now)).collect();
-    let widths: Vec<usize> = (0..HEADS.len())
-        .map(|column| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.chain([HEADS[column].len()]).max().unwrap_or(0)
-        })
-        .collect();
-    let mut out = String::new();
-    let heads = HEADS.map(str::to_owned);
-    line(&mut out, &heads, &widths, |_| palette.heading(), palette);
-    for row in &rows {
-        let colour = match row[HEALTH].as_str() {
-            "ok" => palette.good(),
-            _ => palette.error(),
-        };
-        let paint = |column| if column == HEALTH { colour } else { "" };
-        line(&mut out, row, &widths, paint, palette);
-    }
-    out
-}
-
-fn line(
-    out: &mut String,
-    cells: &[String; 8],
-    widths: &[usize],
-    paint: impl Fn(usize) -> &'static str,
-    palette: Palette,
-) {
-    let last = cells.len() - 1;
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let (on, gap) = (paint(column), if column == last { "" } else { "  " });
-        let off = if on.is_empty() { "" } else { palette.reset() };
-        let pad = if column == last {
-            0
+fn page(seen: &[Seen], now: SystemTime, palette: Palette) -> String {
+    let mut rows = vec![heads(&HEADS, palette)];
+    for seen in seen {
+        let mut cells = row(seen, now).map(Cell::from);
+        let is_healthy = seen.status.as_ref().is_ok_and(|status| status.healthy);
+        cells[HEALTH] = if is_healthy {
+            Cell::painted("ok", palette.good())
         } else {
-            width - cell.chars().count()
+            Cell::painted("not ok", palette.error())
         };
-        write!(out, "{on}{cell}{off}{:pad$}{gap}", "").expect("writing to a String does not fail");
+        rows.push(cells.into());
     }
-    out.push('\n');
+    table(&rows, 0, palette)
 }
 
 /// The user's name, else number.
@@ -135,7 +108,7 @@ fn user(seen: &Seen) -> String {
 
 /// What a launcher says, for a table: no longer than a column may be.
 fn cell(text: &str) -> String {
-    let mut shown = visible(text);
+    let mut shown = printable(text);
     if let Some((end, _)) = shown.char_indices().nth(WIDEST) {
         shown.truncate(end);
         shown.push('…');
@@ -143,6 +116,7 @@ fn cell(text: &str) -> String {
     shown
 }
 
+/// All but its health.
 fn row(seen: &Seen, now: SystemTime) -> [String; 8] {
     let dash = || "-".to_owned();
     match &seen.status {
@@ -153,7 +127,7 @@ fn row(seen: &Seen, now: SystemTime) -> [String; 8] {
             cell(&status.service),
             status.generation.to_string(),
             cell(&status.state),
-            if status.healthy { "ok" } else { "not ok" }.to_owned(),
+            String::new(),
             status
                 .started
                 .as_ref()
@@ -167,7 +141,7 @@ fn row(seen: &Seen, now: SystemTime) -> [String; 8] {
             dash(),
             dash(),
             "no answer".to_owned(),
-            "not ok".to_owned(),
+            String::new(),
             dash(),
         ],
     }

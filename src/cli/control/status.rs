@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::age::{ago, length};
-use super::{Whom, failure, odd, patience, plain_json, visible};
+use super::{Whom, failure, odd, patience, plain_json};
 use crate::app::control;
-use crate::cli::help::print;
+use crate::cli::output::print;
+use crate::cli::table::{Cell, heads, table};
 use crate::cli::{Failure, Globals, Outcome, Palette, Stream};
 use crate::model::Exit;
 use crate::model::control::{Reply, Request, SecretStatus, Status};
+use crate::model::printable::printable;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,21 +104,21 @@ fn ask(arguments: &StatusArgs) -> Result<Status, Failure> {
 
 /// `healthy: payments-api, generation 3`, or what is wrong.
 fn verdict(status: &Status) -> String {
-    let service = visible(&status.service);
+    let service = printable(&status.service);
     if status.healthy {
         return format!("healthy: {service}, generation {}", status.generation);
     }
     let reason = if status.program_pid.is_none() {
         "the program does not run".to_owned()
     } else if let Some(condition) = status.conditions.first() {
-        let (since, message) = (visible(&condition.since), visible(&condition.message));
+        let (since, message) = (printable(&condition.since), printable(&condition.message));
         format!("{message} (since {since})")
     } else if let Some(outage) = status.outages.first() {
-        visible(&outage.message)
+        printable(&outage.message)
     } else if let Some(fault) = &status.last_fault {
-        visible(&fault.message)
+        printable(&fault.message)
     } else {
-        visible(&status.state)
+        printable(&status.state)
     };
     format!("not healthy: {service}: {reason}")
 }
@@ -130,7 +132,7 @@ fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> St
         (palette.error(), "not healthy")
     };
     let (heading, reset) = (palette.heading(), palette.reset());
-    let service = visible(&status.service);
+    let service = printable(&status.service);
     put(
         &mut out,
         format_args!("{heading}{service}{reset}  {colour}{word}{reset}"),
@@ -141,12 +143,12 @@ fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> St
     for protection in status.protections.iter().filter(|_| verbose) {
         put(
             &mut out,
-            format_args!("  {:<14} {}", "protection", visible(protection)),
+            format_args!("  {:<14} {}", "protection", printable(protection)),
         );
     }
     for outage in &status.outages {
-        let (since, message) = (ago(&outage.since, now), visible(&outage.message));
-        let (on, store) = (palette.error(), visible(&outage.store));
+        let (since, message) = (ago(&outage.since, now), printable(&outage.message));
+        let (on, store) = (palette.error(), printable(&outage.store));
         put(
             &mut out,
             format_args!(
@@ -156,7 +158,7 @@ fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> St
         );
     }
     for condition in &status.conditions {
-        let (since, message) = (ago(&condition.since, now), visible(&condition.message));
+        let (since, message) = (ago(&condition.since, now), printable(&condition.message));
         let (on, name) = (palette.error(), "condition");
         put(
             &mut out,
@@ -173,13 +175,13 @@ fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
 
 fn rows(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
     let mut rows = vec![
-        ("manifest", visible(&status.manifest)),
+        ("manifest", printable(&status.manifest)),
         (
             "launcher",
             format!(
                 "process {}, hushpipe {}",
                 status.pid,
-                visible(&status.version)
+                printable(&status.version)
             ),
         ),
         ("program", program(status)),
@@ -194,9 +196,9 @@ fn rows(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
         rows.push(("restarts left", left.to_string()));
     }
     rows.push(("generation", status.generation.to_string()));
-    rows.push(("state", visible(&status.state)));
+    rows.push(("state", printable(&status.state)));
     if let Some(next) = &status.next {
-        let (what, time) = (visible(&next.what), length(next.in_seconds));
+        let (what, time) = (printable(&next.what), length(next.in_seconds));
         rows.push(("next", format!("{what} in {time}")));
     }
     for (name, moment) in [
@@ -204,7 +206,7 @@ fn rows(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
         ("last fault", &status.last_fault),
     ] {
         if let Some(moment) = moment {
-            let (at, message) = (ago(&moment.at, now), visible(&moment.message));
+            let (at, message) = (ago(&moment.at, now), printable(&moment.message));
             rows.push((name, format!("{at}: {message}")));
         }
     }
@@ -212,7 +214,7 @@ fn rows(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
 }
 
 fn program(status: &Status) -> String {
-    let name = visible(&status.program);
+    let name = printable(&status.program);
     match status.program_pid {
         Some(pid) => format!("{name}, process {pid}"),
         None => format!("{name}, not running"),
@@ -223,46 +225,27 @@ fn secrets(out: &mut String, secrets: &[SecretStatus], palette: Palette) {
     if secrets.is_empty() {
         return;
     }
-    let heads = ["SECRET", "STORE", "VERSION", "AGE", "LEASE", ""].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(heads)
-        .chain(secrets.iter().map(secret))
-        .collect();
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row: &[String; 6]| row[column].chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..6).filter_map(width).collect();
+    let names = ["SECRET", "STORE", "VERSION", "AGE", "LEASE", ""];
+    let mut rows = vec![heads(&names, palette)];
+    rows.extend(secrets.iter().map(|one| secret(one).map(Cell::from).into()));
     put(out, format_args!(""));
-    for (index, row) in rows.iter().enumerate() {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let (on, off) = if index == 0 {
-            (palette.heading(), palette.reset())
-        } else {
-            ("", "")
-        };
-        put(out, format_args!("{on}{}{off}", line.trim_end()));
-    }
+    out.push_str(&table(&rows, 0, palette));
 }
 
 fn secret(secret: &SecretStatus) -> [String; 6] {
     let quarantined = secret
         .quarantined
         .as_ref()
-        .map(|version| format!("quarantined: {}", visible(version)));
+        .map(|version| format!("quarantined: {}", printable(version)));
     let pinned = secret
         .pinned
         .as_ref()
         .map(|version| format!("held at version {version}"));
     let notes: Vec<String> = quarantined.into_iter().chain(pinned).collect();
     [
-        visible(&secret.name),
-        visible(&secret.store),
-        visible(&secret.version),
+        printable(&secret.name),
+        printable(&secret.store),
+        printable(&secret.version),
         length(secret.age_seconds),
         secret.lease_seconds.map_or_else(|| "-".to_owned(), length),
         notes.join(", "),

@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
+use super::arguments::InitArgs;
 use super::manifest::{self, OfEnvFiles};
 use super::report::{Report, quoted, shown};
-use super::{InitArgs, ask, project};
+use super::{ask, project};
 use crate::app::envfile::{self, DeliveryPlace, EnvFile, Taken, Takeover};
 use crate::app::git::WorkTree;
 use crate::app::sealed::SealedError;
@@ -42,7 +43,7 @@ pub enum Found {
 impl Found {
     /// The files' paths relative to a directory, of those that lie in it.
     pub fn paths_in(&self, directory: &Path) -> Vec<PathBuf> {
-        let below = |path: &Path| super::below(path, directory);
+        let below = |path: &Path| project::below(path, directory);
         match self {
             Self::Nothing => Vec::new(),
             Self::Left(left) => left.iter().filter_map(|path| below(path)).collect(),
@@ -285,7 +286,7 @@ impl Adoption {
     ) -> Result<(), Failure> {
         for (taken, link) in self.takeover.files().iter().zip(&self.links) {
             self.settle(taken, *link, report)?;
-            let path = super::below(taken.file().path(), &arguments.directory);
+            let path = project::below(taken.file().path(), &arguments.directory);
             let tracked = path.filter(|path| tree.is_some_and(|tree| tree.tracks(path)));
             if let Some(path) = tracked {
                 report.more(&format!(

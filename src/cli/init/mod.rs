@@ -2,6 +2,7 @@
 //! files that are there.
 
 mod adopt;
+mod arguments;
 mod ask;
 mod ignore;
 mod manifest;
@@ -11,9 +12,7 @@ mod report;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-
-use super::help::print;
+use super::output::print;
 use super::secret::default_identity_file;
 use super::{Failure, Globals, Outcome};
 use crate::app::files;
@@ -22,54 +21,9 @@ use crate::app::sealed::{self, Initialised};
 use crate::manifest::{Overrides, parse};
 use crate::model::Exit;
 use adopt::{Adoption, Found, Looked};
+pub use arguments::InitArgs;
+use project::below;
 use report::{Report, quoted, shown};
-
-const EXAMPLES: &str = "\
-Existing files are never overwritten, except a starting manifest that nobody changed; an interrupted
-init can be re-run. Beside a manifest of an earlier init, it moves the .env files that were kept.
-The identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy
-in a safe place.
-
-If there are .env files, init offers to move their values into the store, and to replace each file
-by a link to the file that the program will see. No value stays behind, and the program finds its
-.env where it was. Each line is delivered as it was written until you set a new value, so every
-loader reads what it read before. Without a terminal, init does not prompt, and imports .env files
-only with --from-env or --yes. Values are never shown.
-
-Within a git work tree, init adds to .gitignore what must not be committed, and never runs git. The
-sealed store may be committed.
-
-Examples:
-  hushpipe init                                  in this directory
-  hushpipe init deploy --identity /etc/hushpipe/identity.txt
-  hushpipe init --from-env .env --plain API_HOST --move";
-
-/// Arguments of `init`.
-#[derive(Args)]
-#[command(after_help = EXAMPLES)]
-pub struct InitArgs {
-    /// Where the manifest goes
-    #[arg(default_value = ".", value_name = "DIR")]
-    directory: PathBuf,
-    /// The identity file, kept if it is there [default: ~/.config/hushpipe/identity.txt]
-    #[arg(long, value_name = "FILE")]
-    identity: Option<PathBuf>,
-    /// The store's directory [default: DIR/secrets]
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// Move the values of this .env file, and of no other
-    #[arg(long, value_name = "FILE")]
-    from_env: Vec<PathBuf>,
-    /// Leave this variable readable, in the manifest
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    plain: Vec<String>,
-    /// Overwrite each .env file and put a link to what the program will see in its place
-    #[arg(long)]
-    r#move: bool,
-    /// Do not prompt; import every .env file and keep the originals unless --move is given
-    #[arg(short, long)]
-    yes: bool,
-}
 
 /// Where everything goes.
 struct Places {
@@ -195,21 +149,6 @@ fn finish(
         }
         Found::Adopted(adoption) => adoption.settle_files(arguments, tree, report),
     }
-}
-
-/// A path relative to a directory, if it lies there.
-fn below(path: &Path, directory: &Path) -> Option<PathBuf> {
-    let absolute = |path: &Path| {
-        let parent = path.parent().map(|parent| match parent {
-            _ if parent.as_os_str().is_empty() => Path::new("."),
-            parent => parent,
-        });
-        let parent = parent?.canonicalize().ok()?;
-        Some(parent.join(path.file_name()?))
-    };
-    let directory = directory.canonicalize().ok()?;
-    let path = absolute(path)?;
-    path.strip_prefix(directory).map(Path::to_owned).ok()
 }
 
 impl Places {

@@ -1,6 +1,6 @@
 //! What a project's directory tells of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::app::files;
 
@@ -53,6 +53,21 @@ fn scripts(directory: &Path) -> Option<serde_json::Value> {
     let bytes = files::read(&directory.join("package.json")).ok()?;
     let package: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
     package.get("scripts").cloned()
+}
+
+/// A path relative to a directory, if it lies there.
+pub fn below(path: &Path, directory: &Path) -> Option<PathBuf> {
+    let absolute = |path: &Path| {
+        let parent = path.parent().map(|parent| match parent {
+            _ if parent.as_os_str().is_empty() => Path::new("."),
+            parent => parent,
+        });
+        let parent = parent?.canonicalize().ok()?;
+        Some(parent.join(path.file_name()?))
+    };
+    let directory = directory.canonicalize().ok()?;
+    let path = absolute(path)?;
+    path.strip_prefix(directory).map(Path::to_owned).ok()
 }
 
 #[cfg(test)]

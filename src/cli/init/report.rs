@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::model::printable::printable;
+
 /// The lines of a report.
 #[derive(Debug, Default)]
 pub struct Report(Vec<String>);
@@ -21,19 +23,6 @@ impl Report {
     pub fn text(&self) -> String {
         self.0.concat()
     }
-}
-
-/// A text as a terminal may have it, in one line.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// A path in a sentence.

@@ -6,7 +6,7 @@ use clap::Command;
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 
-use super::Page;
+use super::page::Page;
 use super::text::{NO_DATE, ascii, examples, prose, see_also, unjustified};
 use crate::model::Exit;
 

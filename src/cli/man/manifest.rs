@@ -2,7 +2,7 @@
 
 use roff::{Roff, bold, italic, roman};
 
-use super::Page;
+use super::page::Page;
 use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 use crate::manifest::reference::{Key, Record, reference};
 use crate::model::template::filter_names;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod manifest;
+mod page;
 pub mod templates;
 mod text;
 
@@ -10,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 
-use super::help::print;
+use super::output::print;
 use super::{Failure, Outcome};
 use crate::model::Exit;
+use page::Page;
 
 /// Arguments of `man`.
 #[derive(Args)]
@@ -31,14 +33,6 @@ pub struct ManArgs {
     /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml, hushpipe-templates
     #[arg(long, value_name = "NAME", default_value = "hushpipe")]
     page: String,
-}
-
-/// A manual page.
-struct Page {
-    /// Without its section: `hushpipe-run`.
-    name: String,
-    section: u8,
-    roff: String,
 }
 
 /// Writes them.

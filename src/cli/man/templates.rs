@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use roff::{Roff, bold, roman};
 
-use super::Page;
+use super::page::Page;
 use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 use crate::model::template::{FILTERS, Filter};
 

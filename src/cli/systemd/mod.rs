@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::check::shell_word;
-use super::{Failure, Outcome, help};
+use super::{Failure, Outcome, output};
 use crate::app::files;
 use crate::model::Exit;
 use search::{Root, Unit};
@@ -112,7 +112,7 @@ fn wrap(arguments: &WrapArgs) -> Outcome {
     if arguments.install {
         install(&root, &unit, &path, &text)
     } else {
-        help::print(&text)
+        output::print(&text)
     }
 }
 
@@ -229,7 +229,7 @@ fn install(root: &Root, unit: &Unit, path: &Path, text: &str) -> Outcome {
     }
     match fs::read_to_string(path) {
         Ok(there) if there == text => {
-            return help::print(&format!(
+            return output::print(&format!(
                 "{shown} is there already, with the same content\n"
             ));
         }
@@ -244,7 +244,7 @@ fn install(root: &Root, unit: &Unit, path: &Path, text: &str) -> Outcome {
         Err(error) => return Err(refused(error)),
     }
     write_new(path, text).map_err(refused)?;
-    help::print(&format!(
+    output::print(&format!(
         "wrote {shown}; now: systemctl daemon-reload && systemctl restart {name}\n"
     ))
 }
@@ -289,5 +289,5 @@ fn unwrap(arguments: &UnwrapArgs) -> Outcome {
     if unit.is_ok() {
         commands.push(format!("systemctl restart {}", shell_word(&name)));
     }
-    help::print(&(commands.join("\n") + "\n"))
+    output::print(&(commands.join("\n") + "\n"))
 }

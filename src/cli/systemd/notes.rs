@@ -2,7 +2,6 @@
 
 use super::search::Unit;
 use super::syntax::Settings;
-use super::wrap::is_forking;
 
 /// Notes on this unit, each a sentence or two.
 pub fn notes(unit: &Unit) -> Vec<String> {
@@ -96,7 +95,7 @@ fn others(settings: &Settings) -> Option<String> {
 }
 
 fn kind(settings: &Settings) -> Option<String> {
-    if is_forking(settings) {
+    if settings.is_forking() {
         return Some(
             "The program goes into the background (Type=forking). One that can stay in the \
              foreground is simpler: take Type=, PIDFile=, --forking and --pid-file out below, and \

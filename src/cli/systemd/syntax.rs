@@ -52,6 +52,11 @@ impl Settings {
         names.any(|name| other.assignments.contains_key(name))
     }
 
+    /// `Type=forking`
+    pub fn is_forking(&self) -> bool {
+        self.value("Service", "Type") == Some("forking")
+    }
+
     /// Whether it is set to one of the words for yes; `None`: it is not set, or to something else.
     pub fn boolean(&self, section: &str, name: &str) -> Option<bool> {
         match self.value(section, name)?.to_ascii_lowercase().as_str() {

@@ -139,7 +139,7 @@ impl Wrapping<'_> {
             "--end-by-signal".to_owned(),
             format!("--stop-timeout {}", format_duration(timeout_stop(settings))),
         ];
-        if is_forking(settings) {
+        if settings.is_forking() {
             words.push("--forking".to_owned());
             let pid_file = settings.value("Service", "PIDFile");
             words.extend(pid_file.map(|path| format!("--pid-file {}", quoted(&below_run(path)))));
@@ -175,7 +175,7 @@ fn commands(settings: &Settings) -> Result<Vec<CommandLine>, Fault> {
 
 /// `Type=` and what belongs to it.
 fn kind(settings: &Settings) -> String {
-    if !is_forking(settings) {
+    if !settings.is_forking() {
         return String::new();
     }
     let mut text = "# hushpipe stays, follows the daemon, and says when it is there.\n\
@@ -185,10 +185,6 @@ fn kind(settings: &Settings) -> String {
         text.push_str("PIDFile=\n");
     }
     text
-}
-
-pub(super) fn is_forking(settings: &Settings) -> bool {
-    settings.value("Service", "Type") == Some("forking")
 }
 
 /// How long systemd waits before SIGKILL: hushpipe is not to be quicker.
