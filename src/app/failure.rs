@@ -40,11 +40,6 @@ pub struct Refused {
     pub source: io::Error,
 }
 
-/// For `map_err`: what the operating system refused.
-pub fn os(doing: &'static str) -> impl FnOnce(io::Error) -> Failures {
-    move |source| vec![Failure::new(Exit::Os, Refused { doing, source })]
-}
-
 /// Puts the manifest's name before faults that know their line and column in it, but not its name.
 pub fn in_manifest(failures: Failures, manifest: &Path) -> Failures {
     let name = |failure: Failure| match failure.error.downcast::<DeliveryError>() {

@@ -1,7 +1,6 @@
 //! What the `secret` and `init` commands do with the sealed store. Values go from their source into
 //! the store, and from the store to an output, without passing through the command line's room.
 
-use std::error::Error;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -27,11 +26,13 @@ pub enum Input {
 }
 
 /// Why an operation on the sealed store failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SealedError {
     /// The store's own fault.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A value, or a file of values, could not be read.
+    #[error("cannot read {from}")]
     Input {
         /// Standard input, the terminal or a path.
         from: String,
@@ -39,11 +40,13 @@ pub enum SealedError {
         source: io::Error,
     },
     /// What was read or asked for cannot be used.
+    #[error("{reason}")]
     Unusable {
         /// What, and why.
         reason: String,
     },
     /// The output could not be written.
+    #[error("cannot write the value")]
     Output {
         /// The system's word.
         source: io::Error,
@@ -58,33 +61,6 @@ impl SealedError {
             Self::Input { .. } | Self::Output { .. } => Exit::Os,
             Self::Unusable { .. } => Exit::Value,
         }
-    }
-}
-
-impl fmt::Display for SealedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Input { from, .. } => write!(f, "cannot read {from}"),
-            Self::Unusable { reason } => f.write_str(reason),
-            Self::Output { .. } => f.write_str("cannot write the value"),
-        }
-    }
-}
-
-impl Error for SealedError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Store(error) => error.source(),
-            Self::Input { source, .. } | Self::Output { source } => Some(source),
-            Self::Unusable { .. } => None,
-        }
-    }
-}
-
-impl From<StoreError> for SealedError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

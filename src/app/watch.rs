@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
-use std::hash::{BuildHasher, RandomState};
 use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{Stores, sources};
-use crate::model::{Plan, Refresh, SecretName, StoreName};
+use crate::model::{Plan, Refresh, SecretName, StoreName, random};
 use crate::stores::{StoreError, Upkeep, Watch, WatchEvent, Watched};
 
 /// How long a watch that broke is left alone before it is set up again.
@@ -290,11 +289,6 @@ async fn first(watched: &mut [Looking]) -> (usize, Result<WatchEvent, StoreError
         Poll::Pending
     })
     .await
-}
-
-/// A draw from all of `u64`. Jitter needs no better source than the hasher's seed.
-pub fn random() -> u64 {
-    RandomState::new().hash_one(0_u8)
 }
 
 /// Up to a tenth shorter, so that a fleet's polls spread, and never later than asked for.

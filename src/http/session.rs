@@ -16,7 +16,7 @@ use super::error::HttpError;
 use super::request::Request;
 use super::retry::{AttemptError, Classify, Limits, Tries, TryError, Weight};
 use super::{redirect, tls};
-use crate::model::{Address, Tls};
+use crate::model::{Address, Tls, random};
 
 /// Redirects that are followed one after the other.
 const MAX_REDIRECTS: usize = 3;
@@ -92,7 +92,7 @@ impl Session {
                 Err(None) => {}
             }
             let left = until.saturating_duration_since(Instant::now());
-            match tries.next_round(left, random()?) {
+            match tries.next_round(left, random()) {
                 Some(wait) => {
                     self.delay.replace(tries.told());
                     sleep(wait).await;
@@ -183,12 +183,4 @@ impl Session {
         let read = self.config.get_or_try_init(|| tls::config(&self.tls));
         read.await.map(Some)
     }
-}
-
-fn random() -> Result<u64, HttpError> {
-    let mut bytes = [0; 8];
-    crate::sys::memory::fill_random(&mut bytes).map_err(|error| {
-        HttpError::Unusable(format!("the system gives no random numbers: {error}"))
-    })?;
-    Ok(u64::from_ne_bytes(bytes))
 }

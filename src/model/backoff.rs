@@ -1,7 +1,14 @@
 //! Full-jitter exponential backoff: each wait is drawn evenly from zero to a ceiling that doubles,
 //! so that a fleet that lost its store does not come back in step.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+/// A draw from all of `u64`, for waits. Jitter needs no better source than the hasher's seed; what must
+/// not be guessed is drawn by `sys::memory::fill_random`.
+pub fn random() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}
 
 /// The waits between tries while a fault lasts.
 #[derive(Clone, Debug)]

@@ -1,7 +1,5 @@
 //! What is said over the control socket: one request, one reply, each a line of JSON.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::VersionRef;
@@ -37,30 +35,21 @@ pub enum Request {
 }
 
 /// Why a line is no request. It repeats nothing of the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// Longer than [`LONGEST_REQUEST`].
+    #[error("the request is longer than 64 KiB")]
     TooLong,
     /// Not JSON.
+    #[error("the request is not a line of JSON")]
     NotJson,
     /// JSON, but none of the requests that this version knows.
+    #[error(
+        "the request is none that this version of hushpipe knows: is the launcher older than the \
+         command?"
+    )]
     Unknown,
 }
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "the request is longer than 64 KiB",
-            Self::NotJson => "the request is not a line of JSON",
-            Self::Unknown => {
-                "the request is none that this version of hushpipe knows: is the launcher older \
-                 than the command?"
-            }
-        })
-    }
-}
-
-impl std::error::Error for RequestError {}
 
 impl Request {
     /// Reads a request: one JSON object, with or without its line's end.

@@ -16,7 +16,7 @@ mod startup;
 pub mod template;
 mod units;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, random};
 pub use chain::chain;
 pub use event::{Envelope, Event, IsolationUsed, Level, Observer};
 pub use exit::{Exit, Exited};

@@ -20,31 +20,22 @@ impl fmt::Display for Place {
 }
 
 /// Why a name was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// It has no characters.
+    #[error("a name cannot be empty")]
     Empty,
     /// It is longer than 64 bytes.
+    #[error("a name has at most 64 characters")]
     TooLong,
     /// It starts with something else than a letter, or has something else than letters, digits
     /// and `_`; store names may also have `-`.
+    #[error(
+        "{0:?} cannot stand there: a name starts with a letter and goes on with letters, digits \
+         and _"
+    )]
     Character(char),
 }
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("a name cannot be empty"),
-            Self::TooLong => f.write_str("a name has at most 64 characters"),
-            Self::Character(c) => write!(
-                f,
-                "{c:?} cannot stand there: a name starts with a letter and goes on with letters, digits and _"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for NameError {}
 
 fn check_name(text: &str, also: &[char]) -> Result<(), NameError> {
     let first = text.chars().next().ok_or(NameError::Empty)?;

@@ -2,47 +2,16 @@
 
 use std::fmt;
 
+use nix::sys::signal::Signal as Named;
+
 /// A signal of signal(7): a standard one, or a real-time one by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(i32);
 
 /// Why a signal was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no signal: use a name such as TERM or HUP, or a number from 1 to 64")]
 pub struct SignalError(String);
-
-impl fmt::Display for SignalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is no signal: use a name such as TERM or HUP, or a number from 1 to 64",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for SignalError {}
-
-macro_rules! signals {
-    ($($name:ident),+ $(,)?) => {
-        const NAMES: &[(&str, i32)] = &[$((stringify!($name), signals!(@ $name))),+];
-    };
-    (@ HUP) => { libc::SIGHUP }; (@ INT) => { libc::SIGINT }; (@ QUIT) => { libc::SIGQUIT };
-    (@ ILL) => { libc::SIGILL }; (@ TRAP) => { libc::SIGTRAP }; (@ ABRT) => { libc::SIGABRT };
-    (@ BUS) => { libc::SIGBUS }; (@ FPE) => { libc::SIGFPE }; (@ KILL) => { libc::SIGKILL };
-    (@ USR1) => { libc::SIGUSR1 }; (@ SEGV) => { libc::SIGSEGV }; (@ USR2) => { libc::SIGUSR2 };
-    (@ PIPE) => { libc::SIGPIPE }; (@ ALRM) => { libc::SIGALRM }; (@ TERM) => { libc::SIGTERM };
-    (@ STKFLT) => { libc::SIGSTKFLT }; (@ CHLD) => { libc::SIGCHLD }; (@ CONT) => { libc::SIGCONT };
-    (@ STOP) => { libc::SIGSTOP }; (@ TSTP) => { libc::SIGTSTP }; (@ TTIN) => { libc::SIGTTIN };
-    (@ TTOU) => { libc::SIGTTOU }; (@ URG) => { libc::SIGURG }; (@ XCPU) => { libc::SIGXCPU };
-    (@ XFSZ) => { libc::SIGXFSZ }; (@ VTALRM) => { libc::SIGVTALRM }; (@ PROF) => { libc::SIGPROF };
-    (@ WINCH) => { libc::SIGWINCH }; (@ IO) => { libc::SIGIO }; (@ PWR) => { libc::SIGPWR };
-    (@ SYS) => { libc::SIGSYS };
-}
-
-signals!(
-    HUP, INT, QUIT, ILL, TRAP, ABRT, BUS, FPE, KILL, USR1, SEGV, USR2, PIPE, ALRM, TERM, STKFLT,
-    CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, XCPU, XFSZ, VTALRM, PROF, WINCH, IO, PWR, SYS,
-);
 
 impl Signal {
     /// SIGHUP.
@@ -86,10 +55,10 @@ impl Signal {
             "POLL" => "IO",
             name => name,
         };
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, number)| Self(*number))
+        let named = format!("SIG{name}").parse::<Named>();
+        named
+            .map(|named| Self(named as i32))
+            .ok()
             .or_else(|| name.parse().ok().and_then(Self::from_number))
             .ok_or_else(|| SignalError(text.to_owned()))
     }
@@ -107,9 +76,9 @@ impl Signal {
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.iter().find(|(_, number)| *number == self.0) {
-            Some((name, _)) => write!(f, "SIG{name}"),
-            None => write!(f, "signal {}", self.0),
+        match Named::try_from(self.0) {
+            Ok(named) => f.write_str(named.as_str()),
+            Err(_) => write!(f, "signal {}", self.0),
         }
     }
 }

@@ -7,16 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Why a unit was refused; the message says what is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct UnitError(&'static str);
-
-impl fmt::Display for UnitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for UnitError {}
 
 const DURATION: UnitError =
     UnitError("a duration is a whole number and a unit: 500ms, 30s, 5m, 24h, 7d");

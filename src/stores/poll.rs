@@ -6,14 +6,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
-use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::error::StoreError;
 use super::traits::{Due, Local, Upkeep, Watch, WatchEvent, Watched};
-use crate::model::{Backoff, Refresh, Source, Version};
+use crate::model::{Backoff, Refresh, Source, Version, random};
 use crate::sys::clock::Boottime;
 use crate::sys::memory;
 
@@ -333,14 +332,9 @@ pub(super) fn jittered(period: Duration) -> Duration {
     period.saturating_sub(ahead).mul_f64(1.0 - 0.1 * fraction())
 }
 
-/// From 0 to 1. Jitter needs no better source than the hasher's seed.
+/// From 0 to 1.
 pub(super) fn fraction() -> f64 {
     f64::from(random() as u32) / f64::from(u32::MAX)
-}
-
-/// A draw from all of `u64`.
-pub(super) fn random() -> u64 {
-    RandomState::new().hash_one(0_u8)
 }
 
 #[cfg(test)]

@@ -14,7 +14,12 @@ use crate::sys::fd;
 const MOST: usize = 1 << 20;
 
 /// Descriptors that were promised and are not there.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "LISTEN_FDS={count} promises {}, but fd {number} cannot be used: whoever started hushpipe did \
+     not pass it",
+    Shown(Activation::FIRST..Activation::FIRST + *count as RawFd)
+)]
 pub struct ActivationError {
     count: usize,
     number: RawFd,
@@ -25,25 +30,6 @@ impl ActivationError {
     /// hushpipe's exit code for it.
     pub const fn exit(&self) -> Exit {
         Exit::Os
-    }
-}
-
-impl fmt::Display for ActivationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "LISTEN_FDS={} promises {}, but fd {} cannot be used: whoever started hushpipe did \
-             not pass it",
-            self.count,
-            Shown(Activation::FIRST..Activation::FIRST + self.count as RawFd),
-            self.number
-        )
-    }
-}
-
-impl std::error::Error for ActivationError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
     }
 }
 

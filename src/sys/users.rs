@@ -2,7 +2,6 @@
 //! sssd, systemd-homed), getent(1) where it is installed. The C library's own look-up loads modules
 //! of the host at run time, which a static binary cannot rely on.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -38,13 +37,22 @@ pub struct Entry {
 }
 
 /// Why a user or a group could not be told.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum UsersError {
     /// No user has this name.
+    #[error(
+        "there is no user {0:?} on this machine (in /etc/passwd, or known to getent); create it, \
+         or give a number"
+    )]
     NoUser(String),
     /// No group has this name.
+    #[error(
+        "there is no group {0:?} on this machine (in /etc/group, or known to getent); create it, \
+         or give a number"
+    )]
     NoGroup(String),
     /// The database could not be read.
+    #[error("cannot read {path}")]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -52,42 +60,11 @@ pub enum UsersError {
         source: io::Error,
     },
     /// getent(1) did not answer in time.
+    #[error("getent did not answer within {} s when asked for {asked:?}", PATIENCE.as_secs())]
     Silent {
         /// What it was asked for.
         asked: String,
     },
-}
-
-impl fmt::Display for UsersError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoUser(name) => write!(
-                f,
-                "there is no user {name:?} on this machine (in /etc/passwd, or known to getent); \
-                 create it, or give a number"
-            ),
-            Self::NoGroup(name) => write!(
-                f,
-                "there is no group {name:?} on this machine (in /etc/group, or known to getent); \
-                 create it, or give a number"
-            ),
-            Self::Unreadable { path, .. } => write!(f, "cannot read {}", path.display()),
-            Self::Silent { asked } => write!(
-                f,
-                "getent did not answer within {} s when asked for {asked:?}",
-                PATIENCE.as_secs()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for UsersError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }
 
 /// Where users and groups are looked up.

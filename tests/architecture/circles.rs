@@ -45,7 +45,6 @@ const KNOWN: &[&str] = &[
     "src/stores/vault/look.rs",
     "src/stores/vault/mod.rs",
     "src/stores/vault/token.rs",
-    "src/stores/vault/upkeep.rs",
     "src/stores/vault/watch.rs",
     "src/stores/vault/wrapping.rs",
 ];

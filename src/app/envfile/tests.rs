@@ -1,6 +1,9 @@
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::app::sealed::SealedError;
 use crate::stores::sealed::Key;
 
 struct Project {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::model::{Plan, RunSpec, Signal, Startup, format_duration};
 use crate::supervisor::Handle;
 use crate::supervisor::spawn::{Handover, Launch};
-use crate::sys::child::{self, Child, Group, Spec, Step};
+use crate::sys::child::{self, Child, Group, Spec, Staged, Step};
 use crate::sys::command::Running;
 use crate::sys::origin;
 use crate::sys::reaper::{Reaper, Status};
@@ -74,13 +74,11 @@ impl Beside<'_> {
 
     fn start_in(&self, argv: &[String], beside: bool) -> Result<Child, Refusal> {
         let launched = self.spec(argv, beside)?;
-        let staged = child::stage(launched).map_err(|error| Refusal {
+        let started = child::stage(launched).and_then(Staged::start);
+        started.map_err(|error| Refusal {
             beside: error.step == Step::Beside,
             why: crate::model::chain(&error),
-        })?;
-        staged
-            .start()
-            .map_err(|error| crate::model::chain(&error).into())
+        })
     }
 
     fn spec(&self, argv: &[String], beside: bool) -> Result<Spec, String> {

@@ -19,11 +19,10 @@ use crate::app::live::Deliveries;
 use crate::app::memory;
 use crate::app::unit::Unit;
 use crate::app::values::{self, Unusable};
-use crate::app::watch::random;
 use crate::delivery::{DeliveryError, Served};
 use crate::model::{
     Event, Exit, Generation, Observer, Plan, Reason, Receipt, RotateAction, SecretName, Source,
-    Verify, Version, chain,
+    Verify, Version, chain, random,
 };
 use crate::rotation::Means;
 use crate::rotation::engine::{Completed, Conditions, Effects, Failed, Pins, Stage, StageError};

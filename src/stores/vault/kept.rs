@@ -11,9 +11,8 @@ use super::fetch::stamp_of;
 use super::lease::Lease;
 use super::login::Stamp;
 use super::term::{Term, spread};
-use crate::model::{Backoff, Version};
+use crate::model::{Backoff, Version, random};
 use crate::secret::{Field, KeptField, SecretBytes, Value};
-use crate::stores::poll::random;
 use crate::stores::{Fetched, check};
 use crate::sys::clock::Boottime;
 

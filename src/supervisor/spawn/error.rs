@@ -1,7 +1,6 @@
 //! Why a program cannot be launched.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -13,9 +12,13 @@ use crate::sys::limits::LimitError;
 use crate::sys::users::UsersError;
 
 /// Why a program cannot be launched.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
     /// No such file.
+    #[error(
+        "{command:?} was not found{}",
+        looked_in(searched.as_deref())
+    )]
     NotFound {
         /// As it was written.
         command: String,
@@ -23,12 +26,19 @@ pub enum SpawnError {
         searched: Option<OsString>,
     },
     /// It has no execute permission.
+    #[error("{0} is not executable; if it is the right file: chmod +x")]
     NotExecutable(PathBuf),
     /// It is a directory.
+    #[error("{0} is a directory, not a program")]
     Directory(PathBuf),
     /// It is neither a binary of this machine nor a script with a `#!` line.
+    #[error(
+        "{0} is neither a program for this machine nor a script with a #! line; no shell is \
+         tried: add a line such as #!/bin/sh"
+    )]
     UnknownFormat(PathBuf),
     /// The interpreter it asks for is not there.
+    #[error("{path} cannot run: {}", lacks(interpreter.as_deref()))]
     NoInterpreter {
         /// The program.
         path: PathBuf,
@@ -36,6 +46,7 @@ pub enum SpawnError {
         interpreter: Option<PathBuf>,
     },
     /// It cannot be read, which its digest needs.
+    #[error("cannot read {path}, which checking run.sha256 needs")]
     Unreadable {
         /// The program.
         path: PathBuf,
@@ -43,6 +54,10 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// Others could change it, and no copy of it can be made that can be executed.
+    #[error(
+        "cannot copy {path} into sealed memory, from where a program with run.sha256 is executed \
+         if it is a script or others could change it (is vm.memfd_noexec 2?)"
+    )]
     NotCopied {
         /// The program.
         path: PathBuf,
@@ -50,6 +65,10 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// It is not the program that was meant.
+    #[error(
+        "{path} has the SHA-256 {found}, but run.sha256 is {expected}; if the program was updated \
+         on purpose, update run.sha256"
+    )]
     Digest {
         /// The program.
         path: PathBuf,
@@ -59,13 +78,20 @@ pub enum SpawnError {
         found: Sha256,
     },
     /// The user or group cannot be told.
-    Users(UsersError),
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// A user without an entry, and no group given.
+    #[error("user {uid} has no entry in /etc/passwd, so its group is not known; set run.group")]
     GroupUnknown {
         /// Its number.
         uid: u32,
     },
     /// hushpipe may not become another user.
+    #[error(
+        "hushpipe runs as user {} and may not become user {uid}, group {gid}; start it as root, \
+         or leave out run.user and run.group",
+        nix::unistd::geteuid()
+    )]
     NotPrivileged {
         /// The user wanted.
         uid: u32,
@@ -73,8 +99,10 @@ pub enum SpawnError {
         gid: u32,
     },
     /// hushpipe's own groups cannot be read.
-    Groups(io::Error),
+    #[error("cannot read hushpipe's own groups")]
+    Groups(#[source] io::Error),
     /// The working directory cannot be used.
+    #[error("cannot use {path} as run.cwd")]
     Cwd {
         /// The directory.
         path: PathBuf,
@@ -82,23 +110,26 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// A resource limit is wrong.
+    #[error("run.rlimits: {0}")]
     Limit(LimitError),
     /// An argument has a NUL byte, which ends an argument.
+    #[error("argument {0} of run.command has a NUL byte")]
     NulInArgument(usize),
     /// A variable's value has a NUL byte, which ends a variable.
+    #[error("the value of run.env.set.{} has a NUL byte", .0.display())]
     NulInVariable(OsString),
     /// This cannot be a variable's name.
+    #[error("run.env.set: {:?} cannot be the name of a variable", .0.display().to_string())]
     VariableName(OsString),
     /// This name is hushpipe's own.
+    #[error(
+        "run.env.set: {} cannot be set: names that start with HUSHPIPE_ are hushpipe's own",
+        .0.display()
+    )]
     OwnVariable(OsString),
     /// A step on the way to the program failed.
+    #[error(transparent)]
     Child(ChildError),
-}
-
-impl From<UsersError> for SpawnError {
-    fn from(error: UsersError) -> Self {
-        Self::Users(error)
-    }
 }
 
 impl From<ChildError> for SpawnError {
@@ -122,6 +153,31 @@ impl From<ChildError> for SpawnError {
             _ => Self::Child(error),
         }
     }
+}
+
+fn looked_in(path: Option<&OsStr>) -> String {
+    path.map_or_else(
+        || ": no such file".to_owned(),
+        |path| {
+            let path = path.display();
+            format!(" in PATH ({path}); give its full path or install it")
+        },
+    )
+}
+
+/// Which interpreter is missing; `None`: a binary's dynamic loader.
+fn lacks(interpreter: Option<&Path>) -> String {
+    interpreter.map_or_else(
+        || {
+            "the dynamic loader it was built for is missing (a binary of another C library or \
+             another architecture?)"
+                .to_owned()
+        },
+        |path| {
+            let path = path.display();
+            format!("its #! line names the interpreter {path}, which is missing")
+        },
+    )
 }
 
 /// The interpreter that a script's first line names.
@@ -169,132 +225,6 @@ impl SpawnError {
                 Step::Changed(_) => Exit::Denied,
                 _ => Exit::Os,
             },
-        }
-    }
-}
-
-impl fmt::Display for SpawnError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound {
-                command,
-                searched: Some(path),
-            } => write!(
-                f,
-                "{command:?} was not found in PATH ({}); give its full path or install it",
-                path.display()
-            ),
-            Self::NotFound { command, .. } => write!(f, "{command:?} was not found: no such file"),
-            Self::NotExecutable(path) => write!(
-                f,
-                "{} is not executable; if it is the right file: chmod +x",
-                path.display()
-            ),
-            Self::Directory(path) => {
-                write!(f, "{} is a directory, not a program", path.display())
-            }
-            Self::UnknownFormat(path) => write!(
-                f,
-                "{} is neither a program for this machine nor a script with a #! line; no shell is \
-                 tried: add a line such as #!/bin/sh",
-                path.display()
-            ),
-            Self::NoInterpreter {
-                path,
-                interpreter: Some(interpreter),
-            } => write!(
-                f,
-                "{} cannot run: its #! line names the interpreter {}, which is missing",
-                path.display(),
-                interpreter.display()
-            ),
-            Self::NoInterpreter { path, .. } => write!(
-                f,
-                "{} cannot run: the dynamic loader it was built for is missing (a binary of \
-                 another C library or another architecture?)",
-                path.display()
-            ),
-            Self::Unreadable { path, .. } => write!(
-                f,
-                "cannot read {}, which checking run.sha256 needs",
-                path.display()
-            ),
-            Self::NotCopied { path, .. } => write!(
-                f,
-                "cannot copy {} into sealed memory, from where a program with run.sha256 is executed \
-                 if it is a script or others could change it (is vm.memfd_noexec 2?)",
-                path.display()
-            ),
-            Self::Digest {
-                path,
-                expected,
-                found,
-            } => write!(
-                f,
-                "{} has the SHA-256 {found}, but run.sha256 is {expected}; if the program was \
-                 updated on purpose, update run.sha256",
-                path.display()
-            ),
-            error => error.fmt_other(f),
-        }
-    }
-}
-
-impl SpawnError {
-    /// What is not about the program's file.
-    fn fmt_other(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Users(error) => fmt::Display::fmt(error, f),
-            Self::GroupUnknown { uid } => write!(
-                f,
-                "user {uid} has no entry in /etc/passwd, so its group is not known; set run.group"
-            ),
-            Self::NotPrivileged { uid, gid } => write!(
-                f,
-                "hushpipe runs as user {} and may not become user {uid}, group {gid}; start it as \
-                 root, or leave out run.user and run.group",
-                nix::unistd::geteuid()
-            ),
-            Self::Groups(_) => f.write_str("cannot read hushpipe's own groups"),
-            Self::Cwd { path, .. } => {
-                write!(f, "cannot use {} as run.cwd", path.display())
-            }
-            Self::Limit(error) => write!(f, "run.rlimits: {error}"),
-            Self::NulInArgument(index) => {
-                write!(f, "argument {index} of run.command has a NUL byte")
-            }
-            Self::NulInVariable(name) => {
-                write!(
-                    f,
-                    "the value of run.env.set.{} has a NUL byte",
-                    name.display()
-                )
-            }
-            Self::VariableName(name) => write!(
-                f,
-                "run.env.set: {:?} cannot be the name of a variable",
-                name.display().to_string()
-            ),
-            Self::OwnVariable(name) => write!(
-                f,
-                "run.env.set: {} cannot be set: names that start with HUSHPIPE_ are hushpipe's own",
-                name.display()
-            ),
-            Self::Child(error) => fmt::Display::fmt(error, f),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for SpawnError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable { source, .. }
-            | Self::NotCopied { source, .. }
-            | Self::Cwd { source, .. }
-            | Self::Groups(source) => Some(source),
-            Self::Users(error) => std::error::Error::source(error),
-            _ => None,
         }
     }
 }

@@ -86,14 +86,15 @@ impl Channel {
         let mut bytes = [0; 9];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = retry_on_intr(|| {
+        let received = loop {
             let mut parts = [IoSliceMut::new(&mut bytes)];
-            rustix::net::recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
-        });
-        let received = match received {
-            // The child was killed with a word of ours unread.
-            Err(Errno::CONNRESET) => return Ok(Report::Closed),
-            received => received?,
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            match rustix::net::recvmsg(&self.0, &mut parts, &mut control, flags) {
+                // The child ended with a word of ours unread, which is said once: what it sent before
+                // comes next.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                received => break received?,
+            }
         };
         match received.bytes {
             0 => Ok(Report::Closed),

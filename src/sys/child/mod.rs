@@ -145,18 +145,18 @@ impl Staged {
     /// Lets the child become the program. Returns when execve(2) has worked, or says what did not.
     /// After a fault the child has ended; the reaper waits for it.
     pub fn start(mut self) -> Result<Child, ChildError> {
-        self.channel
-            .send_go()
-            .map_err(|errno| self.prepared.fault(At::Vanished, errno))?;
-        match self.channel.receive() {
+        let sent = self.channel.send_go();
+        match (self.channel.receive(), sent) {
+            // Without mounts nothing was received before: the child may have ended long ago.
+            (Ok(Report::Fault(fault)), _) => Err(self.prepared.error(fault)),
+            (_, Err(errno)) => Err(self.prepared.fault(At::Vanished, errno)),
             // execve closed the child's end, or a signal ended the child: the reaper tells which.
-            Ok(Report::Closed) => self
+            (Ok(Report::Closed), Ok(())) => self
                 .child
                 .take()
                 .ok_or_else(|| self.prepared.fault(At::Vanished, Errno::CHILD)),
-            Ok(Report::Fault(fault)) => Err(self.prepared.error(fault)),
-            Ok(Report::Directory(..)) => Err(self.prepared.fault(At::Channel, Errno::PROTO)),
-            Err(errno) => Err(self.prepared.fault(At::Channel, errno)),
+            (Ok(Report::Directory(..)), _) => Err(self.prepared.fault(At::Channel, Errno::PROTO)),
+            (Err(errno), _) => Err(self.prepared.fault(At::Channel, errno)),
         }
     }
 }

@@ -231,6 +231,23 @@ fn a_staged_child_that_is_killed_is_noticed() {
     assert_eq!(noticed, 1);
 }
 
+#[test]
+fn a_child_that_ended_before_its_start_has_said_why() {
+    for is_over in [false, true] {
+        let gone = stage(shell("exit 0")).unwrap().start().unwrap();
+        assert_eq!(wait(&gone), 0);
+        let mut spec = shell("exit 0");
+        spec.beside = Some(gone.pidfd);
+        let staged = stage(spec).unwrap();
+        if is_over {
+            let child = staged.child.as_ref().unwrap();
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::PidFd(child.pidfd.as_fd()), options).unwrap();
+        }
+        assert_eq!(staged.start().unwrap_err().step, Step::Beside);
+    }
+}
+
 fn pinned(path: &Path) -> Pinned {
     let file = OwnedFd::from(fs::File::open(path).unwrap());
     Pinned::original(file).unwrap_or_else(|_| copied(path, false))

@@ -1,6 +1,5 @@
 //! The side of who asks.
 
-use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::places::{self, Place, Unusable};
 use super::server::sweep;
 use crate::model::control::{Reply, Request};
+use crate::model::format_duration;
 use crate::sys::{beneath, filesystem, process, socket};
 
 /// How long a reply may be, in bytes: room for some thousand secrets.
@@ -54,9 +54,13 @@ pub struct Limits {
 }
 
 /// How a listener differs from what its socket tells of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Impostor {
     /// It is of another user than the directory.
+    #[error(
+        "a process of uid {listens} listens there, and the directory is that of uid {owner}: it \
+         is not asked"
+    )]
     User {
         /// Its user.
         listens: u32,
@@ -64,6 +68,7 @@ pub enum Impostor {
         owner: u32,
     },
     /// It is another process than the name tells.
+    #[error("process {listens} listens there, not process {named}: it is not asked")]
     Process {
         /// Its process id.
         listens: u32,
@@ -72,70 +77,33 @@ pub enum Impostor {
     },
 }
 
-impl fmt::Display for Impostor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User { listens, owner } => write!(
-                f,
-                "a process of uid {listens} listens there, and the directory is that of uid {owner}: \
-                 it is not asked"
-            ),
-            Self::Process { listens, named } => write!(
-                f,
-                "process {listens} listens there, not process {named}: it is not asked"
-            ),
-        }
-    }
-}
-
 /// Why there is no reply.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody listens there.
+    #[error("no launcher listens there")]
     Gone,
     /// The system does not let this user connect.
+    #[error("it belongs to another user: only they and root may ask")]
     Denied,
     /// No reply in time; it may be stopped, or still be at it.
+    #[error("no answer within {}: is it stopped (SIGSTOP)?", format_duration(*.0))]
     Silent(Duration),
     /// The connection was closed without one: the launcher has ended.
+    #[error("it ended without an answer")]
     Closed,
     /// Who listens there is not whom the place and the name tell.
+    #[error(transparent)]
     Impostor(Impostor),
     /// The reply is longer than it may be.
+    #[error("its answer is longer than {} KiB", .0 >> 10)]
     TooLong(usize),
     /// What came is no reply of this version.
+    #[error("its answer is not understood: is it of another version?")]
     NotUnderstood,
     /// The system refused.
-    System(io::Error),
-}
-
-impl fmt::Display for AskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => f.write_str("no launcher listens there"),
-            Self::Denied => f.write_str("it belongs to another user: only they and root may ask"),
-            Self::Silent(patience) => {
-                let patience = crate::model::format_duration(*patience);
-                write!(f, "no answer within {patience}: is it stopped (SIGSTOP)?")
-            }
-            Self::Closed => f.write_str("it ended without an answer"),
-            Self::Impostor(impostor) => impostor.fmt(f),
-            Self::TooLong(bytes) => write!(f, "its answer is longer than {} KiB", bytes >> 10),
-            Self::NotUnderstood => {
-                f.write_str("its answer is not understood: is it of another version?")
-            }
-            Self::System(_) => f.write_str("it cannot be asked"),
-        }
-    }
-}
-
-impl std::error::Error for AskError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::System(source) => Some(source),
-            _ => None,
-        }
-    }
+    #[error("it cannot be asked")]
+    System(#[source] io::Error),
 }
 
 impl From<io::Error> for AskError {
@@ -234,24 +202,25 @@ type Looked = (OwnedFd, Vec<String>);
 
 /// `None`: the last one there had died, and the place is gone.
 fn look_at_own(place: &Place) -> Result<Option<Looked>, Unusable> {
-    let directory = place.open()?;
+    let made = place.open()?;
+    let directory = &made.directory;
     let path = place.path();
     let system = |error| Unusable::System(path.clone(), error);
     // Whoever holds the lock sweeps, or is about to listen.
-    if filesystem::try_lock(&directory).map_err(system)? {
-        sweep(&directory, &path).map_err(system)?;
-        if place.remove(&directory).is_ok() {
+    if filesystem::try_lock(directory).map_err(system)? {
+        sweep(directory, &path).map_err(system)?;
+        if place.remove(&made).is_ok() {
             return Ok(None);
         }
-        filesystem::unlock(&directory).map_err(system)?;
+        filesystem::unlock(directory).map_err(system)?;
     }
-    let names = places::sockets(&directory).map_err(system)?;
-    Ok(Some((directory, names)))
+    let names = places::sockets(directory).map_err(system)?;
+    Ok(Some((made.directory, names)))
 }
 
 /// Another user's: nothing is removed there, and no more is looked at than a user needs.
 fn look_at_other(place: &Place, crowded: &mut Vec<u32>) -> Result<Option<Looked>, Unusable> {
-    let directory = place.open()?;
+    let directory = place.open()?.directory;
     let (names, more) =
         places::some_sockets(&directory).map_err(|error| Unusable::System(place.path(), error))?;
     if more {

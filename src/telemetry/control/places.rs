@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
@@ -38,23 +37,14 @@ pub struct Place {
 }
 
 /// Why a place cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// The system refused.
+    #[error("{0}: {1}")]
     System(PathBuf, io::Error),
     /// It, or what it lies in, is not to be trusted.
+    #[error("{0}: {1}")]
     Foreign(PathBuf, &'static str),
-}
-
-impl std::error::Error for Unusable {}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Foreign(path, why) => write!(f, "{}: {why}", path.display()),
-        }
-    }
 }
 
 /// A place that is there, and open.
@@ -94,20 +84,17 @@ impl Place {
         Ok(Made { parent, directory })
     }
 
-    /// Removes it, if it is empty: with descriptors that are open already, as there may be no more.
-    pub(super) fn unmake(&self, made: &Made) -> io::Result<()> {
-        held::remove_at(&made.parent, &self.name, &made.directory)
-    }
-
     /// Opens it, as its owner or as root.
-    pub fn open(&self) -> Result<OwnedFd, Unusable> {
-        self.open_in(&self.trusted_parent()?)
+    pub(super) fn open(&self) -> Result<Made, Unusable> {
+        let parent = self.trusted_parent()?;
+        let directory = self.open_in(&parent)?;
+        Ok(Made { parent, directory })
     }
 
-    /// Removes it, if it is empty, and if what has its name is that open directory.
-    pub(super) fn remove(&self, directory: &OwnedFd) -> io::Result<()> {
-        let parent = self.trusted_parent().map_err(io::Error::other)?;
-        held::remove_at(&parent, &self.name, directory)
+    /// Removes it, if it is empty, and if what has its name is that open directory: with descriptors
+    /// that are open already, as there may be no more.
+    pub(super) fn remove(&self, made: &Made) -> io::Result<()> {
+        held::remove_at(&made.parent, &self.name, &made.directory)
     }
 
     /// What the place lies in: nobody else can put another directory into its place.

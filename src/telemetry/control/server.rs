@@ -1,7 +1,6 @@
 //! The launcher's side.
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,22 +30,18 @@ const REST: Duration = Duration::from_millis(200);
 const TRIES: u32 = 100;
 
 /// Why there is no control socket: each place, and what is wrong with it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no place for a control socket, so `hushpipe ps` and `status` do not see this \
+     launcher ({}); set XDG_RUNTIME_DIR to a directory of your own",
+    joined(.0)
+)]
 pub struct NoSocket(Vec<Unusable>);
 
-impl fmt::Display for NoSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reasons: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        write!(
-            f,
-            "there is no place for a control socket, so `hushpipe ps` and `status` do not see this \
-             launcher ({}); set XDG_RUNTIME_DIR to a directory of your own",
-            reasons.join("; ")
-        )
-    }
+fn joined(reasons: &[Unusable]) -> String {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    reasons.join("; ")
 }
-
-impl std::error::Error for NoSocket {}
 
 /// A socket that listens; its name goes when this is dropped.
 pub struct Server {
@@ -81,7 +76,7 @@ impl Server {
                 .map_err(|error| Unusable::System(place.path(), error)),
             Err(error) => {
                 // What was made in vain goes; a directory that others use is not empty.
-                if place.unmake(&made).is_err() {
+                if place.remove(&made).is_err() {
                     // The next launcher, or `ps`, removes it.
                 }
                 Err(error)
@@ -216,7 +211,7 @@ impl Server {
             filesystem::unlink_at(&self.made.directory, &self.name)?;
         }
         if locked {
-            self.place.unmake(&self.made)?;
+            self.place.remove(&self.made)?;
         }
         Ok(())
     }
