@@ -1,6 +1,5 @@
 //! Events as lines on stderr: text for people, JSON for machines.
 
-
 use serde_json::{Value, json};
 
 use super::Sink;
