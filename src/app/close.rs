@@ -54,8 +54,14 @@ async fn close_some(
     supervisor: &mut Supervisor,
     observer: &dyn Observer,
 ) {
-    let wanted = stores.iter().filter(|(name, _)| wanted(name));
-    let closing = join::all(wanted.map(|(_, store)| store.close()));
+    let wanted = stores
+        .iter()
+        .filter(|(name, store)| wanted(name) && store.leases().is_some());
+    let closing: Vec<_> = wanted.map(|(_, store)| store.close()).collect();
+    if closing.is_empty() {
+        return;
+    }
+    let closing = join::all(closing);
     let closing = tokio::time::timeout(BOUND, closing);
     let message = match supervisor.during(closing).await {
         Ok(Ok(results)) => {

@@ -42,8 +42,14 @@ const REMEMBERED: usize = 64;
 impl Supervisor {
     /// Does work before the program runs, with children reaped beside it. SIGTERM, SIGINT, SIGHUP or
     /// SIGQUIT end it at once, unless hushpipe's caller ignored them: the work is dropped where it
-    /// waits.
+    /// waits, and its result where it did not.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Interrupted> {
+        // Values are read and rendered without a wait: a signal may have come meanwhile.
+        let work = async {
+            let result = work.await;
+            tokio::task::yield_now().await;
+            result
+        };
         let mut work = pin!(work);
         loop {
             let more = self.more;

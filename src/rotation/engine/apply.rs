@@ -150,7 +150,7 @@ impl<E: Effects> Engine<'_, E> {
         } else if self.plan.on_rotate.rollback {
             self.reason = Some(why);
         } else {
-            self.failed(format!(
+            self.reason = Some(format!(
                 "{why}; it keeps the new generation: there is no `rollback`"
             ));
         }
@@ -291,7 +291,15 @@ impl<E: Effects> Engine<'_, E> {
         let generation = self.generation;
         let took = now.saturating_sub(self.since.take().unwrap_or(now));
         self.observer.observe(&Event::Rotated { generation, took });
-        self.answer_in_place(&format!("generation {generation} is in place"));
+        let in_place = format!("generation {generation} is in place");
+        match self.reason.take() {
+            None => self.answer_in_place(&in_place),
+            // After the rotation: it lasts until the next one.
+            Some(why) => {
+                self.answer_refused(Exit::Value, &format!("{in_place}, but {why}"));
+                self.failed(why);
+            }
+        }
     }
 
     /// The program has the previous generation, or still has it. What failed is not tried again.

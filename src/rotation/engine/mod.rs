@@ -67,7 +67,8 @@ pub struct Engine<'p, E: Effects> {
     since: Option<Duration>,
     /// When the verification began.
     verifying: Duration,
-    /// Why the generation in flight is rolled back; `None`: it was asked for.
+    /// Why the generation in flight is rolled back, or is not well where it is not; `None`: a rollback
+    /// was asked for.
     reason: Option<String>,
     outages: Outages,
     conditions: Conditions,

@@ -88,12 +88,32 @@ fn a_command_that_fails_is_said_and_the_new_values_stay() {
     let rest = format!("{BY_FILE}on_rotate: {{ settle: 0s, command: [sh, -c, \"exit 3\"] }}\n");
     let running = directory(&rest, &["on", "USR1", "cat:{place}/run/token", "serve"]);
     running.place().replace("secrets/token", "two");
+    running.wait_for_stderr("generation 2 is in place");
     let said = running.wait_for_stderr("error: the program could not be told");
     assert!(said.contains("sh ended with exit code 3"), "{said}");
-    running.wait_for_stderr("generation 2 is in place");
     running.signal(Signal::SIGUSR1);
     running.wait_for_line("two");
     running.stop().success();
+}
+
+#[test]
+fn a_program_that_could_not_be_notified_is_not_healthy_until_it_was() {
+    let rest = "on_rotate: { settle: 0s, command: [sh, -c, \"test -e works\"] }\n";
+    let running = two("", ", refresh: never", &format!("{BOTH}{rest}"), &["serve"]);
+    let place = running.place();
+    place.replace("secrets/other", "two");
+    let output = running.ask(&["rotate", "other"]);
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("generation 2 is in place, but the program could not be told"),
+        "{said}"
+    );
+    assert_eq!(running.status()["healthy"], false);
+    place.write("works", "");
+    place.replace("secrets/other", "three");
+    running.rotate("other");
+    assert_eq!(running.status()["healthy"], true);
 }
 
 #[test]
@@ -144,9 +164,9 @@ fn a_request_tells_the_program() {
     running.wait_for_stderr("generation 2 is in place");
     server.answer("/-/reload", Fake::status(500, "broken"));
     running.place().replace("secrets/token", "three");
+    running.wait_for_stderr("generation 3 is in place");
     let said = running.wait_for_stderr("error: the program could not be told");
     assert!(said.contains("was answered by status 500"), "{said}");
-    running.wait_for_stderr("generation 3 is in place");
     assert_eq!(running.program(), program, "it is another one");
     let output = running.stop().success();
     assert_eq!(output.stdout().matches("ready").count(), 1);

@@ -56,9 +56,9 @@ fn without_rollback_a_bad_generation_stays() {
         format!("{BY_FILE}{BY_COMMAND}").replace("settle: 0s", "settle: 0s\n  rollback: false");
     let running = good_one(&rest, &READS);
     running.place().replace("secrets/token", "bad two");
+    running.wait_for_stderr("generation 2 is in place");
     let said = running.wait_for_stderr("error: the program is not well with it");
     assert!(said.contains("it keeps the new generation"), "{said}");
-    running.wait_for_stderr("generation 2 is in place");
     let output = running.stop().success().stdout_is("ready\nbad two\n");
     said_times(&output, "rolled back", 0);
 }

@@ -203,3 +203,22 @@ fn a_request_before_the_start_ends_hushpipe_at_once() {
             .expect("the store's program is ended too");
     }
 }
+
+#[test]
+fn a_program_is_not_started_after_a_signal_that_came_while_values_were_rendered() {
+    let value = format!("A={}", "x".repeat(8 << 20));
+    let running = Hushpipe::new()
+        .file("secrets/db", value)
+        .manifest(
+            "version: 1\nservice: test\n\
+             stores: { dir: { type: directory, path: \"{place}/secrets\" } }\n\
+             secrets: { db: { store: dir, key: db, format: dotenv } }\n\
+             deliver: [ { fd: 3, as: memfd, content: \"{{ db.A | raw }}\" } ]\n\
+             run: { command: [echo, it ran] }\n",
+        )
+        .args(["-vv", "run"])
+        .spawn();
+    running.wait_for_stderr("fetched 1 secret");
+    let output = running.stop().code(143);
+    assert_eq!(output.stdout(), "");
+}
