@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fetch::{Stores, sources};
-use crate::model::{Event, Observer, Plan, StoreName, chain, format_duration};
+use crate::model::{Event, Observer, Plan, StoreName, Topic, chain, format_duration};
 use crate::stores::join;
 use crate::supervisor::{Interrupted, Supervisor};
 
@@ -38,6 +38,7 @@ pub async fn close_before_exec(
             let whole = Duration::from_secs(left.as_secs());
             let left = format_duration(whole);
             observer.observe(&Event::Weaker {
+                about: Topic::Lease,
                 message: format!(
                     "secret {name} is good for {left}, and in exec mode nobody stays to renew, \
                      replace or revoke it"
@@ -67,7 +68,10 @@ async fn close_some(
         Ok(Ok(results)) => {
             for fault in results.into_iter().filter_map(Result::err) {
                 let message = format!("{}; {LEFT}", chain(&fault));
-                observer.observe(&Event::Fault { message });
+                observer.observe(&Event::Fault {
+                    about: Topic::Store,
+                    message,
+                });
             }
             return;
         }
@@ -75,5 +79,8 @@ async fn close_some(
         Err(Interrupted::Signal(signal)) => format!("{signal} ended the wait for stores: {LEFT}"),
         Err(Interrupted::Fault(fault)) => format!("{}: {LEFT}", chain(&fault)),
     };
-    observer.observe(&Event::Fault { message });
+    observer.observe(&Event::Fault {
+        about: Topic::Store,
+        message,
+    });
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::failure::{Failures, os};
+use super::fetch::delivered;
 use super::gate::Gate;
 use super::host::{Prior, of_spawn};
 use super::kept::Kept;
@@ -63,10 +64,12 @@ async fn prepare(
     } = pipeline;
     let unit = Unit::exec(&cleared.host.launch, prior.activation, prior.inherited);
     let releasing = pipeline.release(&cleared);
-    let (Gathered { payloads, .. }, receipt) = match supervisor.during(releasing).await {
+    let (Gathered { payloads, round }, receipt) = match supervisor.during(releasing).await {
         Ok(released) => released.map_err(Err)?,
         Err(interrupted) => return Err(supervise::ended(interrupted)),
     };
+    let versions = round.versions;
+    drop(round.values);
     let payloads = Payloads::waiting(plan, payloads).map_err(Err)?;
     close::close_before_exec(plan, stores, supervisor, observer.as_ref()).await;
     // Private files need a user namespace, which no process of several threads may make.
@@ -83,7 +86,9 @@ async fn prepare(
         unit: &unit,
         observer: observer.as_ref(),
     };
-    placing.place::<StagedHere>(cleared.host).map_err(Err)
+    let placed = placing.place::<StagedHere>(cleared.host).map_err(Err)?;
+    delivered(versions, observer.as_ref());
+    Ok(placed)
 }
 
 /// What is to be delivered, while stores are closed.

@@ -1,18 +1,63 @@
 //! Secrets from all stores at once: one request for each different source.
 
 use std::collections::BTreeMap;
+use std::ops::Index;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::gate::Authorised;
-use crate::model::{Event, Observer, Plan, SecretName, Source, StoreName, Version, chain};
+use crate::model::{
+    Event, Generation, Observer, Outcome, Plan, SecretName, Source, StoreName, Version, chain,
+};
 use crate::secret::Value;
 use crate::stores::{Fault, Fetched, Store, StoreError, join};
 
 /// The stores of a plan, open.
-pub type Stores = BTreeMap<StoreName, Box<dyn Store>>;
+pub struct Stores {
+    open: BTreeMap<StoreName, Box<dyn Store>>,
+    observer: Rc<dyn Observer>,
+}
+
+impl Stores {
+    /// The observer sees each request to them.
+    pub fn new(open: BTreeMap<StoreName, Box<dyn Store>>, observer: &Rc<dyn Observer>) -> Self {
+        Self {
+            open,
+            observer: Rc::clone(observer),
+        }
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&StoreName, &dyn Store)> {
+        self.open.iter().map(|(name, store)| (name, &**store))
+    }
+
+    /// The version that a fetch of this source would give.
+    pub async fn version(&self, source: &Source) -> Result<Version, StoreError> {
+        let asked = Instant::now();
+        let version = self[&source.store].version(source).await;
+        self.note(&source.store, asked, version.as_ref().err());
+        version
+    }
+
+    fn note(&self, store: &StoreName, asked: Instant, error: Option<&StoreError>) {
+        self.observer.observe(&Event::StoreAsked {
+            store: store.clone(),
+            took: asked.elapsed(),
+            outcome: error.map_or(Outcome::Answered, StoreError::outcome),
+        });
+    }
+}
+
+impl Index<&StoreName> for Stores {
+    type Output = dyn Store;
+
+    fn index(&self, name: &StoreName) -> &Self::Output {
+        &*self.open[name]
+    }
+}
 
 /// One consistent set of values: what a generation is made of.
 pub struct Round {
@@ -24,6 +69,17 @@ pub struct Round {
     pub requests: usize,
 }
 
+/// Tells that the program has the versions of its first generation now.
+pub fn delivered(versions: BTreeMap<SecretName, Version>, observer: &dyn Observer) {
+    for (secret, version) in versions {
+        observer.observe(&Event::Delivered {
+            secret,
+            version,
+            generation: Generation::FIRST,
+        });
+    }
+}
+
 /// Every different source, with the secrets that it is for.
 pub type Asked<'a> = BTreeMap<&'a Source, Vec<&'a SecretName>>;
 
@@ -33,7 +89,7 @@ pub async fn fetch(
     stores: &Stores,
     asked: &Asked<'_>,
 ) -> (Round, Vec<StoreError>) {
-    fetch_by(authorised, asked, async |name, sources| {
+    fetch_by(authorised, stores, asked, async |name, sources| {
         stores[name].fetch_all(sources).await
     })
     .await
@@ -46,7 +102,7 @@ pub async fn fetch_aloud(
     asked: &Asked<'_>,
     observer: &Rc<dyn Observer>,
 ) -> (Round, Vec<StoreError>) {
-    fetch_by(authorised, asked, async |name, sources| {
+    fetch_by(authorised, stores, asked, async |name, sources| {
         let store = &stores[name];
         let mut fetching = store.fetch_all(sources);
         let (began, mut next) = (Instant::now(), FIRST_WORD);
@@ -73,6 +129,7 @@ const BETWEEN_WORDS: Duration = Duration::from_secs(15);
 /// `ask` gives a store's answers, in the order of its sources.
 async fn fetch_by(
     authorised: &Authorised<'_>,
+    stores: &Stores,
     asked: &Asked<'_>,
     ask: impl AsyncFn(&StoreName, &[&Source]) -> Vec<Result<Fetched, StoreError>>,
 ) -> (Round, Vec<StoreError>) {
@@ -80,7 +137,14 @@ async fn fetch_by(
     for source in asked.keys() {
         by_store.entry(&source.store).or_default().push(source);
     }
-    let answers = join::values(by_store.iter().map(|(store, sources)| ask(store, sources))).await;
+    let asking = by_store.iter().map(async |(store, sources)| {
+        let asked = Instant::now();
+        let answers = ask(store, sources).await;
+        let error = answers.iter().find_map(|answer| answer.as_ref().err());
+        stores.note(store, asked, error);
+        answers
+    });
+    let answers = join::values(asking).await;
     let mut round = Round::new(asked.len());
     let mut faults = Vec::new();
     let answered = by_store

@@ -7,7 +7,7 @@ use super::inherited::Inherited;
 use super::missing;
 use crate::delivery::{self, DeliveryError, DeliveryFault, Layout, Owner};
 use crate::model::{
-    Delivery, DeliveryKind, Event, Isolation, IsolationUsed, Mode, Observer, OwnerSpec, Plan,
+    Delivery, DeliveryKind, Event, Isolation, IsolationUsed, Mode, Observer, OwnerSpec, Plan, Topic,
 };
 use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Launch, SpawnError};
@@ -96,7 +96,10 @@ impl Host {
     /// Says it, once a run.
     pub fn warn(&self, plan: &Plan, observer: &dyn Observer) {
         for message in self.warnings(plan) {
-            observer.observe(&Event::Weaker { message });
+            observer.observe(&Event::Weaker {
+                about: Topic::Host,
+                message,
+            });
         }
     }
 

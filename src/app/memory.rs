@@ -1,7 +1,7 @@
 //! What is left of values in memory after a hand-over, and what the hand-over needed and rest does
 //! not: given back.
 
-use crate::model::{Event, Observer};
+use crate::model::{Event, Observer, Topic};
 use crate::secret::{Buffer, Protection};
 use crate::sys::memory;
 
@@ -25,5 +25,8 @@ pub fn report_protection(observer: &dyn Observer) {
         }
         Err(error) => format!("no memory to keep values in: {error}"),
     };
-    observer.observe(&Event::Weaker { message });
+    observer.observe(&Event::Weaker {
+        about: Topic::Memory,
+        message,
+    });
 }

@@ -45,7 +45,7 @@ pub use last_message::last_message;
 pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;
 
-use crate::model::{Event, Exited, Mode, Observer, Plan, Signal};
+use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Topic};
 use crate::sys::signals;
 use crate::sys::{fd, process};
 
@@ -67,6 +67,7 @@ pub fn protect() -> Result<(), Failures> {
 pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures> {
     for message in &plan.warnings {
         observer.observe(&Event::Weaker {
+            about: Topic::Manifest,
             message: message.clone(),
         });
     }

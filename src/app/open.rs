@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::failure::{Failure, Failures, os};
 use super::fetch::Stores;
-use crate::model::{Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName, StoreSpec};
+use crate::model::{
+    Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName, StoreSpec, Topic,
+};
 use crate::stores::Store;
 use crate::stores::command::Command;
 use crate::stores::directory::Directory;
@@ -23,9 +25,9 @@ pub fn stores(
         .stores
         .iter()
         .map(|(name, spec)| Ok((name.clone(), open(name, spec, reaper, observer)?)))
-        .collect();
+        .collect::<Result<_, Failures>>();
     forget_tokens(plan);
-    stores
+    Ok(Stores::new(stores?, observer))
 }
 
 /// The stores have taken the tokens that the environment holds: nothing else of hushpipe needs them, and
@@ -87,7 +89,10 @@ pub fn look_at_sealed(plan: &Plan, observer: &Rc<dyn Observer>) {
             && let Err(error) = store.verify()
         {
             let message = error.to_string();
-            observer.observe(&Event::Weaker { message });
+            observer.observe(&Event::Weaker {
+                about: Topic::Store,
+                message,
+            });
         }
     }
 }

@@ -126,8 +126,9 @@ run: { command: [/bin/true] }
         let plan = plan.unwrap_or_else(|error| panic!("{error:?}"));
         let requests = Rc::new(Cell::new(0));
         let store: Box<dyn Store> = Box::new(Fake(Rc::clone(&requests)));
-        let stores: Stores = BTreeMap::from([(StoreName::new("s").unwrap(), store)]);
         let observer: Rc<dyn Observer> = Rc::new(());
+        let open = BTreeMap::from([(StoreName::new("s").unwrap(), store)]);
+        let stores = Stores::new(open, &observer);
         let pipeline = Pipeline {
             plan: &plan,
             stores: &stores,

@@ -14,7 +14,7 @@ use crate::delivery::{
     Feed, Layout, Live, Owner, SharedDirectories, make_mount_points, prepare_fds,
 };
 use crate::model::{
-    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Receipt, Signal,
+    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Receipt, Signal, Topic,
 };
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
@@ -179,7 +179,10 @@ impl Placing<'_> {
 
     fn warn(&self, message: Option<String>) {
         if let Some(message) = message {
-            self.observer.observe(&Event::Weaker { message });
+            self.observer.observe(&Event::Weaker {
+                about: Topic::Host,
+                message,
+            });
         }
     }
 
@@ -220,6 +223,7 @@ impl Placing<'_> {
             let message = "private files may be swapped out: the kernel refuses `noswap` for this \
                            tmpfs, and swap is on";
             self.observer.observe(&Event::Weaker {
+                about: Topic::Isolation,
                 message: message.to_owned(),
             });
         }
@@ -271,7 +275,10 @@ impl Placing<'_> {
         let fds = prepare_fds(self.plan, self.payloads, owners, exec)
             .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
         for message in fds.weaker {
-            self.observer.observe(&Event::Weaker { message });
+            self.observer.observe(&Event::Weaker {
+                about: Topic::Delivery,
+                message,
+            });
         }
         let apart = private.is_some();
         let private = private.unwrap_or_default();
@@ -305,7 +312,10 @@ impl Placing<'_> {
                  terminal (`setsid hushpipe run ... </dev/null`), or set the sysctl \
                  dev.tty.legacy_tiocsti to 0"
             );
-            self.observer.observe(&Event::Weaker { message });
+            self.observer.observe(&Event::Weaker {
+                about: Topic::Terminal,
+                message,
+            });
         }
     }
 
@@ -347,7 +357,10 @@ impl Placing<'_> {
                      program alone. Deliver it with `isolation: shared`",
                     client.display()
                 );
-                self.observer.observe(&Event::Weaker { message });
+                self.observer.observe(&Event::Weaker {
+                    about: Topic::Isolation,
+                    message,
+                });
             }
         }
     }
@@ -362,7 +375,10 @@ impl Placing<'_> {
                  with a file that is delivered by `isolation: private`, it cannot",
                 own.display()
             );
-            self.observer.observe(&Event::Weaker { message });
+            self.observer.observe(&Event::Weaker {
+                about: Topic::Isolation,
+                message,
+            });
         }
     }
 

@@ -12,9 +12,7 @@ use super::gate::{Gate, Subject};
 use super::host::{self, Host, Prior};
 use super::inherited::Inherited;
 use super::{close, failure, open, supervise, values};
-use crate::model::{
-    Exit, IsolationUsed, Observer, Plan, Reason, SecretName, Source, StoreName, Version,
-};
+use crate::model::{Exit, IsolationUsed, Observer, Plan, Reason, SecretName, Source, Version};
 use crate::stores::join;
 use crate::sys::reaper::Reaper;
 
@@ -110,9 +108,11 @@ fn ask(
 
 async fn versions(plan: &Plan, stores: &Stores) -> Result<Versions, Failures> {
     let asked = sources(plan);
-    let answers = join::all(asked.iter().map(|(source, names)| async move {
-        (names, version(stores, &source.store, source).await)
-    }))
+    let answers = join::all(
+        asked
+            .iter()
+            .map(|(source, names)| async move { (names, version(stores, source).await) }),
+    )
     .await;
     let mut versions = Versions::new();
     let mut failures = Failures::new();
@@ -131,7 +131,7 @@ async fn versions(plan: &Plan, stores: &Stores) -> Result<Versions, Failures> {
     }
 }
 
-async fn version(stores: &Stores, store: &StoreName, source: &Source) -> Result<Version, Failure> {
-    let answer = stores[store].version(source).await;
+async fn version(stores: &Stores, source: &Source) -> Result<Version, Failure> {
+    let answer = stores.version(source).await;
     answer.map_err(|fault| Failure::new(fault.exit(), fault))
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::confine::Confined;
 use super::failure::{Failure, Failures, os};
+use super::fetch::delivered;
 use super::gate::{Gate, Subject};
 use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
@@ -19,7 +20,7 @@ use super::{close, control, memory, open};
 use crate::delivery::Feed;
 use crate::model::{
     Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, Receipt, StoreKind, StoreSpec,
-    chain,
+    Topic, chain,
 };
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
@@ -108,7 +109,10 @@ async fn launch(
     memory::settle();
     if let Err(error) = origin::leave() {
         let message = format!("cannot leave the directory that hushpipe was started in: {error}");
-        observer.observe(&Event::Fault { message });
+        observer.observe(&Event::Fault {
+            about: Topic::Program,
+            message,
+        });
     }
     let setting = Setting {
         plan,
@@ -130,6 +134,7 @@ async fn launch(
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
         observer.observe(&Event::Fault {
+            about: Topic::Delivery,
             message: chain(&*failure.error),
         });
     }
@@ -223,8 +228,9 @@ fn start(
         kept,
     } = released;
     let fingerprints = rotate::fingerprints(&key, &round);
+    let versions = round.versions;
     // The child starts as a copy of hushpipe: what it does not get is gone by then.
-    drop(round);
+    drop(round.values);
     let launched = start_with(
         plan,
         host,
@@ -234,6 +240,7 @@ fn start(
         observer,
     )?;
     drop(payloads);
+    delivered(versions, observer.as_ref());
     if kept.is_some() || keeps_values(plan, &launched.feeds) {
         memory::report_protection(observer.as_ref());
     }
@@ -330,6 +337,7 @@ async fn feed(feeds: Vec<Feed>, observer: &dyn Observer) {
     for fed in join::all(feeds.into_iter().map(Feed::run)).await {
         if let Err(fault) = fed {
             observer.observe(&Event::Fault {
+                about: Topic::Delivery,
                 message: chain(&fault),
             });
         }

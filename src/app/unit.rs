@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::failure::{Failure, Failures, os};
 use super::host::Host;
 use super::inherited::Inherited;
-use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName};
+use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName, Topic};
 use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;
 use crate::supervisor::notify::{Announcer, ProgramUser, Relay, Surroundings};
@@ -115,7 +115,10 @@ impl Unit {
                     "no notify socket can be made for the program: {error}; systemd hears nothing \
                      from it"
                 );
-                observer.observe(&Event::Weaker { message });
+                observer.observe(&Event::Weaker {
+                    about: Topic::Systemd,
+                    message,
+                });
                 None
             }
         }

@@ -10,7 +10,7 @@ use super::fetch::{Round, Stores, fetch_aloud, sources};
 use super::gate::Authorised;
 use super::host::{Host, of_delivery};
 use crate::delivery;
-use crate::model::{Event, Observer, Plan, SecretName};
+use crate::model::{Event, Observer, Plan, SecretName, Topic};
 use crate::rotation::Draft;
 use crate::secret::{SecretBytes, Value};
 use crate::stores::check;
@@ -70,6 +70,7 @@ fn payloads(
 fn warn(plan: &Plan, warnings: Vec<String>, observer: &dyn Observer) {
     for warning in warnings {
         observer.observe(&Event::Weaker {
+            about: Topic::Template,
             message: format!("{}:{warning}", plan.manifest.display()),
         });
     }

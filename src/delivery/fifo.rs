@@ -25,7 +25,7 @@ use super::live::{Live, Served, Serving};
 use super::opening::{self, Pulse, Task};
 use super::readers::Among;
 use super::{Carried, DeliveryError, Owner};
-use crate::model::{Event, Generation, Receipt};
+use crate::model::{Event, Generation, Receipt, Topic};
 use crate::secret::SecretBytes;
 use crate::sys::inotify::{self, Event as Noticed, EventMask, Notifier, WatchId, WatchMask};
 use crate::sys::{filesystem, pipe};
@@ -164,6 +164,7 @@ impl Fifos {
         let message = format!("FIFOs are looked at every 20 ms, not watched: {why}");
         if self.polled.is_none() {
             self.happened.push_back(Ok(Event::Weaker {
+                about: Topic::Delivery,
                 message: message.clone(),
             }));
             self.polled = Some(message);

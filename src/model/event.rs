@@ -11,6 +11,7 @@
 #[cfg(test)]
 pub mod samples;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +54,158 @@ pub enum IsolationUsed {
     Private,
     /// A 0700 directory on tmpfs or ramfs.
     Shared,
+}
+
+/// What an error or a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// What the manifest says.
+    Manifest,
+    /// What this host supports.
+    Host,
+    /// Where files go, and who sees them.
+    Isolation,
+    /// The terminal that hushpipe was started at.
+    Terminal,
+    /// Memory for values.
+    Memory,
+    /// What hushpipe writes to standard error.
+    Log,
+    /// Being asked by other commands.
+    ControlSocket,
+    /// What systemd is told.
+    Systemd,
+    /// The program: its signals, its end and what it leaves.
+    Program,
+    /// A store as a whole.
+    Store,
+    /// The login to a store.
+    Login,
+    /// A lease.
+    Lease,
+    /// Noticing changes.
+    Watch,
+    /// What a template makes.
+    Template,
+    /// Files, FIFOs and descriptors that the program gets.
+    Delivery,
+}
+
+/// Why a rotation failed, and what the program has for now.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RotationError {
+    /// It may not have it.
+    Denied {
+        /// Why.
+        #[serde(skip)]
+        why: String,
+    },
+    /// The new values are bad.
+    Refused {
+        /// Why.
+        #[serde(skip)]
+        why: String,
+    },
+    /// The system refused to put it in place.
+    NotInPlace {
+        /// Why.
+        #[serde(skip)]
+        why: String,
+    },
+    /// The program is not well with it, and there is no rollback.
+    NotWell {
+        /// How that showed.
+        #[serde(skip)]
+        why: String,
+    },
+    /// No program could be started with it.
+    NotStarted {
+        /// Why.
+        #[serde(skip)]
+        why: String,
+    },
+    /// The system refused to put the previous generation back.
+    NotBack {
+        /// Why.
+        #[serde(skip)]
+        why: String,
+    },
+    /// The previous generation is back, and the program is not well with that either.
+    NotWellBack {
+        /// How that showed.
+        #[serde(skip)]
+        why: String,
+    },
+}
+
+impl fmt::Display for RotationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied { why } => write!(f, "{why}; the program keeps what it has"),
+            Self::Refused { why } => write!(
+                f,
+                "the new generation is refused: {why}; the program keeps what it has until there is \
+                 a newer one"
+            ),
+            Self::NotInPlace { why } => write!(
+                f,
+                "the new generation cannot be put in place: {why}; the program keeps what it has, \
+                 and it is tried again"
+            ),
+            Self::NotWell { why } => write!(
+                f,
+                "{why}; it keeps the new generation: there is no `rollback`"
+            ),
+            Self::NotStarted { why } => write!(f, "the new generation: {why}"),
+            Self::NotBack { why } => write!(
+                f,
+                "the generation before cannot be put back: {why}; the program keeps what it has"
+            ),
+            Self::NotWellBack { why } => write!(f, "the generation before is back, but {why}"),
+        }
+    }
+}
+
+/// How a request to a store ended: the kind of its error, if there was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The store gave what it was asked for.
+    Answered,
+    /// The store is not there or cannot be read.
+    Unreachable,
+    /// A server did not answer, or not with sense.
+    NoAnswer,
+    /// The store could not be written.
+    Unwritable,
+    /// It has no such secret, version or field.
+    Missing,
+    /// It refused, or is too open to be trusted.
+    Denied,
+    /// What it holds is not of the stated format.
+    Malformed,
+    /// A program failed.
+    Program,
+    /// It took too long.
+    Deadline,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Answered => "answered",
+            Self::Unreachable => "cannot be read",
+            Self::NoAnswer => "did not answer",
+            Self::Unwritable => "cannot be written",
+            Self::Missing => "does not have it",
+            Self::Denied => "denied it",
+            Self::Malformed => "is malformed",
+            Self::Program => "failed",
+            Self::Deadline => "took too long",
+        })
+    }
 }
 
 /// An event, and where and when it happened.
@@ -148,6 +301,25 @@ events! {
         why: Option<String>,
     } => Notice, "store {store} has not answered for {}{}",
         format_duration(*waited), after("; tried again: ", why.as_deref());
+    /// A store was asked, and answered or not.
+    StoreAsked {
+        /// Which store.
+        store: StoreName,
+        /// How long it took.
+        #[serde(rename = "took_ms", serialize_with = "as_fine_millis")]
+        took: Duration,
+        /// How it ended; of several errors, the first.
+        outcome: Outcome,
+    } => Debug, "store {store} {outcome}, after {}", millis(*took);
+    /// The program has a version of a secret now.
+    Delivered {
+        /// Which secret.
+        secret: SecretName,
+        /// What its store calls the value.
+        version: Version,
+        /// The generation that it came with.
+        generation: Generation,
+    } => Debug, "delivered secret {secret}, version {version}, with generation {generation}";
     /// Where files go, and why not the better place.
     Isolation {
         /// Which.
@@ -332,13 +504,15 @@ events! {
     /// A rotation did not happen; the program keeps what it has.
     RotationFailed {
         /// What failed, where, and what happens next.
-        #[serde(skip)]
-        message: String,
-    } => Error, "{message}";
+        #[serde(flatten)]
+        error: RotationError,
+    } => Error, "{error}";
     /// A store could not be watched or asked; the program keeps what it has.
     StoreFault {
         /// Which store.
         store: StoreName,
+        /// The kind of error.
+        outcome: Outcome,
         /// What failed.
         #[serde(skip)]
         message: String,
@@ -347,6 +521,8 @@ events! {
     StoreStill {
         /// Which store.
         store: StoreName,
+        /// The kind of error.
+        outcome: Outcome,
         /// What failed last.
         #[serde(skip)]
         message: String,
@@ -402,12 +578,16 @@ events! {
     } => Notice, "removed {}, left by a hushpipe that died", path.display();
     /// A protection that is not there on this host.
     Weaker {
+        /// What it is about.
+        about: Topic,
         /// What is missing and what follows from it.
         #[serde(skip)]
         message: String,
     } => Warning, "{message}";
     /// A fault that does not end hushpipe.
     Fault {
+        /// What it is about.
+        about: Topic,
         /// What failed.
         #[serde(skip)]
         message: String,

@@ -18,7 +18,7 @@ mod units;
 
 pub use backoff::{Backoff, random};
 pub use chain::chain;
-pub use event::{Envelope, Event, IsolationUsed, Level, Observer};
+pub use event::{Envelope, Event, IsolationUsed, Level, Observer, Outcome, RotationError, Topic};
 pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::http::HttpError;
-use crate::model::{Exit, Source, StoreName};
+use crate::model::{Exit, Outcome, Source, StoreName};
 use crate::secret::FileError;
 
 /// Why a store did not give a secret. The texts name paths and causes; never a value, never what a
@@ -183,6 +183,20 @@ impl StoreError {
                 | Fault::Program { .. }
                 | Fault::Deadline { .. }
         )
+    }
+
+    /// Its kind, for events.
+    pub const fn outcome(&self) -> Outcome {
+        match self.fault {
+            Fault::Unreachable { .. } => Outcome::Unreachable,
+            Fault::NoAnswer { .. } => Outcome::NoAnswer,
+            Fault::Unwritable { .. } => Outcome::Unwritable,
+            Fault::Missing { .. } => Outcome::Missing,
+            Fault::Denied { .. } => Outcome::Denied,
+            Fault::Malformed { .. } => Outcome::Malformed,
+            Fault::Program { .. } => Outcome::Program,
+            Fault::Deadline { .. } => Outcome::Deadline,
+        }
     }
 
     /// hushpipe's exit code for it.

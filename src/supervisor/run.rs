@@ -16,7 +16,7 @@ use super::search::Search;
 use super::state::{Action, Control, End, Foreground, Input, To};
 use super::stop::Swept;
 
-use crate::model::{Event, Exited, Signal};
+use crate::model::{Event, Exited, Signal, Topic};
 use crate::sys::process;
 use crate::sys::reaper::{Change, Status};
 use crate::sys::signals::{self, Received, Signals};
@@ -332,6 +332,9 @@ impl Supervisor {
     }
 
     pub(super) fn fault(&self, message: String) {
-        self.observer.observe(&Event::Fault { message });
+        self.observer.observe(&Event::Fault {
+            about: Topic::Program,
+            message,
+        });
     }
 }

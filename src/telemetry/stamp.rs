@@ -35,7 +35,10 @@ impl Stamp {
 impl Observer for Stamp {
     fn observe(&self, event: &Event) {
         self.seq.set(self.seq.get() + 1);
-        if let Event::Rotated { generation, .. } | Event::RolledBack { generation, .. } = event {
+        if let Event::Delivered { generation, .. }
+        | Event::Rotated { generation, .. }
+        | Event::RolledBack { generation, .. } = event
+        {
             self.generation.set(*generation);
         }
         let envelope = Envelope {

@@ -130,14 +130,14 @@ impl Facts {
                     self.faulty = false;
                 }
             }
-            Event::RotationFailed { message } => {
+            Event::RotationFailed { error } => {
                 self.coming.clear();
-                self.fault(message.clone());
+                self.fault(error.to_string());
             }
             Event::RestartsExhausted { .. } => {
                 self.fault("the budget of restarts is used up".to_owned());
             }
-            Event::Fault { message } => self.fault(message.clone()),
+            Event::Fault { message, .. } => self.fault(message.clone()),
             // What was refused is not there any more.
             Event::Unchanged { bad: false } => self.faulty = false,
             _ => {}
@@ -147,7 +147,7 @@ impl Facts {
     fn store(&mut self, event: &Event) {
         let outages = &mut self.status.outages;
         match event {
-            Event::StoreFault { store, message } | Event::StoreStill { store, message } => {
+            Event::StoreFault { store, message, .. } | Event::StoreStill { store, message, .. } => {
                 let store = store.to_string();
                 self.status.last_fault = Some(moment(message.clone()));
                 match outages.iter_mut().find(|outage| outage.store == store) {
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::model::control::SecretStatus;
-    use crate::model::{Generation, Signal, StoreName};
+    use crate::model::{Generation, Outcome, RotationError, Signal, StoreName};
 
     fn secret(name: &str) -> SecretStatus {
         SecretStatus {
@@ -292,7 +292,9 @@ mod tests {
 
     fn failed(board: &Board) {
         board.observe(&Event::RotationFailed {
-            message: "too short".to_owned(),
+            error: RotationError::NotStarted {
+                why: "too short".to_owned(),
+            },
         });
     }
 
@@ -349,7 +351,10 @@ mod tests {
         let status = board.status();
         assert!(status.healthy);
         // It is still told of.
-        assert_eq!(status.last_fault.unwrap().message, "too short");
+        assert_eq!(
+            status.last_fault.unwrap().message,
+            "the new generation: too short"
+        );
         failed(&board);
         board.observe(&Event::Unchanged { bad: false });
         assert!(board.status().healthy);
@@ -372,6 +377,7 @@ mod tests {
         let board = running();
         let fault = |store: &str, message: &str| {
             board.observe(&Event::StoreFault {
+                outcome: Outcome::Denied,
                 store: StoreName::new(store).unwrap(),
                 message: message.to_owned(),
             });

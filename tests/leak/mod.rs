@@ -4,6 +4,7 @@ mod commands;
 mod control;
 mod deliveries;
 mod dumps;
+mod events;
 mod exec;
 mod fault;
 mod in_use;

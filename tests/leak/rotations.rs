@@ -7,9 +7,9 @@ use super::matrix::assert_no_files;
 use super::stocked::{Kind, Stocked, binaries};
 use crate::harness::{Hushpipe, Running};
 
-const NAMES: &[&str] = &["file", "template", "memfd", "stdin", "fifo"];
+pub const NAMES: &[&str] = &["file", "template", "memfd", "stdin", "fifo"];
 
-const DELIVER: &str = r#"
+pub const DELIVER: &str = r#"
 deliver:
   - { file: "{place}/run/file", secret: file@ }
   - { file: "{place}/run/template", content: "a {{ template@ }} b {{ template | json }} c {{ template@ | b64encode }}" }
@@ -70,7 +70,7 @@ fn last(kind: Kind) -> usize {
     }
 }
 
-const SIGNAL: &str = "on_rotate: { signal: HUP, settle: 0s, \
+pub const SIGNAL: &str = "on_rotate: { signal: HUP, settle: 0s, \
     verify: { command: [test, \"!\", -e, \"{place}/bad\"], within: 3s } }\n";
 
 const RESTART: &str = "on_rotate: { do: restart, settle: 0s, restarts: { max: 100, per: 10m }, \

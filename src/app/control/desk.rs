@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::runtime_directory;
 use crate::manifest::nearest;
 use crate::model::control::{Reply, Request, SecretStatus, Status};
-use crate::model::{Event, Exit, Generation, Observer, Plan};
+use crate::model::{Event, Exit, Generation, Observer, Plan, Topic};
 use crate::rotation::engine::ControlRequest;
 use crate::sys::{filesystem, process};
 use crate::telemetry::control::{Desk, Peer, Server, of_launcher};
@@ -32,7 +32,10 @@ pub async fn open(observer: &dyn Observer) -> Option<Server> {
         }
         Err(reason) => {
             let message = reason.to_string();
-            observer.observe(&Event::Weaker { message });
+            observer.observe(&Event::Weaker {
+                about: Topic::ControlSocket,
+                message,
+            });
             None
         }
     }

@@ -24,7 +24,7 @@ use super::live::Deliveries;
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
 use crate::delivery::{DeliveryError, Served};
-use crate::model::{Event, Observer, Plan, Receipt, Refresh, SecretName};
+use crate::model::{Event, Observer, Plan, Receipt, Refresh, SecretName, Topic};
 use crate::rotation::engine::{self, Completed, Conditions, ControlRequest, Fingerprints};
 use crate::rotation::{Engine, Reach};
 use crate::secret::{Digest, DigestKey};
@@ -188,10 +188,10 @@ impl<'a> Rotation<'a> {
             Woken::Noticed(Noticed::Down(errors)) => engine.watch_is_down(&errors),
             Woken::Noticed(Noticed::Up(store)) => engine.watch_is_up(&store),
             Woken::Noticed(Noticed::Unwatched(message)) => {
-                engine
-                    .effects()
-                    .observer
-                    .observe(&Event::Weaker { message });
+                engine.effects().observer.observe(&Event::Weaker {
+                    about: Topic::Watch,
+                    message,
+                });
             }
             Woken::Elapsed => engine.elapsed(),
             Woken::Completed(completed) => engine.completed(completed),

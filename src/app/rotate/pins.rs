@@ -70,13 +70,12 @@ async fn settle(plan: &Plan, stores: &Stores, pins: Pins) -> (Pins, Vec<(SecretN
 }
 
 async fn settle_one(stores: &Stores, source: &Source, pin: Pin) -> Result<Option<Pin>, StoreError> {
-    let store = &stores[&source.store];
     let Some(from) = &pin.from else {
-        store.version(&pinned(source, &pin.version)).await?;
-        let from = Some(store.version(source).await?);
+        stores.version(&pinned(source, &pin.version)).await?;
+        let from = Some(stores.version(source).await?);
         return Ok(Some(Pin { from, ..pin }));
     };
-    let ended = store
+    let ended = stores
         .version(source)
         .await
         .is_ok_and(|current| current != *from);

@@ -22,7 +22,7 @@ use crate::app::values::{self, Unusable};
 use crate::delivery::{DeliveryError, Served};
 use crate::model::{
     Event, Exit, Generation, Observer, Plan, Reason, Receipt, RotateAction, SecretName, Source,
-    Verify, Version, chain, random,
+    Topic, Verify, Version, chain, random,
 };
 use crate::rotation::Means;
 use crate::rotation::engine::{Completed, Conditions, Effects, Failed, Pins, Stage, StageError};
@@ -286,7 +286,10 @@ impl<'a> Real<'a> {
             }
             Err(fault) => {
                 let message = chain(&fault);
-                self.observer.observe(&Event::Fault { message });
+                self.observer.observe(&Event::Fault {
+                    about: Topic::Delivery,
+                    message,
+                });
             }
         }
     }
@@ -320,7 +323,10 @@ impl<'a> Real<'a> {
     pub fn report(&self, result: Result<(), Failures>) {
         for failure in result.err().into_iter().flatten() {
             let message = chain(&*failure.error);
-            self.observer.observe(&Event::Fault { message });
+            self.observer.observe(&Event::Fault {
+                about: Topic::Delivery,
+                message,
+            });
         }
     }
 
@@ -333,7 +339,10 @@ impl<'a> Real<'a> {
                  hushpipe removed it. Deliver what others read with `isolation: shared`",
                 path = path.display()
             );
-            self.observer.observe(&Event::Weaker { message });
+            self.observer.observe(&Event::Weaker {
+                about: Topic::Isolation,
+                message,
+            });
         }
     }
 }

@@ -27,6 +27,21 @@ pub fn samples() -> Vec<Event> {
             waited: s,
             why: None,
         },
+        Event::StoreAsked {
+            store: store(),
+            took: ms,
+            outcome: Outcome::Answered,
+        },
+        Event::StoreAsked {
+            store: store(),
+            took: ms,
+            outcome: Outcome::NoAnswer,
+        },
+        Event::Delivered {
+            secret: secret(),
+            version: Version(t("v2")),
+            generation: Generation(1),
+        },
         Event::Isolation {
             used: IsolationUsed::Private,
             reason: None,
@@ -134,13 +149,17 @@ pub fn samples() -> Vec<Event> {
             by: None,
         },
         Event::RotationFailed {
-            message: t("it failed"),
+            error: RotationError::Refused {
+                why: t("too short"),
+            },
         },
         Event::StoreFault {
+            outcome: Outcome::NoAnswer,
             store: store(),
             message: t("store bao: refused"),
         },
         Event::StoreStill {
+            outcome: Outcome::Denied,
             store: store(),
             message: t("store bao: sealed"),
         },
@@ -172,9 +191,11 @@ pub fn samples() -> Vec<Event> {
             path: "/run/old".into(),
         },
         Event::Weaker {
+            about: Topic::Memory,
             message: t("no mlock"),
         },
         Event::Fault {
+            about: Topic::Program,
             message: t("cannot signal"),
         },
     ]

@@ -7,7 +7,7 @@ use super::effects::{Effects, Failed, Stage, StageError};
 use super::generations::{Candidate, Previous};
 use super::known::Fingerprints;
 use super::pins::{self, Pins};
-use crate::model::{Event, Exit, Exited, Plan, Receipt, RotateAction, SecretName};
+use crate::model::{Event, Exit, Exited, Plan, Receipt, RotateAction, RotationError, SecretName};
 use crate::rotation::{Action, Input, Means, State};
 use crate::supervisor::Ended;
 
@@ -81,6 +81,8 @@ impl<E: Effects> Engine<'_, E> {
         match self.effects.swap(receipt) {
             Ok(()) => {
                 self.generation = self.generation.next();
+                let new = candidate.map(|candidate| &candidate.draft.new);
+                self.delivered(new.into_iter().flatten(), false);
                 Input::Done
             }
             Err(failed) => self.not_in_place(failed),
@@ -90,12 +92,9 @@ impl<E: Effects> Engine<'_, E> {
     /// The values are bad.
     fn unusable(&mut self, failed: Vec<Failed>, blamed: &BTreeSet<SecretName>) -> Input {
         for Failed { exit, why } in failed {
-            let message = format!(
-                "the new generation is refused: {why}; the program keeps what it has until there is \
-                 a newer one"
-            );
-            self.failed(message.clone());
-            self.answer_refused(exit, &message);
+            let error = RotationError::Refused { why };
+            self.answer_refused(exit, &error.to_string());
+            self.failed(error);
         }
         if let Some(candidate) = &mut self.candidate {
             let new = &candidate.draft.new;
@@ -108,13 +107,10 @@ impl<E: Effects> Engine<'_, E> {
     /// The system may refuse what it allows later: reported once, and retried.
     fn not_in_place(&mut self, failed: Vec<Failed>) -> Input {
         for Failed { exit, why } in failed {
-            let message = format!(
-                "the new generation cannot be put in place: {why}; the program keeps what it has, \
-                 and it is tried again"
-            );
-            self.answer_refused(exit, &message);
+            let error = RotationError::NotInPlace { why };
+            self.answer_refused(exit, &error.to_string());
             if !self.stuck {
-                self.failed(message);
+                self.failed(error);
             }
         }
         self.stuck = true;
@@ -146,13 +142,9 @@ impl<E: Effects> Engine<'_, E> {
     /// The program could not be told, or is not well. What follows is the machine's to say.
     pub(super) fn is_not_well(&mut self, why: String) {
         if self.machine.state() == State::NotifyingBack {
-            self.failed(format!("the generation before is back, but {why}"));
-        } else if self.plan.on_rotate.rollback {
-            self.reason = Some(why);
+            self.failed(RotationError::NotWellBack { why });
         } else {
-            self.reason = Some(format!(
-                "{why}; it keeps the new generation: there is no `rollback`"
-            ));
+            self.reason = Some(why);
         }
     }
 
@@ -173,16 +165,15 @@ impl<E: Effects> Engine<'_, E> {
             Ok(()) => {
                 candidate.undone = true;
                 self.generation = next;
+                let (names, back) = (candidate.draft.new.clone(), !candidate.by_hand);
+                self.delivered(&names, back);
                 Input::Done
             }
             Err(failed) => {
                 for Failed { exit, why } in failed {
-                    let message = format!(
-                        "the generation before cannot be put back: {why}; the program keeps what it \
-                         has"
-                    );
-                    self.failed(message.clone());
-                    self.answer_back_refused(exit, &message);
+                    let error = RotationError::NotBack { why };
+                    self.answer_back_refused(exit, &error.to_string());
+                    self.failed(error);
                 }
                 Input::Failed
             }
@@ -233,24 +224,26 @@ impl<E: Effects> Engine<'_, E> {
     /// The next program runs.
     pub fn started(&mut self) {
         self.generation = self.generation.next();
+        let mut back = false;
         if let (Some(Action::StartBack), Some(candidate)) =
             (self.to_start.take(), &mut self.candidate)
         {
             candidate.undone = true;
+            back = !candidate.by_hand;
         }
+        self.delivered(self.plan.secrets.keys(), back);
         self.drive(Input::Done);
     }
 
     /// It could not be started. `false`: there is nothing else to start.
     pub fn not_started(&mut self, why: &str) -> bool {
         let why = format!("the program cannot be started with it: {why}");
-        let message = format!("the new generation: {why}");
-        self.reason = Some(why);
+        self.reason = Some(why.clone());
         self.to_start = None;
         self.drive(Input::Failed);
         let another = self.to_start.is_some();
         if another {
-            self.failed(message);
+            self.failed(RotationError::NotStarted { why });
         }
         another
     }
@@ -296,8 +289,9 @@ impl<E: Effects> Engine<'_, E> {
             None => self.answer_in_place(&in_place),
             // After the rotation: it lasts until the next one.
             Some(why) => {
-                self.answer_refused(Exit::Value, &format!("{in_place}, but {why}"));
-                self.failed(why);
+                let error = RotationError::NotWell { why };
+                self.answer_refused(Exit::Value, &format!("{in_place}, but {error}"));
+                self.failed(error);
             }
         }
     }
@@ -403,8 +397,25 @@ impl<E: Effects> Engine<'_, E> {
         self.answer_back_done(&text);
     }
 
-    pub(super) fn failed(&self, message: String) {
-        self.observer.observe(&Event::RotationFailed { message });
+    pub(super) fn failed(&self, error: RotationError) {
+        self.observer.observe(&Event::RotationFailed { error });
+    }
+
+    /// Says which versions of these the program has now: the candidate's; `back`: those from before it.
+    fn delivered<'n>(&self, names: impl IntoIterator<Item = &'n SecretName>, back: bool) {
+        let candidate = self.candidate.as_ref().filter(|_| !back);
+        let coming = candidate.map(|candidate| &candidate.fingerprints.versions);
+        for secret in names {
+            let version = coming.and_then(|coming| coming.get(secret));
+            let had = || Some(&self.known.delivered(secret)?.version);
+            if let Some(version) = version.or_else(had) {
+                self.observer.observe(&Event::Delivered {
+                    secret: secret.clone(),
+                    version: version.clone(),
+                    generation: self.generation,
+                });
+            }
+        }
     }
 
     /// A program was started: the stores need not keep anything alive but what it has.

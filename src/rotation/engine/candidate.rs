@@ -7,7 +7,7 @@ use super::effects::{Answers, Effects};
 use super::generations::Candidate;
 use super::known::Fingerprints;
 use super::pins::{self, Pin, Pins};
-use crate::model::{Event, Exit, SecretName, chain, format_duration};
+use crate::model::{Event, Exit, RotationError, SecretName, chain, format_duration};
 use crate::rotation::{Draft, Fetch, Found, Input};
 use crate::stores::StoreError;
 
@@ -55,8 +55,9 @@ impl<E: Effects> Engine<'_, E> {
             .into_iter()
             .filter_map(|(name, pin)| Some((name, *pin.held()?)))
             .collect();
-        let message = format!("{}; the program keeps what it has", denied.why);
-        self.failed(message.clone());
+        let error = RotationError::Denied { why: denied.why };
+        let message = error.to_string();
+        self.failed(error);
         self.answer_refused(denied.exit, &message);
         self.since = None;
         Some(Input::Found(Found::default()))

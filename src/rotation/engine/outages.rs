@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 
-use crate::model::{Event, Observer, StoreName, chain};
+use crate::model::{Event, Observer, Outcome, StoreName, chain};
 use crate::stores::StoreError;
 
 /// Who met a fault: it lasts until the same one meets it no more.
@@ -21,6 +21,7 @@ pub enum By {
 type Kind = (StoreName, Option<String>, u8);
 
 struct Outage {
+    outcome: Outcome,
     /// The last one, in words.
     message: String,
     /// The same whenever it is met.
@@ -81,16 +82,21 @@ impl Outages {
     }
 
     fn note(&mut self, by: By, fault: &StoreError) {
-        let (store, message) = (fault.store.clone(), chain(fault));
+        let (store, outcome, message) = (fault.store.clone(), fault.outcome(), chain(fault));
         let same = same(fault);
         match self.down.entry(kind_of(fault)) {
             Entry::Vacant(entry) => {
                 entry.insert(Outage {
+                    outcome,
                     message: message.clone(),
                     same,
                     by: BTreeSet::from([by]),
                 });
-                self.observer.observe(&Event::StoreFault { store, message });
+                self.observer.observe(&Event::StoreFault {
+                    store,
+                    outcome,
+                    message,
+                });
             }
             // Said once while it lasts; who asks for the status is told how it is now.
             Entry::Occupied(mut entry) => {
@@ -99,7 +105,12 @@ impl Outages {
                 if outage.same != same {
                     outage.same = same;
                     outage.message.clone_from(&message);
-                    self.observer.observe(&Event::StoreStill { store, message });
+                    outage.outcome = outcome;
+                    self.observer.observe(&Event::StoreStill {
+                        store,
+                        outcome,
+                        message,
+                    });
                 }
             }
         }
@@ -119,8 +130,12 @@ impl Outages {
         });
         for store in less {
             let last = self.down.iter().find(|(kind, _)| kind.0 == store);
-            let event = match last.map(|(_, outage)| outage.message.clone()) {
-                Some(message) => Event::StoreStill { store, message },
+            let event = match last.map(|(_, outage)| (outage.outcome, outage.message.clone())) {
+                Some((outcome, message)) => Event::StoreStill {
+                    store,
+                    outcome,
+                    message,
+                },
                 None => Event::StoreRecovered { store },
             };
             self.observer.observe(&event);
@@ -155,7 +170,7 @@ mod tests {
         fn observe(&self, event: &Event) {
             self.0.borrow_mut().push(match event {
                 Event::StoreFault { store, .. } => format!("{store} down"),
-                Event::StoreStill { store, message } => format!("{store} still: {message}"),
+                Event::StoreStill { store, message, .. } => format!("{store} still: {message}"),
                 Event::StoreRecovered { store } => format!("{store} up"),
                 other => format!("{other:?}"),
             });

@@ -17,7 +17,7 @@ use super::look::{Kind, Look, State};
 use super::term::Term;
 use super::token::Token;
 use super::wrapping;
-use crate::model::{Event, Version};
+use crate::model::{Event, Topic, Version};
 use crate::secret::Value;
 use crate::stores::numbered::named;
 use crate::stores::{Fault, Fetched};
@@ -197,6 +197,7 @@ impl Core {
         if token.is_limited() {
             let store = &self.access.store;
             self.access.observer.observe(&Event::Weaker {
+                about: Topic::Login,
                 message: format!(
                     "store {store}: the login is good for a number of requests only, and its leases \
                      end with the last: set token_num_uses of its role to 0"

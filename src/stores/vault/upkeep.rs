@@ -6,7 +6,7 @@ use super::Core;
 use super::ask::Ask;
 use super::error::Trouble;
 use super::lease::Lease;
-use crate::model::Event;
+use crate::model::{Event, Topic};
 use crate::stores::poll::Done;
 
 impl Core {
@@ -29,7 +29,10 @@ impl Core {
              bring it another one, or `refresh` is never, or its wrapping token is spent",
             self.access.store, ask.path
         );
-        self.access.observer.observe(&Event::Weaker { message });
+        self.access.observer.observe(&Event::Weaker {
+            about: Topic::Lease,
+            message,
+        });
     }
 
     /// Changes are reported of the sources in these places.
@@ -71,6 +74,7 @@ impl Core {
             Err(trouble) => {
                 let fault = trouble.named(&self.access.store, &lease.asked);
                 self.access.observer.observe(&Event::Fault {
+                    about: Topic::Lease,
                     message: format!("a lease that is not used is left to run out: {fault}"),
                 });
             }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::{Event, Observer};
+use crate::model::{Event, Observer, Topic};
 use crate::sys::datagram::{Datagram, Receiver};
 
 use conversation::Conversation;
@@ -82,7 +82,10 @@ impl Announcer {
                      program",
                     socket.display()
                 );
-                observer.observe(&Event::Weaker { message });
+                observer.observe(&Event::Weaker {
+                    about: Topic::Systemd,
+                    message,
+                });
                 return Self(None);
             }
         };
@@ -344,6 +347,7 @@ impl Relay {
         if !complained.contains(&what) {
             complained.push(what);
             self.inner.observer.observe(&Event::Fault {
+                about: Topic::Systemd,
                 message: what.to_owned(),
             });
         }

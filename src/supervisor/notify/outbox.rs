@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::Poll;
 
-use crate::model::{Event, Observer};
+use crate::model::{Event, Observer, Topic};
 use crate::sys::datagram::Sender;
 
 /// So many messages wait for a systemd that does not read; more are not kept. The program's wait in
@@ -62,7 +62,10 @@ impl Outbox {
                 "systemd does not read what it is told: {MOST} messages wait for it, and more are \
                  lost"
             );
-            self.observer.observe(&Event::Weaker { message });
+            self.observer.observe(&Event::Weaker {
+                about: Topic::Systemd,
+                message,
+            });
         }
         self.flush();
     }
@@ -145,6 +148,9 @@ impl Outbox {
              nothing from it",
             self.name.display()
         );
-        self.observer.observe(&Event::Weaker { message });
+        self.observer.observe(&Event::Weaker {
+            about: Topic::Systemd,
+            message,
+        });
     }
 }
