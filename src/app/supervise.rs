@@ -31,8 +31,8 @@ use crate::sys::origin;
 use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
 use crate::sys::stderr;
+use crate::telemetry::Standing;
 use crate::telemetry::control::Server;
-use crate::telemetry::{Board, Both};
 
 /// So many requests may wait for their turn.
 const WAITING: usize = 16;
@@ -45,8 +45,8 @@ pub async fn run(
     prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
-    let board = Rc::new(Board::new(control::first_status(plan)));
-    let observer: &Rc<dyn Observer> = &seen_by(observer, &board);
+    let standing = Rc::new(Standing::new(control::first_status(plan), observer));
+    let observer: &Rc<dyn Observer> = &(Rc::<Standing>::clone(&standing) as _);
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;
@@ -56,7 +56,7 @@ pub async fn run(
         gate,
         observer,
     };
-    let ended = launch(pipeline, &mut supervisor, prior, board).await;
+    let ended = launch(pipeline, &mut supervisor, prior, standing).await;
     close::close(&stores, &mut supervisor, observer.as_ref()).await;
     ended
 }
@@ -65,7 +65,7 @@ async fn launch(
     pipeline: Pipeline<'_>,
     supervisor: &mut Supervisor,
     prior: Prior,
-    board: Rc<Board>,
+    standing: Rc<Standing>,
 ) -> Result<Exited, Failures> {
     let cleared = pipeline.clear(&prior)?;
     let Pipeline {
@@ -92,7 +92,6 @@ async fn launch(
         Ok(released) => released?,
         Err(interrupted) => return ended(interrupted),
     };
-    board.first(&gathered.round.versions);
     let keeps = rotate::keeps(plan, &reach);
     // Whoever the program tells that it is there finds it.
     let socket = control::open(observer.as_ref()).await;
@@ -127,7 +126,7 @@ async fn launch(
         reaper: supervisor.reaper(),
     };
     let mut rotation = Rotation::new(setting, first);
-    let desk = (socket, board);
+    let desk = (socket, standing);
     let beside = (desk, confined);
     let exited = attend(supervisor, &mut rotation, &mut changes, feeds, beside).await;
     rotation.announcer().flush().await;
@@ -147,19 +146,19 @@ async fn attend(
     rotation: &mut Rotation<'_>,
     changes: &mut Changes,
     mut feeds: Vec<Feed>,
-    ((socket, board), confined): ((Option<Server>, Rc<Board>), Confined<'_>),
+    ((socket, standing), confined): ((Option<Server>, Rc<Standing>), Confined<'_>),
 ) -> Result<Exited, Failures> {
     let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
     let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());
     let mut serving = pin!(async {
-        let serve = control::serve(socket, board, asking);
+        let serve = control::serve(socket, Rc::clone(&standing), asking);
         let confining = confined.give_up(observer.as_ref());
         tokio::join!(stderr::drain(), serve, announcer.stand_in(), confining).0
     });
     loop {
         let beside = async {
             tokio::join!(
-                rotation.run(changes, &mut commands),
+                rotation.run(changes, &mut commands, &standing),
                 feed(feeds, observer.as_ref())
             );
         };
@@ -181,12 +180,6 @@ async fn attend(
         let started = origin::within(|| rotation.start(supervisor));
         feeds = started.map_err(os("cannot go back to /"))??;
     }
-}
-
-/// The log, or who else looks, and the board: both see every event.
-fn seen_by(observer: &Rc<dyn Observer>, board: &Rc<Board>) -> Rc<dyn Observer> {
-    let board: Rc<dyn Observer> = Rc::<Board>::clone(board);
-    Rc::new(Both(Rc::clone(observer), board))
 }
 
 /// What a program that was started left to be done.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::VersionRef;
+use super::{Generation, VersionRef};
 
 /// How long a request may be, in bytes, its line's end left out.
 pub const LONGEST_REQUEST: usize = 64 << 10;
@@ -159,6 +159,33 @@ impl Status {
     /// The program runs, or is about to again.
     pub fn is_alive(&self) -> bool {
         self.program_pid.is_some() || self.state == RESTARTING
+    }
+}
+
+/// What a rotation knows of its state, as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotating {
+    /// `steady`, `settling`, `fetching`, `retrying`, `verifying`, ...
+    pub state: &'static str,
+    /// The generation that the program has.
+    pub generation: Generation,
+    /// One for each secret, by name.
+    pub secrets: Vec<SecretStatus>,
+    /// What will be done next.
+    pub next: Option<Next>,
+    /// `do: restart`: how many restarts are left in this time.
+    pub restarts_left: Option<u32>,
+}
+
+impl Default for Rotating {
+    fn default() -> Self {
+        Self {
+            state: "steady",
+            generation: Generation::FIRST,
+            secrets: Vec::new(),
+            next: None,
+            restarts_left: None,
+        }
     }
 }
 

@@ -8,4 +8,4 @@ mod status;
 
 pub use log::{Format, Log};
 pub use stamp::{Sink, Stamp};
-pub use status::{Board, Both, RUNNING};
+pub use status::Standing;

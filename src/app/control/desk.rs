@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::runtime_directory;
 use crate::manifest::nearest;
@@ -13,11 +11,8 @@ use crate::model::control::{Reply, Request, SecretStatus, Status};
 use crate::model::{Event, Exit, Generation, Observer, Plan, Topic};
 use crate::rotation::engine::ControlRequest;
 use crate::sys::{filesystem, process};
+use crate::telemetry::Standing;
 use crate::telemetry::control::{Desk, Peer, Server, of_launcher};
-use crate::telemetry::{Board, RUNNING};
-
-/// How long the rotation may take to add what it knows to a status.
-const GRACE: Duration = Duration::from_millis(100);
 
 /// Listens. A launcher without a socket works all the same.
 pub async fn open(observer: &dyn Observer) -> Option<Server> {
@@ -44,11 +39,11 @@ pub async fn open(observer: &dyn Observer) -> Option<Server> {
 /// Answers who asks, for as long as it is polled.
 pub async fn serve(
     server: Option<Server>,
-    board: Rc<Board>,
+    standing: Rc<Standing>,
     rotation: mpsc::Sender<ControlRequest>,
 ) {
     if let Some(server) = server {
-        server.serve(&Launch { board, rotation }).await;
+        server.serve(&Launch { standing, rotation }).await;
     }
 }
 
@@ -82,14 +77,14 @@ fn manifest_of(plan: &Plan) -> PathBuf {
 
 /// One launch, as those who ask see it.
 struct Launch {
-    board: Rc<Board>,
+    standing: Rc<Standing>,
     rotation: mpsc::Sender<ControlRequest>,
 }
 
 impl Desk for Launch {
     async fn answer(&self, request: Request, by: Peer) -> Reply {
         match request {
-            Request::Status => Reply::Status(Box::new(self.status(by).await)),
+            Request::Status => Reply::Status(Box::new(self.standing.read().await)),
             other => match self.unknown(&other) {
                 Some(message) => refused(Exit::Usage, message),
                 None => self.pass(other, by).await,
@@ -99,19 +94,6 @@ impl Desk for Launch {
 }
 
 impl Launch {
-    /// What events told, and what the rotation adds, if it is not in the middle of something.
-    async fn status(&self, by: Peer) -> Status {
-        let told = timeout(GRACE, self.pass(Request::Status, by)).await;
-        let mut status = self.board.status();
-        let at_rest = status.state == RUNNING;
-        match told {
-            Ok(Reply::Status(now)) => add(&mut status, *now),
-            _ if at_rest => "rotating".clone_into(&mut status.state),
-            _ => {}
-        }
-        status
-    }
-
     /// What is wrong with the secret that a request names; `None`: it is one of the launch.
     fn unknown(&self, request: &Request) -> Option<String> {
         let name = match request {
@@ -119,7 +101,7 @@ impl Launch {
             Request::Revoke { secret } => secret,
             Request::Status => return None,
         };
-        let status = self.board.status();
+        let status = self.standing.now();
         let known: Vec<&str> = status.secrets.iter().map(|known| &*known.name).collect();
         if known.contains(&name.as_str()) {
             return None;
@@ -153,15 +135,4 @@ fn refused(exit: Exit, message: String) -> Reply {
         exit: exit.code(),
         message,
     }
-}
-
-/// What the rotation knows better than events tell.
-fn add(status: &mut Status, now: Status) {
-    if status.state == RUNNING {
-        status.state = now.state;
-    }
-    status.generation = now.generation;
-    status.secrets = now.secrets;
-    status.next = now.next;
-    status.restarts_left = now.restarts_left;
 }

@@ -33,6 +33,7 @@ use crate::supervisor::Handle;
 use crate::supervisor::notify::Announcer;
 use crate::sys::child::UserNamespace;
 use crate::sys::reaper::Reaper;
+use crate::telemetry::Standing;
 pub use pins::fingerprints;
 use real::{Real, Revocation};
 
@@ -106,6 +107,7 @@ enum Woken<'a> {
     Revoked(SecretName, Result<(), StoreError>),
     Served(Result<Served, DeliveryError>),
     Expired,
+    Read,
     Requested(ControlRequest),
     Signalled,
 }
@@ -160,10 +162,17 @@ impl<'a> Rotation<'a> {
         self.0.effects().unit.announcer()
     }
 
-    /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled.
-    pub async fn run(&mut self, changes: &mut Changes, commands: &mut Commands) {
+    /// Rotates, serves FIFOs and does what it is asked, for as long as it is polled; keeps its part of
+    /// the state up to date.
+    pub async fn run(
+        &mut self,
+        changes: &mut Changes,
+        commands: &mut Commands,
+        standing: &Standing,
+    ) {
         loop {
             let (timer, expiry) = (self.0.timer(), self.0.look_for_ends());
+            standing.rotates(self.0.standing());
             let real = self.0.effects();
             let (timer, expiry) = (real.at(timer), real.at(expiry));
             let woken = tokio::select! {
@@ -175,6 +184,7 @@ impl<'a> Rotation<'a> {
                 request = command::next(commands) => Woken::Requested(request),
                 () = real.handle.rotation_asked() => Woken::Signalled,
                 () = elapsed(expiry) => Woken::Expired,
+                () = standing.wanted() => Woken::Read,
             };
             self.0.effects().upkeep = changes.due();
             self.woken(woken);
@@ -198,7 +208,7 @@ impl<'a> Rotation<'a> {
             Woken::Revoked(secret, result) => engine.revoked(&secret, result),
             Woken::Served(served) => engine.effects().served(served),
             Woken::Requested(request) => engine.requested(request),
-            Woken::Expired => {}
+            Woken::Expired | Woken::Read => {}
             Woken::Signalled => engine.signalled(),
         }
     }

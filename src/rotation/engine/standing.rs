@@ -5,19 +5,18 @@ use std::time::Duration;
 use super::Engine;
 use super::effects::Effects;
 use crate::model::SecretName;
-use crate::model::control::{Next, SecretStatus, Status};
+use crate::model::control::{Next, Rotating, SecretStatus};
 use crate::rotation::State;
 
 impl<E: Effects> Engine<'_, E> {
-    /// What rotation knows: the generation, its state, every secret and what comes next. The rest is
-    /// told by events, for who serves the request to add. The watches' next upkeep, and when it is due,
-    /// come next while nothing rotates.
-    pub(super) fn status(&self) -> Status {
+    /// The generation, the rotation's state, every secret and what comes next: while nothing rotates,
+    /// the watches' next upkeep.
+    pub fn standing(&self) -> Rotating {
         let now = self.effects.now();
         let upkeep = self.effects.upkeep();
-        Status {
-            generation: self.generation.0,
-            state: state(self.machine.state()).to_owned(),
+        Rotating {
+            generation: self.generation,
+            state: state(self.machine.state()),
             secrets: self
                 .plan
                 .secrets
@@ -29,7 +28,6 @@ impl<E: Effects> Engine<'_, E> {
                 .reach
                 .restarts()
                 .then(|| self.machine.restarts_left(now)),
-            ..Status::default()
         }
     }
 

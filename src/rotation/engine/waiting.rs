@@ -10,9 +10,8 @@ pub type Answer = oneshot::Sender<Reply>;
 
 /// A request over the control socket, and where its reply goes.
 ///
-/// `Status` is answered at once, with what rotation knows: generation, state, secrets, outages, the
-/// next action, restarts; who serves the socket adds the rest. Any other request is answered when
-/// its rotation has ended. When the program ends before, `answer` is dropped without a word.
+/// It is answered when its rotation has ended. When the program ends before, `answer` is dropped
+/// without a word. `Status` does not come here: see [`super::Engine::standing`].
 pub struct ControlRequest {
     /// What is requested.
     pub request: Request,

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::Engine;
 use super::draft::tests::{names, plan_of, reach_of};
 use super::engine::{Completed, ControlRequest, First};
-use crate::model::control::{Reply, Request, Status};
+use crate::model::control::{Reply, Request};
 use crate::model::{
     Exit, Exited, Plan, RestartBudget, SealedStore, StoreKind, StoreName, Verify, VerifyHow,
 };
@@ -169,15 +169,6 @@ impl<'p> Simulation<'p> {
         self.replies.push(reply);
     }
 
-    fn status(&mut self) -> Status {
-        self.request(Request::Status);
-        let reply = self.replies.pop().expect("it was asked for");
-        match reply.blocking_recv() {
-            Ok(Reply::Status(status)) => *status,
-            other => panic!("{other:?}"),
-        }
-    }
-
     fn ask_for(&mut self, name: &str) {
         let secret = Some(name.to_owned());
         self.request(Request::Rotate { secret });
@@ -312,7 +303,12 @@ impl<'p> Simulation<'p> {
         }
         self.rests();
         if !self.over {
-            let pinned = self.status().secrets.iter().any(|one| one.pinned.is_some());
+            let pinned = self
+                .engine
+                .standing()
+                .secrets
+                .iter()
+                .any(|one| one.pinned.is_some());
             if pinned {
                 self.write(VERSIONED, Quality::Good);
             }
@@ -330,7 +326,7 @@ impl<'p> Simulation<'p> {
             assert!(!self.world().program.alive);
             return;
         }
-        assert_eq!(self.status().state, "steady");
+        assert_eq!(self.engine.standing().state, "steady");
         for reply in &mut self.replies {
             let pending = reply.try_recv() == Err(oneshot::error::TryRecvError::Empty);
             assert!(!pending, "a request has no reply");
@@ -372,12 +368,12 @@ fn nobody_is_rolled_back_to_what_is_quarantined() {
     simulation.step(Step::Pin);
     simulation.land(true);
     simulation.land(true);
-    assert_eq!(simulation.status().state, "notifying");
+    assert_eq!(simulation.engine.standing().state, "notifying");
     simulation.step(Step::RollBack);
     simulation.rests();
     assert!(simulation.world().quarantined.contains(&(one("e"), 1)));
     simulation.step(Step::RollBack);
-    assert_eq!(simulation.status().state, "steady");
+    assert_eq!(simulation.engine.standing().state, "steady");
     assert_eq!(
         simulation.world().program.sees[1],
         Values::from([(one("e"), 2)])
@@ -418,7 +414,7 @@ fn what_cannot_be_recorded_is_not_delivered() {
     simulation.land(true);
     assert!(matches!(simulation.world().pending, Some(Pending::Record)));
     simulation.land(false);
-    assert_eq!(simulation.status().state, "retrying");
+    assert_eq!(simulation.engine.standing().state, "retrying");
     assert_eq!(
         simulation.world().program.sees[1],
         Values::from([(one("e"), 1)])
@@ -445,7 +441,7 @@ fn what_is_denied_is_not_fetched() {
         panic!("it was denied");
     };
     assert_eq!(exit, Exit::Denied.code());
-    assert_eq!(simulation.status().state, "steady");
+    assert_eq!(simulation.engine.standing().state, "steady");
     simulation.step(Step::Deny);
     simulation.step(Step::Rotate);
     simulation.rests();
