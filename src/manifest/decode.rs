@@ -438,30 +438,4 @@ macro_rules! record {
     (@default $default:literal) => { Some($default) };
 }
 
-/// Declares words that stand for values of a type of the model.
-macro_rules! choice {
-    ($type:ty, $wanted:literal, { $($word:literal => $value:expr),+ $(,)? }) => {
-        impl $crate::manifest::decode::Decode for $type {
-            const WANTED: &'static str = $wanted;
-
-            fn decode(
-                node: &$crate::manifest::tree::Node<'_>,
-                to: &mut $crate::manifest::decode::Decoder<'_>,
-            ) -> Option<Self> {
-                match to.text(node, $wanted)?.as_str() {
-                    $($word => Some($value),)+
-                    text => {
-                        to.not_a_choice(node, text, &[$($word),+]);
-                        None
-                    }
-                }
-            }
-
-            fn schema() -> serde_json::Value {
-                $crate::manifest::decode::or_variable(&serde_json::json!({ "enum": [$($word),+] }))
-            }
-        }
-    };
-}
-
-pub(super) use {choice, record};
+pub(super) use record;

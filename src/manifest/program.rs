@@ -7,9 +7,10 @@ use super::build::Builder;
 use super::collections::List;
 use super::fault::{Fault, Span, nearest, quote};
 use super::records::{Env, Fds, Forks, Manifest, Rewritten, Run, Signals, StopRecord};
-use super::values::{EnvName, ForwardTo, Word, is_template};
+use super::values::{EnvName, Word, is_template};
 use crate::model::{
-    EnvSpec, Forward, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal, Startup, Stop,
+    EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal,
+    Startup, Stop,
 };
 
 /// The resources of setrlimit(2), as systemd and ulimit name them.

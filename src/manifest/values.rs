@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::decode::{Decode, Decoder, choice, or_variable, shown};
+use super::decode::{Decode, Decoder, or_variable, shown};
 use super::fault::{Span, nearest, quote};
 use super::interpolate::unescape;
 use super::locate::Written;
 use super::tree::{Data, Node};
-use crate::model::{
-    FdKind, FileMode, HttpMethod, Isolation, Leftovers, Mode, Ready, SecretRef, Sha256, Signal,
-    StoreName, ValueFormat, parse_duration,
-};
+use crate::model::words::{Words, words};
+use crate::model::{FileMode, SecretRef, Sha256, Signal, StoreName, parse_duration};
 
 impl Decoder<'_> {
     /// The place to point at when something is missing in a node.
@@ -39,84 +37,41 @@ impl Decoder<'_> {
     }
 }
 
-choice!(Mode, "supervise or exec", {
-    "supervise" => Mode::Supervise,
-    "exec" => Mode::Exec,
-});
-choice!(Isolation, "auto, private or shared", {
-    "auto" => Isolation::Auto,
-    "private" => Isolation::Private,
-    "shared" => Isolation::Shared,
-});
-choice!(ValueFormat, "raw, json or dotenv", {
-    "raw" => ValueFormat::Raw,
-    "json" => ValueFormat::Json,
-    "dotenv" => ValueFormat::Dotenv,
-});
-choice!(FdKind, "memfd or pipe", {
-    "memfd" => FdKind::Memfd,
-    "pipe" => FdKind::Pipe,
-});
-choice!(Leftovers, "terminate or leave", {
-    "terminate" => Leftovers::Terminate,
-    "leave" => Leftovers::Leave,
-});
-choice!(Ready, "program or started", {
-    "program" => Ready::Program,
-    "started" => Ready::Started,
-});
-choice!(ForwardTo, "program or group", {
-    "program" => ForwardTo::Program,
-    "group" => ForwardTo::Group,
-});
-choice!(RotateDo, "signal, restart, command, http or nothing", {
-    "signal" => RotateDo::Signal,
-    "restart" => RotateDo::Restart,
-    "command" => RotateDo::Command,
-    "http" => RotateDo::Http,
-    "nothing" => RotateDo::Nothing,
-});
-choice!(HttpMethod, "GET, POST or PUT", {
-    "GET" => HttpMethod::Get,
-    "POST" => HttpMethod::Post,
-    "PUT" => HttpMethod::Put,
-});
-
-/// `run.signals.to:`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardTo {
-    /// The program alone.
-    Program,
-    /// Its process group.
-    Group,
-}
-
-/// `on_rotate.do:`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RotateDo {
-    /// Send a signal.
-    Signal,
-    /// Stop the program and start it anew.
-    Restart,
-    /// Run a command.
-    Command,
-    /// Make a request.
-    Http,
-    /// Only change the files.
-    Nothing,
-}
-
-impl RotateDo {
-    /// As the manifest writes it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Signal => "signal",
-            Self::Restart => "restart",
-            Self::Command => "command",
-            Self::Http => "http",
-            Self::Nothing => "nothing",
-        }
+words! {
+    /// `on_rotate.do:`
+    RotateDo {
+        /// Send a signal.
+        Signal = "signal",
+        /// Stop the program and start it anew.
+        Restart = "restart",
+        /// Run a command.
+        Command = "command",
+        /// Make a request.
+        Http = "http",
+        /// Only change the files.
+        Nothing = "nothing",
     }
+}
+
+impl<T: Words> Decode for T {
+    const WANTED: &'static str = T::WANTED;
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        let text = to.text(node, T::WANTED)?;
+        let found = T::TABLE.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            to.not_a_choice(node, &text, &words_of::<T>());
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn schema() -> Value {
+        or_variable(&json!({ "enum": words_of::<T>() }))
+    }
+}
+
+fn words_of<T: Words>() -> Vec<&'static str> {
+    T::TABLE.iter().map(|(word, _)| *word).collect()
 }
 
 impl Decode for bool {

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::words::words;
 use super::{Generation, SecretName, Signal, StoreName, Version, format_duration};
 
 /// How much an event matters; each level has those before it.
@@ -46,14 +47,14 @@ impl Level {
     }
 }
 
-/// Where files went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IsolationUsed {
-    /// A tmpfs in a mount namespace of the program's own.
-    Private,
-    /// A 0700 directory on tmpfs or ramfs.
-    Shared,
+words! {
+    /// Where files went.
+    IsolationUsed {
+        /// A tmpfs in a mount namespace of the program's own.
+        Private = "private",
+        /// A 0700 directory on tmpfs or ramfs.
+        Shared = "shared",
+    }
 }
 
 /// What an error or a warning is about.
@@ -328,7 +329,7 @@ events! {
         /// Why private was not possible.
         reason: Option<String>,
     } => if reason.is_some() { Notice } else { Info }, "isolation: {}{}",
-        match used { IsolationUsed::Private => "private", IsolationUsed::Shared => "shared" },
+        used,
         after(", because ", reason.as_deref());
     /// The program runs.
     Started {

@@ -11,10 +11,13 @@ mod names;
 mod plan;
 pub mod printable;
 mod release;
+mod shown;
 mod signal;
 mod startup;
 pub mod template;
 mod units;
+pub(crate) mod words;
+mod written;
 
 pub use backoff::{Backoff, random};
 pub use chain::chain;
@@ -23,10 +26,10 @@ pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
     Address, Channel, Checks, ClientCertificate, CommandStore, Delivery, DeliveryKind,
-    DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward, HttpMethod,
-    InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh, RestartBudget,
-    Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop, StoreKind, StoreSpec,
-    Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
+    DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward, ForwardTo,
+    HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh,
+    RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop,
+    StoreKind, StoreSpec, Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use release::{
     AuditError, Decision, Denial, NoSite, Policy, Reason, Receipt, Recorder, Recording, Release,

@@ -6,14 +6,23 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
 use super::startup::Startup;
 use super::template::Template;
+use super::words::words;
+use super::written::{
+    alive, command, duration, limits, names, no_token_file, parameters, path, path_or_none, retry,
+    signal, template, token_file, umask,
+};
 use super::{FileMode, Place, SecretName, SecretRef, Sha256, Signal, StoreName, VersionRef};
 
 /// Everything a launch needs to know, but for the values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Plan {
     /// The manifest it came from, for messages.
+    #[serde(serialize_with = "path")]
     pub manifest: PathBuf,
     /// Identity in policy, audit and metrics.
     pub service: String,
@@ -26,6 +35,7 @@ pub struct Plan {
     /// What is fetched.
     pub secrets: BTreeMap<SecretName, SecretSpec>,
     /// What is delivered, in the manifest's order.
+    #[serde(rename = "deliver")]
     pub deliveries: Vec<Delivery>,
     /// Where files go.
     pub isolation: Isolation,
@@ -39,29 +49,35 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// `mode:`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// hushpipe stays as the parent.
-    #[default]
-    Supervise,
-    /// hushpipe becomes the program: no process stays behind, no rotation.
-    Exec,
+words! {
+    /// `mode:`
+    #[derive(Default)]
+    Mode {
+        /// hushpipe stays as the parent.
+        #[default]
+        Supervise = "supervise",
+        /// hushpipe becomes the program: no process stays behind, no rotation.
+        Exec = "exec",
+    }
 }
 
 /// One of `stores:`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct StoreSpec {
     /// Where it stands in the manifest.
+    #[serde(skip)]
     pub at: Place,
     /// Its type and settings.
+    #[serde(flatten)]
     pub kind: StoreKind,
     /// Owners of its files (uids) that are trusted beside root and hushpipe's own user.
+    #[serde(skip)]
     pub trust: Vec<u32>,
 }
 
 /// `type:` of a store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
 pub enum StoreKind {
     /// age files, one a version.
     Sealed(SealedStore),
@@ -74,25 +90,29 @@ pub enum StoreKind {
 }
 
 /// `type: sealed`. Relative paths are taken from the manifest's directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SealedStore {
     /// The store's directory.
+    #[serde(serialize_with = "path")]
     pub path: PathBuf,
     /// age or OpenSSH ed25519 identity, readable by its owner alone.
+    #[serde(serialize_with = "path")]
     pub identity_file: PathBuf,
     /// `--accept-store`: a person has looked at what is there, which is not what this host knows.
+    #[serde(skip)]
     pub accept: bool,
 }
 
 /// `type: directory`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DirectoryStore {
     /// The directory whose files are the secrets.
+    #[serde(serialize_with = "path")]
     pub path: PathBuf,
 }
 
 /// `type: command`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct CommandStore {
     /// The argv. Where an argument holds `{key}`, the command runs once a secret, with the secret's
     /// `key` in its place; else it runs once, and `key` picks a field of what it prints.
@@ -100,27 +120,32 @@ pub struct CommandStore {
     /// How its standard output is read.
     pub format: ValueFormat,
     /// It is killed when it takes longer (default 30s).
+    #[serde(serialize_with = "duration")]
     pub timeout: Duration,
     /// Names of variables of hushpipe's own environment that it gets, beside PATH, HOME, USER,
     /// LANG, LC_ALL, TZ, TERM, XDG_RUNTIME_DIR and XDG_CONFIG_HOME.
     pub env: Vec<String>,
     /// Whether messages show the last line of its standard error.
+    #[serde(skip)]
     pub show_errors: bool,
 }
 
 /// `type: vault`: HashiCorp Vault and OpenBao. What the manifest leaves out comes from `VAULT_ADDR`,
 /// `VAULT_NAMESPACE`, `VAULT_CACERT` and so on; the plan has the result.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct VaultStore {
     /// Where the server is; tried in turn.
+    #[serde(rename = "address")]
     pub addresses: Vec<Address>,
     /// Sent as `X-Vault-Namespace`.
     pub namespace: Option<String>,
     /// How the server is known and hushpipe shows itself.
+    #[serde(flatten)]
     pub tls: Tls,
     /// How hushpipe logs in.
     pub auth: VaultAuth,
     /// How long a request may take, with all that is tried again within it (default 60s).
+    #[serde(rename = "retry", serialize_with = "retry")]
     pub deadline: Duration,
     /// Whether leases and the login token are revoked at the end (default true; false in mode exec,
     /// where nobody is left to). A token that was given, not logged in for, is never revoked.
@@ -137,17 +162,22 @@ pub enum Address {
 }
 
 /// TLS settings. Files are read when a connection is made, so that new ones are taken up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Tls {
     /// PEM certificates of authorities; with this or `ca_path` the system's own are not trusted.
+    #[serde(serialize_with = "path_or_none")]
     pub ca_file: Option<PathBuf>,
     /// A directory of such files.
+    #[serde(serialize_with = "path_or_none")]
     pub ca_path: Option<PathBuf>,
     /// The name that the server's certificate must have, if not the address's host.
+    #[serde(rename = "tls_server_name")]
     pub server_name: Option<String>,
     /// What hushpipe shows itself with.
+    #[serde(flatten, serialize_with = "client")]
     pub client: Option<ClientCertificate>,
     /// Owners of these files (uids) that are trusted: see [`StoreSpec::trust`].
+    #[serde(skip)]
     pub trust: Vec<u32>,
 }
 
@@ -161,25 +191,44 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
+#[allow(clippy::ref_option, reason = "serde gives references to fields")]
+fn client<S: Serializer>(client: &Option<ClientCertificate>, to: S) -> Result<S::Ok, S::Error> {
+    let shown = |path: fn(&ClientCertificate) -> &PathBuf| {
+        client
+            .as_ref()
+            .map(|client| path(client).display().to_string())
+    };
+    let mut map = to.serialize_map(None)?;
+    map.serialize_entry("client_cert", &shown(|client| &client.certificate))?;
+    map.serialize_entry("client_key", &shown(|client| &client.key))?;
+    map.end()
+}
+
 /// `auth:` of a vault store. The `mount` is the path of the auth method, without `auth/`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "method", rename_all = "lowercase")]
 pub enum VaultAuth {
     /// The token in `VAULT_TOKEN` (or `BAO_TOKEN`).
+    #[serde(rename = "token", serialize_with = "no_token_file")]
     Environment,
     /// `method: token`: a file, read again when it changes. Default `~/.vault-token`.
+    #[serde(rename = "token", serialize_with = "token_file")]
     TokenFile(PathBuf),
     /// `method: approle`
     AppRole {
         /// Default `approle`.
         mount: String,
         /// The role's id.
+        #[serde(serialize_with = "path")]
         role_id_file: PathBuf,
         /// The secret id; roles may need none.
+        #[serde(serialize_with = "path_or_none")]
         secret_id_file: Option<PathBuf>,
         /// The file holds a wrapping token of the secret id.
         wrapped: bool,
         /// The secret id's file is removed once a login worked; the id is then kept in protected
         /// memory for the next login.
+        #[serde(rename = "remove_secret_id_file")]
         remove: bool,
     },
     /// `method: jwt` and `method: kubernetes`: the file is read again at every login.
@@ -189,9 +238,11 @@ pub enum VaultAuth {
         /// The role to log in for.
         role: Option<String>,
         /// The token's file.
+        #[serde(serialize_with = "path")]
         jwt_file: PathBuf,
     },
     /// `method: cert`: the client certificate of `tls`.
+    #[serde(rename = "cert")]
     Certificate {
         /// Default `cert`.
         mount: String,
@@ -205,6 +256,7 @@ pub enum VaultAuth {
         /// Who logs in.
         username: String,
         /// Their password; one line end at its end is not part of it.
+        #[serde(serialize_with = "path")]
         password_file: PathBuf,
     },
 }
@@ -226,26 +278,31 @@ impl VaultAuth {
     }
 }
 
-/// How raw bytes are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ValueFormat {
-    /// As they are.
-    #[default]
-    Raw,
-    /// A JSON object whose members are the fields (a JSON string or scalar is a raw value).
-    Json,
-    /// `NAME=value` lines.
-    Dotenv,
+words! {
+    /// How raw bytes are read.
+    #[derive(Default)]
+    ValueFormat {
+        /// As they are.
+        #[default]
+        Raw = "raw",
+        /// A JSON object whose members are the fields (a JSON string or scalar is a raw value).
+        Json = "json",
+        /// `NAME=value` lines.
+        Dotenv = "dotenv",
+    }
 }
 
 /// One of `secrets:`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SecretSpec {
     /// Where it stands in the manifest.
+    #[serde(skip)]
     pub at: Place,
     /// Which store, and what to ask it.
+    #[serde(flatten)]
     pub source: Source,
     /// Whether line ends at the end of its text are no part of it.
+    #[serde(skip)]
     pub trim: bool,
     /// How often it is looked at again.
     pub refresh: Refresh,
@@ -258,6 +315,7 @@ pub struct SecretSpec {
     /// Who answers for it.
     pub owner: Option<String>,
     /// Fields that are no secrets: they may stand in arguments and environment.
+    #[serde(skip)]
     pub public: Vec<String>,
 }
 
@@ -278,15 +336,17 @@ pub struct Source {
 }
 
 /// What is asked of a vault store.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct VaultRequest {
     /// The API's path without `/v1/`: `kv/data/payments/stripe`, `database/creds/payments`,
     /// `pki/issue/web`, `sys/wrapping/unwrap`. `mount` and `key` of the manifest are
     /// `MOUNT/data/KEY` here.
     pub path: String,
     /// `parameters:` as one JSON object with sorted names. With them it is a POST, else a GET.
+    #[serde(serialize_with = "parameters")]
     pub parameters: Option<String>,
     /// For `sys/wrapping/unwrap`: the file with the wrapping token.
+    #[serde(serialize_with = "path_or_none")]
     pub token_file: Option<PathBuf>,
 }
 
@@ -342,22 +402,27 @@ pub struct FieldChecks {
 }
 
 /// One of `deliver:`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Delivery {
     /// Where it stands in the manifest.
+    #[serde(skip)]
     pub at: Place,
     /// How the program sees it.
+    #[serde(flatten)]
     pub kind: DeliveryKind,
     /// What is in it.
+    #[serde(flatten)]
     pub channel: Channel,
 }
 
 /// What a delivery carries.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// `secret:` the value or field as it is, byte for byte.
     Secret(SecretRef),
     /// `content:` a minijinja template.
+    #[serde(rename = "content", serialize_with = "template")]
     Template(Template),
 }
 
@@ -426,53 +491,63 @@ pub struct OwnerSpec {
     pub group: Option<String>,
 }
 
-/// `as:` of an fd delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FdKind {
-    /// A sealed memfd, re-readable.
-    Memfd,
-    /// A pipe, readable once.
-    Pipe,
+words! {
+    /// `as:` of an fd delivery.
+    FdKind {
+        /// A sealed memfd, re-readable.
+        Memfd = "memfd",
+        /// A pipe, readable once.
+        Pipe = "pipe",
+    }
 }
 
-/// `isolation:`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Isolation {
-    /// Private where possible, else shared, and says which.
-    #[default]
-    Auto,
-    /// A mount namespace of the program's own.
-    Private,
-    /// A 0700 directory on tmpfs or ramfs.
-    Shared,
+words! {
+    /// `isolation:`
+    #[derive(Default)]
+    Isolation {
+        /// Private where possible, else shared, and says which.
+        #[default]
+        Auto = "auto",
+        /// A mount namespace of the program's own.
+        Private = "private",
+        /// A 0700 directory on tmpfs or ramfs.
+        Shared = "shared",
+    }
 }
 
 /// `run:`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RunSpec {
     /// The argv; never empty. The command line's `-- CMD ARG...` goes before the manifest's.
+    #[serde(serialize_with = "command")]
     pub command: Vec<OsString>,
     /// User name or uid to run as.
     pub user: Option<String>,
     /// Group name or gid; default: the user's.
     pub group: Option<String>,
     /// Supplementary groups; `None`: those of the user database.
+    #[serde(rename = "groups")]
     pub supplementary_groups: Option<Vec<String>>,
     /// Working directory; default: hushpipe's.
+    #[serde(serialize_with = "path_or_none")]
     pub cwd: Option<PathBuf>,
     /// File mode creation mask; default: hushpipe's.
+    #[serde(serialize_with = "umask")]
     pub umask: Option<u32>,
     /// Environment.
     pub env: EnvSpec,
     /// Descriptors of hushpipe's caller that it gets, at their numbers.
+    #[serde(skip)]
     pub fds: Vec<InheritedFd>,
     /// The program's digest, checked before anything is fetched.
     pub sha256: Option<Sha256>,
     /// How it comes up.
+    #[serde(flatten)]
     pub startup: Startup,
     /// How it is stopped.
     pub stop: Stop,
     /// How signals are forwarded.
+    #[serde(rename = "signals")]
     pub forward: Forward,
     /// Whether the program may dump core. Default false.
     pub core_dumps: bool,
@@ -480,6 +555,7 @@ pub struct RunSpec {
     pub no_new_privs: bool,
     /// setrlimit(2): resource name as in `ulimit`/systemd (`nofile`, `memlock`, …) to soft and hard
     /// limit; `None` is infinity.
+    #[serde(serialize_with = "limits")]
     pub rlimits: BTreeMap<String, (Option<u64>, Option<u64>)>,
 }
 
@@ -503,15 +579,17 @@ pub enum InheritedFd {
 }
 
 /// `run.env:`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct EnvSpec {
     /// Which variables of hushpipe's environment go on.
     pub inherit: EnvInherit,
     /// Taken out after inheriting.
     pub unset: Vec<String>,
     /// Set on top.
+    #[serde(serialize_with = "names")]
     pub set: BTreeMap<String, String>,
     /// What stores log in with: never inherited.
+    #[serde(skip)]
     pub withheld: Vec<String>,
 }
 
@@ -543,33 +621,62 @@ pub enum EnvInherit {
 }
 
 /// `run.stop:`
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Stop {
     /// First signal; default TERM.
     pub signal: Signal,
     /// Then SIGKILL after this; default 30s.
+    #[serde(serialize_with = "duration")]
     pub timeout: Duration,
     /// What becomes of descendants when the program has ended.
     pub leftovers: Leftovers,
 }
 
-/// `run.stop.leftovers:`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Leftovers {
-    /// Ended with the program: TERM, then KILL after the timeout.
-    #[default]
-    Terminate,
-    /// Left running.
-    Leave,
+words! {
+    /// `run.stop.leftovers:`
+    #[derive(Default)]
+    Leftovers {
+        /// Ended with the program: TERM, then KILL after the timeout.
+        #[default]
+        Terminate = "terminate",
+        /// Left running.
+        Leave = "leave",
+    }
+}
+
+words! {
+    /// `run.signals.to:`
+    ForwardTo {
+        /// The program alone.
+        Program = "program",
+        /// Its process group.
+        Group = "group",
+    }
+}
+
+impl ForwardTo {
+    /// Where [`Forward::to_group`] leads.
+    pub const fn of(to_group: bool) -> Self {
+        if to_group { Self::Group } else { Self::Program }
+    }
 }
 
 /// `run.signals:`
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Forward {
     /// `to: group`: to the program's process group, else to the program alone.
+    #[serde(rename = "to", serialize_with = "forward_to")]
     pub to_group: bool,
     /// What a received signal becomes.
     pub rewrite: BTreeMap<Signal, Rewrite>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives references to fields"
+)]
+fn forward_to<S: Serializer>(group: &bool, to: S) -> Result<S::Ok, S::Error> {
+    ForwardTo::of(*group).serialize(to)
 }
 
 /// One of `run.signals.rewrite:`.
@@ -584,14 +691,17 @@ pub enum Rewrite {
 }
 
 /// `on_rotate:`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct OnRotate {
     /// `do:`
+    #[serde(flatten)]
     pub action: RotateAction,
     /// Changes within it become one generation; default 2s.
+    #[serde(serialize_with = "duration")]
     pub settle: Duration,
     /// A random part of it is waited for after `settle`, so that a fleet does not move at once;
     /// default 0s.
+    #[serde(serialize_with = "duration")]
     pub splay: Duration,
     /// How the program is asked whether it is well with the new generation.
     pub verify: Option<Verify>,
@@ -616,70 +726,83 @@ impl OnRotate {
 }
 
 /// What tells the program of a new generation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "do", rename_all = "lowercase")]
 pub enum RotateAction {
     /// `do: signal` with `signal: HUP`.
+    #[serde(serialize_with = "signal")]
     Signal(Signal),
     /// `do: restart`: stopped as by `run.stop`, then started anew.
     Restart,
     /// `do: command` with `command:` and `timeout:`.
     Command {
         /// The argv.
+        #[serde(rename = "command")]
         argv: Vec<String>,
         /// It is killed when it takes longer (default 30s).
+        #[serde(serialize_with = "duration")]
         timeout: Duration,
     },
     /// `do: http` with `http:`, `method:` and `timeout:`; a 2xx answer is success.
     Http {
         /// `http://` or `https://`.
+        #[serde(rename = "http")]
         url: String,
         /// Default POST.
         method: HttpMethod,
         /// Default 10s.
+        #[serde(serialize_with = "duration")]
         timeout: Duration,
     },
     /// `do: nothing`: the files change, the program is not told.
     Nothing,
 }
 
-/// Methods of `do: http`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HttpMethod {
-    /// GET
-    Get,
-    /// POST
-    #[default]
-    Post,
-    /// PUT
-    Put,
+words! {
+    /// Methods of `do: http`.
+    #[derive(Default)]
+    HttpMethod {
+        /// GET
+        Get = "GET",
+        /// POST
+        #[default]
+        Post = "POST",
+        /// PUT
+        Put = "PUT",
+    }
 }
 
 /// `verify:`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verify {
     /// What is asked.
+    #[serde(flatten)]
     pub how: VerifyHow,
     /// How long the program has to become well; `alive` waits for all of it. Default 10s.
+    #[serde(serialize_with = "duration")]
     pub within: Duration,
 }
 
 /// What says that the program is well.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum VerifyHow {
     /// `http:` a URL that answers 2xx.
     Http(String),
     /// `command:` an argv that ends with 0.
     Command(Vec<String>),
     /// `alive: true`: it has not ended by then.
+    #[serde(serialize_with = "alive")]
     Alive,
 }
 
 /// `restarts: { max: 5, per: 10m }`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RestartBudget {
     /// So many restarts.
     pub max: u32,
     /// Within any such time.
+    #[serde(serialize_with = "duration")]
     pub per: Duration,
 }
 

@@ -8,8 +8,8 @@ use crate::cli::Palette;
 use crate::cli::table::{cells, table};
 use crate::model::printable::printable;
 use crate::model::{
-    Channel, Delivery, DeliveryKind, FileMode, FileSpec, Mode, OwnerSpec, Plan, Ready, Rewrite,
-    RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
+    Channel, Delivery, DeliveryKind, FileMode, FileSpec, ForwardTo, Mode, OwnerSpec, Plan, Ready,
+    Rewrite, RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
@@ -33,11 +33,7 @@ pub fn plan(plan: &Plan, report: Option<&Report>, palette: Palette) -> String {
 /// What a run would find here.
 fn host(report: &Report) -> Rows {
     let mut rows = vec![row(&["program", &report.program.display().to_string()])];
-    let tried: Vec<&str> = report
-        .isolation
-        .iter()
-        .map(|used| words::isolation_used(*used))
-        .collect();
+    let tried: Vec<&str> = report.isolation.iter().map(|used| used.word()).collect();
     if !tried.is_empty() {
         rows.push(row(&["isolation", &tried.join(", else ")]));
     }
@@ -81,7 +77,7 @@ fn program(plan: &Plan) -> Rows {
     let run = &plan.run;
     let mut rows = vec![
         row(&["command", &words::argv(&run.shown())]),
-        row(&["mode", words::mode(plan.mode)]),
+        row(&["mode", plan.mode.word()]),
     ];
     let optional = [
         ("user", run.user.clone()),
@@ -129,7 +125,7 @@ fn limits(run: &RunSpec) -> Option<String> {
 
 fn environment(run: &RunSpec) -> String {
     let names: Vec<String> = run.env.set.keys().cloned().collect();
-    let mut text = format!("inherits {}", words::env_inherit(&run.env.inherit));
+    let mut text = format!("inherits {}", run.env.inherit);
     for (what, names) in [("without", &run.env.unset), ("sets", &names)] {
         if !names.is_empty() {
             write!(text, "; {what} {}", names.join(", "))
@@ -177,7 +173,7 @@ fn store(name: &StoreName, spec: &StoreSpec, mode: Mode) -> Rows {
         }
         StoreKind::Command(command) => {
             let within = format_duration(command.timeout);
-            let how = format!("{}, within {within}", words::format(command.format));
+            let how = format!("{}, within {within}", command.format);
             row(&[name, "command", &words::argv(&command.run), &how])
         }
         StoreKind::Vault(vault) => {
@@ -208,7 +204,7 @@ fn secrets(plan: &Plan) -> Rows {
 }
 
 fn secret(name: &str, spec: &SecretSpec) -> Vec<String> {
-    let checks = words::checks(&spec.checks);
+    let checks = spec.checks.words();
     let checks = if checks.is_empty() {
         "-".to_owned()
     } else {
@@ -218,8 +214,8 @@ fn secret(name: &str, spec: &SecretSpec) -> Vec<String> {
         name,
         spec.source.store.as_str(),
         &asked(spec),
-        words::fields(&spec.source),
-        &words::refresh(spec.refresh),
+        spec.source.fields(),
+        &spec.refresh.to_string(),
         &checks,
     ])
 }
@@ -247,7 +243,7 @@ fn deliveries(plan: &Plan) -> Rows {
         )
     };
     if plan.deliveries.iter().any(files) {
-        rows.push(row(&["isolation", words::isolation(plan.isolation)]));
+        rows.push(row(&["isolation", plan.isolation.word()]));
     }
     rows
 }
@@ -279,7 +275,7 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
             mode,
             owner,
         } => {
-            let how = format!("{}, {}", words::fd_kind(*kind), access(*mode, owner));
+            let how = format!("{}, {}", kind, access(*mode, owner));
             row(&["fd", &number.to_string(), &carries, &how])
         }
         DeliveryKind::Stdin => row(&["stdin", "0", &carries, "pipe"]),
@@ -317,9 +313,9 @@ fn signals(plan: &Plan) -> Rows {
         format_duration(run.stop.timeout)
     );
     let mut rows = vec![
-        row(&["to", words::forward_to(&run.forward)]),
+        row(&["to", ForwardTo::of(run.forward.to_group).word()]),
         row(&["stop", &stop]),
-        row(&["leftovers", words::leftovers(run.stop.leftovers)]),
+        row(&["leftovers", run.stop.leftovers.word()]),
     ];
     if let Some(forking) = &run.startup.forking {
         let text = match &forking.pid_file {
@@ -334,7 +330,7 @@ fn signals(plan: &Plan) -> Rows {
     for (signal, becomes) in &run.forward.rewrite {
         let text = match becomes {
             Rewrite::Rotate => format!("{signal} rotates"),
-            becomes => format!("{signal} becomes {}", words::rewrite(*becomes)),
+            becomes => format!("{signal} becomes {becomes}"),
         };
         rows.push(row(&["rewrite", &text]));
     }

@@ -1,16 +1,12 @@
-//! Vault stores and what they are asked, in words and as JSON. Of parameters only the names are
-//! shown: variables may stand in their values.
+//! Vault stores and what they are asked, in words. Of parameters only the names are shown: variables may stand in their values.
 
 use std::fmt::Write as _;
-use std::path::Path;
-
-use serde_json::{Map, Value, json};
 
 use crate::model::{Address, Mode, Tls, VaultAuth, VaultRequest, VaultStore, format_duration};
 
 /// One line a subject: addresses, namespace, TLS, login, limits.
 pub fn lines(vault: &VaultStore, mode: Mode) -> Vec<String> {
-    let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
+    let addresses: Vec<String> = vault.addresses.iter().map(ToString::to_string).collect();
     let mut lines = vec![addresses.join(", else ")];
     lines.extend(
         vault
@@ -34,20 +30,8 @@ pub fn lines(vault: &VaultStore, mode: Mode) -> Vec<String> {
     lines
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
 fn is_https(address: &Address) -> bool {
     matches!(address, Address::Url(url) if url.starts_with("https:"))
-}
-
-/// As the manifest writes it.
-fn address(address: &Address) -> String {
-    match address {
-        Address::Url(url) => url.clone(),
-        Address::Unix(path) => format!("unix://{}", path.display()),
-    }
 }
 
 fn tls(tls: &Tls) -> Vec<String> {
@@ -117,68 +101,10 @@ fn login(auth: &VaultAuth) -> String {
     }
 }
 
-/// The store, but for what the manifest does not say.
-pub fn json(vault: &VaultStore) -> Value {
-    let addresses: Vec<String> = vault.addresses.iter().map(address).collect();
-    let client = vault.tls.client.as_ref();
-    json!({
-        "type": "vault",
-        "address": addresses,
-        "namespace": vault.namespace,
-        "ca_file": vault.tls.ca_file.as_deref().map(shown),
-        "ca_path": vault.tls.ca_path.as_deref().map(shown),
-        "tls_server_name": vault.tls.server_name,
-        "client_cert": client.map(|client| shown(&client.certificate)),
-        "client_key": client.map(|client| shown(&client.key)),
-        "auth": auth_json(&vault.auth),
-        "retry": { "deadline": format_duration(vault.deadline) },
-        "revoke_on_exit": vault.revoke_on_exit,
-    })
-}
-
-fn auth_json(auth: &VaultAuth) -> Value {
-    match auth {
-        VaultAuth::Environment => json!({ "method": "token", "file": null }),
-        VaultAuth::TokenFile(file) => json!({ "method": "token", "file": shown(file) }),
-        VaultAuth::AppRole {
-            mount,
-            role_id_file,
-            secret_id_file,
-            wrapped,
-            remove,
-        } => json!({
-            "method": "approle",
-            "mount": mount,
-            "role_id_file": shown(role_id_file),
-            "secret_id_file": secret_id_file.as_deref().map(shown),
-            "wrapped": wrapped,
-            "remove_secret_id_file": remove,
-        }),
-        VaultAuth::Jwt {
-            mount,
-            role,
-            jwt_file,
-        } => json!({ "method": "jwt", "mount": mount, "role": role, "jwt_file": shown(jwt_file) }),
-        VaultAuth::Certificate { mount, role } => {
-            json!({ "method": "cert", "mount": mount, "role": role })
-        }
-        VaultAuth::UserPass {
-            mount,
-            username,
-            password_file,
-        } => json!({
-            "method": "userpass",
-            "mount": mount,
-            "username": username,
-            "password_file": shown(password_file),
-        }),
-    }
-}
-
 /// The path, and what goes with it.
 pub fn request(request: &VaultRequest) -> String {
     let mut text = request.path.clone();
-    let names = names(request);
+    let names = request.parameter_names();
     if !names.is_empty() {
         write!(text, " with {}", names.join(", ")).expect("writing to a String does not fail");
     }
@@ -187,20 +113,4 @@ pub fn request(request: &VaultRequest) -> String {
             .expect("writing to a String does not fail");
     }
     text
-}
-
-/// The path, the names of parameters, and the token's file.
-pub fn request_json(request: &VaultRequest) -> Value {
-    json!({
-        "path": request.path,
-        "parameters": request.parameters.as_ref().map(|_| names(request)),
-        "token_file": request.token_file.as_deref().map(shown),
-    })
-}
-
-fn names(request: &VaultRequest) -> Vec<String> {
-    let parameters = request.parameters.as_deref().unwrap_or("{}");
-    let parameters: Map<String, Value> =
-        serde_json::from_str(parameters).expect("the plan's parameters are JSON");
-    parameters.into_iter().map(|(name, _)| name).collect()
 }

@@ -9,8 +9,8 @@ use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::fault::Span;
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Data, Node};
-use crate::manifest::values::{EnvName, ForwardTo, Text, Umask, Word, signal};
-use crate::model::{Forking, InheritedFd, Leftovers, Ready, Sha256, Signal};
+use crate::manifest::values::{EnvName, Text, Umask, Word, signal};
+use crate::model::{Forking, ForwardTo, InheritedFd, Leftovers, Ready, Sha256, Signal};
 
 record! {
     /// The program and how it runs.
