@@ -261,10 +261,19 @@ impl Builder<'_> {
         let told = everywhere
             .iter()
             .any(|action| !matches!(action, RotateDo::Signal | RotateDo::Nothing));
-        if record.rollback.get() == Some(&true) && !record.verify.is_present() && !told {
+        if record.rollback.get() != Some(&true) || record.verify.is_present() {
+            return;
+        }
+        if !told {
             let message = "nothing here can tell that the program is not well";
             let help = "add `verify:`, or remove `rollback`";
             self.fault(record.rollback.span, message, help);
+        } else if everywhere.contains(&RotateDo::Restart) {
+            self.warn(
+                record.rollback.span,
+                "without `verify`, a program that ends soon after its restart is not rolled back: add \
+                 `verify: { alive: true }`",
+            );
         }
     }
 

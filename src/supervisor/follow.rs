@@ -24,6 +24,9 @@ use crate::sys::child::Child;
 use crate::sys::pidfd::{self, Watch};
 use crate::sys::process::{self, Process};
 
+/// So many processes that cannot be the main process are reported.
+const REPORTED: u64 = 8;
+
 impl Supervisor {
     /// The main process has ended: follows the one that the pid file names now, if there is one. It is
     /// asked to stop where the one before it was.
@@ -141,12 +144,23 @@ impl Supervisor {
                 continue;
             }
             if let Err(why) = self.follow(running, pid) {
-                self.fault(format!(
-                    "the program named process {pid} as its main process (MAINPID): it is not \
-                     followed: {why}"
-                ));
+                self.refuse_main(running, pid, &why);
             }
         }
+    }
+
+    /// A program may name processes as fast as it can: a few of them are reported.
+    fn refuse_main(&self, running: &mut Running, pid: i32, why: &str) {
+        running.refused += 1;
+        let end = match running.refused {
+            ..REPORTED => "",
+            REPORTED => "; more of them are not reported",
+            _ => return,
+        };
+        self.fault(format!(
+            "the program named process {pid} as its main process (MAINPID): it is not followed: \
+             {why}{end}"
+        ));
     }
 
     /// Puts a descendant in the program's place.

@@ -39,6 +39,8 @@ pub(super) struct Running {
     pub(super) search: Option<Search>,
     /// What was followed before, and the end of what is now.
     pub(super) followed: Option<Followed>,
+    /// How many processes the program named as its main process that cannot be.
+    pub(super) refused: u64,
 }
 
 impl Running {
@@ -55,6 +57,7 @@ impl Running {
             over: None,
             search,
             followed: None,
+            refused: 0,
         }
     }
 

@@ -67,6 +67,16 @@ fn what_does_not_descend_from_the_program_is_not_followed() {
 }
 
 #[test]
+fn a_program_that_names_others_without_an_end_does_not_fill_the_log() {
+    let program = "for _ in range(100): say('MAINPID=1')\nsay('READY=1')\nwait_for(signal.SIGTERM)";
+    let (running, systemd) = start("", "", program);
+    assert_eq!(systemd.hears_text(), "READY=1");
+    let stderr = running.stop().success().stderr();
+    assert_eq!(stderr.matches("it is not followed").count(), 8, "{stderr}");
+    assert_eq!(stderr.matches("more of them are not reported").count(), 1);
+}
+
+#[test]
 fn children_are_heard_until_the_program_forbids_it() {
     let program = "def child(text):\n    \
         pid = os.fork()\n    \
