@@ -18,30 +18,6 @@ const KNOWN: &[&str] = &[
     // src/manifest/records
     "src/manifest/records/stores.rs",
     "src/manifest/records/vault.rs",
-    // src/stores
-    "src/stores/format.rs",
-    // src/stores/format
-    "src/stores/format/dotenv.rs",
-    "src/stores/format/json.rs",
-    // src/stores/sealed
-    "src/stores/sealed/guard.rs",
-    "src/stores/sealed/memory.rs",
-    "src/stores/sealed/mod.rs",
-    "src/stores/sealed/state.rs",
-    "src/stores/sealed/watch.rs",
-    // src/stores/vault
-    "src/stores/vault/access.rs",
-    "src/stores/vault/error.rs",
-    "src/stores/vault/fetch.rs",
-    "src/stores/vault/flight.rs",
-    "src/stores/vault/interest.rs",
-    "src/stores/vault/kept.rs",
-    "src/stores/vault/login.rs",
-    "src/stores/vault/look.rs",
-    "src/stores/vault/mod.rs",
-    "src/stores/vault/token.rs",
-    "src/stores/vault/watch.rs",
-    "src/stores/vault/wrapping.rs",
 ];
 
 /// A `use`: the name it brings into the file (`*` for all), and where that lies.

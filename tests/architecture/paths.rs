@@ -107,7 +107,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "the store's own directory, checked when it is opened",
     ),
     (
-        "src/stores/vault/login.rs",
+        "src/stores/vault/credential.rs",
         "watches and removes credential files; what is read is walked",
     ),
     ("src/supervisor/activation.rs", "sockets of the unit"),

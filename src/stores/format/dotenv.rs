@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{FormatError, What, without_mark};
+use super::error::{FormatError, What, without_mark};
 use crate::model::ValueFormat;
 use crate::secret::SecretBytes;
 

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{FormatError, What, without_mark};
+use super::error::{FormatError, What, without_mark};
 use crate::model::ValueFormat;
 use crate::secret::{Field, SecretBytes, Value};
 

@@ -1,17 +1,17 @@
 //! Opening what is in the store, on ways that only trusted users can change.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
 use super::recipients::{self, Recipients};
 use super::{SealedStore, too_large, unreadable};
+use crate::secret::FileError;
 use crate::stores::{Fault, StoreError, format};
 use crate::sys::durable;
-use crate::sys::filesystem::effective_uid;
-use crate::sys::walk::{self, Rule, WalkError, WalkFault};
+use crate::sys::walk::{self, Rule, WalkError};
 
 /// Recipients are few.
 const MAX_RECIPIENTS: u64 = 1 << 20;
@@ -28,7 +28,7 @@ impl SealedStore {
     /// Walks to the store anew; what is opened from then on is below what was found.
     pub(super) fn reach(&self) -> Result<Rc<OwnedFd>, Fault> {
         self.check_there()?;
-        let root = walk::directory(&self.path, &self.rule()).map_err(fault)?;
+        let root = walk::directory(&self.path, &self.rule()).map_err(refused)?;
         let root = Rc::new(root);
         self.root.replace(Some(Rc::clone(&root)));
         Ok(root)
@@ -38,7 +38,7 @@ impl SealedStore {
     pub fn check_places(&self) -> Result<(), StoreError> {
         let identity = durable::parent(&self.identity_file);
         for directory in [&*self.path, identity] {
-            let reached = walk::reach(directory, &self.rule()).map_err(fault);
+            let reached = walk::reach(directory, &self.rule()).map_err(refused);
             reached.map_err(|fault| self.error(None, fault))?;
         }
         Ok(())
@@ -50,14 +50,14 @@ impl SealedStore {
         let root = root.map_or_else(|| self.reach(), Ok)?;
         let below = path.strip_prefix(&self.path).unwrap_or(path);
         let opened = walk::file_beneath(root.as_fd(), &self.path, below, &self.rule());
-        opened.map(File::from).map_err(fault)
+        opened.map(File::from).map_err(refused)
     }
 
     /// Refuses a secret's directory that others can change.
     pub(super) fn check_place(&self, path: &Path) -> Result<(), Fault> {
         match walk::place(path, &self.rule()) {
             Err(error) if error.is_missing() => Ok(()),
-            reached => reached.map(|_| ()).map_err(fault),
+            reached => reached.map(|_| ()).map_err(refused),
         }
     }
 
@@ -96,29 +96,6 @@ impl SealedStore {
 }
 
 /// Why a path was not walked to its end.
-fn fault(error: WalkError) -> Fault {
-    let help = error.help(effective_uid());
-    let trust = error.foreign_owner().map_or_else(String::new, |uid| {
-        format!(", or trust that user: `trust: {{ owners: [{uid}] }}` on the store")
-    });
-    match error.fault {
-        WalkFault::System(source) => Fault::Unreachable {
-            tried: error.path,
-            source,
-        },
-        WalkFault::NotFile(_) | WalkFault::NotDirectory => Fault::Malformed {
-            reason: error.to_string(),
-        },
-        _ => Fault::Denied {
-            reason: format!("{error}{help}{trust}"),
-        },
-    }
-}
-
-/// What is remembered is not believed where others can change it.
-pub fn trusted(path: &Path) -> io::Result<OwnedFd> {
-    walk::file(path, &Rule::STRICT).map_err(|error| match error.fault {
-        WalkFault::System(source) => source,
-        _ => io::Error::new(io::ErrorKind::PermissionDenied, error.to_string()),
-    })
+fn refused(error: WalkError) -> Fault {
+    FileError::from(error).into()
 }

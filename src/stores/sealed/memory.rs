@@ -17,13 +17,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::guard;
 use super::index::{FileDigest, StoreId, digest, hex, unhex};
 use crate::sys::durable;
+use crate::sys::walk::{self, Rule, WalkFault};
 
 /// More than thousands of recipients take.
 const MAX: u64 = 1 << 20;
@@ -74,7 +75,7 @@ impl Memory {
         let Some(file) = &self.file else {
             return Ok(None);
         };
-        let text = guard::trusted(file).and_then(|file| {
+        let text = trusted(file).and_then(|file| {
             let mut text = String::new();
             File::from(file).take(MAX).read_to_string(&mut text)?;
             Ok(text)
@@ -159,4 +160,12 @@ fn directory() -> Option<PathBuf> {
     }
     let state = of("XDG_STATE_HOME").or_else(|| of("HOME").map(|home| home.join(".local/state")));
     state.map(|state| state.join("hushpipe"))
+}
+
+/// What is remembered is not believed where others can change it.
+fn trusted(path: &Path) -> io::Result<OwnedFd> {
+    walk::file(path, &Rule::STRICT).map_err(|error| match error.fault {
+        WalkFault::System(source) => source,
+        _ => io::Error::new(io::ErrorKind::PermissionDenied, error.to_string()),
+    })
 }

@@ -32,6 +32,7 @@ pub mod fuzzing;
 mod guard;
 mod identity;
 mod index;
+mod judge;
 mod key;
 mod memory;
 mod merge;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::call::Call;
+use super::credential::Stamp;
 use crate::model::Source;
 use crate::secret::SecretBytes;
 use crate::stores::{Fault, numbered};
-
-use super::access::Call;
 
 /// One request, however many secrets name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,5 +50,10 @@ impl Ask {
     /// Whether asking again would do something again, whatever the answer looks like.
     pub fn has_effects(&self) -> bool {
         self.parameters.is_some() || self.token_file.is_some()
+    }
+
+    /// The wrapping token's file as it is now.
+    pub fn stamp(&self) -> Option<Stamp> {
+        Stamp::of(self.token_file.as_deref()?).ok()
     }
 }

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::Core;
-use super::access::Call;
 use super::ask::Ask;
-use super::error::{Trouble, denied, refused};
+use super::call::Call;
+use super::core::Core;
+use super::credential::json;
+use super::error::{VaultError, denied, refused};
 use super::lease::Lease;
-use super::login::json;
 use super::path;
 use super::token::Token;
 use crate::model::Event;
@@ -25,11 +25,11 @@ impl Core {
     /// Revokes leases and hushpipe's own logins, also one that is under way. The leases of a login go
     /// with it.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
-        if !self.access.spec.revoke_on_exit {
+        if !self.access.server.spec.revoke_on_exit {
             return Ok(());
         }
         let login = self.access.end_login().await;
-        let login = login.map_err(|trouble| trouble.named(&self.access.store, "the login"));
+        let login = login.map_err(|error| error.named(&self.access.server.store, "the login"));
         let now = Boottime::now();
         let leases: Vec<Rc<Lease>> = self
             .kept
@@ -47,11 +47,12 @@ impl Core {
     }
 
     async fn give_back(&self, leases: &[Rc<Lease>]) -> Result<(), StoreError> {
-        let store = &self.access.store;
+        let store = &self.access.server.store;
         let _session = self
             .access
+            .server
             .session()
-            .map_err(|trouble| trouble.named(store, ""))?;
+            .map_err(|error| error.named(store, ""))?;
         let by_itself: Vec<&Rc<Lease>> = leases
             .iter()
             .filter(|lease| !lease.goes_with_login())
@@ -59,7 +60,7 @@ impl Core {
         let with_login = leases.len() - by_itself.len();
         let revoking = by_itself.iter().map(|lease| async {
             let revoked = lease.revoke(&self.access).await;
-            revoked.map_err(|trouble| trouble.named(store, &lease.asked))
+            revoked.map_err(|error| error.named(store, &lease.asked))
         });
         let revoked = join::all(revoking).await;
         // Now, as one may have been needed for that.
@@ -78,7 +79,7 @@ impl Core {
             .filter_map(|result| good(result, &mut faults).then_some(()))
             .count();
         let all_out = logins == tokens.len();
-        self.access.observer.observe(&Event::Revoked {
+        self.access.server.observer.observe(&Event::Revoked {
             store: store.clone(),
             leases: leases + if all_out { with_login } else { 0 },
             token: logins > 0,
@@ -89,24 +90,24 @@ impl Core {
     /// Logs out. A login that is gone already is out.
     async fn end(&self, token: &Token) -> Result<(), StoreError> {
         let call = Call::post("auth/token/revoke-self");
-        let named = |trouble: Trouble| trouble.named(&self.access.store, &call.path);
+        let named = |error: VaultError| error.named(&self.access.server.store, &call.path);
         let answer = self.access.send(&call, token).await.map_err(named)?;
         match answer.status {
             200..=299 | 403 => Ok(()),
             status => {
-                let namespace = self.access.spec.namespace.as_deref();
-                Err(named(Trouble::Asked(refused(status, &call, namespace))))
+                let namespace = self.access.server.namespace();
+                Err(named(VaultError::Asked(refused(status, &call, namespace))))
             }
         }
     }
 
     /// Revokes all that was given for a request, at once.
-    pub(super) async fn revoke(&self, ask: &Ask) -> Result<(), Trouble> {
+    pub(super) async fn revoke(&self, ask: &Ask) -> Result<(), VaultError> {
         let now = Boottime::now();
         let (leases, serial) = {
             let kept = self.kept.borrow();
             let Some(kept) = kept.get(ask) else {
-                return Err(Trouble::Asked(denied(
+                return Err(VaultError::Asked(denied(
                     "it has no lease to revoke: write a new value, and rotate",
                 )));
             };
@@ -117,13 +118,13 @@ impl Core {
         if count > 0 {
             self.was_revoked(ask, count);
         }
-        revoked.into_iter().collect::<Result<(), Trouble>>()?;
+        revoked.into_iter().collect::<Result<(), VaultError>>()?;
         let serial = serial
             .as_ref()
             .and_then(|serial| std::str::from_utf8(serial.expose()).ok());
         let certificate = path::revocation(&ask.path).zip(serial);
         if leases.is_empty() && certificate.is_none() {
-            return Err(Trouble::Asked(denied(
+            return Err(VaultError::Asked(denied(
                 "it has no lease that could be revoked: `rotate` gets another one",
             )));
         }
@@ -131,8 +132,8 @@ impl Core {
             let call = Call::post(path).body(json(&Serial { serial_number })?);
             let answer = self.access.call(&call).await?;
             if !(200..300).contains(&answer.status) {
-                let namespace = self.access.spec.namespace.as_deref();
-                return Err(Trouble::Asked(refused(answer.status, &call, namespace)));
+                let namespace = self.access.server.namespace();
+                return Err(VaultError::Asked(refused(answer.status, &call, namespace)));
             }
             if let Some(kept) = self.kept.borrow_mut().get_mut(ask) {
                 kept.was_revoked();
@@ -145,8 +146,8 @@ impl Core {
     /// Something of it is of no more use: the program is to have another one, also where not all of
     /// it could be revoked.
     fn was_revoked(&self, ask: &Ask, leases: usize) {
-        self.access.observer.observe(&Event::Revoked {
-            store: self.access.store.clone(),
+        self.access.server.observer.observe(&Event::Revoked {
+            store: self.access.server.store.clone(),
             leases,
             token: false,
         });

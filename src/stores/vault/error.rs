@@ -5,19 +5,19 @@ use std::path::Path;
 
 use reqwest::Method;
 
-use super::access::Call;
+use super::call::Call;
 use crate::model::StoreName;
 use crate::stores::{Fault, StoreError};
 
 /// A fault, and whether it is of one request or of the store.
-pub(super) enum Trouble {
+pub(super) enum VaultError {
     /// All of the store: the login.
     Store(Fault),
     /// What was asked for.
     Asked(Fault),
 }
 
-impl Trouble {
+impl VaultError {
     /// The server cannot be asked now, which says nothing of what it has.
     pub fn is_outage(&self) -> bool {
         match self {
@@ -51,6 +51,12 @@ impl Trouble {
     }
 }
 
+impl From<Fault> for VaultError {
+    fn from(fault: Fault) -> Self {
+        Self::Asked(fault)
+    }
+}
+
 /// Access is denied, and why.
 pub(super) fn denied(reason: impl Into<String>) -> Fault {
     Fault::Denied {
@@ -59,8 +65,8 @@ pub(super) fn denied(reason: impl Into<String>) -> Fault {
 }
 
 /// A file that a login needs.
-pub(super) fn unreadable(path: &Path, source: io::Error) -> Trouble {
-    Trouble::Store(Fault::Unreachable {
+pub(super) fn unreadable(path: &Path, source: io::Error) -> VaultError {
+    VaultError::Store(Fault::Unreachable {
         tried: path.to_owned(),
         source,
     })

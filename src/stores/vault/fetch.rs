@@ -5,15 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::Core;
-use super::access::Call;
 use super::answer::{self, Secret};
 use super::ask::Ask;
-use super::error::{Trouble, denied, refused};
+use super::call::Call;
+use super::core::Core;
+use super::credential::{self, Stamp};
+use super::error::{VaultError, denied, refused};
 use super::kept::{Given, Kept};
 use super::lease::Lease;
-use super::login::{self, Stamp};
-use super::look::{Kind, Look, State};
+use super::looked::{Kind, Look, State};
 use super::term::Term;
 use super::token::Token;
 use super::wrapping;
@@ -34,22 +34,19 @@ pub(super) struct Read {
 
 impl Core {
     /// The value: what is kept for it while that is good, or what the server gives now.
-    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Fetched, Trouble> {
+    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Fetched, VaultError> {
         if let Some(fetched) = self.again(ask) {
             return Ok(fetched);
         }
         self.refuse_spent(ask)?;
-        let stamp = ask
-            .token_file
-            .as_deref()
-            .and_then(|path| Stamp::of(path).ok());
+        let stamp = ask.stamp();
         match self.read(ask).await {
             Ok(read) => self.take(ask, read, stamp),
-            Err(trouble) => {
-                if !trouble.is_outage() {
+            Err(error) => {
+                if !error.is_outage() {
                     self.note(ask, State::Faulty);
                 }
-                Err(trouble)
+                Err(error)
             }
         }
     }
@@ -66,11 +63,11 @@ impl Core {
     }
 
     /// What came out of a wrapping token has ended, and the token opened once.
-    fn refuse_spent(&self, ask: &Ask) -> Result<(), Trouble> {
+    fn refuse_spent(&self, ask: &Ask) -> Result<(), VaultError> {
         let kept = self.kept.borrow();
         let spent = kept.get(ask).is_some_and(|kept| kept.is_spent(ask));
         match ask.token_file.as_deref().filter(|_| spent) {
-            Some(path) => Err(Trouble::Asked(denied(format!(
+            Some(path) => Err(VaultError::Asked(denied(format!(
                 "what the wrapping token in {} gave has ended: put a new wrapping token there",
                 path.display()
             )))),
@@ -79,18 +76,18 @@ impl Core {
     }
 
     /// Asks the server.
-    async fn read(&self, ask: &Ask) -> Result<Read, Trouble> {
+    async fn read(&self, ask: &Ask) -> Result<Read, VaultError> {
         self.read_by(ask, ask.call()).await
     }
 
     /// Asks the server by this request.
-    pub(super) async fn read_by(&self, ask: &Ask, call: Call) -> Result<Read, Trouble> {
+    pub(super) async fn read_by(&self, ask: &Ask, call: Call) -> Result<Read, VaultError> {
         let since = Boottime::now();
         if let Some(path) = &ask.token_file {
-            let wrapping = login::read(path, &self.access.trusted)?;
-            let body = wrapping::open(&self.access, &wrapping, path).await?;
+            let wrapping = credential::read(path, &self.access.server.trusted)?;
+            let body = wrapping::open(&self.access.server, &wrapping, path).await?;
             return Ok(Read {
-                secret: Secret::read(&body).map_err(Trouble::Asked)?,
+                secret: Secret::read(&body).map_err(VaultError::Asked)?,
                 since,
                 token: None,
             });
@@ -99,19 +96,19 @@ impl Core {
         let fault = match answer.status {
             200..=299 => {
                 return Ok(Read {
-                    secret: Secret::read(&answer.body).map_err(Trouble::Asked)?,
+                    secret: Secret::read(&answer.body).map_err(VaultError::Asked)?,
                     since,
                     token: Some(token),
                 });
             }
             404 => answer::missing(&answer.body, &ask.path, ask.version),
-            status => refused(status, &call, self.access.spec.namespace.as_deref()),
+            status => refused(status, &call, self.access.server.namespace()),
         };
-        Err(Trouble::Asked(fault))
+        Err(VaultError::Asked(fault))
     }
 
     /// Takes note of a value, and keeps it where it could not be had again.
-    fn take(&self, ask: &Ask, read: Read, stamp: Option<Stamp>) -> Result<Fetched, Trouble> {
+    fn take(&self, ask: &Ask, read: Read, stamp: Option<Stamp>) -> Result<Fetched, VaultError> {
         let made = is_made(ask, &read.secret);
         let Read {
             secret,
@@ -161,12 +158,12 @@ impl Core {
         lease: Option<Rc<Lease>>,
         term: Option<Term>,
         stamp: Option<Stamp>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), VaultError> {
         let Value::Fields(fields) = value else {
             return Ok(());
         };
         let given = Given::new(fields, version.clone(), lease, term);
-        let given = given.map_err(|error| Trouble::Asked(Fault::no_memory(error)))?;
+        let given = given.map_err(|error| VaultError::Asked(Fault::no_memory(error)))?;
         let mut kept = self.kept.borrow_mut();
         match kept.get_mut(ask) {
             Some(kept) => kept.take(given, stamp),
@@ -195,8 +192,8 @@ impl Core {
     /// A lease ends with the last use of the login that it was asked for with.
     fn warn_of_limit(&self, token: &Token) {
         if token.is_limited() {
-            let store = &self.access.store;
-            self.access.observer.observe(&Event::Weaker {
+            let store = &self.access.server.store;
+            self.access.server.observer.observe(&Event::Weaker {
                 about: Topic::Login,
                 message: format!(
                     "store {store}: the login is good for a number of requests only, and its leases \
@@ -208,7 +205,7 @@ impl Core {
 
     /// The version that a fetch would give. Where asking makes something, it is not asked: only
     /// whether it may be.
-    pub(super) async fn version(&self, ask: &Ask) -> Result<Version, Trouble> {
+    pub(super) async fn version(&self, ask: &Ask) -> Result<Version, VaultError> {
         if let Some(kept) = self.kept.borrow().get(ask) {
             return Ok(kept.current().version.clone());
         }
@@ -248,29 +245,9 @@ fn is_made(ask: &Ask, secret: &Secret) -> bool {
         || has("token") && has("token_ttl") && has("expires_at_seconds")
 }
 
-pub(super) fn stamp_of(ask: &Ask) -> Option<Stamp> {
-    Stamp::of(ask.token_file.as_deref()?).ok()
-}
-
 /// A lease's name is long, and of no use to people: its digest tells it from others.
 fn lease_version(id: &str) -> Version {
     let digest = Sha256::digest(id.as_bytes());
     let short = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
     Version(format!("lease-{short:08x}"))
-}
-
-/// For people: it is made when it is fetched.
-pub(super) fn made_on_demand() -> Version {
-    Version("made on demand".to_owned())
-}
-
-/// What a fetch of something that is wrapped would find.
-pub(super) fn wrapped_version() -> Version {
-    Version("wrapped".to_owned())
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
-        Self::Asked(fault)
-    }
 }

@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::answer::{self, Secret};
-use super::error::Trouble;
+use super::error::VaultError;
 use super::kept::Given;
 use super::lease::Lease;
-use super::look::{Kind, Look, State};
+use super::looked::{Kind, Look, State};
 use super::term::Term;
 use super::token::{Looked, Token};
 use crate::model::{StoreName, Version};
@@ -64,7 +64,7 @@ fn login(first: &SecretBytes, second: &SecretBytes) {
         return;
     };
     token.use_once();
-    if let Err(Trouble::Asked(fault) | Trouble::Store(fault)) = token.header() {
+    if let Err(VaultError::Asked(fault) | VaultError::Store(fault)) = token.header() {
         fine::<()>(Err(fault));
     }
     fine(token.renew(second, now));

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::kept::Kept;
-use super::look::Look;
+use super::looked::Look;
 use crate::model::Refresh;
 use crate::stores::poll::{LOOK, jittered};
 use crate::sys::clock::Boottime;
@@ -95,7 +95,7 @@ impl Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::vault::look::{Kind, State};
+    use crate::stores::vault::looked::{Kind, State};
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

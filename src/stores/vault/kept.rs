@@ -7,9 +7,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::ask::Ask;
-use super::fetch::stamp_of;
+use super::credential::Stamp;
 use super::lease::Lease;
-use super::login::Stamp;
 use super::term::{Term, spread};
 use crate::model::{Backoff, Version, random};
 use crate::secret::{Field, KeptField, SecretBytes, Value};
@@ -254,7 +253,7 @@ impl Kept {
     /// to replace it with.
     pub fn is_spent(&self, ask: &Ask) -> bool {
         // Some remove the file once it was read.
-        let found = stamp_of(ask).or(self.stamp);
+        let found = ask.stamp().or(self.stamp);
         self.stamp.is_some() && self.stamp == found
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::access::{Access, Call};
+use super::access::Access;
 use super::answer::{Envelope, Granted};
-use super::error::{Trouble, refused};
-use super::login::json;
+use super::call::Call;
+use super::credential::json;
+use super::error::{VaultError, refused};
 use super::term::Term;
 use super::token::Token;
 use crate::model::Event;
@@ -84,7 +85,7 @@ impl Lease {
         !self.hidden.get()
     }
 
-    fn call(&self, path: &str, sync: Option<bool>) -> Result<Call, Trouble> {
+    fn call(&self, path: &str, sync: Option<bool>) -> Result<Call, VaultError> {
         let body = Named {
             lease_id: &self.id,
             sync,
@@ -93,7 +94,7 @@ impl Lease {
     }
 
     /// Makes it live longer. One that cannot is not renewable any more.
-    pub async fn renew(&self, access: &Rc<Access>) -> Result<(), Trouble> {
+    pub async fn renew(&self, access: &Rc<Access>) -> Result<(), VaultError> {
         let since = Boottime::now();
         let answer = access.call(&self.call("sys/leases/renew", None)?).await?;
         if answer.status != 200 {
@@ -102,15 +103,15 @@ impl Lease {
             self.term.set(self.term.get().fixed(since));
             return Ok(());
         }
-        let envelope = Envelope::read(&answer.body).map_err(Trouble::Asked)?;
+        let envelope = Envelope::read(&answer.body).map_err(VaultError::Asked)?;
         let granted = envelope.lease();
         let (ttl, renewable) = granted.map_or((Duration::ZERO, false), |granted| {
             (granted.ttl, granted.renewable)
         });
         self.term
             .set(self.term.get().renewed(since, ttl, renewable));
-        access.observer.observe(&Event::Renewed {
-            store: access.store.clone(),
+        access.server.observer.observe(&Event::Renewed {
+            store: access.server.store.clone(),
             asked: self.asked.clone(),
             ttl,
         });
@@ -118,7 +119,7 @@ impl Lease {
     }
 
     /// Asks whether it is still there.
-    pub async fn look_up(&self, access: &Rc<Access>) -> Result<Standing, Trouble> {
+    pub async fn look_up(&self, access: &Rc<Access>) -> Result<Standing, VaultError> {
         let call = self.call("sys/leases/lookup", None)?.brief();
         let answer = access.call(&call).await?;
         match answer.status {
@@ -134,7 +135,7 @@ impl Lease {
 
     /// Ends it; what it gave is taken back when this is done. One that the server does not know any
     /// more has ended: it says so by no error.
-    pub async fn revoke(&self, access: &Rc<Access>) -> Result<(), Trouble> {
+    pub async fn revoke(&self, access: &Rc<Access>) -> Result<(), VaultError> {
         let call = self.call("sys/leases/revoke", Some(true))?;
         let answer = access.call(&call).await?;
         match answer.status {
@@ -142,15 +143,15 @@ impl Lease {
                 self.gone.set(true);
                 Ok(())
             }
-            400 => Err(Trouble::Asked(Fault::Malformed {
+            400 => Err(VaultError::Asked(Fault::Malformed {
                 reason:
                     "the server could not revoke it (400): what it gave is still good. Its log \
                          says why the engine failed at it"
                         .to_owned(),
             })),
             status => {
-                let namespace = access.spec.namespace.as_deref();
-                Err(Trouble::Asked(refused(status, &call, namespace)))
+                let namespace = access.server.namespace();
+                Err(VaultError::Asked(refused(status, &call, namespace)))
             }
         }
     }

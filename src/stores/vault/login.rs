@@ -1,15 +1,15 @@
 //! The ways to log in.
 
 use std::cell::RefCell;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::access::{Access, Call};
-use super::error::{Trouble, denied, unreadable};
+use super::call::Call;
+use super::credential::{Stamp, json, kept, read, read_line, text};
+use super::error::{VaultError, denied, unreadable};
+use super::server::Server;
 use super::token::Token;
 use super::wrapping;
 use crate::http::Wire;
@@ -18,9 +18,6 @@ use crate::secret::{Buffer, SecretBytes, Trusted};
 use crate::stores::Fault;
 use crate::sys::clock::Boottime;
 use crate::sys::{filesystem, walk};
-
-/// Credentials are small; what is larger is another file.
-const LARGEST: usize = 64 << 10;
 
 /// Where a given token may stand, in the order of who is believed.
 pub const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
@@ -34,27 +31,6 @@ pub(super) struct Method {
     read: RefCell<Option<Stamp>>,
     /// A secret id that cannot be read again, and the file that it came from.
     secret_id: RefCell<Option<(Stamp, Buffer)>>,
-}
-
-/// What tells one content of a file from the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    modified: (i64, i64),
-    size: u64,
-}
-
-impl Stamp {
-    /// Of the file that is at a path now.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        fs::metadata(path).map(|found| Self {
-            device: found.dev(),
-            inode: found.ino(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            size: found.size(),
-        })
-    }
 }
 
 #[derive(Serialize)]
@@ -143,19 +119,19 @@ impl Method {
 
     /// Logs in.
     /// `wire` tells while the server is at work on it.
-    pub async fn log_in(&self, access: &Access, wire: &Wire) -> Result<Token, Trouble> {
+    pub async fn log_in(&self, server: &Server, wire: &Wire) -> Result<Token, VaultError> {
         match &self.auth {
             VaultAuth::Environment => self.of_environment(),
-            VaultAuth::TokenFile(path) => self.of_file(path, &access.trusted),
+            VaultAuth::TokenFile(path) => self.of_file(path, &server.trusted),
             VaultAuth::AppRole {
                 mount,
                 role_id_file,
                 secret_id_file,
                 ..
             } => {
-                let role_id = read(role_id_file, &access.trusted)?;
+                let role_id = read(role_id_file, &server.trusted)?;
                 let secret_id = match secret_id_file {
-                    Some(path) => Some((self.secret_id(access, path).await?, path)),
+                    Some(path) => Some((self.secret_id(server, path).await?, path)),
                     None => None,
                 };
                 let secret_id = secret_id.as_ref().map(|(id, path)| text(id, path));
@@ -163,8 +139,8 @@ impl Method {
                     role_id: text(&role_id, role_id_file)?,
                     secret_id: secret_id.transpose()?,
                 };
-                let token = self.granted(access, mount, "login", &body, wire).await?;
-                self.used_secret_id(&access.trusted)?;
+                let token = self.granted(server, mount, "login", &body, wire).await?;
+                self.used_secret_id(&server.trusted)?;
                 Ok(token)
             }
             VaultAuth::Jwt {
@@ -172,47 +148,47 @@ impl Method {
                 role,
                 jwt_file,
             } => {
-                let jwt = read(jwt_file, &access.trusted)?;
+                let jwt = read(jwt_file, &server.trusted)?;
                 let body = Jwt {
                     role: role.as_deref(),
                     jwt: text(&jwt, jwt_file)?,
                 };
-                self.granted(access, mount, "login", &body, wire).await
+                self.granted(server, mount, "login", &body, wire).await
             }
             VaultAuth::Certificate { mount, role } => {
                 let body = Certificate {
                     name: role.as_deref(),
                 };
-                self.granted(access, mount, "login", &body, wire).await
+                self.granted(server, mount, "login", &body, wire).await
             }
             VaultAuth::UserPass {
                 mount,
                 username,
                 password_file,
             } => {
-                let password = read_line(password_file, &access.trusted)?;
+                let password = read_line(password_file, &server.trusted)?;
                 let body = UserPass {
                     password: text(&password, password_file)?,
                 };
                 let login = format!("login/{username}");
-                self.granted(access, mount, &login, &body, wire).await
+                self.granted(server, mount, &login, &body, wire).await
             }
         }
     }
 
-    fn of_environment(&self) -> Result<Token, Trouble> {
+    fn of_environment(&self) -> Result<Token, VaultError> {
         let token = self.environment.as_ref().ok_or_else(|| {
-            Trouble::Store(denied(
+            VaultError::Store(denied(
                 "there is no token: set VAULT_TOKEN, or give the store an `auth`",
             ))
         })?;
         token
             .with(Buffer::new)
             .map(Token::given)
-            .map_err(|error| Trouble::Store(Fault::no_memory(error)))
+            .map_err(|error| VaultError::Store(Fault::no_memory(error)))
     }
 
-    fn of_file(&self, path: &Path, trusted: &Trusted) -> Result<Token, Trouble> {
+    fn of_file(&self, path: &Path, trusted: &Trusted) -> Result<Token, VaultError> {
         // The stamp first: a write between the two makes the token be read once more.
         let stamp = Stamp::of(path).map_err(|error| unreadable(path, error))?;
         let token = kept(&read(path, trusted)?)?;
@@ -223,21 +199,21 @@ impl Method {
     /// Sends a login, and reads what is granted.
     async fn granted(
         &self,
-        access: &Access,
+        server: &Server,
         mount: &str,
         login: &str,
         body: &impl Serialize,
         wire: &Wire,
-    ) -> Result<Token, Trouble> {
+    ) -> Result<Token, VaultError> {
         let mount = mount.trim_matches('/');
         let since = Boottime::now();
         let call = Call::post(format!("auth/{mount}/{login}"))
             .body(json(body)?)
             .on(wire);
-        let answer = access.send_as(&call, None).await?;
+        let answer = server.send_as(&call, None).await?;
         match answer.status {
-            200 => Token::granted(&answer.body, since).map_err(Trouble::Store),
-            status => Err(Trouble::Store(self.refused(status, mount))),
+            200 => Token::granted(&answer.body, since).map_err(VaultError::Store),
+            status => Err(VaultError::Store(self.refused(status, mount))),
         }
     }
 
@@ -269,7 +245,7 @@ impl Method {
 
     /// The secret id: from its file, from the wrapping token in it, or as it was kept when that
     /// cannot be read again.
-    async fn secret_id(&self, access: &Access, path: &Path) -> Result<SecretBytes, Trouble> {
+    async fn secret_id(&self, server: &Server, path: &Path) -> Result<SecretBytes, VaultError> {
         let VaultAuth::AppRole {
             mount,
             wrapped,
@@ -287,9 +263,9 @@ impl Method {
             }
         }
         let stamp = found.map_err(|error| unreadable(path, error))?;
-        let content = read(path, &access.trusted)?;
+        let content = read(path, &server.trusted)?;
         let id = if *wrapped {
-            wrapping::unwrap_secret_id(access, mount, path, &content).await?
+            wrapping::unwrap_secret_id(server, mount, path, &content).await?
         } else {
             content
         };
@@ -301,7 +277,7 @@ impl Method {
 
     /// The login worked: the file has done its duty. Before that a server that is down would cost
     /// the secret id.
-    fn used_secret_id(&self, trusted: &Trusted) -> Result<(), Trouble> {
+    fn used_secret_id(&self, trusted: &Trusted) -> Result<(), VaultError> {
         let VaultAuth::AppRole {
             secret_id_file: Some(path),
             remove: true,
@@ -316,59 +292,11 @@ impl Method {
                 filesystem::unlink_at(directory, name).map_err(|error| error.to_string())
             });
         removed.map_err(|error| {
-            Trouble::Store(denied(format!(
+            VaultError::Store(denied(format!(
                 "the secret id's file {} cannot be removed ({error}): allow it, or leave \
                  `remove_secret_id_file` out",
                 path.display()
             )))
         })
     }
-}
-
-/// A credential's file without the white space around its content.
-pub(super) fn read(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
-    let bytes = read_all(path, trusted)?;
-    let trimmed = bytes.expose().trim_ascii();
-    if trimmed.is_empty() {
-        return Err(Trouble::Store(denied(format!(
-            "{} is empty",
-            path.display()
-        ))));
-    }
-    Ok(SecretBytes::new(trimmed.to_vec()))
-}
-
-/// A password's file: one line end at its end is not part of it.
-fn read_line(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
-    let bytes = read_all(path, trusted)?;
-    let line = bytes.expose();
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    Ok(SecretBytes::new(line.to_vec()))
-}
-
-fn read_all(path: &Path, trusted: &Trusted) -> Result<SecretBytes, Trouble> {
-    let read = trusted.read(path, LARGEST);
-    read.map_err(|error| Trouble::Store(error.into()))
-}
-
-pub(super) fn text<'a>(bytes: &'a SecretBytes, path: &Path) -> Result<&'a str, Trouble> {
-    std::str::from_utf8(bytes.expose()).map_err(|_| {
-        Trouble::Store(Fault::Malformed {
-            reason: format!("{} is not UTF-8", path.display()),
-        })
-    })
-}
-
-pub(super) fn kept(bytes: &SecretBytes) -> Result<Buffer, Trouble> {
-    Buffer::new(bytes.expose()).map_err(|error| Trouble::Store(Fault::no_memory(error)))
-}
-
-/// A body of JSON.
-pub(super) fn json(body: &impl Serialize) -> Result<SecretBytes, Trouble> {
-    serde_json::to_vec(body).map(SecretBytes::new).map_err(|_| {
-        Trouble::Asked(Fault::Malformed {
-            reason: "the request cannot be written as JSON".to_owned(),
-        })
-    })
 }

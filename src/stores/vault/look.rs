@@ -2,106 +2,30 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::Core;
-use super::access::Call;
-use super::answer::{self, Numbered, Secret, Standing};
+use super::answer::{self, Secret, Standing};
 use super::ask::Ask;
-use super::error::{Trouble, refused};
-use super::fetch::{made_on_demand, wrapped_version};
-use super::login::{self, Stamp, json};
+use super::call::Call;
+use super::core::Core;
+use super::credential::{self, Stamp, json};
+use super::error::{VaultError, refused};
+use super::looked::{Kind, NOT_AGAIN, State};
 use super::path;
 use super::wrapping;
 use crate::model::Version;
 use crate::sys::clock::Boottime;
-
-/// What is known of a request from its last answer.
-pub(super) struct Look {
-    pub kind: Kind,
-    pub state: State,
-    /// When there may be another one, by the server's word.
-    pub hinted: Option<Boottime>,
-    /// When it was fetched last.
-    pub fetched: Boottime,
-    /// Its metadata may not be read, and are not asked for before this.
-    no_metadata: Option<Boottime>,
-}
-
-/// How long metadata that may not be read are not asked for: a policy may be mended, and to read the
-/// value instead shows it needlessly.
-const NOT_AGAIN: Duration = Duration::from_mins(10);
-
-/// After the end of a time that the server named, to find what comes after it.
-const AFTER: Duration = Duration::from_secs(1);
-
-/// How changes are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// KV version 2: by its metadata.
-    Versioned,
-    /// By reading it again.
-    Plain,
-    /// It does not change: it is replaced.
-    Made,
-}
-
-/// What was found last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    At(Version),
-    /// A version of KV v2.
-    Numbered(Numbered),
-    /// It is gone, or may not be read.
-    Faulty,
-}
 
 #[derive(Serialize)]
 struct Paths<'a> {
     paths: [&'a str; 1],
 }
 
-impl Look {
-    pub fn new(kind: Kind, state: State) -> Self {
-        Self {
-            kind,
-            state,
-            hinted: None,
-            fetched: Boottime::now(),
-            no_metadata: None,
-        }
-    }
-
-    /// It was fetched again.
-    pub fn found(&mut self, kind: Kind, state: State) {
-        *self = Self {
-            no_metadata: self.no_metadata,
-            ..Self::new(kind, state)
-        };
-    }
-
-    /// Its metadata may not be read now.
-    const fn hides(&mut self, until: Boottime) {
-        self.no_metadata = Some(until);
-    }
-
-    /// Whether its metadata may be asked for.
-    fn may_tell(&self, now: Boottime) -> bool {
-        self.no_metadata.is_none_or(|until| until <= now)
-    }
-
-    /// The server said at its answer that what it gave is good for so long.
-    pub fn hint(&mut self, ttl: Option<Duration>) {
-        let hinted = ttl.map(|ttl| Boottime::now() + ttl + AFTER);
-        self.hinted = hinted.filter(|_| self.kind == Kind::Plain);
-    }
-}
-
 impl Core {
     /// Whether a request has another state than at its last answer.
-    pub(super) async fn look(&self, ask: &Ask) -> Result<bool, Trouble> {
+    pub(super) async fn look(&self, ask: &Ask) -> Result<bool, VaultError> {
         let known = |core: &Self| {
             let looked = core.looked.borrow();
             looked.get(ask).map(|look| (look.kind, look.state.clone()))
@@ -130,7 +54,7 @@ impl Core {
     }
 
     /// By reading it; the value goes at once.
-    async fn look_at_data(&self, ask: &Ask) -> Result<State, Trouble> {
+    async fn look_at_data(&self, ask: &Ask) -> Result<State, VaultError> {
         match self.read_by(ask, ask.call().brief()).await {
             Ok(read) => {
                 if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
@@ -138,7 +62,7 @@ impl Core {
                 }
                 Ok(self.state_of(read.secret))
             }
-            Err(trouble) if trouble.is_outage() => Err(trouble),
+            Err(error) if error.is_outage() => Err(error),
             Err(_) => {
                 // The time that the server named has come: it is no reason to look again at once.
                 if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
@@ -150,7 +74,7 @@ impl Core {
     }
 
     /// Whether a lease was revoked behind our back, or the file of a wrapping token has another.
-    async fn look_at_made(&self, ask: &Ask) -> Result<bool, Trouble> {
+    async fn look_at_made(&self, ask: &Ask) -> Result<bool, VaultError> {
         let (lease, stamp) = {
             let kept = self.kept.borrow();
             let Some(kept) = kept.get(ask) else {
@@ -185,7 +109,7 @@ impl Core {
         &self,
         ask: &Ask,
         sent: impl FnOnce(Call) -> Call,
-    ) -> Result<Option<Standing>, Trouble> {
+    ) -> Result<Option<Standing>, VaultError> {
         let now = Boottime::now();
         let forbidden = |core: &Self| {
             let looked = core.looked.borrow();
@@ -212,7 +136,7 @@ impl Core {
     }
 
     /// Whether a path is one of an engine that only stores.
-    pub(super) async fn is_kv(&self, ask: &Ask) -> Result<bool, Trouble> {
+    pub(super) async fn is_kv(&self, ask: &Ask) -> Result<bool, VaultError> {
         #[derive(Deserialize)]
         struct Mount<'a> {
             #[serde(borrow, rename = "type")]
@@ -230,7 +154,7 @@ impl Core {
     }
 
     /// Something that is made when it is asked for: whether it may be asked for.
-    pub(super) async fn on_demand(&self, ask: &Ask) -> Result<Version, Trouble> {
+    pub(super) async fn on_demand(&self, ask: &Ask) -> Result<Version, VaultError> {
         let path = ask.path.trim_matches('/');
         let body = json(&Paths { paths: [path] })?;
         let call = Call::post("sys/capabilities-self").body(body);
@@ -253,39 +177,29 @@ impl Core {
         if may {
             Ok(made_on_demand())
         } else {
-            let namespace = self.access.spec.namespace.as_deref();
-            Err(Trouble::Asked(refused(403, &call, namespace)))
+            let namespace = self.access.server.namespace();
+            Err(VaultError::Asked(refused(403, &call, namespace)))
         }
     }
 
     /// Whether a wrapping token can still be opened. Nothing is opened.
-    pub(super) async fn wrapped(&self, ask: &Ask) -> Result<Version, Trouble> {
+    pub(super) async fn wrapped(&self, ask: &Ask) -> Result<Version, VaultError> {
         let Some(path) = &ask.token_file else {
             return Ok(wrapped_version());
         };
-        wrapping::look_up(
-            &self.access,
-            &login::read(path, &self.access.trusted)?,
-            path,
-        )
-        .await?;
+        let server = &self.access.server;
+        let token = credential::read(path, &server.trusted)?;
+        wrapping::look_up(server, &token, path).await?;
         Ok(wrapped_version())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// For people: it is made when it is fetched.
+fn made_on_demand() -> Version {
+    Version("made on demand".to_owned())
+}
 
-    #[test]
-    fn metadata_that_may_not_be_read_are_asked_for_again_after_a_while() {
-        let now = Boottime::now();
-        let mut look = Look::new(Kind::Versioned, State::Faulty);
-        assert!(look.may_tell(now));
-        look.hides(now + NOT_AGAIN);
-        // Values that are read meanwhile say nothing of it.
-        look.found(Kind::Versioned, State::Faulty);
-        assert!(!look.may_tell(now) && !look.may_tell(now + NOT_AGAIN / 2));
-        assert!(look.may_tell(now + NOT_AGAIN));
-    }
+/// What a fetch of something that is wrapped would find.
+fn wrapped_version() -> Version {
+    Version("wrapped".to_owned())
 }

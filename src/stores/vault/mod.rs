@@ -12,10 +12,12 @@
 mod access;
 mod answer;
 mod ask;
+mod call;
 mod close;
+mod core;
+mod credential;
 mod error;
 mod fetch;
-mod flight;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod interest;
@@ -23,29 +25,27 @@ mod kept;
 mod lease;
 mod login;
 mod look;
+mod looked;
 mod path;
+mod pending;
+mod server;
 mod term;
 mod token;
 mod upkeep;
 mod watch;
 mod wrapping;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
-
-use self::access::Access;
 use self::ask::Ask;
-use self::error::Trouble;
+use self::core::Core;
 use self::kept::Kept;
 pub use self::login::VARIABLES as TOKEN_VARIABLES;
-use self::look::Look;
+use self::server::Server;
 use crate::model::{Observer, Source, StoreName, VaultStore, Version};
-use crate::secret::DigestKey;
 use crate::stores::{
     Fetched, Leases, Local, Past, Store, StoreError, Watch, Watched, join, numbered,
 };
@@ -54,16 +54,6 @@ use crate::sys::clock::Boottime;
 /// A Vault or OpenBao server, and what hushpipe got there.
 pub struct Vault {
     core: Rc<Core>,
-}
-
-/// Shared with the watch.
-struct Core {
-    access: Rc<Access>,
-    digests: DigestKey,
-    kept: RefCell<BTreeMap<Ask, Kept>>,
-    looked: RefCell<BTreeMap<Ask, Look>>,
-    /// Something is to be done at another time than before.
-    wake: Notify,
 }
 
 impl Vault {
@@ -76,33 +66,10 @@ impl Vault {
         owners: &[u32],
         observer: Rc<dyn Observer>,
     ) -> io::Result<Self> {
+        let core = Core::new(Server::new(name, spec, owners, observer))?;
         Ok(Self {
-            core: Rc::new(Core {
-                access: Rc::new(Access::new(name, spec, owners, observer)?),
-                digests: DigestKey::new()?,
-                kept: RefCell::new(BTreeMap::new()),
-                looked: RefCell::new(BTreeMap::new()),
-                wake: Notify::new(),
-            }),
+            core: Rc::new(core),
         })
-    }
-}
-
-impl Core {
-    fn ask(&self, source: &Source) -> Result<Ask, StoreError> {
-        Ask::of(source).map_err(|fault| Trouble::Store(fault).named(&self.access.store, ""))
-    }
-
-    fn named(&self, trouble: Trouble, ask: &Ask) -> StoreError {
-        trouble.named(&self.access.store, ask.path.trim_matches('/'))
-    }
-
-    /// Does something with what is kept for a source, if anything is.
-    fn with_kept<R>(&self, source: &Source, act: impl FnOnce(&mut Kept) -> R) -> Option<R> {
-        let ask = Ask::of(source).ok()?;
-        let result = self.kept.borrow_mut().get_mut(&ask).map(act);
-        self.wake.notify_one();
-        result
     }
 }
 
@@ -111,7 +78,7 @@ impl Store for Vault {
         Box::pin(async move {
             let ask = self.core.ask(source)?;
             let fetched = self.core.fetch(&ask).await;
-            fetched.map_err(|trouble| self.core.named(trouble, &ask))
+            fetched.map_err(|error| self.core.named(error, &ask))
         })
     }
 
@@ -133,7 +100,7 @@ impl Store for Vault {
                 .map(|ask| match ask {
                     Ok(ask) => match &answers[ask] {
                         Ok(fetched) => Ok(copy(fetched)),
-                        Err(trouble) => Err(self.core.named(trouble.again(), ask)),
+                        Err(error) => Err(self.core.named(error.again(), ask)),
                     },
                     Err(fault) => Err(fault.again()),
                 })
@@ -145,7 +112,7 @@ impl Store for Vault {
         Box::pin(async move {
             let ask = self.core.ask(source)?;
             let version = self.core.version(&ask).await;
-            version.map_err(|trouble| self.core.named(trouble, &ask))
+            version.map_err(|error| self.core.named(error, &ask))
         })
     }
 
@@ -163,7 +130,7 @@ impl Store for Vault {
     }
 
     fn delayed_by(&self) -> Option<String> {
-        self.core.access.delayed_by()
+        self.core.access.server.delayed_by()
     }
 
     fn close(&self) -> Local<'_, Result<(), StoreError>> {
@@ -207,7 +174,7 @@ impl Leases for Vault {
         Box::pin(async move {
             let ask = self.core.ask(source)?;
             let revoked = self.core.revoke(&ask).await;
-            revoked.map_err(|trouble| self.core.named(trouble, &ask))
+            revoked.map_err(|error| self.core.named(error, &ask))
         })
     }
 }

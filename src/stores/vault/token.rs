@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 use super::answer;
-use super::error::{Trouble, denied};
+use super::error::{VaultError, denied};
 use super::term::Term;
 use crate::secret::{Buffer, SecretBytes};
 use crate::stores::Fault;
@@ -100,8 +100,8 @@ impl Token {
     }
 
     /// The header's value, for one request.
-    pub fn header(&self) -> Result<HeaderValue, Trouble> {
-        header(&self.secret).map_err(Trouble::Store)
+    pub fn header(&self) -> Result<HeaderValue, VaultError> {
+        header(&self.secret).map_err(VaultError::Store)
     }
 
     /// A request is made with it.

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::Core;
 use super::ask::Ask;
-use super::error::Trouble;
+use super::core::Core;
+use super::error::VaultError;
 use super::lease::Lease;
 use crate::model::{Event, Topic};
 use crate::stores::poll::Done;
@@ -18,8 +18,8 @@ impl Core {
         all.into_iter().find(|lease| lease.id == id).cloned()
     }
 
-    fn down(&self, trouble: Trouble, asked: &str) -> Done {
-        Done::Down(trouble.named(&self.access.store, asked))
+    fn down(&self, error: VaultError, asked: &str) -> Done {
+        Done::Down(error.named(&self.access.server.store, asked))
     }
 
     /// What the program has ends, and it is not to get, or cannot get, another one.
@@ -27,9 +27,9 @@ impl Core {
         let message = format!(
             "store {}, {}: what the program has of it ends soon, and is not replaced: nothing could \
              bring it another one, or `refresh` is never, or its wrapping token is spent",
-            self.access.store, ask.path
+            self.access.server.store, ask.path
         );
-        self.access.observer.observe(&Event::Weaker {
+        self.access.server.observer.observe(&Event::Weaker {
             about: Topic::Lease,
             message,
         });
@@ -40,7 +40,7 @@ impl Core {
         match self.look(ask).await {
             Ok(true) => Done::Changed(places),
             Ok(false) => Done::Well,
-            Err(trouble) => Done::Down(self.named(trouble, ask)),
+            Err(error) => Done::Down(self.named(error, ask)),
         }
     }
 
@@ -50,7 +50,7 @@ impl Core {
         };
         match self.access.keep_login(&token).await {
             Ok(()) => Done::Well,
-            Err(trouble) => self.down(trouble, "auth/token/renew-self"),
+            Err(error) => self.down(error, "auth/token/renew-self"),
         }
     }
 
@@ -60,7 +60,7 @@ impl Core {
         };
         match lease.renew(&self.access).await {
             Ok(()) => Done::Well,
-            Err(trouble) => self.down(trouble, &lease.asked),
+            Err(error) => self.down(error, &lease.asked),
         }
     }
 
@@ -70,10 +70,10 @@ impl Core {
             return Done::Well;
         };
         match lease.revoke(&self.access).await {
-            Err(trouble) if trouble.is_outage() => return self.down(trouble, &lease.asked),
-            Err(trouble) => {
-                let fault = trouble.named(&self.access.store, &lease.asked);
-                self.access.observer.observe(&Event::Fault {
+            Err(error) if error.is_outage() => return self.down(error, &lease.asked),
+            Err(error) => {
+                let fault = error.named(&self.access.server.store, &lease.asked);
+                self.access.server.observer.observe(&Event::Fault {
                     about: Topic::Lease,
                     message: format!("a lease that is not used is left to run out: {fault}"),
                 });

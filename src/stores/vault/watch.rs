@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use super::Core;
 use super::ask::Ask;
+use super::core::Core;
 use super::interest::Interest;
 use super::kept::Kept;
-use super::look::Look;
+use super::looked::Look;
 use crate::stores::poll::{Done, Poller};
 use crate::stores::{Due, Local, StoreError, Upkeep, Watch, WatchEvent, Watched};
 use crate::sys::clock::Boottime;
@@ -58,7 +58,8 @@ impl VaultWatch {
             self.replace();
             let tasks = self.tasks(Boottime::now());
             let is_wanted = |task: &Task| tasks.iter().any(|(_, one)| one == task);
-            self.poller.forget(is_wanted, self.core.access.answered());
+            self.poller
+                .forget(is_wanted, self.core.access.server.answered());
             if let Some(event) = self.poller.event() {
                 return event;
             }

@@ -7,10 +7,11 @@ use std::path::Path;
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use super::access::{Access, Call};
 use super::answer;
-use super::error::{Trouble, denied};
-use super::login::{json, kept, text};
+use super::call::Call;
+use super::credential::{json, kept, text};
+use super::error::{VaultError, denied};
+use super::server::Server;
 use super::token::header;
 use crate::secret::SecretBytes;
 use crate::stores::Fault;
@@ -23,36 +24,36 @@ struct Wrapped<'a> {
 /// Unwraps a secret id, when the wrapping token is what it should be. One that somebody has put in
 /// its place was made for another path.
 pub(super) async fn unwrap_secret_id(
-    access: &Access,
+    server: &Server,
     mount: &str,
     path: &Path,
     wrapping: &SecretBytes,
-) -> Result<SecretBytes, Trouble> {
+) -> Result<SecretBytes, VaultError> {
     #[derive(Deserialize)]
     struct SecretId<'a> {
         #[serde(borrow)]
         secret_id: Cow<'a, str>,
     }
-    let creation_path = look_up(access, wrapping, path).await?;
-    let namespace = access.spec.namespace.as_deref();
+    let creation_path = look_up(server, wrapping, path).await?;
+    let namespace = server.namespace();
     if !is_secret_id(&creation_path, mount, namespace) {
-        return Err(Trouble::Store(denied(format!(
+        return Err(VaultError::Store(denied(format!(
             "the wrapping token in {} was not made by auth/{mount}/role/…/secret-id: somebody \
              may have taken the true one and put this in its place",
             path.display()
         ))));
     }
-    let answer = open(access, wrapping, path).await?;
-    let opened: SecretId = answer::data(&answer).map_err(Trouble::Store)?;
+    let answer = open(server, wrapping, path).await?;
+    let opened: SecretId = answer::data(&answer).map_err(VaultError::Store)?;
     Ok(SecretBytes::new(opened.secret_id.into_owned().into_bytes()))
 }
 
 /// The path that a wrapping token was made by; a fault when it cannot be opened (any more).
 pub(super) async fn look_up(
-    access: &Access,
+    server: &Server,
     wrapping: &SecretBytes,
     path: &Path,
-) -> Result<String, Trouble> {
+) -> Result<String, VaultError> {
     #[derive(Deserialize)]
     struct Wrapping {
         creation_path: String,
@@ -61,26 +62,26 @@ pub(super) async fn look_up(
         token: text(wrapping, path)?,
     };
     let call = Call::post("sys/wrapping/lookup").body(json(&body)?);
-    let answer = access.send_as(&call, None).await?;
+    let answer = server.send_as(&call, None).await?;
     if answer.status != 200 {
-        return Err(Trouble::Store(spent(path)));
+        return Err(VaultError::Store(spent(path)));
     }
-    let looked: Wrapping = answer::data(&answer.body).map_err(Trouble::Store)?;
+    let looked: Wrapping = answer::data(&answer.body).map_err(VaultError::Store)?;
     Ok(looked.creation_path)
 }
 
 /// What is wrapped; a wrapping token opens once.
 pub(super) async fn open(
-    access: &Access,
+    server: &Server,
     wrapping: &SecretBytes,
     path: &Path,
-) -> Result<SecretBytes, Trouble> {
-    let token: HeaderValue = header(&kept(wrapping)?).map_err(Trouble::Store)?;
+) -> Result<SecretBytes, VaultError> {
+    let token: HeaderValue = header(&kept(wrapping)?).map_err(VaultError::Store)?;
     let call = Call::post("sys/wrapping/unwrap").once();
-    let answer = access.send_as(&call, Some(token)).await?;
+    let answer = server.send_as(&call, Some(token)).await?;
     match answer.status {
         200 => Ok(answer.body),
-        _ => Err(Trouble::Store(spent(path))),
+        _ => Err(VaultError::Store(spent(path))),
     }
 }
 

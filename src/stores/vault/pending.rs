@@ -1,24 +1,24 @@
-//! A login that is under way. It is nobody's who waits for it: one who stops waiting leaves it to the
-//! next, or to the end of hushpipe, as the server may have made a token by then.
+//! A login that is under way. Whoever stops waiting leaves it to the next, or to the end of hushpipe, as the
+//! server may have made a token by then.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::error::Trouble;
+use super::error::VaultError;
 use super::token::Token;
 use crate::http::Wire;
 use crate::stores::Local;
 
 /// Polled by one at a time, and not after it has ended.
-pub(super) struct Flight {
-    login: RefCell<Local<'static, Result<Token, Trouble>>>,
+pub(super) struct PendingLogin {
+    login: RefCell<Local<'static, Result<Token, VaultError>>>,
     wire: Wire,
 }
 
-impl Flight {
+impl PendingLogin {
     /// Sends nothing yet. `wire` is the login's request's.
-    pub fn new(login: Local<'static, Result<Token, Trouble>>, wire: Wire) -> Self {
+    pub fn new(login: Local<'static, Result<Token, VaultError>>, wire: Wire) -> Self {
         Self {
             login: RefCell::new(login),
             wire,
@@ -26,7 +26,7 @@ impl Flight {
     }
 
     /// Waits for its end.
-    pub async fn landed(&self) -> Result<Token, Trouble> {
+    pub async fn completed(&self) -> Result<Token, VaultError> {
         poll_fn(|context| self.login.borrow_mut().as_mut().poll(context)).await
     }
 
@@ -49,7 +49,7 @@ impl Flight {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::future::{self, ready};
     use std::pin::pin;
     use std::task::{Context, Waker};
 
@@ -86,27 +86,27 @@ mod tests {
                 Poll::Pending
             }
         });
-        let flight = Flight::new(Box::pin(login), Wire::default());
-        assert!(once(flight.landed()).is_none());
-        assert!(once(flight.landed()).unwrap().is_ok());
+        let pending = PendingLogin::new(Box::pin(login), Wire::default());
+        assert!(once(pending.completed()).is_none());
+        assert!(once(pending.completed()).unwrap().is_ok());
     }
 
     #[test]
     fn a_login_that_the_server_has_not_seen_is_given_up() {
         let login = poll_fn(|_| panic!("nothing is asked any more"));
-        let flight = Flight::new(Box::pin(login), Wire::default());
-        assert!(once(flight.answered()).unwrap().is_none());
+        let pending = PendingLogin::new(Box::pin(login), Wire::default());
+        assert!(once(pending.answered()).unwrap().is_none());
     }
 
     #[test]
     fn the_answer_to_one_that_it_may_have_seen_is_waited_for() {
-        let flight = Flight::new(Box::pin(ready(Ok(token()))), busy());
-        assert!(once(flight.answered()).unwrap().is_some());
-        let refused = Trouble::Store(denied("no"));
-        let flight = Flight::new(Box::pin(ready(Err(refused))), busy());
-        assert!(once(flight.answered()).unwrap().is_none());
-        let flight = Flight::new(Box::pin(pending()), busy());
-        assert!(once(flight.answered()).is_none());
+        let pending = PendingLogin::new(Box::pin(ready(Ok(token()))), busy());
+        assert!(once(pending.answered()).unwrap().is_some());
+        let refused = VaultError::Store(denied("no"));
+        let pending = PendingLogin::new(Box::pin(ready(Err(refused))), busy());
+        assert!(once(pending.answered()).unwrap().is_none());
+        let pending = PendingLogin::new(Box::pin(future::pending()), busy());
+        assert!(once(pending.answered()).is_none());
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
             its.rests();
             Poll::Pending
         });
-        let flight = Flight::new(Box::pin(login), wire);
-        assert!(once(flight.answered()).unwrap().is_none());
+        let pending = PendingLogin::new(Box::pin(login), wire);
+        assert!(once(pending.answered()).unwrap().is_none());
     }
 }
