@@ -2,16 +2,13 @@
 
 use std::rc::Rc;
 
-use super::failure::{Failure, Failures, os};
+use super::failure::{Failure, Failures};
 use super::fetch::Stores;
 use crate::model::{
     Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName, StoreSpec, Topic,
 };
-use crate::stores::Store;
-use crate::stores::command::Command;
-use crate::stores::directory::Directory;
 use crate::stores::sealed::SealedStore;
-use crate::stores::vault::{self, Vault};
+use crate::stores::{Setting, Store, registry};
 use crate::sys::environment;
 use crate::sys::reaper::Reaper;
 
@@ -40,8 +37,7 @@ fn forget_tokens(plan: &Plan) {
             matches!(kind, StoreKind::Command(spec) if spec.env.iter().any(|one| one == name))
         })
     };
-    let names: Vec<&str> = vault::TOKEN_VARIABLES
-        .into_iter()
+    let names: Vec<&str> = registry::variables()
         .filter(|name| !passed_on(name))
         .collect();
     environment::wipe(&names);
@@ -103,19 +99,11 @@ fn open(
     reaper: &Reaper,
     observer: &Rc<dyn Observer>,
 ) -> Result<Box<dyn Store>, Failures> {
-    let owners = spec.trust.as_slice();
-    Ok(match &spec.kind {
-        StoreKind::Sealed(spec) => Box::new(sealed(name, spec, owners, observer)),
-        StoreKind::Directory(spec) => Box::new(Directory::new(name.clone(), spec, owners)),
-        StoreKind::Command(spec) => {
-            let store = Command::new(name.clone(), spec, reaper.clone());
-            Box::new(store.map_err(os("the kernel gives no random numbers"))?)
-        }
-        StoreKind::Vault(spec) => {
-            let store = Vault::new(name.clone(), spec, owners, Rc::clone(observer));
-            Box::new(store.map_err(os(
-                "the kernel gives no memory for what a vault store keeps",
-            ))?)
-        }
-    })
+    let setting = Setting {
+        name,
+        spec,
+        reaper,
+        observer,
+    };
+    registry::open(&setting).map_err(|error| vec![Failure::new(error.exit(), error)])
 }

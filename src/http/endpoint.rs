@@ -185,6 +185,11 @@ impl Endpoint {
     }
 
     /// Sends the request and awaits the answer's head.
+    ///
+    /// Until it is there, the token is in the request, which may be retried, in reqwest's own copy of its
+    /// headers (0.13, `PendingRequest`), and in the buffer that hyper writes from: once sent, its bytes
+    /// stay until the next request overwrites them or the connection ends (hyper 1.12, `Cursor::reset`
+    /// in `proto/h1/io.rs`). Neither library has a way to change that.
     async fn head(
         &self,
         config: Option<&ClientConfig>,

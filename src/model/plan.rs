@@ -89,6 +89,18 @@ pub enum StoreKind {
     Vault(Box<VaultStore>),
 }
 
+impl StoreKind {
+    /// Its `type`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Sealed(_) => "sealed",
+            Self::Directory(_) => "directory",
+            Self::Command(_) => "command",
+            Self::Vault(_) => "vault",
+        }
+    }
+}
+
 /// `type: sealed`. Relative paths are taken from the manifest's directory.
 #[derive(Clone, Debug, Serialize)]
 pub struct SealedStore {

@@ -95,7 +95,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/manifest/read.rs",
         "the manifest is read before there is a plan; root's is checked by its walk",
     ),
-    ("src/stores/command.rs", "the program of a command store"),
+    ("src/stores/command/", "the program of a command store"),
     ("src/stores/directory", "watches what the walk reads"),
     ("src/http/", "the system's certificates"),
     (

@@ -54,11 +54,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use crate::model::{Observer, SealedStore as Spec, Source, StoreName, Version};
+use crate::model::{Observer, SealedStore as Spec, Source, StoreKind, StoreName, Version};
 use crate::secret::SecretBytes;
 use crate::stores::{
-    Fault, Fetched, Local, Past, Store, StoreError, Watch, Watched, format, looked_at, numbered,
-    polled,
+    Family, Fault, Fetched, Local, Past, Store, StoreError, Watch, Watched, format, looked_at,
+    numbered, polled,
 };
 
 use binding::{Binding, Found};
@@ -73,6 +73,19 @@ pub use key::{Key, KeyError};
 pub use merge::{Merged, Sides};
 pub use rekey::Rekeyed;
 pub use versions::{Happened, What};
+
+/// Its entry of the registry.
+pub(super) const FAMILY: Family = Family {
+    open: |setting| match &setting.spec.kind {
+        StoreKind::Sealed(spec) => {
+            let observer = Rc::clone(setting.observer);
+            let store = SealedStore::open(setting.name.clone(), spec, observer);
+            Some(Ok(Box::new(store.trusting(&setting.spec.trust))))
+        }
+        _ => None,
+    },
+    variables: &[],
+};
 
 /// A sealed store. It is looked at when it is used, not when it is opened.
 pub struct SealedStore {

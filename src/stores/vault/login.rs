@@ -20,7 +20,7 @@ use crate::sys::clock::Boottime;
 use crate::sys::{filesystem, walk};
 
 /// Where a given token may stand, in the order of who is believed.
-pub const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
+pub(super) const VARIABLES: [&str; 2] = ["BAO_TOKEN", "VAULT_TOKEN"];
 
 /// How hushpipe logs in, and what it keeps for the next time.
 pub(super) struct Method {

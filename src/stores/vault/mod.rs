@@ -43,13 +43,25 @@ use std::time::{Duration, SystemTime};
 use self::ask::Ask;
 use self::core::Core;
 use self::kept::Kept;
-pub use self::login::VARIABLES as TOKEN_VARIABLES;
 use self::server::Server;
-use crate::model::{Observer, Source, StoreName, VaultStore, Version};
+use crate::model::{Observer, Source, StoreKind, StoreName, VaultStore, Version};
 use crate::stores::{
-    Fetched, Leases, Local, Past, Store, StoreError, Watch, Watched, join, numbered,
+    Family, Fetched, Leases, Local, Past, Store, StoreError, Watch, Watched, join, numbered,
 };
 use crate::sys::clock::Boottime;
+
+/// Its entry of the registry.
+pub(super) const FAMILY: Family = Family {
+    open: |setting| match &setting.spec.kind {
+        StoreKind::Vault(spec) => {
+            let observer = Rc::clone(setting.observer);
+            let store = Vault::new(setting.name.clone(), spec, &setting.spec.trust, observer);
+            Some(store.map(|store| Box::new(store) as Box<dyn Store>))
+        }
+        _ => None,
+    },
+    variables: &login::VARIABLES,
+};
 
 /// A Vault or OpenBao server, and what hushpipe got there.
 pub struct Vault {

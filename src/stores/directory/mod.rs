@@ -12,8 +12,10 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
-use super::{Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled};
-use crate::model::{DirectoryStore, Source, StoreName, Version};
+use super::{
+    Family, Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled,
+};
+use crate::model::{DirectoryStore, Source, StoreKind, StoreName, Version};
 use crate::secret::{FileError, Trusted, read_to_end};
 use crate::sys::filesystem::{Kind, effective_uid};
 use crate::sys::walk::{self, WalkError, WalkFault};
@@ -23,6 +25,18 @@ const DATA: &str = "..data";
 
 /// How often a set is read again because the directory flipped meanwhile.
 const ROUNDS: usize = 16;
+
+/// Its entry of the registry.
+pub(super) const FAMILY: Family = Family {
+    open: |setting| match &setting.spec.kind {
+        StoreKind::Directory(spec) => {
+            let store = Directory::new(setting.name.clone(), spec, &setting.spec.trust);
+            Some(Ok(Box::new(store)))
+        }
+        _ => None,
+    },
+    variables: &[],
+};
 
 /// A directory whose files are the secrets.
 pub struct Directory {

@@ -11,8 +11,10 @@ use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 
 use super::names::Fields;
-use super::{Fault, Fetched, LastLine, Local, Store, StoreError, Watch, Watched, format, join};
-use crate::model::{CommandStore, Signal, Source, StoreName, Version};
+use super::{
+    Family, Fault, Fetched, LastLine, Local, Store, StoreError, Watch, Watched, format, join,
+};
+use crate::model::{CommandStore, Signal, Source, StoreKind, StoreName, Version};
 use crate::secret::{DigestKey, Field, Pieces, SecretBytes, Value};
 use crate::sys::command::{Running, Spawned, spawn};
 use crate::sys::pipe;
@@ -43,6 +45,18 @@ const LINE: usize = 200;
 
 /// At most so much is read at once.
 const PIECE: usize = 16 << 10;
+
+/// Its entry of the registry.
+pub(super) const FAMILY: Family = Family {
+    open: |setting| match &setting.spec.kind {
+        StoreKind::Command(spec) => {
+            let store = Command::new(setting.name.clone(), spec, setting.reaper.clone());
+            Some(store.map(|store| Box::new(store) as Box<dyn Store>))
+        }
+        _ => None,
+    },
+    variables: &[],
+};
 
 /// A command whose output holds the secrets.
 pub struct Command {
