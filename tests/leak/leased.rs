@@ -6,7 +6,7 @@ use serde_json::json;
 use super::canary::Canary;
 use super::deliveries::assert_clean;
 use crate::harness::bao::auth::APPROLE_AUTH;
-use crate::harness::{Bao, Hushpipe, Postgres, Running};
+use crate::harness::{Bao, Hushpipe, Postgres, Running, is_long};
 
 const SECRETS: &str = "  db: { store: it, path: database/creds/app }\n  \
      tls: { store: it, path: pki/issue/web, parameters: { common_name: localhost } }\n  \
@@ -24,7 +24,9 @@ on_rotate: { do: signal, signal: HUP, settle: 0s }
 "#;
 
 /// How often each of the two is replaced.
-const ROTATIONS: usize = 50;
+fn rotations() -> usize {
+    if is_long() { 50 } else { 10 }
+}
 /// So many of these each follow another login.
 const LOGINS: usize = 5;
 
@@ -86,8 +88,8 @@ fn nothing_of_leases_certificates_and_later_logins_is_left() {
         assert_clean(&running, &control, &all.iter().collect::<Vec<_>>());
     };
     check(1, 1);
-    for rotation in 0..ROTATIONS {
-        if rotation % (ROTATIONS / LOGINS) == 0 {
+    for rotation in 0..rotations() {
+        if rotation % (rotations() / LOGINS) == 0 {
             bao.revoke_tokens();
         }
         for name in ["db", "tls"] {
@@ -95,6 +97,6 @@ fn nothing_of_leases_certificates_and_later_logins_is_left() {
             running.wait_for_line("digest");
         }
     }
-    check(1 + ROTATIONS, 1 + LOGINS);
+    check(1 + rotations(), 1 + LOGINS);
     running.stop().success();
 }

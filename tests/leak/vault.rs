@@ -5,7 +5,7 @@ use serde_json::json;
 use super::canary::Canary;
 use super::deliveries::assert_clean;
 use super::scan::Scan;
-use crate::harness::{Bao, Hushpipe, Running};
+use crate::harness::{Bao, Hushpipe, Running, is_long};
 
 const NAMES: &[&str] = &["file", "template", "memfd", "pipe", "stdin", "fifo"];
 
@@ -25,7 +25,9 @@ on_rotate: { do: signal, signal: HUP, settle: 0s }
 "#;
 
 /// How often the value of `file` changes.
-const ROTATIONS: usize = 100;
+fn rotations() -> usize {
+    if is_long() { 100 } else { 20 }
+}
 
 fn put(bao: &Bao, canary: &Canary) {
     bao.kv_put(&canary.name, &json!({ "value": canary.value() }));
@@ -65,7 +67,7 @@ fn leaves_nothing(auth: &str) {
     assert_eq!(tokens.len(), 1, "one login is for all secrets");
     all.push(Canary::of("token", &tokens[0]));
     assert_clean(&running, &control, &all.iter().collect::<Vec<_>>());
-    for _ in 0..ROTATIONS {
+    for _ in 0..rotations() {
         let canary = Canary::new("file");
         put(&bao, &canary);
         let output = running.ask(&["rotate"]);

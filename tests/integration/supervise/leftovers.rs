@@ -8,7 +8,7 @@ use super::script;
 use crate::harness::{Hushpipe, Running, is_alive, is_long, wait_until};
 
 /// Makes orphans, then waits until hushpipe has no zombie and says so.
-const ORPHANS: &str = "import os, sys\n\
+const ORPHANS: &str = "import os, sys, time\n\
     for i in range(int(sys.argv[1])):\n\
     \x20 pid = os.fork()\n\
     \x20 if pid == 0:\n\
@@ -21,6 +21,7 @@ const ORPHANS: &str = "import os, sys\n\
     \x20   try: stats.append(open(f'/proc/{name}/stat').read().rsplit(')', 1)[1].split())\n\
     \x20   except OSError: pass\n\
     \x20 if sum(int(s[1]) == os.getppid() for s in stats) == 1: break\n\
+    \x20 time.sleep(0.02)\n\
     print('reaped')";
 
 fn orphans(count: &str) -> Hushpipe {
