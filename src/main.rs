@@ -1,6 +1,6 @@
 //! The `hushpipe` program: parse, run, exit code.
 
-use std::process::ExitCode;
+#![no_main]
 
 use hushpipe::secret::{WIPING_ALLOCATOR, WipingAllocator};
 
@@ -8,6 +8,4 @@ use hushpipe::secret::{WIPING_ALLOCATOR, WipingAllocator};
 #[global_allocator]
 static ALLOCATOR: WipingAllocator = WIPING_ALLOCATOR;
 
-fn main() -> ExitCode {
-    hushpipe::cli::main()
-}
+hushpipe::entry!(hushpipe::cli::main);

@@ -20,7 +20,6 @@ mod systemd;
 mod table;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -93,7 +92,7 @@ enum Command {
 }
 
 /// Parses the command line, runs the command, gives the exit code.
-pub fn main() -> ExitCode {
+pub fn main() -> u8 {
     let protected = app::protect();
     let line = match parse() {
         Ok(line) => line,
@@ -141,34 +140,33 @@ fn parse_as(words: impl IntoIterator<Item = OsString>) -> Result<CommandLine, cl
 }
 
 /// As [`finish`], without waiting for whoever reads stderr: a launcher always ends.
-fn run_ends(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
-    let code = outcome.unwrap_or_else(|failure| {
+fn run_ends(outcome: Result<u8, Failure>, globals: Globals) -> u8 {
+    outcome.unwrap_or_else(|failure| {
         app::last_message(&failure.render(globals));
         failure.exit().code()
-    });
-    ExitCode::from(code)
+    })
 }
 
-fn finish(outcome: Result<u8, Failure>, globals: Globals) -> ExitCode {
+fn finish(outcome: Result<u8, Failure>, globals: Globals) -> u8 {
     match outcome {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             failure.report(globals);
-            ExitCode::from(failure.exit().code())
+            failure.exit().code()
         }
     }
 }
 
 /// clap's own message; `--help` and `--version` are no faults.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error) -> u8 {
     let exit = if error.use_stderr() {
         Exit::Usage
     } else {
         Exit::Ok
     };
     match error.print() {
-        Ok(()) => ExitCode::from(exit.code()),
-        Err(_) => ExitCode::from(Exit::Os.code()),
+        Ok(()) => exit.code(),
+        Err(_) => Exit::Os.code(),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod command;
 pub mod container;
 pub mod datagram;
 pub mod durable;
+pub mod entry;
 pub mod environment;
 pub mod fd;
 pub mod filesystem;

@@ -79,14 +79,20 @@ impl std::fmt::Debug for Mask {
 /// Whether SIGPIPE was ignored when hushpipe was started, as systemd starts services.
 static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Rust's start-up ignores SIGPIPE before main. So it is looked at before: System V ABI,
-/// "Initialization and Termination Functions".
+/// Rust's start-up and [`super::entry`] ignore SIGPIPE before anything else. So it is looked at before:
+/// System V ABI, "Initialization and Termination Functions".
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = look_at_pipe;
 
 extern "C" fn look_at_pipe() {
     PIPE_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// A write into a closed pipe is an error, and ends nothing.
+pub(super) fn ignore_pipe() {
+    // SAFETY: no handler is installed, and no other thread runs yet. It cannot fail for this signal.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
 /// For right before execve(2): leaves to the program what hushpipe's caller ignored, and nothing
