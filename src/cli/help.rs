@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+#[cfg(feature = "man")]
 use super::man::templates;
 use super::output::print;
 use super::{Failure, Outcome};
@@ -26,6 +27,7 @@ pub struct HelpArgs {
 pub fn run(arguments: &HelpArgs, mut root: clap::Command) -> Outcome {
     let text = match arguments.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),
+        #[cfg(feature = "man")]
         [topic] if topic == "templates" => templates::help(),
         topics => {
             root.build();

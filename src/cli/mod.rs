@@ -1,14 +1,17 @@
 //! Arguments, one file a command, rendering of output and errors.
 
 mod check;
+#[cfg(feature = "man")]
 mod completions;
 mod control;
 mod doctor;
 mod failure;
 mod globals;
 mod help;
+#[cfg(feature = "init")]
 mod init;
 mod load;
+#[cfg(feature = "man")]
 mod man;
 mod output;
 mod quick;
@@ -16,6 +19,7 @@ mod run;
 mod schema;
 mod secret;
 mod style;
+#[cfg(feature = "systemd")]
 mod systemd;
 mod table;
 
@@ -75,16 +79,20 @@ enum Command {
     /// Print the JSON Schema of the manifest
     #[command(after_help = schema::EXAMPLES)]
     Schema,
+    #[cfg(feature = "init")]
     /// Make a starting manifest, a sealed store and an identity
     Init(init::InitArgs),
     /// Store, show and change secrets in a sealed store
     Secret(secret::SecretArgs),
+    #[cfg(feature = "systemd")]
     /// Put hushpipe into services of systemd that are installed already
     Systemd(systemd::SystemdArgs),
     /// Say what this host supports, and what follows from it
     Doctor(doctor::DoctorArgs),
+    #[cfg(feature = "man")]
     /// Print the script that lets a shell complete hushpipe's arguments
     Completions(completions::CompletionsArgs),
+    #[cfg(feature = "man")]
     /// Write the manual pages
     Man(man::ManArgs),
     /// Explain a command or a topic
@@ -111,11 +119,15 @@ pub fn main() -> u8 {
         Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
         Command::Schema => schema::run(),
+        #[cfg(feature = "init")]
         Command::Init(arguments) => init::run(&arguments, globals),
         Command::Secret(arguments) => secret::run(arguments, globals),
+        #[cfg(feature = "systemd")]
         Command::Systemd(arguments) => systemd::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        #[cfg(feature = "man")]
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
+        #[cfg(feature = "man")]
         Command::Man(arguments) => man::run(&arguments, CommandLine::command()),
         Command::Help(arguments) => help::run(&arguments, CommandLine::command()),
     };

@@ -18,6 +18,7 @@ use place::PlaceArgs;
 use crate::app::sealed::{self, Input, Part, SealedError, SetOptions};
 use crate::model::{Exit, ValueFormat};
 use crate::stores::sealed::{Key, KeyError, Listed, SealedStore};
+#[cfg(feature = "init")]
 pub use place::default_identity_file;
 
 const ABOUT: &str = "\

@@ -10,81 +10,96 @@ use age::secrecy::ExposeSecret;
 use super::table::{Row, percentile};
 use super::{Bench, Effort, SECRETS, by_fd, by_file};
 
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 400;
 
-/// How often hyperfine runs a command before it goes on to the next.
-const AT_ONCE: usize = 10;
+/// How long launches took, in milliseconds.
+pub struct Times {
+    /// What a tenth of them did not exceed: what else the machine does has hardly a part in it.
+    pub tenth: f64,
+    pub median: f64,
+}
 
-/// Launches of each kind, by their medians.
+/// What is to be no slower than so many times tini, by the binary for images; for that with all
+/// commands a tenth more.
+const TARGETS: [(&str, f64); 3] = [
+    ("10 sealed secrets by memfd", 1.75),
+    ("10 of a directory by memfd", 1.2),
+    ("no secret", 1.0),
+];
+
+/// How much the binary with all commands may add.
+const ALL_COMMANDS: f64 = 0.1;
+
+/// Launches of each kind by both binaries, and what they take compared with tini.
 pub fn measure(bench: &Bench, effort: Effort) -> Vec<Row> {
     let true_program = "  command: [/bin/true]\n";
     let files = by_file(bench.directory.path());
     let sealed = bench.manifest("sealed", &by_fd(), true_program);
     let plain = bench.manifest("plain", &by_fd(), true_program);
+    let none = bench.path("none.yaml");
+    fs::write(
+        &none,
+        format!("version: 1\nservice: bench\nrun:\n{true_program}"),
+    )
+    .expect("it is writable");
     let sealed_files = bench.manifest("sealed", &files, true_program);
-    let hushpipe = |how: &[&str], manifest: &Path| {
-        let mut command = Command::new(&bench.hushpipe);
+    let by = |binary: &Path, how: &[&str], manifest: &Path| {
+        let mut command = Command::new(binary);
         command.args(["-q", "run"]).args(how);
         command.arg("-m").arg(manifest);
         command
     };
     let mut tini = Command::new("tini");
     tini.args(["-s", "--", "/bin/true"]);
-    let commands = [
+    let mut commands = vec![
         Command::new("/bin/true"),
         tini,
-        hushpipe(&["--exec"], &sealed),
-        hushpipe(&["--exec"], &plain),
-        hushpipe(&["--exec"], &sealed_files),
-        hushpipe(&[], &sealed_files),
         sops(bench.directory.path()),
+        by(&bench.hushpipe, &["--exec"], &sealed_files),
+        by(&bench.hushpipe, &[], &sealed_files),
     ];
-    let medians = medians(&commands, effort.rounds(ROUNDS));
-    let [
-        bare,
-        tini,
-        by_memfd,
-        of_directory,
-        by_file,
-        supervised,
-        sops,
-    ] = medians[..]
-    else {
-        panic!("hyperfine measured {} commands", medians.len());
+    for binary in [&bench.slim, &bench.hushpipe] {
+        commands.extend([&sealed, &plain, &none].map(|manifest| by(binary, &["--exec"], manifest)));
+    }
+    let times = interleaved(&mut commands, effort.rounds(ROUNDS));
+    let [bare, tini, sops, by_file, supervised, launches @ ..] = &times[..] else {
+        panic!("{} commands were measured", times.len());
     };
-    vec![
-        Row::info("/bin/true alone, ms", bare),
-        Row::info("tini -- /bin/true, ms", tini),
-        Row::info("sops exec-env, 10 secrets, ms", sops),
-        Row::info("run --exec, 10 sealed secrets by memfd, ms", by_memfd),
-        Row::info(
-            "run --exec, 10 secrets of a directory by memfd, ms",
-            of_directory,
-        ),
-        Row::timed(
-            "run --exec, 10 sealed secrets by memfd / tini",
-            by_memfd / tini,
-            2.0,
-        ),
-        Row::timed(
-            "run --exec, 10 of a directory by memfd / tini",
-            of_directory / tini,
-            1.2,
-        ),
+    let mut rows = vec![
+        Row::info("/bin/true alone, ms", bare.median),
+        Row::info("tini -- /bin/true, ms", tini.median),
+        Row::info("sops exec-env, 10 secrets, ms", sops.median),
+    ];
+    let kinds = [("slim", 0.0), ("default", ALL_COMMANDS)];
+    for ((build, more), launches) in kinds.into_iter().zip(launches.chunks(TARGETS.len())) {
+        for ((kind, target), launch) in TARGETS.into_iter().zip(launches) {
+            let (tenth, median) = (launch.tenth / tini.tenth, launch.median / tini.median);
+            let what = format!("run --exec, {kind}, {build} / tini");
+            rows.push(Row::timed(
+                format!("{what}, 10th percentile"),
+                tenth,
+                target + more,
+            ));
+            rows.push(Row::timed(format!("{what}, median"), median, target + more));
+        }
+    }
+    let all = &launches[TARGETS.len()];
+    rows.extend([
         Row::info(
             "run --exec, 10 sealed secrets by private file / tini",
-            by_file / tini,
+            by_file.median / tini.median,
         ),
         Row::info(
             "run, 10 sealed secrets by private file / tini",
-            supervised / tini,
+            supervised.median / tini.median,
         ),
         Row::timed(
             "run --exec, 10 sealed secrets by memfd / sops exec-env",
-            by_memfd / sops,
+            all.median / sops.median,
             1.0,
         ),
-    ]
+    ]);
+    rows
 }
 
 /// sops(1) with as many values, sealed by age as well: it hands them over in the environment.
@@ -115,57 +130,24 @@ fn sops(directory: &Path) -> Command {
     command
 }
 
-/// The median time of each in milliseconds, by hyperfine(1). It runs some of each, and is started
-/// again and again, so that what else the machine does hits all alike.
-pub fn medians(commands: &[Command], rounds: usize) -> Vec<f64> {
+/// What each takes, one after the other again and again, so that what else the machine does hits all
+/// alike. std starts them by posix_spawn(3).
+pub fn interleaved(commands: &mut [Command], rounds: usize) -> Vec<Times> {
     let mut times = vec![Vec::with_capacity(rounds); commands.len()];
-    for _ in 0..rounds.div_ceil(AT_ONCE) {
-        let report = hyperfine(commands);
-        let results = report["results"].as_array().expect("a list");
-        assert_eq!(results.len(), commands.len());
-        for (result, times) in results.iter().zip(&mut times) {
-            let seconds = result["times"].as_array().expect("a list").iter();
-            times.extend(seconds.map(|time| time.as_f64().expect("a number") * 1000.0));
+    // The first round brings their files into memory.
+    for round in 0..=rounds {
+        for (command, times) in commands.iter_mut().zip(&mut times) {
+            let took = launch(command);
+            if round > 0 {
+                times.push(took);
+            }
         }
     }
-    times
-        .iter_mut()
-        .map(|times| percentile(times, 0.5))
-        .collect()
-}
-
-fn hyperfine(commands: &[Command]) -> serde_json::Value {
-    let report = tempfile::NamedTempFile::new().expect("a temporary file can be made");
-    let mut hyperfine = Command::new("hyperfine");
-    hyperfine
-        .args(["--shell=none", "--style=none", "--warmup=1"])
-        .arg(format!("--runs={AT_ONCE}"))
-        .arg("--export-json")
-        .arg(report.path());
-    for command in commands {
-        hyperfine.arg(quoted(command));
-        let variables = command.get_envs();
-        hyperfine.envs(variables.filter_map(|(name, value)| Some((name, value?))));
-    }
-    let output = hyperfine
-        .output()
-        .expect("tests/install installs hyperfine");
-    let fault = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "hyperfine: {fault}");
-    let report = fs::read(report.path()).expect("hyperfine wrote it");
-    serde_json::from_slice(&report).expect("it is JSON")
-}
-
-/// Its words as a shell, and hyperfine, reads them.
-fn quoted(command: &Command) -> String {
-    let word = |word: &std::ffi::OsStr| {
-        let text = word.to_str().expect("UTF-8").replace('\'', r"'\''");
-        format!("'{text}'")
+    let of = |times: &mut Vec<f64>| Times {
+        tenth: percentile(times, 0.1),
+        median: percentile(times, 0.5),
     };
-    let words = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args());
-    words.map(word).collect::<Vec<_>>().join(" ")
+    times.iter_mut().map(of).collect()
 }
 
 /// Milliseconds from the start of a command to its end.

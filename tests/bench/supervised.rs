@@ -138,6 +138,16 @@ fn change(bench: &Bench, store: &str, number: usize) -> u128 {
     since
 }
 
+/// The kernel keeps what was just written in larger pieces, and maps them whole.
+fn resident_of_copy(bench: &Bench, manifest: &Path) -> f64 {
+    let copy = bench.path("copied");
+    fs::copy(&bench.hushpipe, &copy).expect("it is writable");
+    let supervised = Supervised::start(&copy, manifest);
+    let resident = supervised.resident();
+    supervised.stop();
+    resident
+}
+
 /// Both stores, one after the other.
 pub fn measure(bench: &Bench, effort: Effort) -> Vec<Row> {
     let changes = effort.rounds(CHANGES);
@@ -145,6 +155,11 @@ pub fn measure(bench: &Bench, effort: Effort) -> Vec<Row> {
     for (store, name) in [("sealed", "sealed store"), ("plain", "directory store")] {
         let files = by_file(bench.directory.path());
         let manifest = bench.manifest(store, &files, &run_handler());
+        rows.push(Row::resident(
+            format!("{name}: resident after the hand-over, a copied binary, MiB"),
+            resident_of_copy(bench, &manifest),
+            4.0,
+        ));
         let mut supervised = Supervised::start(&bench.hushpipe, &manifest);
         let before = supervised.resident();
         let mut times = supervised.changes(changes, |number| change(bench, store, number));

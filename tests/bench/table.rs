@@ -60,8 +60,8 @@ impl Row {
     pub fn is_missed_clearly(&self, with_times: bool) -> bool {
         self.target.is_some_and(|(target, kind)| match kind {
             Kind::Counted => self.value > target,
-            Kind::Resident => self.value > target * 1.25,
-            Kind::Timed => with_times && self.value > target * 1.25,
+            Kind::Resident => self.value > target * 1.1,
+            Kind::Timed => with_times && self.value > target * 1.1,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::harness::{Bao, FaultProxy, Place, Wire, bao};
-use super::launches::{launch, medians};
+use super::launches::{interleaved, launch};
 use super::supervised::{Supervised, now, own_program, run_handler};
 use super::table::{Row, percentile};
 use super::{Effort, SECRETS};
@@ -209,13 +209,13 @@ pub fn measure(hushpipe: &Path, effort: Effort) -> Vec<Row> {
 /// Launches beside the server.
 fn near(vault: &Vault<'_>, launches: usize) -> Vec<Row> {
     let hushpipe = vault.launch("near", &vault.bao.address(), SECRETS);
-    let medians = medians(&[vault.curl(), hushpipe], launches);
+    let times = interleaved(&mut [vault.curl(), hushpipe], launches);
     vec![
-        Row::info("OpenBao: login and 10 reads by curl, ms", medians[0]),
-        Row::info("OpenBao: run --exec, 10 secrets, ms", medians[1]),
+        Row::info("OpenBao: login and 10 reads by curl, ms", times[0].median),
+        Row::info("OpenBao: run --exec, 10 secrets, ms", times[1].median),
         Row::timed(
             "OpenBao: run --exec, 10 secrets / curl",
-            medians[1] / medians[0],
+            times[1].median / times[0].median,
             1.3,
         ),
     ]

@@ -17,6 +17,7 @@ use crate::app::{self, Look};
 use crate::manifest::Overrides;
 use crate::model::Exit;
 
+#[cfg(feature = "systemd")]
 pub use words::shell_word;
 
 const EXAMPLES: &str = "\
