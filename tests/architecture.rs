@@ -297,6 +297,24 @@ fn paths_are_walked_in_one_place_and_elsewhere_for_a_reason() {
     );
 }
 
+/// What a launch must not skip: policy's word before the fetch, the receipt before the delivery.
+#[test]
+fn the_gate_is_passed_in_one_place() {
+    let only: [(&[&str], &str); 5] = [
+        (&["Authorised", "{"], "src/app/gate.rs"),
+        (&["Receipt", "("], "src/model/release.rs"),
+        (&[".", "decide", "("], "src/app/gate.rs"),
+        (&["record", "(", "&", "*", "self"], "src/app/gate.rs"),
+        (&[".", "fetch_all", "(", "sources"], "src/app/fetch.rs"),
+    ];
+    let all: Vec<Source> = sources("src").iter().map(Source::without_tests).collect();
+    for (words, place) in only {
+        let mut files = all.iter().filter(|file| !file.lines_with(words).is_empty());
+        let found: Vec<&str> = files.by_ref().map(|file| file.name.as_str()).collect();
+        assert_eq!(found, [place], "{}", words.concat());
+    }
+}
+
 #[test]
 fn no_reason_to_walk_a_path_outlives_its_file() {
     let all = sources("src");
