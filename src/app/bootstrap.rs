@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::delivery::{self, Layout};
 use crate::model::{Plan, StoreKind, VaultStore};
+use crate::stores::sealed::memory_directory;
 use crate::supervisor::spawn::Launch;
 use crate::sys::child::Cover;
 
@@ -21,6 +22,8 @@ const OF_THE_POD: [&str; 2] = [
 pub struct Bootstrap {
     directories: BTreeSet<PathBuf>,
     files: BTreeSet<PathBuf>,
+    /// What hushpipe remembers of sealed stores: who can remove it can put an older store back.
+    memory: Option<PathBuf>,
     /// What stays in sight, and why.
     visible: Vec<(PathBuf, &'static str)>,
     /// A store's tool has credentials in its environment.
@@ -55,6 +58,7 @@ impl Bootstrap {
                 StoreKind::Sealed(sealed) => {
                     found.directory(&sealed.path, &needed, false);
                     found.file(&sealed.identity_file, &needed);
+                    found.memory(&needed);
                 }
                 StoreKind::Directory(directory) => found.directory(&directory.path, &needed, true),
                 StoreKind::Command(command) => found.tools |= !command.env.is_empty(),
@@ -76,7 +80,7 @@ impl Bootstrap {
 
     /// Directories that the program sees empty.
     pub fn directories(&self) -> impl Iterator<Item = &PathBuf> {
-        self.directories.iter()
+        self.directories.iter().chain(&self.memory)
     }
 
     /// Files that it sees empty.
@@ -138,6 +142,11 @@ impl Bootstrap {
         }
     }
 
+    fn memory(&mut self, needed: &Needed<'_>) {
+        let memory = memory_directory().and_then(|path| path.canonicalize().ok());
+        self.memory = memory.filter(|path| path.is_dir() && needed.lies_in(path).is_none());
+    }
+
     fn file(&mut self, path: &Path, needed: &Needed<'_>) {
         let Ok(file) = path.canonicalize() else {
             return;
@@ -161,6 +170,7 @@ impl Bootstrap {
         let outer = |path: &PathBuf| !all.iter().any(|one| path != one && path.starts_with(one));
         self.directories.retain(outer);
         self.files.retain(outer);
+        self.memory = self.memory.filter(outer);
         self
     }
 }

@@ -81,9 +81,14 @@ pub fn verify_sealed(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<(), Fai
 /// The same, of those that are on this host; the observer sees what is wrong.
 pub fn look_at_sealed(plan: &Plan, observer: &Rc<dyn Observer>) {
     for store in sealed_stores(plan, observer) {
-        if store.is_there()
-            && let Err(error) = store.verify()
-        {
+        let verified = store.is_there().and_then(|there| {
+            if there {
+                store.verify().map(drop)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = verified {
             let message = error.to_string();
             observer.observe(&Event::Weaker {
                 about: Topic::Store,

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::git;
+use super::{files, git};
 use crate::model::{Exit, Observer, SealedStore as Spec, StoreName, ValueFormat};
 use crate::secret::SecretBytes;
 use crate::stores::sealed::{FileDigest, Key, Merged, SealedStore, Sides, file_digest};
@@ -240,7 +240,10 @@ pub fn merge_driver(
     [base, ours, theirs]: [&Path; 3],
 ) -> Result<bool, SealedError> {
     let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|source| SealedError::Input {
+        let text = files::read(path).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| io::Error::other(error.utf8_error()))
+        });
+        text.map_err(|source| SealedError::Input {
             from: path.display().to_string(),
             source,
         })
@@ -253,7 +256,7 @@ pub fn merge_driver(
     let Some(text) = store.merge_index(&sides)? else {
         return Ok(false);
     };
-    let written = std::fs::write(ours, text);
+    let written = files::replace(ours, &text, 0o600);
     written.map_err(|source| SealedError::Output { source })?;
     Ok(true)
 }
@@ -282,7 +285,7 @@ pub fn check_places(path: &Path, identity_file: &Path) -> Result<(), SealedError
 pub fn init(path: &Path, identity_file: &Path) -> Result<Initialised, SealedError> {
     let (path, identity_file) = (path.to_owned(), identity_file.to_owned());
     let store = by_path(path.clone(), identity_file.clone(), false, Rc::new(()));
-    let (kept_store, kept_identity) = (store.is_there(), identity_file.exists());
+    let (kept_store, kept_identity) = (store.is_there()?, identity_file.exists());
     if kept_store && !(kept_identity && store.is_for_us()?) {
         return Err(SealedError::Unusable {
             reason: format!(

@@ -27,8 +27,9 @@ use super::readers::Among;
 use super::{Carried, DeliveryError, Owner};
 use crate::model::{Event, Generation, Receipt, Topic};
 use crate::secret::SecretBytes;
+use crate::sys::filesystem::{self, Kind};
 use crate::sys::inotify::{self, Event as Noticed, EventMask, Notifier, WatchId, WatchMask};
-use crate::sys::{filesystem, pipe};
+use crate::sys::pipe;
 
 /// The FIFO deliveries of one launch.
 pub struct Fifos {
@@ -509,8 +510,23 @@ impl Fifo {
     fn make(&mut self, temporary: &str, notifier: Option<&Notifier>) -> std::io::Result<Armed> {
         filesystem::unlink_at(&self.root, temporary)?;
         filesystem::make_fifo_at(&self.root, temporary, 0o600)?;
+        // The program may own the directory, and put something else there at any moment.
         let both = pipe::open_both_at(&self.root, temporary)?;
-        let end = pipe::open_writer_at(&self.root, temporary)?;
+        let found = filesystem::status(&both)?;
+        if found.kind != Kind::Fifo || found.uid != filesystem::effective_uid() || found.links != 1
+        {
+            return Err(std::io::Error::other("it was replaced while it was made"));
+        }
+        let end = match pipe::open_writer(&filesystem::path_of(both.as_fd())) {
+            Ok(Some(end)) => end,
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            // There is no /proc.
+            _ => pipe::open_writer_at(&self.root, temporary)?,
+        };
+        let opened = filesystem::status(&end)?;
+        if (opened.device, opened.inode) != (found.device, found.inode) {
+            return Err(std::io::Error::other("it was replaced while it was made"));
+        }
         filesystem::change_owner(&both, self.owner.uid, self.owner.gid)?;
         filesystem::change_mode(&both, self.entry.mode.bits())?;
         // After our own openings, which are none of a reader's.

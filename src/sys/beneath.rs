@@ -2,14 +2,18 @@
 //! out of it (openat2(2), RESOLVE_BENEATH).
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+use super::durable;
+use super::filesystem::{self, Kind};
 
 /// As the kernel's own limit, path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -46,6 +50,80 @@ pub fn open_beneath(directory: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedF
         }
     }
     Err(Errno::AGAIN.into())
+}
+
+/// Opens for reading a directory beneath another, name by name. No link is followed, wherever it leads.
+pub fn enter(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    descend(directory, path, |_, _| Ok(()))
+}
+
+/// As [`enter`], and makes what is missing (0700).
+pub fn make_directories(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    descend(directory, path, |here, name| {
+        match fs::mkdirat(here, name, Mode::RWXU) {
+            Ok(()) => durable::sync_names(here),
+            Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    })
+}
+
+fn descend(
+    directory: impl AsFd,
+    path: &Path,
+    before: impl Fn(&OwnedFd, &OsStr) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
+    let mut here = filesystem::open_directory_at(directory, ".")?;
+    for name in parts(path)? {
+        if name == ".." {
+            return Err(Errno::XDEV.into());
+        }
+        before(&here, &name)?;
+        here = filesystem::open_directory_at(&here, &name).map_err(|error| {
+            // The kernel calls a link no directory here.
+            match filesystem::status_at(&here, &name) {
+                Ok(Some(found)) if found.kind == Kind::Link => link(&name),
+                _ => error,
+            }
+        })?;
+    }
+    Ok(here)
+}
+
+fn link(name: &OsStr) -> io::Error {
+    io::Error::other(format!("{} is a symbolic link", name.display()))
+}
+
+/// All of a regular file of no more than `most` bytes (EFBIG). No link is followed, no FIFO waited for.
+pub fn read_file(directory: impl AsFd, name: impl AsRef<OsStr>, most: u64) -> io::Result<Vec<u8>> {
+    let file = open_regular(directory, name.as_ref(), READ)?;
+    let mut bytes = Vec::new();
+    let read = file.take(most + 1).read_to_end(&mut bytes)?;
+    if read as u64 > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+/// Opens a regular file to add to its end, and makes it (0600) where it is not there. No link is
+/// followed, no FIFO waited for.
+pub fn open_to_append(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    open_regular(directory, name.as_ref(), flags)
+}
+
+fn open_regular(directory: impl AsFd, name: &OsStr, flags: OFlags) -> io::Result<File> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = match fs::openat(directory, name, flags | OFlags::NOFOLLOW, mode) {
+        Err(Errno::LOOP) => return Err(link(name)),
+        opened => opened?,
+    };
+    if filesystem::status(&file)?.kind != Kind::File {
+        let text = format!("{} is no regular file", name.display());
+        return Err(io::Error::other(text));
+    }
+    Ok(file.into())
 }
 
 /// Resolves one component after the other, each from the directory before it.
@@ -102,7 +180,6 @@ fn parts(path: &Path) -> io::Result<VecDeque<OsString>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Read;
     use std::os::unix::fs::symlink;
 
     use super::*;

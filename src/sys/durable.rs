@@ -3,120 +3,125 @@
 //! What a file holds is on the disk (fsync(2)) before it gets its name, and the name before anything
 //! is done that counts on it: file systems order the two as they like.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::filesystem;
 
 /// Makes a file. One that is there stays as it is: [`io::ErrorKind::AlreadyExists`].
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    put(path, bytes, mode, rename_without_replacing)
+    let (directory, name) = place(path)?;
+    create_at(&directory, name, bytes, mode)
+}
+
+/// As [`create`], in a directory that is open.
+pub fn create_at(directory: impl AsFd, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(directory.as_fd(), name, bytes, mode, |new| {
+        filesystem::rename_new_at(&directory, new, name)
+    })
 }
 
 /// Makes a file, in the place of one that may be there.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    put(path, bytes, mode, |new, path| fs::rename(new, path))
+    let (directory, name) = place(path)?;
+    replace_at(&directory, name, bytes, mode)
+}
+
+/// As [`replace`], in a directory that is open.
+pub fn replace_at(directory: impl AsFd, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(directory.as_fd(), name, bytes, mode, |new| {
+        filesystem::rename_at(&directory, new, name)
+    })
+}
+
+/// The directory of a path, open, and the name in it.
+fn place(path: &Path) -> io::Result<(File, &OsStr)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok((File::open(parent(path))?, name))
 }
 
 fn put(
-    path: &Path,
+    directory: impl AsFd,
+    name: &OsStr,
     bytes: &[u8],
     mode: u32,
-    name: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    rename: impl FnOnce(&OsStr) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut new = path.to_owned().into_os_string();
+    let mut new = name.to_owned();
     new.push(".new");
-    let new = PathBuf::from(new);
-    let written = write_new(&new, bytes, mode)?.metadata()?;
-    if let Err(error) = name(&new, path) {
-        remove_if_there(&new)?;
+    let written = filesystem::status(write_new_at(&directory, &new, bytes, mode)?)?;
+    if let Err(error) = rename(&new) {
+        filesystem::unlink_at(&directory, &new)?;
         return Err(error);
     }
-    let named = fs::symlink_metadata(path)?;
-    if (named.dev(), named.ino()) != (written.dev(), written.ino()) {
+    let named = filesystem::status_at(&directory, name)?;
+    let identity = |status: filesystem::Status| (status.device, status.inode);
+    if named.map(identity) != Some(identity(written)) {
         let text = "another process made it at the same time";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    sync_directory(parent(path))
+    sync_names(directory)
 }
 
-/// Writes a file that has no name of its own yet, anew where a killed writer left it.
-pub fn write_new(new: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    remove_if_there(new)?;
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(new)?;
-    match file.write_all(bytes).and_then(|()| file.sync_all()) {
-        Ok(()) => Ok(file),
-        Err(error) => {
-            fs::remove_file(new)?;
-            Err(error)
-        }
+/// Writes a file that has no name of its own yet, anew where a killed writer left it. The umask is taken
+/// from `mode`.
+pub fn write_new_at(
+    directory: impl AsFd,
+    new: &OsStr,
+    bytes: &[u8],
+    mode: u32,
+) -> io::Result<OwnedFd> {
+    filesystem::unlink_at(&directory, new)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&directory, new, flags, Mode::from_raw_mode(mode))?;
+    let written = filesystem::write_all(&file, bytes).and_then(|()| Ok(rustix::fs::fsync(&file)?));
+    if let Err(error) = written {
+        filesystem::unlink_at(&directory, new)?;
+        return Err(error);
     }
+    Ok(file)
 }
 
-/// Makes a directory, and those above it that are missing.
+/// Makes a directory, and those above it that are missing. A link that leads to nothing is an error.
 pub fn make_directories(path: &Path, mode: u32) -> io::Result<()> {
-    make_directories_below(Path::new(""), path, mode)
-}
-
-/// Makes a directory, and those above it that are missing, but for `root`.
-pub fn make_directories_below(root: &Path, path: &Path, mode: u32) -> io::Result<()> {
-    match make_directory(path, mode) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let above = path.parent().filter(|above| *above != root);
-            make_directories_below(root, above.ok_or(error)?, mode)?;
-            // Once more and not again: a removed working directory and a link that leads nowhere are
-            // there, and nothing can be made in them.
-            make_directory(path, mode)
+    let mut missing = Vec::new();
+    for above in path.ancestors() {
+        match fs::metadata(above) {
+            Ok(found) if found.is_dir() => break,
+            Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) if above.as_os_str().is_empty() => break,
+            Err(_) => missing.push(above),
         }
-        made => made,
     }
-}
-
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => sync_directory(parent(path)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes what happened in a directory last.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    sync_names(&File::open(path)?)
-}
-
-/// The same, of one that is open. Where a file system has no such thing for directories (EINVAL, as of
-/// some that are shared with a virtual machine), it is as good as it gets.
-pub fn sync_names(directory: &File) -> io::Result<()> {
-    match directory.sync_all() {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
-        other => other,
-    }
-}
-
-/// As rename(2), but a file that is there stays: [`io::ErrorKind::AlreadyExists`].
-pub fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // The file system does not know the flag.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
+    for path in missing.into_iter().rev() {
+        match DirBuilder::new().mode(mode).create(path) {
+            Ok(()) => sync_names(File::open(parent(path))?)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !fs::metadata(path).is_ok_and(|found| found.is_dir()) {
+                    let text = format!("{} is a link that leads to nothing", path.display());
+                    return Err(io::Error::other(text));
+                }
+            }
+            Err(error) => return Err(error),
         }
-        other => other.map_err(io::Error::from),
     }
+    Ok(())
 }
 
-/// As unlink(2), but it may be gone already.
-pub fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Makes what happened in a directory last. Where a file system has no such thing for directories (EINVAL,
+/// as of some that are shared with a virtual machine), it is as good as it gets.
+pub fn sync_names(directory: impl AsFd) -> io::Result<()> {
+    match rustix::fs::fsync(directory) {
+        Err(Errno::INVAL) => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -130,6 +135,8 @@ pub fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
@@ -160,7 +167,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (path, other) = (place.path().join("file"), place.path().join("other"));
         fs::write(&other, "of somebody else").unwrap();
-        std::os::unix::fs::symlink(&other, place.path().join("file.new")).unwrap();
+        symlink(&other, place.path().join("file.new")).unwrap();
         create(&path, b"ours", 0o600).unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"of somebody else");
         assert_eq!(names(place.path()), ["file", "other"]);
@@ -173,24 +180,17 @@ mod tests {
             proc.sync_all().unwrap_err().raw_os_error(),
             Some(libc::EINVAL)
         );
-        sync_directory(Path::new("/proc")).unwrap();
+        sync_names(proc).unwrap();
     }
 
     #[test]
-    fn a_directory_above_that_takes_nothing_ends_the_making() {
+    fn a_link_that_leads_to_nothing_is_an_error_and_no_loop() {
         let place = tempfile::tempdir().unwrap();
-        let link = place.path().join("link");
-        std::os::unix::fs::symlink("nowhere", &link).unwrap();
-        let error = make_directories(&link.join("a/b"), 0o700).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn nothing_is_made_in_the_place_of_a_root_that_is_gone() {
-        let place = tempfile::tempdir().unwrap();
-        let root = place.path().join("gone");
-        let error = make_directories_below(&root, &root.join("a"), 0o700).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(names(place.path()).is_empty());
+        symlink("nowhere", place.path().join("link")).unwrap();
+        for path in ["link", "link/x", "link/x/y"] {
+            let error = make_directories(&place.path().join(path), 0o700).unwrap_err();
+            assert!(error.to_string().contains("link that leads to nothing"));
+        }
+        assert_eq!(names(place.path()), ["link"]);
     }
 }

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -49,6 +50,20 @@ pub struct Status {
     pub size: u64,
     /// When its content was changed last, in seconds and nanoseconds.
     pub modified: (i64, i64),
+}
+
+impl Status {
+    /// When its content was changed last.
+    pub fn modified_at(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.modified;
+        let whole = Duration::from_secs(seconds.unsigned_abs());
+        let whole = if seconds < 0 {
+            SystemTime::UNIX_EPOCH - whole
+        } else {
+            SystemTime::UNIX_EPOCH + whole
+        };
+        whole + Duration::from_nanos(nanoseconds.unsigned_abs())
+    }
 }
 
 /// A kind of filesystem, by its magic number in statfs(2).

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 
+use super::beneath;
 use super::filesystem::{self, Status};
-use super::walk::{self, Reached, Rule, WalkError};
+use super::walk::{self, Reached, Rule, WalkError, WalkFault};
 
 /// How long what a kill took along may take to die.
 pub const DYING: Duration = Duration::from_secs(1);
@@ -78,6 +79,7 @@ impl Site {
             path,
             missing,
             above,
+            ..
         } = walk::reach(parent, rule)?;
         let walked = path.iter().skip(1).map(OsStr::to_owned);
         Ok(Self {
@@ -232,6 +234,21 @@ impl Site {
         let ways = self.parents.iter().enumerate().rev();
         ways.map(|(depth, parent)| (parent, &self.names[depth..]))
     }
+}
+
+/// Walks to a directory, makes it and those above it that are missing (0700), and opens it for reading. A
+/// link that leads to nothing is an error.
+pub fn make_directories(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
+    let reached = walk::reach(path, rule)?;
+    let missing = PathBuf::from_iter(&reached.missing);
+    let whole = reached.path.join(&missing);
+    if reached.dangling {
+        return Err(WalkError::new(&whole, WalkFault::Dangling));
+    }
+    let made = beneath::make_directories(&reached.directory, &missing);
+    let made = made.map_err(|error| WalkError::new(&whole, error.into()))?;
+    // Where others made it meanwhile, it is theirs.
+    walk::check_directory(&made, &whole, rule).map(|_| made)
 }
 
 /// Whether something of others is at a name.

@@ -16,6 +16,8 @@
 //! - What is mounted on an entry of a directory keeps that entry in its place (rename(2) and unlink(2)
 //!   fail with EBUSY), so a mount point is passed whoever can write to the directory: a volume of
 //!   Kubernetes in another one of mode 0777.
+//! - What an owner that the rule names controls (a directory, a link) leads to files of that owner alone,
+//!   or to what root or hushpipe's user put there: not by a link to what others have.
 //! - A link is followed by hand, 40 at most, and only from a directory that is trusted itself. The
 //!   kernel's own links below /proc are no paths: one is followed only as /proc/self/fd/N, /dev/fd/N or
 //!   /dev/std*, a descriptor that hushpipe's caller gave it, and where the rule allows that.
@@ -62,6 +64,8 @@ pub struct Reached {
     pub path: PathBuf,
     /// The names of the path that are not there, the first one first.
     pub missing: Vec<OsString>,
+    /// Not all of them are of the path itself: a link on the way leads to nothing.
+    pub dangling: bool,
     /// The directories above it, from the root on, as it was walked to.
     pub above: Vec<OwnedFd>,
 }
@@ -75,12 +79,7 @@ pub fn directory(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
 
 /// As [`directory`], with O_PATH: also one that may be entered and not be read.
 pub fn place(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
-    let mut walk = Walk::start(path, rule)?;
-    match walk.go()? {
-        End::Directory(step) => Ok(step.fd),
-        End::File { step, .. } => Err(step.error(WalkFault::NotDirectory)),
-        End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
-    }
+    Walk::start(path, rule)?.place()
 }
 
 /// Opens a regular file for reading.
@@ -91,6 +90,20 @@ pub fn file(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkError> {
         return given(path, &number);
     }
     Walk::start(path, rule)?.file()
+}
+
+/// As [`place`], beneath a directory that is open already and was checked. No link is followed.
+pub fn place_beneath(
+    directory: BorrowedFd<'_>,
+    shown: &Path,
+    path: &Path,
+    rule: &Rule<'_>,
+) -> Result<OwnedFd, WalkError> {
+    let rule = Rule {
+        links: Links::Refuse,
+        ..*rule
+    };
+    Walk::beneath(directory, shown, path, &rule)?.place()
 }
 
 /// Opens a regular file beneath a directory that is open already and was checked. Links that stay
@@ -129,6 +142,7 @@ pub fn reach(path: &Path, rule: &Rule<'_>) -> Result<Reached, WalkError> {
     Ok(Reached {
         directory: last.fd,
         path: last.path,
+        dangling: missing.len() > walk.of_path,
         missing,
         above: walk.steps.into_iter().map(|step| step.fd).collect(),
     })
@@ -220,6 +234,18 @@ struct Walk<'a> {
     beneath: bool,
     todo: VecDeque<OsString>,
     links: usize,
+    /// The names of the path itself that follow the last link on it, in number; the other ones to come are
+    /// of a link's target.
+    of_path: usize,
+    control: Option<Control>,
+}
+
+/// On the way was something of an owner that the rule names.
+#[derive(Clone, Copy)]
+struct Control {
+    uid: u32,
+    /// A link that this owner may have made was followed.
+    led: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -231,6 +257,8 @@ impl<'a> Walk<'a> {
             beneath: false,
             todo: VecDeque::new(),
             links: 0,
+            of_path: usize::MAX,
+            control: None,
         };
         walk.restart_at_root()?;
         walk.push(&whole);
@@ -252,6 +280,8 @@ impl<'a> Walk<'a> {
             beneath: true,
             todo: VecDeque::new(),
             links: 0,
+            of_path: usize::MAX,
+            control: None,
         };
         walk.pass(fd, shown.to_owned())?;
         if path.is_absolute() {
@@ -288,6 +318,11 @@ impl<'a> Walk<'a> {
         let given = self.is_given(&fd);
         let foreign = above.is_some_and(|above| above.foreign);
         let trust = trust::of(&fd, &path, self.rule, foreign, given)?;
+        let uid = trust.status.uid;
+        let led = self.control.is_some_and(|control| control.led);
+        if !given && !led && trust::is_named(uid, self.rule) {
+            self.control = Some(Control { uid, led });
+        }
         self.steps.push(Step {
             fd,
             status: trust.status,
@@ -426,9 +461,20 @@ impl<'a> Walk<'a> {
         if self.links > MAX_LINKS {
             return Err(WalkError::system(path, Errno::LOOP));
         }
+        let own = !trust::is_named(status.uid, self.rule);
+        let control = self.control.or((!own).then_some(Control {
+            uid: status.uid,
+            led: false,
+        }));
+        self.control = control.map(|control| Control {
+            // A link of root's or hushpipe's own that has one name is where they put it.
+            led: control.led || !own || status.links > 1,
+            ..control
+        });
         let target = fs::readlinkat(link, "", Vec::new());
         let target = target.map_err(|errno| WalkError::system(path, errno))?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        self.of_path = self.of_path.min(self.todo.len());
         if target.is_absolute() {
             if self.beneath {
                 return Err(WalkError::system(path, Errno::XDEV));
@@ -452,6 +498,34 @@ impl<'a> Walk<'a> {
         Ok(End::Missing { here, at, names })
     }
 
+    fn place(mut self) -> Result<OwnedFd, WalkError> {
+        match self.go()? {
+            End::Directory(step) => {
+                self.is_of_who_leads(&step)?;
+                Ok(step.fd)
+            }
+            End::File { step, .. } => Err(step.error(WalkFault::NotDirectory)),
+            End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
+        }
+    }
+
+    /// Who may change the way is not trusted with what others have: that is not reached by a link, or by
+    /// one of several names.
+    fn is_of_who_leads(&self, step: &Step) -> Result<(), WalkError> {
+        let (uid, links) = (step.status.uid, step.status.links);
+        let is_file = step.status.kind == Kind::File;
+        match self.control {
+            Some(control) if uid != control.uid && !step.given => {
+                if control.led || is_file && links > 1 {
+                    let by = control.uid;
+                    return Err(step.error(WalkFault::Led { uid, by }));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn file(mut self) -> Result<OwnedFd, WalkError> {
         match self.go()? {
             End::Directory(step) => Err(step.error(WalkFault::NotFile(Kind::Directory))),
@@ -464,6 +538,7 @@ impl<'a> Walk<'a> {
                     self.here().shared,
                     step.given,
                 )?;
+                self.is_of_who_leads(&step)?;
                 self.open_file(&step, &name)
             }
         }

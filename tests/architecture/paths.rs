@@ -27,10 +27,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "/dev/tty and /proc, and covers, which are compared with what was looked at",
     ),
     ("src/sys/fd.rs", "/dev/null and /proc/self/fd"),
-    (
-        "src/sys/durable.rs",
-        "`init` and the sealed store write the user's own files",
-    ),
+    ("src/sys/durable.rs", "`init` writes the user's own files"),
     (
         "src/sys/command.rs",
         "the directory that hushpipe was started in",
@@ -101,10 +98,6 @@ pub const EXPLAINED: &[(&str, &str)] = &[
     (
         "src/stores/links.rs",
         "finds what to watch; what is read is walked",
-    ),
-    (
-        "src/stores/sealed",
-        "the store's own directory, checked when it is opened",
     ),
     (
         "src/stores/vault/credential.rs",

@@ -167,7 +167,7 @@ impl EnvFile {
         let is_ours = file.metadata()?.nlink() == 1;
         // The link comes first: a power cut leaves the file or the link, never a file of zeros.
         filesystem::rename_at(&directory, &temporary, name)?;
-        durable::sync_names(&File::from(directory))?;
+        durable::sync_names(directory)?;
         if is_ours {
             let length = file.seek(SeekFrom::End(0))?;
             file.seek(SeekFrom::Start(0))?;

@@ -17,7 +17,7 @@ record! {
     /// Owners whose files and directories are trusted.
     TrustRecord("a mapping such as { owners: [1000] }") {
         /// User ids: the owner of a mounted secret (Docker Compose keeps the host's), for example. They
-        /// can change what the program gets.
+        /// can change what the program gets. Their links lead to files of their own alone.
         required owners "owners": List<Uid>;
     } elsewhere {}
 }

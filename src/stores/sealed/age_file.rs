@@ -12,9 +12,13 @@ use super::identity::Parsed;
 use super::recipients::Recipients;
 use crate::secret::SecretBytes;
 use crate::stores::Fault;
+use crate::stores::format::MAX_VALUE;
 
 /// Room for a header with a few recipients, for the nonce and for the tags of a small value.
 const OVERHEAD: usize = 1024;
+
+/// More than an age file of the largest value has: sealing adds less than this.
+pub const MAX_SEALED: u64 = (MAX_VALUE + MAX_VALUE / 8) as u64;
 
 /// Seals bytes for the recipients, as what the binding says.
 pub fn seal(recipients: &Recipients, binding: &Binding, plain: &[u8]) -> Result<Vec<u8>, Fault> {

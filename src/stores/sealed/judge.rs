@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
 use super::index::{Entry, Index, Secret, Signed, StoreId, digest};
 use super::memory::Remembered;
-use super::state::{INDEX, State, keys};
-use super::versions::Versions;
-use super::{SealedStore, unreadable};
+use super::state::{INDEX, State};
+use super::{Key, SealedStore, unreadable};
 use crate::model::Event;
 use crate::stores::Fault;
+use crate::sys::filesystem::{self, Kind};
 use crate::sys::memory::fill_random;
 
 /// An index of so many bytes has a line for each of 100,000 versions.
@@ -206,7 +207,7 @@ impl SealedStore {
         }
         let mut index = Index::new(id);
         index.number = known.map_or(0, |known| known.number);
-        index.secrets = self.walk(&self.secrets(), "")?;
+        index.secrets = self.walk()?;
         Ok(index)
     }
 
@@ -259,12 +260,13 @@ impl SealedStore {
 }
 
 impl SealedStore {
-    /// The secrets below a directory, with their versions.
-    fn walk(&self, directory: &Path, prefix: &str) -> Result<BTreeMap<String, Secret>, Fault> {
+    /// The secrets that lie in the store, with their versions.
+    fn walk(&self) -> Result<BTreeMap<String, Secret>, Fault> {
         let mut found = BTreeMap::new();
-        let cannot = |source| unreadable(directory, source);
-        for (key, path) in keys(directory, prefix).map_err(cannot)? {
-            let versions = Versions::at(path.clone());
+        let mut keys = self.keys(None)?;
+        while let Some(key) = keys.pop() {
+            let versions = self.versions(&key)?;
+            let cannot = |source| unreadable(versions.path(), source);
             let mut secret = Secret::default();
             for version in versions.list().map_err(cannot)? {
                 let digest = digest(&self.read_sealed(&versions.file(version))?);
@@ -275,12 +277,44 @@ impl SealedStore {
             if !secret.versions.contains_key(&secret.current) {
                 secret.current = secret.next() - 1;
             }
+            keys.extend(self.keys(Some(&key))?);
             if !secret.is_removed() {
                 found.insert(key.as_str().to_owned(), secret);
             }
-            found.extend(self.walk(&path, &format!("{key}/"))?);
         }
         Ok(found)
+    }
+
+    /// The directories in a secret's, or in the topmost one, that can be secrets.
+    pub(super) fn keys(&self, above: Option<&Key>) -> Result<Vec<Key>, Fault> {
+        let (path, prefix) = above.map_or_else(
+            || (self.secrets(), String::new()),
+            |key| (self.place_of(key), format!("{key}/")),
+        );
+        let look = |directory: &OwnedFd| {
+            let mut keys = Vec::new();
+            for name in filesystem::entries(directory)? {
+                // What cannot be a name was put there by others.
+                let key = name
+                    .to_str()
+                    .map(|name| Key::parse(&format!("{prefix}{name}")));
+                let found = filesystem::status_at(directory, &name)?;
+                if let Some(Ok(key)) = key
+                    && found.is_some_and(|found| found.kind == Kind::Directory)
+                {
+                    keys.push(key);
+                }
+            }
+            Ok(keys)
+        };
+        let cannot = |source| unreadable(&path, source);
+        match above {
+            None => look(&self.root()?.secrets).map_err(cannot),
+            Some(key) => {
+                let directory = self.versions(key)?.open().map_err(cannot)?;
+                directory.map_or(Ok(Vec::new()), |directory| look(&directory).map_err(cannot))
+            }
+        }
     }
 }
 

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::index::{FileDigest, StoreId, digest, hex, unhex};
-use crate::sys::durable;
-use crate::sys::walk::{self, Rule, WalkFault};
+use crate::sys::walk::{self, Rule, WalkError, WalkFault};
+use crate::sys::{durable, held};
 
 /// More than thousands of recipients take.
 const MAX: u64 = 1 << 20;
@@ -97,15 +97,14 @@ impl Memory {
             let text = "$HOME and $XDG_STATE_HOME are not set";
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         };
-        let directory = durable::parent(file);
-        durable::make_directories(directory, 0o700)?;
-        let lock = File::open(directory)?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        let directory = made(durable::parent(file))?;
+        flock(&directory, FlockOperation::LockExclusive)?;
         let newer = |now: &Remembered| now.store == what.store && now.number >= what.number;
         if !always && self.recall()?.as_ref().is_some_and(newer) {
             return Ok(());
         }
-        durable::replace(file, self.text(what).as_bytes(), 0o600)
+        let name = file.file_name().unwrap_or_default();
+        durable::replace_at(&directory, name, self.text(what).as_bytes(), 0o600)
     }
 
     fn text(&self, what: &Remembered) -> String {
@@ -146,6 +145,11 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// Where what is remembered of all stores is, if this user has a place for it.
+pub fn place() -> Option<PathBuf> {
+    directory().map(|state| state.join("sealed"))
+}
+
 /// hushpipe's own state, of this user.
 fn directory() -> Option<PathBuf> {
     let of = |name: &str| {
@@ -162,10 +166,19 @@ fn directory() -> Option<PathBuf> {
     state.map(|state| state.join("hushpipe"))
 }
 
+/// The directory for it, made where it is missing.
+fn made(path: &Path) -> io::Result<OwnedFd> {
+    held::make_directories(path, &Rule::STRICT).map_err(word)
+}
+
 /// What is remembered is not believed where others can change it.
 fn trusted(path: &Path) -> io::Result<OwnedFd> {
-    walk::file(path, &Rule::STRICT).map_err(|error| match error.fault {
+    walk::file(path, &Rule::STRICT).map_err(word)
+}
+
+fn word(error: WalkError) -> io::Error {
+    match error.fault {
         WalkFault::System(source) => source,
         _ => io::Error::new(io::ErrorKind::PermissionDenied, error.to_string()),
-    })
+    }
 }

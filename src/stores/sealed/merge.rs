@@ -135,7 +135,7 @@ impl SealedStore {
             };
             let bytes = fetch(&key, one.from, &one.entry.digest);
             let bytes = bytes.ok_or_else(|| missing(&key, one.from))?;
-            let file = self.versions(&key).file(one.from);
+            let file = self.versions(&key)?.file(one.from);
             let opened =
                 self.opened(|parsed| age_file::open(&file, &bytes, parsed, &self.identity_file));
             let value = opened?.0;
@@ -148,7 +148,8 @@ impl SealedStore {
         writing.commit()?;
         for (name, (locked, versions)) in staged {
             let Ok(key) = Key::parse(&name) else { continue };
-            let cannot = |source| unwritable(self.versions(&key).path(), source);
+            let path = self.place_of(&key);
+            let cannot = |source| unwritable(&path, source);
             for version in versions {
                 locked.promote(version).map_err(cannot)?;
             }
@@ -168,17 +169,17 @@ impl SealedStore {
         key: &Key,
         fetch: &Fetch,
     ) -> Result<Option<(super::versions::Locked, Vec<u64>)>, Fault> {
-        let versions = self.versions(key);
+        self.check_place(key)?;
+        let versions = self.versions(key)?;
         let cannot = |source| unwritable(versions.path(), source);
         let secret = writing.secret(key).clone();
         if secret.is_removed() {
             if let Some(locked) = versions.lock().map_err(cannot)? {
-                locked.remove(&self.secrets()).map_err(cannot)?;
+                locked.remove().map_err(cannot)?;
             }
             return Ok(None);
         }
-        let locked = versions.lock_or_make(&self.secrets()).map_err(cannot)?;
-        self.check_place(versions.path())?;
+        let locked = versions.lock_or_make().map_err(cannot)?;
         let mut staged = Vec::new();
         for (version, entry) in &secret.versions {
             let there = self.read_sealed(&versions.file(*version));

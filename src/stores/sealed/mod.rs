@@ -47,9 +47,7 @@ mod write;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -62,6 +60,7 @@ use crate::stores::{
 };
 
 use binding::{Binding, Found};
+use guard::Root;
 use identity::{Identities, Parsed};
 use index::{Entry, digest};
 use memory::Memory;
@@ -70,6 +69,7 @@ use versions::Versions;
 
 pub use index::{FileDigest, digest as file_digest};
 pub use key::{Key, KeyError};
+pub use memory::place as memory_directory;
 pub use merge::{Merged, Sides};
 pub use rekey::Rekeyed;
 pub use versions::{Happened, What};
@@ -98,8 +98,8 @@ pub struct SealedStore {
     state: RefCell<Option<Rc<State>>>,
     /// Trusted beside root and hushpipe's own user.
     owners: Vec<u32>,
-    /// The store's directory, as it was walked to last.
-    root: RefCell<Option<Rc<OwnedFd>>>,
+    /// The store's directories, as they were walked to last.
+    root: RefCell<Option<Rc<Root>>>,
     /// A person has looked at what is there, and it is to be taken as it is.
     accepts: Cell<bool>,
     /// That nothing can be remembered, or that there is no index, is said once.
@@ -156,8 +156,9 @@ impl SealedStore {
     }
 
     /// Whether somebody made a store there.
-    pub fn is_there(&self) -> bool {
-        recipients::file(&self.path).exists()
+    pub fn is_there(&self) -> Result<bool, StoreError> {
+        self.has_recipients()
+            .map_err(|fault| self.error(None, fault))
     }
 
     /// Makes a new identity in its identity file, which must not be there.
@@ -188,18 +189,16 @@ impl SealedStore {
     }
 
     fn listed(&self) -> Result<Vec<Listed>, Fault> {
-        self.check_there()?;
-        let state = self.state()?;
+        let (state, root) = (self.state()?, self.root()?);
         let mut found = Vec::new();
         for (name, secret) in &state.index.secrets {
             let Ok(key) = Key::parse(name) else { continue };
             if secret.is_removed() {
                 continue;
             }
-            let versions = self.versions(&key);
+            let versions = self.versions(&key)?;
             let changed = versions.changed(secret.current);
-            let changed =
-                changed.or_else(|_| fs::metadata(self.path.join(state::INDEX))?.modified());
+            let changed = changed.or_else(|_| root.modified(state::INDEX));
             found.push(Listed {
                 current: secret.current,
                 versions: secret.versions.len(),
@@ -214,9 +213,9 @@ impl SealedStore {
     /// index has, and what is there besides. Gives a line about the state.
     pub fn verify(&self) -> Result<String, StoreError> {
         let look = || {
-            self.check_there()?;
             let state = self.state()?;
             let count = self.verify_files(&state)?;
+            self.verify_links()?;
             self.tell_of_new_recipients(&state.index)?;
             let index = &state.index;
             let (number, members) = (index.number, index.members.len());
@@ -232,28 +231,71 @@ impl SealedStore {
         let mut count = 0;
         for (name, secret) in &state.index.secrets {
             let Ok(key) = Key::parse(name) else { continue };
-            let versions = self.versions(&key);
+            let versions = self.versions(&key)?;
             for (version, entry) in &secret.versions {
                 self.sealed_bytes(&versions, *version, *entry)?;
                 count += 1;
             }
         }
-        let mut places = vec![(String::new(), self.secrets())];
-        while let Some((prefix, directory)) = places.pop() {
-            let found = state::keys(&directory, &prefix);
-            for (key, path) in found.map_err(|source| unreadable(&directory, source))? {
-                check_foreign(&key, &Versions::at(path.clone()), state)?;
-                places.push((format!("{key}/"), path));
-            }
+        let mut keys = self.keys(None)?;
+        while let Some(key) = keys.pop() {
+            check_foreign(&key, &self.versions(&key)?, state)?;
+            keys.extend(self.keys(Some(&key))?);
         }
         Ok(count)
+    }
+
+    /// Looks at every `current.age`. A writer moves it after the index: what is wrong may be right once the
+    /// writer is done.
+    fn verify_links(&self) -> Result<(), Fault> {
+        let look = || {
+            let state = self.state()?;
+            for (name, secret) in &state.index.secrets {
+                let Ok(key) = Key::parse(name) else { continue };
+                if let Some(current) = secret.versions.get(&secret.current) {
+                    self.check_current(&self.versions(&key)?, secret.current, *current)?;
+                }
+            }
+            Ok(())
+        };
+        look().or_else(|_: Fault| {
+            let _lock = self.lock()?;
+            look()
+        })
+    }
+
+    /// People read `current.age` with age alone: it is a link to the version that the index calls
+    /// current, or a copy of it. Where it is missing, they see that.
+    fn check_current(&self, versions: &Versions, current: u64, entry: Entry) -> Result<(), Fault> {
+        let expected = versions.file(current);
+        let expected = expected.file_name().unwrap_or_default();
+        let path = versions.path().join(versions::CURRENT);
+        let leads = match versions.link() {
+            Ok(Some(target)) if target == expected => return Ok(()),
+            Ok(None) => return Ok(()),
+            Ok(Some(target)) => format!("leads to {}", target.display()),
+            // Tools that know no links put a copy there, or a file with the name.
+            Err(_) => match self.read_sealed(&path) {
+                Ok(bytes) if digest(&bytes) == entry.digest => return Ok(()),
+                Ok(bytes) if bytes == expected.as_encoded_bytes() => return Ok(()),
+                _ => "is something else".to_owned(),
+            },
+        };
+        Err(refused(format!(
+            "{} {leads}, and the current version is {current} by the index: who reads that file \
+             without hushpipe gets another value. If no writer was stopped in between, find out who \
+             changed it; then `ln -sfn {} {}`",
+            path.display(),
+            expected.display(),
+            path.display()
+        )))
     }
 
     /// What happened to a secret, oldest first, and its current version.
     pub fn history(&self, key: &Key) -> Result<(Vec<Happened>, u64), StoreError> {
         self.about(key, || {
             let current = self.pick(key, None, &*self.state()?)?.0;
-            let versions = self.versions(key);
+            let versions = self.versions(key)?;
             let history = versions.history();
             let history = history.map_err(|source| unreadable(versions.path(), source))?;
             Ok((history, current))
@@ -312,7 +354,7 @@ impl SealedStore {
         state: &State,
         parsed: &Parsed,
     ) -> Result<SecretBytes, Fault> {
-        let versions = self.versions(key);
+        let versions = self.versions(key)?;
         let sealed = self.sealed_bytes(&versions, version, entry);
         let (file, sealed) =
             sealed.map_err(|fault| self.damaged(&versions, version, parsed, fault))?;
@@ -416,9 +458,8 @@ impl SealedStore {
 
     /// The version that is asked for, or the current one, as the index has it.
     fn pick(&self, key: &Key, version: Option<u64>, state: &State) -> Result<(u64, Entry), Fault> {
-        check_foreign(key, &self.versions(key), state)?;
+        check_foreign(key, &self.versions(key)?, state)?;
         let Some(secret) = state.index.secret(key) else {
-            self.check_there()?;
             return Err(self.missing());
         };
         let picked = version.unwrap_or(secret.current);
@@ -428,19 +469,6 @@ impl SealedStore {
             ),
         })?;
         Ok((picked, *entry))
-    }
-
-    fn check_there(&self) -> Result<(), Fault> {
-        let secrets = self.secrets();
-        match fs::metadata(&secrets) {
-            Ok(metadata) if metadata.is_dir() => Ok(()),
-            Ok(_) => Err(unreadable(&secrets, io::ErrorKind::NotADirectory.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let advice = "no sealed store is there: `hushpipe init` makes one";
-                Err(unreadable(&secrets, io::Error::new(error.kind(), advice)))
-            }
-            Err(source) => Err(unreadable(&secrets, source)),
-        }
     }
 
     fn missing(&self) -> Fault {
@@ -454,11 +482,17 @@ impl SealedStore {
     }
 
     fn secrets(&self) -> PathBuf {
-        self.path.join("secrets")
+        self.path.join(guard::SECRETS)
     }
 
-    fn versions(&self, key: &Key) -> Versions {
-        Versions::at(self.secrets().join(key.to_path()))
+    /// Where a secret is, for messages.
+    fn place_of(&self, key: &Key) -> PathBuf {
+        self.secrets().join(key.to_path())
+    }
+
+    fn versions(&self, key: &Key) -> Result<Versions, Fault> {
+        let secrets = Rc::clone(&self.root()?.secrets);
+        Ok(Versions::at(secrets, key.to_path(), self.place_of(key)))
     }
 
     fn error(&self, asked: Option<String>, fault: Fault) -> StoreError {
@@ -500,7 +534,6 @@ impl SealedStore {
     /// With the identities parsed and the index judged once.
     fn fetch_together(&self, sources: &[&Source]) -> Vec<Result<Fetched, StoreError>> {
         let fetch = || {
-            self.check_there()?;
             let state = self.state()?;
             let identities = self.identities()?;
             let fetch = |parsed: &Parsed| {
@@ -548,7 +581,7 @@ impl Store for SealedStore {
                 let version = source.version.as_ref().map(numbered::number).transpose()?;
                 self.settled(self.state()?, |state| {
                     let (version, entry) = self.pick(&key, version, state)?;
-                    self.sealed_bytes(&self.versions(&key), version, entry)?;
+                    self.sealed_bytes(&self.versions(&key)?, version, entry)?;
                     Ok(numbered::named(version))
                 })
             })
@@ -559,9 +592,8 @@ impl Store for SealedStore {
         let mut wanted: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
         // A pinned version never changes.
         for (place, source) in looked_at(sources).filter(|(_, source)| source.version.is_none()) {
-            let versions = self.versions(&self.key(source)?);
-            let places = wanted.entry(versions.path().to_owned()).or_default();
-            places.push(place);
+            let path = self.place_of(&self.key(source)?);
+            wanted.entry(path).or_default().push(place);
         }
         if wanted.is_empty() {
             return Ok(None);

@@ -116,9 +116,12 @@ pub fn edit(path: &Path, text: &str, add: &[String], remove: &[String]) -> Resul
     Ok(lines.join("\n") + "\n")
 }
 
+/// The file's name in a store.
+pub const FILE: &str = "recipients.txt";
+
 /// Where a store has its recipients.
 pub fn file(store: &Path) -> PathBuf {
-    store.join("recipients.txt")
+    store.join(FILE)
 }
 
 #[cfg(test)]

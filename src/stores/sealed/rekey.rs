@@ -1,7 +1,6 @@
 //! Sealing all versions anew, for other recipients.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use super::recipients::{self, Recipients};
 use super::state::State;
@@ -78,17 +77,16 @@ impl SealedStore {
         let mut count = 0;
         let mut staged = Vec::new();
         for key in keys {
-            let versions = self.versions(key);
+            self.check_place(key)?;
+            let versions = self.versions(key)?;
             let cannot = |source| unwritable(versions.path(), source);
-            self.check_place(versions.path())?;
             let locked = versions.lock().map_err(cannot)?;
             let locked = locked.ok_or_else(|| self.missing())?;
             self.end_former(writing, key, &locked)?;
             for (version, entry) in &state.index.secrets[key.as_str()].versions {
                 let read = |parsed: &_| self.read(key, *version, *entry, &state, parsed);
                 let bytes = self.opened(read)?;
-                let modified =
-                    fs::metadata(versions.file(*version)).and_then(|file| file.modified());
+                let modified = locked.modified(*version);
                 writing.stage(key, *version, &bytes, recipients, &locked, modified.ok())?;
                 count += 1;
             }
@@ -96,8 +94,8 @@ impl SealedStore {
         }
         writing.commit()?;
         for (key, locked) in staged {
-            let versions = self.versions(key);
-            let cannot = |source| unwritable(versions.path(), source);
+            let path = self.place_of(key);
+            let cannot = |source| unwritable(&path, source);
             for version in writing.secret(key).versions.keys() {
                 locked.promote(*version).map_err(cannot)?;
             }
@@ -135,8 +133,14 @@ impl SealedStore {
             self.check_not_locked_out(&remove)?;
             self.check_named(&add, &remove, writing)?;
             let text = recipients::edit(&file, &text, &add, &remove)?;
-            durable::replace(&file, text.as_bytes(), 0o600)
-                .map_err(|source| unwritable(&file, source))?;
+            let root = self.root()?;
+            durable::replace_at(
+                &root.directory,
+                recipients::FILE.as_ref(),
+                text.as_bytes(),
+                0o600,
+            )
+            .map_err(|source| unwritable(&file, source))?;
         }
         self.recipients()
     }

@@ -1,11 +1,6 @@
 //! What a store holds by its index.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
 use super::index::{Index, digest};
-use super::key::Key;
 use super::memory::Remembered;
 
 /// The index's file in a store.
@@ -47,23 +42,4 @@ impl State {
             members: self.index.members.keys().cloned().collect(),
         })
     }
-}
-
-/// The directories in one of a store that can be secrets.
-pub fn keys(directory: &Path, prefix: &str) -> io::Result<Vec<(Key, PathBuf)>> {
-    let mut keys = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        // What cannot be a name was put there by others.
-        let key = name
-            .to_str()
-            .map(|name| Key::parse(&format!("{prefix}{name}")));
-        if let Some(Ok(key)) = key
-            && entry.file_type()?.is_dir()
-        {
-            keys.push((key, entry.path()));
-        }
-    }
-    Ok(keys)
 }

@@ -1,3 +1,5 @@
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use super::*;
@@ -40,6 +42,10 @@ impl Fixture {
         let mut store = SealedStore::open(name(), &spec, Rc::new(()));
         store.memory = Memory::below(Some(dir.path().join("state")), &spec.path);
         store
+    }
+
+    fn versions(&self, key: &Key) -> Versions {
+        self.store.versions(key).ok().unwrap()
     }
 
     fn set(&self, key: &str, value: &[u8]) -> u64 {
@@ -105,7 +111,7 @@ fn a_dangling_current_is_a_fault_and_no_older_version() {
     fixture.set("token", b"one");
     fixture.set("token", b"two");
     let key = Key::parse("token").unwrap();
-    fs::remove_file(fixture.store.versions(&key).file(2)).unwrap();
+    fs::remove_file(fixture.versions(&key).file(2)).unwrap();
     assert!(fixture.get("token", None).unwrap_err().contains("2.age"));
 }
 
@@ -150,12 +156,12 @@ fn a_rekey_lets_the_new_one_in_and_the_removed_one_not() {
     let own = fixture.store.own_recipients().unwrap();
     let error = fixture.store.rekey(&[], &own).unwrap_err().to_string();
     assert!(error.contains("would lock you out"), "{error}");
-    let before = fs::metadata(fixture.store.versions(&key).file(1)).unwrap();
+    let before = fs::metadata(fixture.versions(&key).file(1)).unwrap();
 
     let done = fixture.store.rekey(&[other], &[]).unwrap();
     assert_eq!((done.secrets, done.versions, done.recipients), (2, 3, 2));
     assert!(theirs.get(&key, Some(1)).unwrap().0.expose() == b"1");
-    let after = fs::metadata(fixture.store.versions(&key).file(1)).unwrap();
+    let after = fs::metadata(fixture.versions(&key).file(1)).unwrap();
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
 
     theirs.rekey(&[], &own).unwrap();
@@ -285,7 +291,7 @@ fn copy(from: &Path, to: &Path) {
         if kind.is_dir() {
             copy(&entry.path(), &to);
         } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
+            symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
         } else {
             fs::copy(entry.path(), to).unwrap();
         }
@@ -349,7 +355,7 @@ fn a_writer_that_forks_off_an_older_copy_is_refused() {
 #[test]
 fn files_that_are_removed_replaced_swapped_or_added_are_refused() {
     let file = |fixture: &Fixture, key: &str, version: u64| {
-        let versions = fixture.store.versions(&Key::parse(key).unwrap());
+        let versions = fixture.versions(&Key::parse(key).unwrap());
         versions.file(version)
     };
     let stocked = || {
@@ -489,7 +495,7 @@ fn a_store_of_an_older_hushpipe_is_signed_by_a_rekey_after_a_look() {
     let recipients: Vec<_> = fixture.store.recipients().ok().unwrap().texts();
     let recipient: age::x25519::Recipient = recipients[0].parse().unwrap();
     let sealed = age::encrypt(&recipient, b"before").unwrap();
-    fs::write(fixture.store.versions(&key).file(1), sealed).unwrap();
+    fs::write(fixture.versions(&key).file(1), sealed).unwrap();
     fs::remove_file(fixture.store.path().join(state::INDEX)).unwrap();
     fs::remove_dir_all(fixture.dir.path().join("state")).unwrap();
     let error = said(&fixture, false).unwrap_err();
@@ -562,4 +568,202 @@ fn what_others_can_write_is_refused_wherever_it_is() {
     let value = SecretBytes::new(b"x".to_vec());
     let set = fixture.store.set(&Key::parse("token").unwrap(), &value);
     assert!(set.unwrap_err().to_string().contains("recipients.txt"));
+}
+
+/// All that is in a directory, or in a file.
+fn content(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut todo = vec![path.to_owned()];
+    let mut found = Vec::new();
+    while let Some(path) = todo.pop() {
+        let kind = fs::symlink_metadata(&path).unwrap().file_type();
+        let bytes = if kind.is_dir() {
+            todo.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+            Vec::new()
+        } else if kind.is_symlink() {
+            fs::read_link(&path)
+                .unwrap()
+                .into_os_string()
+                .into_encoded_bytes()
+        } else {
+            fs::read(&path).unwrap()
+        };
+        found.push((path, bytes));
+    }
+    found.sort();
+    found
+}
+
+/// Each operation that writes.
+fn writers(other: &str) -> Vec<(&'static str, Box<dyn Fn(&SealedStore) -> bool + '_>)> {
+    let key = |name| Key::parse(name).unwrap();
+    let value = || SecretBytes::new(b"another one".to_vec());
+    vec![
+        (
+            "set",
+            Box::new(move |store| store.set(&key("token"), &value()).is_ok()),
+        ),
+        (
+            "set below",
+            Box::new(move |store| store.set(&key("ns/x"), &value()).is_ok()),
+        ),
+        (
+            "rollback",
+            Box::new(move |store| store.rollback(&key("token"), None).is_ok()),
+        ),
+        (
+            "finish",
+            Box::new(move |store| store.finish(&key("token")).is_ok()),
+        ),
+        (
+            "remove",
+            Box::new(move |store| store.remove(&key("token")).is_ok()),
+        ),
+        (
+            "remove below",
+            Box::new(move |store| store.remove(&key("ns/x")).is_ok()),
+        ),
+        (
+            "rekey",
+            Box::new(move |store| store.rekey(&[other.to_owned()], &[]).is_ok()),
+        ),
+        (
+            "rekey of what is there",
+            Box::new(move |store| {
+                store.accepts.set(true);
+                store.rekey(&[], &[]).is_ok()
+            }),
+        ),
+        (
+            "create",
+            Box::new(move |store| store.create(&[other.to_owned()]).is_ok()),
+        ),
+    ]
+}
+
+#[test]
+fn nothing_is_written_through_a_link_in_the_store() {
+    let keys = tempfile::tempdir().unwrap();
+    let other = identity_file(&keys.path().join("other"));
+    for name in [
+        "secrets",
+        "secrets/ns",
+        "secrets/token",
+        "secrets/token/.history",
+        "secrets/token/1.age",
+        "secrets/token/.3.age.new",
+        "index",
+        "index.new",
+        "recipients.txt",
+    ] {
+        for (what, write) in writers(&other) {
+            let fixture = Fixture::new();
+            fixture.set("token", b"one");
+            fixture.set("token", b"two");
+            let (link, outside) = (
+                fixture.store.path().join(name),
+                fixture.dir.path().join("outside"),
+            );
+            if link.exists() {
+                fs::rename(&link, &outside).unwrap();
+            } else if name.ends_with(".new") {
+                fs::write(&outside, "of somebody else").unwrap();
+            } else {
+                fs::create_dir(&outside).unwrap();
+            }
+            symlink(&outside, &link).unwrap();
+            let before = content(&outside);
+            let done = write(&Fixture::with(&fixture.dir, "identity"));
+            assert_eq!(content(&outside), before, "{what} by {name}");
+            let is_on_the_way = ["secrets", "secrets/token", "secrets/token/.history"];
+            assert!(
+                !(done && what == "set" && is_on_the_way.contains(&name)),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_link_that_leads_to_nothing_is_refused_at_once() {
+    let fixture = Fixture::new();
+    let nowhere = fixture.dir.path().join("nowhere");
+    symlink(&nowhere, fixture.store.path().join("secrets/ns")).unwrap();
+    for key in ["ns", "ns/k", "ns/k/deep"] {
+        let value = SecretBytes::new(b"x".to_vec());
+        let set = fixture.store.set(&Key::parse(key).unwrap(), &value);
+        let error = set.unwrap_err().to_string();
+        assert!(error.contains("ns is a symbolic link"), "{error}");
+    }
+    symlink(&nowhere, fixture.dir.path().join("link")).unwrap();
+    for path in ["link", "link/x", "link/x/y"] {
+        let path = fixture.dir.path().join(path);
+        let spec = Spec {
+            path: path.clone(),
+            identity_file: fixture.dir.path().join("identity"),
+            accept: false,
+        };
+        let mut store = SealedStore::open(name(), &spec, Rc::new(()));
+        let error = store.create(&fixture.store.own_recipients().unwrap());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("a symbolic link leads to it"), "{error}");
+        store = Fixture::with(&fixture.dir, "identity");
+        store.memory = Memory::below(Some(path), store.path());
+        assert!(store.verify().is_ok());
+        let state = store.state().ok().unwrap().to_remember().unwrap();
+        assert!(store.memory.remember(&state, true).is_err());
+    }
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn verify_names_a_current_age_that_is_not_the_current_version() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    fixture.set("token", b"two");
+    let directory = fixture.store.path().join("secrets/token");
+    let current = directory.join(versions::CURRENT);
+    fixture.store.verify().unwrap();
+    for target in ["1.age", "/etc/shadow"] {
+        fs::remove_file(&current).unwrap();
+        symlink(target, &current).unwrap();
+        let error = fixture.store.verify().unwrap_err().to_string();
+        let expected = format!("current.age leads to {target}, and the current version is 2");
+        assert!(error.contains(&expected), "{error}");
+    }
+    fs::remove_file(&current).unwrap();
+    fixture.store.verify().unwrap();
+    fs::copy(directory.join("2.age"), &current).unwrap();
+    fixture.store.verify().unwrap();
+    fs::copy(directory.join("1.age"), &current).unwrap();
+    assert!(fixture.store.verify().is_err());
+}
+
+#[test]
+fn a_history_that_is_no_file_or_has_no_end_is_an_error() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let key = Key::parse("token").unwrap();
+    let history = fixture.store.path().join("secrets/token/.history");
+    let fails = |expected: &str| {
+        let error = fixture.store.history(&key).unwrap_err();
+        let text = format!("{error}: {:?}", std::error::Error::source(&error));
+        assert!(text.contains(expected), "{text}");
+    };
+    fs::File::options()
+        .write(true)
+        .open(&history)
+        .unwrap()
+        .set_len(3 << 30)
+        .unwrap();
+    fails("too large");
+    fs::remove_file(&history).unwrap();
+    symlink("/dev/zero", &history).unwrap();
+    fails("symbolic link");
+    fs::remove_file(&history).unwrap();
+    nix::unistd::mkfifo(&history, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fails("no regular file");
 }

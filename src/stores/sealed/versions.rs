@@ -1,31 +1,42 @@
 //! One secret's directory: its versions, which of them is current, and what happened to them.
 
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::sys::durable::{make_directories_below, remove_if_there, sync_names, write_new};
+use super::age_file::MAX_SEALED;
+use crate::sys::filesystem::{self, Kind};
+use crate::sys::{beneath, durable};
 
 /// The link to the current version.
 pub const CURRENT: &str = "current.age";
 const NEW_CURRENT: &str = ".new-current";
 /// One line for each event: `TIME EVENT VERSION`. For people; nothing else depends on it.
 const HISTORY: &str = ".history";
+/// A history of so many bytes has a line for each of 300,000 events.
+const MAX_HISTORY: u64 = 16 << 20;
+/// Writers take turns, so that hardly one of them removes what another is about to lock.
+const MAX_TRIES: usize = 100;
 
-/// One secret's directory.
+/// One secret's directory. It is reached from the store's `secrets`, which is open, name by name: nothing
+/// is read or written through a link.
 #[derive(Clone)]
 pub struct Versions {
+    secrets: Rc<OwnedFd>,
+    name: PathBuf,
     path: PathBuf,
 }
 
 /// The directory, with the lock that writers hold. Ends with the value, or with the process.
 pub struct Locked {
     versions: Versions,
-    directory: File,
+    directory: OwnedFd,
 }
 
 /// Something that happened to a secret.
@@ -62,24 +73,39 @@ impl What {
 }
 
 impl Versions {
-    /// The directory of the secret with this path; it need not be there.
-    pub const fn at(path: PathBuf) -> Self {
-        Self { path }
+    /// The directory of the secret with this name; it need not be there. `path` is where it is, for
+    /// messages.
+    pub const fn at(secrets: Rc<OwnedFd>, name: PathBuf, path: PathBuf) -> Self {
+        Self {
+            secrets,
+            name,
+            path,
+        }
     }
 
-    /// The directory.
+    /// The directory's path, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The age file of a version.
     pub fn file(&self, version: u64) -> PathBuf {
-        self.path.join(format!("{version}.age"))
+        self.path.join(file_of(version))
     }
 
     /// Where a version's file waits until the index has it.
     pub fn staged(&self, version: u64) -> PathBuf {
-        self.path.join(format!(".{version}.age.new"))
+        self.path.join(staged_of(version))
+    }
+
+    /// The directory, if it is there.
+    pub fn open(&self) -> io::Result<Option<OwnedFd>> {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        match beneath::enter(&self.secrets, &self.name) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(error) if [NotFound, NotADirectory].contains(&error.kind()) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// All versions that are there, ascending. None where there is no directory.
@@ -93,49 +119,49 @@ impl Versions {
     }
 
     fn numbered(&self, number: impl Fn(&str) -> Option<u64>) -> io::Result<Vec<u64>> {
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error),
+        let Some(directory) = self.open()? else {
+            return Ok(Vec::new());
         };
-        let mut versions = Vec::new();
-        for entry in entries {
-            versions.extend(entry?.file_name().to_str().and_then(&number));
+        numbered(&directory, number)
+    }
+
+    /// What the link to the current version names; `None`: there is none.
+    pub fn link(&self) -> io::Result<Option<PathBuf>> {
+        let Some(directory) = self.open()? else {
+            return Ok(None);
+        };
+        match filesystem::read_link_at(directory, CURRENT) {
+            Ok(target) => Ok(Some(target)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        versions.sort_unstable();
-        Ok(versions)
     }
 
     /// What the link to the current version names, or without a link the highest version: for a store
     /// without an index.
     pub fn linked(&self) -> io::Result<Option<u64>> {
-        let link = fs::read_link(self.path.join(CURRENT));
-        let named = link
-            .ok()
-            .and_then(|link| link.to_str().and_then(version_of));
+        let link = self.link().ok().flatten();
+        let named = link.and_then(|link| link.to_str().and_then(version_of));
         Ok(named.or(self.list()?.pop()))
     }
 
     /// What happened, oldest first. Versions that the history does not know are told by their file.
     pub fn history(&self) -> io::Result<Vec<Happened>> {
-        let text = match fs::read_to_string(self.path.join(HISTORY)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error),
+        let Some(directory) = self.open()? else {
+            return Ok(Vec::new());
         };
+        let text = match beneath::read_file(&directory, HISTORY, MAX_HISTORY) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(named(HISTORY, &error)),
+        };
+        let text = String::from_utf8_lossy(&text);
         let mut events: Vec<Happened> = text.lines().filter_map(read_event).collect();
-        for version in self.list()? {
+        for version in numbered(&directory, version_of)? {
             let known = |event: &Happened| event.version == version && event.what == What::Set;
             if !events.iter().any(known) {
                 events.push(Happened {
-                    at: fs::metadata(self.file(version))?.modified()?,
+                    at: modified(&directory, &file_of(version))?,
                     what: What::Found,
                     version,
                 });
@@ -147,50 +173,55 @@ impl Versions {
 
     /// When the current version became it.
     pub fn changed(&self, current: u64) -> io::Result<SystemTime> {
-        let link = fs::symlink_metadata(self.path.join(CURRENT));
-        link.or_else(|_| fs::metadata(self.file(current)))?
-            .modified()
+        let directory = self.open()?.ok_or(io::ErrorKind::NotFound)?;
+        modified(&directory, CURRENT.as_ref()).or_else(|_| modified(&directory, &file_of(current)))
     }
 
     /// Locks the directory against other writers, where it is there.
     pub fn lock(&self) -> io::Result<Option<Locked>> {
-        loop {
-            let directory = match File::open(&self.path) {
-                Ok(directory) => directory,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
+        for _ in 0..MAX_TRIES {
+            let Some(directory) = self.open()? else {
+                return Ok(None);
             };
             flock(&directory, FlockOperation::LockExclusive)?;
             // Whoever had the lock may have removed the directory.
-            let locked = directory.metadata()?;
-            match fs::metadata(&self.path) {
-                Ok(named) if named.ino() == locked.ino() && named.dev() == locked.dev() => {
-                    return Ok(Some(Locked {
-                        versions: self.clone(),
-                        directory,
-                    }));
-                }
+            if filesystem::status(&directory)?.links > 0 {
+                return Ok(Some(Locked {
+                    versions: self.clone(),
+                    directory,
+                }));
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// Takes directories away that are empty, from the secret's up to the store's: what a removal that was
+    /// interrupted may have left.
+    pub fn remove_empty(&self) -> io::Result<()> {
+        for path in self.name.ancestors() {
+            let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+                break;
+            };
+            match beneath::enter(&self.secrets, above)
+                .and_then(|above| filesystem::remove_directory_at(above, name))
+            {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-    }
-
-    /// Takes directories away that are empty, from the secret's up to `root`: what a removal that was
-    /// interrupted may have left.
-    pub fn remove_empty(&self, root: &Path) -> io::Result<()> {
-        remove_empty(&self.path, root)
+        Ok(())
     }
 
     /// Locks the directory against other writers, and makes it (0700) where it is not there.
-    /// `root` is where the store ends; it must be there.
-    pub fn lock_or_make(&self, root: &Path) -> io::Result<Locked> {
-        loop {
-            make_directories_below(root, &self.path, 0o700)?;
+    pub fn lock_or_make(&self) -> io::Result<Locked> {
+        for _ in 0..MAX_TRIES {
+            beneath::make_directories(&self.secrets, &self.name)?;
             if let Some(locked) = self.lock()? {
                 return Ok(locked);
             }
         }
+        Err(io::ErrorKind::ResourceBusy.into())
     }
 }
 
@@ -203,92 +234,106 @@ impl Locked {
         sealed: &[u8],
         modified: Option<SystemTime>,
     ) -> io::Result<()> {
-        let file = write_new(&self.versions.staged(version), sealed, 0o600)?;
+        self.check_history()?;
+        let file = durable::write_new_at(&self.directory, &staged_of(version), sealed, 0o600)?;
         if let Some(modified) = modified {
-            file.set_modified(modified)?;
+            std::fs::File::from(file).set_modified(modified)?;
         }
-        sync_names(&self.directory)
+        durable::sync_names(&self.directory)
+    }
+
+    /// That a line can be added to the history, before anything is written.
+    pub fn check_history(&self) -> io::Result<()> {
+        match filesystem::status_at(&self.directory, HISTORY)? {
+            Some(found) if found.kind != Kind::File => Err(io::Error::other(format!(
+                "{HISTORY} is no regular file: something else than hushpipe put it there; remove it"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Gives a file that was staged its name, in the place of one that may be there.
     pub fn promote(&self, version: u64) -> io::Result<()> {
-        fs::rename(self.versions.staged(version), self.versions.file(version))?;
-        sync_names(&self.directory)
+        filesystem::rename_at(&self.directory, staged_of(version), file_of(version))?;
+        durable::sync_names(&self.directory)
     }
 
     /// Ends what a killed writer began: staged files that `is_indexed` gets their names, others go.
     pub fn finish(&self, is_indexed: impl Fn(u64, &[u8]) -> bool) -> io::Result<()> {
-        for version in self.versions.numbered(staged_version_of)? {
-            let staged = self.versions.staged(version);
-            if is_indexed(version, &fs::read(&staged)?) {
+        for version in numbered(&self.directory, staged_version_of)? {
+            let staged = staged_of(version);
+            let found = filesystem::status_at(&self.directory, &staged)?;
+            let is_file =
+                found.is_some_and(|found| found.kind == Kind::File && found.size <= MAX_SEALED);
+            if is_file
+                && is_indexed(
+                    version,
+                    &beneath::read_file(&self.directory, &staged, MAX_SEALED)?,
+                )
+            {
                 self.promote(version)?;
             } else {
-                remove_if_there(&staged)?;
+                filesystem::unlink_at(&self.directory, &staged)?;
             }
         }
-        remove_if_there(&self.versions.path.join(NEW_CURRENT))
+        filesystem::unlink_at(&self.directory, NEW_CURRENT)
     }
 
-    /// Removes all versions, and the directories that are empty after it, up to `root`.
-    pub fn remove(self, root: &Path) -> io::Result<()> {
+    /// Removes all versions, and the directories that are empty after it.
+    pub fn remove(self) -> io::Result<()> {
         self.clear()?;
-        remove_empty(&self.versions.path, root)
+        self.versions.remove_empty()
     }
 
     /// Removes all versions.
     pub fn clear(&self) -> io::Result<()> {
-        let path = &self.versions.path;
-        for version in self.versions.list()? {
-            remove_if_there(&self.versions.file(version))?;
+        self.keep_only(|_| false)?;
+        for version in numbered(&self.directory, staged_version_of)? {
+            filesystem::unlink_at(&self.directory, staged_of(version))?;
         }
-        for version in self.versions.numbered(staged_version_of)? {
-            remove_if_there(&self.versions.staged(version))?;
-        }
-        sync_names(&self.directory)?;
+        durable::sync_names(&self.directory)?;
         for name in [HISTORY, NEW_CURRENT, CURRENT] {
-            remove_if_there(&path.join(name))?;
+            filesystem::unlink_at(&self.directory, name)?;
         }
-        sync_names(&self.directory)
+        durable::sync_names(&self.directory)
     }
 
     /// Ends the lock; takes the directories away that were made for a write that failed.
-    pub fn abandon(self, root: &Path) -> io::Result<()> {
-        remove_empty(&self.versions.path, root)
+    pub fn abandon(self) -> io::Result<()> {
+        self.versions.remove_empty()
     }
 
     /// Removes the files of other versions.
     pub fn keep_only(&self, is_kept: impl Fn(u64) -> bool) -> io::Result<()> {
-        for version in self.versions.list()? {
+        for version in numbered(&self.directory, version_of)? {
             if !is_kept(version) {
-                remove_if_there(&self.versions.file(version))?;
+                filesystem::unlink_at(&self.directory, file_of(version))?;
             }
         }
-        sync_names(&self.directory)
+        durable::sync_names(&self.directory)
+    }
+
+    /// When a version was made.
+    pub fn modified(&self, version: u64) -> io::Result<SystemTime> {
+        modified(&self.directory, &file_of(version))
     }
 
     /// Makes the link to the current version, where it is another one.
     pub fn point_to(&self, version: u64) -> io::Result<()> {
-        let path = &self.versions.path;
-        let new = path.join(NEW_CURRENT);
-        let target = PathBuf::from(format!("{version}.age"));
-        if fs::read_link(path.join(CURRENT)).is_ok_and(|now| now == target) {
+        let target = file_of(version);
+        if filesystem::read_link_at(&self.directory, CURRENT).is_ok_and(|now| now == *target) {
             return Ok(());
         }
-        remove_if_there(&new)?;
-        symlink(target, &new)?;
-        fs::rename(&new, path.join(CURRENT))?;
-        sync_names(&self.directory)
+        filesystem::unlink_at(&self.directory, NEW_CURRENT)?;
+        filesystem::make_link_at(target, &self.directory, NEW_CURRENT)?;
+        filesystem::rename_at(&self.directory, NEW_CURRENT, CURRENT)?;
+        durable::sync_names(&self.directory)
     }
 
     /// Adds a line to the history.
     pub fn note(&self, what: What, version: u64) -> io::Result<()> {
         let now = humantime::format_rfc3339_millis(SystemTime::now());
-        let mut history = File::options()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(self.versions.path.join(HISTORY))?;
+        let mut history = beneath::open_to_append(&self.directory, HISTORY)?;
         // A power cut may have taken the end of the last line: this one starts at its own.
         let end = if is_cut_off(&history)? { "\n" } else { "" };
         let line = format!("{end}{now} {} {version}\n", what.word());
@@ -296,13 +341,41 @@ impl Locked {
     }
 }
 
-fn is_cut_off(history: &File) -> io::Result<bool> {
+fn is_cut_off(history: &std::fs::File) -> io::Result<bool> {
     let Some(last) = history.metadata()?.len().checked_sub(1) else {
         return Ok(false);
     };
     let mut byte = [0];
     history.read_exact_at(&mut byte, last)?;
     Ok(byte != *b"\n")
+}
+
+fn numbered(directory: &OwnedFd, number: impl Fn(&str) -> Option<u64>) -> io::Result<Vec<u64>> {
+    let names = filesystem::entries(directory)?;
+    let numbers = names
+        .iter()
+        .filter_map(|name| name.to_str().and_then(&number));
+    let mut versions: Vec<u64> = numbers.collect();
+    versions.sort_unstable();
+    Ok(versions)
+}
+
+/// When what has a name was changed; no link is followed.
+fn modified(directory: &OwnedFd, name: &OsStr) -> io::Result<SystemTime> {
+    let found = filesystem::status_at(directory, name)?;
+    Ok(found.ok_or(io::ErrorKind::NotFound)?.modified_at())
+}
+
+fn named(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{name}: {error}"))
+}
+
+fn file_of(version: u64) -> OsString {
+    format!("{version}.age").into()
+}
+
+fn staged_of(version: u64) -> OsString {
+    format!(".{version}.age.new").into()
 }
 
 /// `12.age` is version 12. `012.age`, `0.age` and the rest are no versions.
@@ -329,29 +402,17 @@ pub fn read_event(line: &str) -> Option<Happened> {
     Some(Happened { at, what, version })
 }
 
-fn remove_empty(path: &Path, root: &Path) -> io::Result<()> {
-    let mut path = path;
-    while path != root {
-        match fs::remove_dir(path) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let Some(parent) = path.parent() else {
-            return Ok(());
-        };
-        path = parent;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
     use super::*;
 
     fn secret() -> (tempfile::TempDir, Versions) {
         let root = tempfile::tempdir().unwrap();
-        let versions = Versions::at(root.path().join("a/b"));
+        let secrets = Rc::new(filesystem::open_directory(root.path()).unwrap());
+        let versions = Versions::at(secrets, PathBuf::from("a/b"), root.path().join("a/b"));
         (root, versions)
     }
 
@@ -364,8 +425,8 @@ mod tests {
 
     #[test]
     fn versions_are_listed_by_number_and_are_for_their_owner_alone() {
-        let (root, versions) = secret();
-        let locked = versions.lock_or_make(root.path()).unwrap();
+        let (_root, versions) = secret();
+        let locked = versions.lock_or_make().unwrap();
         for version in 1..=12 {
             add(&locked, version, b"sealed");
         }
@@ -378,8 +439,8 @@ mod tests {
 
     #[test]
     fn what_a_killed_writer_left_gets_its_name_or_goes() {
-        let (root, versions) = secret();
-        let locked = versions.lock_or_make(root.path()).unwrap();
+        let (_root, versions) = secret();
+        let locked = versions.lock_or_make().unwrap();
         add(&locked, 1, b"one");
         locked.stage(2, b"two", None).unwrap();
         locked.stage(3, b"half", None).unwrap();
@@ -395,8 +456,8 @@ mod tests {
 
     #[test]
     fn a_history_whose_end_is_lost_takes_the_next_line() {
-        let (root, versions) = secret();
-        let locked = versions.lock_or_make(root.path()).unwrap();
+        let (_root, versions) = secret();
+        let locked = versions.lock_or_make().unwrap();
         add(&locked, 1, b"one");
         let history = versions.path().join(HISTORY);
         let whole = fs::read(&history).unwrap();
@@ -422,20 +483,19 @@ mod tests {
     #[test]
     fn removing_takes_empty_directories_but_no_other_secret() {
         let (root, versions) = secret();
-        let inner = Versions::at(versions.path().join("inner"));
+        let inner = Versions::at(
+            Rc::clone(&versions.secrets),
+            PathBuf::from("a/b/inner"),
+            versions.path().join("inner"),
+        );
         for secret in [&versions, &inner] {
-            let locked = secret.lock_or_make(root.path()).unwrap();
+            let locked = secret.lock_or_make().unwrap();
             add(&locked, 1, b"x");
         }
-        versions
-            .lock()
-            .unwrap()
-            .unwrap()
-            .remove(root.path())
-            .unwrap();
+        versions.lock().unwrap().unwrap().remove().unwrap();
         assert_eq!(versions.linked().unwrap(), None);
         assert_eq!(inner.linked().unwrap(), Some(1));
-        inner.lock().unwrap().unwrap().remove(root.path()).unwrap();
+        inner.lock().unwrap().unwrap().remove().unwrap();
         assert!(root.path().exists() && !root.path().join("a").exists());
         assert!(versions.lock().unwrap().is_none());
     }

@@ -1,15 +1,13 @@
 //! Writing to the store: each write is a new index, signed.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-
-use rustix::fs::{FlockOperation, flock};
+use std::os::fd::OwnedFd;
 
 use super::index::{Entry, Index, Secret, StoreId, digest};
 use super::recipients::{self, Recipients};
 use super::signing::Signer;
 use super::state::{INDEX, State};
-use super::versions::{Locked, Versions, What};
+use super::versions::{Locked, What};
 use super::{Binding, Key, SealedStore, age_file, too_large, unwritable};
 use crate::secret::SecretBytes;
 use crate::stores::{Fault, StoreError, format};
@@ -27,7 +25,7 @@ index merge=hushpipe
 /// A write that is under way: other writers wait.
 pub(super) struct Writing<'a> {
     store: &'a SealedStore,
-    _lock: File,
+    _lock: OwnedFd,
     /// What the store is to hold.
     pub index: Index,
     signers: Vec<Signer>,
@@ -37,7 +35,7 @@ impl<'a> Writing<'a> {
     /// Waits for other writers, and begins with what the store holds.
     pub fn begin(store: &'a SealedStore) -> Result<Self, Fault> {
         store.reach()?;
-        let lock = lock(store)?;
+        let lock = store.lock()?;
         let index = store.state()?.index.clone();
         if index.members.is_empty() {
             return Err(store.denied(
@@ -51,7 +49,7 @@ impl<'a> Writing<'a> {
     /// The same with what lies there, whatever the index says of it: a person has looked at it.
     pub fn accepting(store: &'a SealedStore) -> Result<Self, Fault> {
         store.reach()?;
-        let lock = lock(store)?;
+        let lock = store.lock()?;
         let known = store.recall()?;
         let indexed = store.state().ok();
         if let Some(indexed) = &indexed {
@@ -70,11 +68,11 @@ impl<'a> Writing<'a> {
     /// With an index that two were merged to.
     pub fn merging(store: &'a SealedStore, index: Index) -> Result<Self, Fault> {
         store.reach()?;
-        let lock = lock(store)?;
+        let lock = store.lock()?;
         Self::of(store, lock, index)
     }
 
-    fn of(store: &'a SealedStore, lock: File, index: Index) -> Result<Self, Fault> {
+    fn of(store: &'a SealedStore, lock: OwnedFd, index: Index) -> Result<Self, Fault> {
         let signers = store.identities()?.signers()?;
         Ok(Self {
             store,
@@ -142,7 +140,9 @@ impl<'a> Writing<'a> {
         let mut index = self.index.clone();
         let signer = self.signer(|one| index.members.contains_key(one))?;
         let text = index.sign(signer).map_err(cannot)?;
-        durable::replace(&path, text.as_bytes(), 0o600).map_err(cannot)?;
+        let root = self.store.root()?;
+        durable::replace_at(&root.directory, INDEX.as_ref(), text.as_bytes(), 0o600)
+            .map_err(cannot)?;
         self.index = index.clone();
         self.store.adopt(State::written(index, text));
         Ok(())
@@ -167,7 +167,7 @@ impl<'a> Writing<'a> {
         let sealed = age_file::seal(recipients, &binding, value.expose())?;
         locked
             .stage(version, &sealed, modified)
-            .map_err(|source| unwritable(self.store.versions(key).path(), source))?;
+            .map_err(|source| unwritable(&self.store.place_of(key), source))?;
         let entry = Entry {
             digest: digest(&sealed),
             bound: true,
@@ -200,14 +200,6 @@ fn keep_bound(found: &mut Index, indexed: &Index) {
     }
 }
 
-fn lock(store: &SealedStore) -> Result<File, Fault> {
-    let locked = File::open(&store.path).and_then(|directory| {
-        flock(&directory, FlockOperation::LockExclusive)?;
-        Ok(directory)
-    });
-    locked.map_err(|source| unwritable(&store.path, source))
-}
-
 impl SealedStore {
     /// Makes the store's directories, its first index and recipients.txt. A store that is there is
     /// refused.
@@ -219,21 +211,23 @@ impl SealedStore {
     fn make(&self, recipients: &[String]) -> Result<(), Fault> {
         let file = recipients::file(&self.path);
         let cannot = |source| unwritable(&file, source);
-        durable::make_directories(&self.secrets(), 0o700).map_err(cannot)?;
-        if file.exists() {
+        if self.has_recipients()? {
             return Err(cannot(std::io::ErrorKind::AlreadyExists.into()));
         }
+        let directory = &self.make_root()?.directory;
         let mut id = StoreId([0; 16]);
         fill_random(&mut id.0).map_err(cannot)?;
-        let mut writing = Writing::of(self, lock(self)?, Index::new(id))?;
+        let mut writing = Writing::of(self, self.lock()?, Index::new(id))?;
         writing.set_members(recipients)?;
         writing.commit()?;
-        let attributes = self.path.join(".gitattributes");
-        durable::replace(&attributes, GIT_ATTRIBUTES.as_bytes(), 0o600).map_err(cannot)?;
+        let attributes = GIT_ATTRIBUTES.as_bytes();
+        durable::replace_at(directory, ".gitattributes".as_ref(), attributes, 0o600)
+            .map_err(cannot)?;
         let mut text =
             String::from("# Who can open what is sealed from now on, one public key a line.\n");
         text.extend(recipients.iter().map(|one| format!("{one}\n")));
-        durable::create(&file, text.as_bytes(), 0o600).map_err(cannot)
+        let name = recipients::FILE.as_ref();
+        durable::create_at(directory, name, text.as_bytes(), 0o600).map_err(cannot)
     }
 
     /// Seals a value as a new version, which becomes the current one; gives its number. It is sealed for
@@ -254,16 +248,15 @@ impl SealedStore {
                      `hushpipe secret rekey` takes recipients.txt as it is",
                 )
             })?;
-            let versions = self.versions(key);
+            self.check_place(key)?;
+            let versions = self.versions(key)?;
             super::check_foreign(key, &versions, &*self.state()?)?;
             let cannot = |source| unwritable(versions.path(), source);
-            let root = self.secrets();
-            let locked = versions.lock_or_make(&root).map_err(cannot)?;
-            self.check_place(versions.path())?;
+            let locked = versions.lock_or_make().map_err(cannot)?;
             match self.add(&mut writing, key, value, &recipients, &locked) {
                 Ok(version) => Ok(version),
                 Err(fault) => {
-                    locked.abandon(&root).map_err(cannot)?;
+                    locked.abandon().map_err(cannot)?;
                     Err(fault)
                 }
             }
@@ -278,8 +271,8 @@ impl SealedStore {
         recipients: &Recipients,
         locked: &Locked,
     ) -> Result<u64, Fault> {
-        let versions = self.versions(key);
-        let cannot = |source| unwritable(versions.path(), source);
+        let path = self.place_of(key);
+        let cannot = |source| unwritable(&path, source);
         self.end_former(writing, key, locked)?;
         let version = writing.secret(key).next();
         writing.stage(key, version, value, recipients, locked, None)?;
@@ -301,8 +294,8 @@ impl SealedStore {
         key: &Key,
         locked: &Locked,
     ) -> Result<(), Fault> {
-        let versions = self.versions(key);
-        let cannot = |source| unwritable(versions.path(), source);
+        let path = self.place_of(key);
+        let cannot = |source| unwritable(&path, source);
         let secret = writing.secret(key).clone();
         if secret.is_removed() {
             locked.clear().map_err(cannot)?;
@@ -316,7 +309,7 @@ impl SealedStore {
     fn end_all(&self, index: &Index) -> Result<(), Fault> {
         for (name, secret) in &index.secrets {
             let Ok(key) = Key::parse(name) else { continue };
-            let versions = self.versions(&key);
+            let versions = self.versions(&key)?;
             let cannot = |source| unwritable(versions.path(), source);
             if versions.is_unfinished().map_err(cannot)?
                 && let Some(locked) = versions.lock().map_err(cannot)?
@@ -347,14 +340,15 @@ impl SealedStore {
             let current = self.pick(key, None, &*self.state()?)?.0;
             let locked = self.locked(key)?;
             self.end_former(&mut writing, key, &locked)?;
-            let cannot = |source| unwritable(self.versions(key).path(), source);
+            let path = self.place_of(key);
+            let cannot = |source| unwritable(&path, source);
             locked.point_to(current).map_err(cannot)
         })
     }
 
     fn locked(&self, key: &Key) -> Result<Locked, Fault> {
-        let versions: Versions = self.versions(key);
-        self.check_place(versions.path())?;
+        self.check_place(key)?;
+        let versions = self.versions(key)?;
         let locked = versions.lock();
         locked
             .map_err(|source| unwritable(versions.path(), source))?
@@ -373,10 +367,12 @@ impl SealedStore {
                 None => before(writing.secret(key), current)?,
             };
             let locked = self.locked(key)?;
+            let path = self.place_of(key);
+            let cannot = |source| unwritable(&path, source);
+            locked.check_history().map_err(cannot)?;
             self.end_former(&mut writing, key, &locked)?;
             writing.secret(key).current = target;
             writing.commit()?;
-            let cannot = |source| unwritable(self.versions(key).path(), source);
             locked.point_to(target).map_err(cannot)?;
             locked.note(What::RolledBack, target).map_err(cannot)?;
             Ok((current, target))
@@ -388,9 +384,9 @@ impl SealedStore {
     pub fn remove(&self, key: &Key) -> Result<usize, StoreError> {
         self.about(key, || {
             let mut writing = Writing::begin(self)?;
-            let versions = self.versions(key);
+            self.check_place(key)?;
+            let versions = self.versions(key)?;
             let cannot = |source| unwritable(versions.path(), source);
-            self.check_place(versions.path())?;
             let was_there = writing.index.secret(key).is_some();
             let locked = versions.lock().map_err(cannot)?;
             let files = versions.list().map_err(cannot)?.len();
@@ -400,8 +396,8 @@ impl SealedStore {
                 writing.commit()?;
             }
             match locked {
-                Some(locked) => locked.remove(&self.secrets()).map_err(cannot)?,
-                None => versions.remove_empty(&self.secrets()).map_err(cannot)?,
+                Some(locked) => locked.remove().map_err(cannot)?,
+                None => versions.remove_empty().map_err(cannot)?,
             }
             if was_there || files > 0 {
                 return Ok(count);

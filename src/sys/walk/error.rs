@@ -37,6 +37,15 @@ pub enum WalkFault {
     },
     /// It is a link, and none is followed here.
     Link,
+    /// A trusted owner's link leads to what that owner does not have.
+    Led {
+        /// Whose it is.
+        uid: u32,
+        /// Who controls the way.
+        by: u32,
+    },
+    /// A link on the way to it leads to nothing.
+    Dangling,
     /// It is a link of /proc that leads to an object, not to a path.
     MagicLink,
     /// It is no directory.
@@ -174,6 +183,14 @@ impl fmt::Display for WalkError {
                 Writer::Unknown => write!(f, "{path} has an ACL that cannot be read"),
             },
             WalkFault::Link => write!(f, "{path} is a symbolic link"),
+            WalkFault::Led { uid, by } => write!(
+                f,
+                "{path} belongs to uid {uid}, and uid {by}, which is trusted with its own files alone, \
+                 leads there by a link"
+            ),
+            WalkFault::Dangling => {
+                write!(f, "{path} is not there, and a symbolic link leads to it")
+            }
             WalkFault::MagicLink => write!(f, "{path} is a link of /proc, which is no path"),
             WalkFault::NotDirectory => write!(f, "{path} is not a directory"),
             WalkFault::NotFile(kind) => write!(f, "{path} is {}, not a regular file", named(*kind)),

@@ -404,3 +404,62 @@ fn no_directory_of_others_is_given_to_who_asks() {
     let unmapped = WalkError::new(&file, owner(true));
     assert_eq!(unmapped.foreign_owner(), None);
 }
+
+#[test]
+fn a_trusted_owner_leads_to_files_of_its_own_alone() {
+    if !is_root() {
+        return;
+    }
+    let root = place_of_test();
+    let at = |name: &str| root.path().join(name);
+    let own = |path: &Path| lchown(path, Some(MALLORY), None).unwrap();
+    fs::create_dir_all(at("app/real")).unwrap();
+    fs::create_dir(at("others")).unwrap();
+    for name in ["app/real/theirs", "app/of-root", "others/secret"] {
+        fs::write(at(name), name).unwrap();
+    }
+    symlink(at("others"), at("app/away")).unwrap();
+    symlink("../others/secret", at("app/link")).unwrap();
+    symlink("real/theirs", at("app/within")).unwrap();
+    symlink("real", at("app/of-root-link")).unwrap();
+    symlink(at("others"), at("direct")).unwrap();
+    fs::hard_link(at("others/secret"), at("app/hard")).unwrap();
+    for name in [
+        "app",
+        "app/real",
+        "app/real/theirs",
+        "app/away",
+        "app/link",
+        "app/within",
+        "direct",
+    ] {
+        own(&at(name));
+    }
+    let rule = Rule {
+        owners: &[MALLORY],
+        ..STRICT
+    };
+    for good in [
+        "app/real/theirs",
+        "app/within",
+        "app/of-root",
+        "app/of-root-link/theirs",
+    ] {
+        file(&at(good), &rule).unwrap();
+    }
+    for bad in ["app/away/secret", "app/link", "direct/secret", "app/hard"] {
+        let text = said(file(&at(bad), &rule));
+        assert!(
+            text.contains("belongs to uid 0, and uid 4321"),
+            "{bad}: {text}"
+        );
+    }
+    for bad in ["app/away", "direct"] {
+        let text = said(directory(&at(bad), &rule));
+        assert!(
+            text.contains("belongs to uid 0, and uid 4321"),
+            "{bad}: {text}"
+        );
+    }
+    directory(&at("app/real"), &rule).unwrap();
+}

@@ -132,6 +132,11 @@ pub(super) fn is_trusted(uid: u32, rule: &Rule<'_>) -> bool {
     uid == 0 || uid == filesystem::effective_uid() || rule.owners.contains(&uid)
 }
 
+/// Whether the rule alone makes an owner trusted.
+pub(super) fn is_named(uid: u32, rule: &Rule<'_>) -> bool {
+    uid != 0 && uid != filesystem::effective_uid() && rule.owners.contains(&uid)
+}
+
 /// Who can write to it and is not trusted.
 fn writer(fd: &OwnedFd, status: Status, rule: &Rule<'_>) -> Option<Writer> {
     if status.mode & OTHERS_WRITE != 0 {
