@@ -34,6 +34,11 @@ impl Stores {
         self.open.iter().map(|(name, store)| (name, &**store))
     }
 
+    /// Whether one of them has this name.
+    pub fn has(&self, name: &StoreName) -> bool {
+        self.open.contains_key(name)
+    }
+
     /// The version that a fetch of this source would give.
     pub async fn version(&self, source: &Source) -> Result<Version, StoreError> {
         let asked = Instant::now();

@@ -52,6 +52,7 @@ use crate::sys::{fd, process};
 /// To be called on the first line of main: no core dumps, no other process may look into this one,
 /// and the standard descriptors are open, so that no descriptor of a secret ever takes their numbers.
 pub fn protect() -> Result<(), Failures> {
+    process::own_what_is_made();
     process::harden()
         .and_then(|()| fd::ensure_standard())
         .map(|()| fd::note_inherited())

@@ -98,6 +98,34 @@ pub fn look_at_sealed(plan: &Plan, observer: &Rc<dyn Observer>) {
     }
 }
 
+/// The stores whose secrets lie on this host: who looks into them asks nobody. What they report beside
+/// errors is not heard.
+pub fn local(plan: &Plan) -> Result<Stores, Failures> {
+    let (silent, reaper): (Rc<dyn Observer>, _) = (Rc::new(()), Reaper::new());
+    let is_local =
+        |spec: &StoreSpec| matches!(spec.kind, StoreKind::Sealed(_) | StoreKind::Directory(_));
+    let stores = plan.stores.iter().filter(|(_, spec)| is_local(spec));
+    let stores = stores
+        .map(|(name, spec)| Ok((name.clone(), open(name, spec, &reaper, &silent)?)))
+        .collect::<Result<_, Failures>>()?;
+    Ok(Stores::new(stores, &silent))
+}
+
+/// Fails where the identity of a sealed store cannot be used.
+pub fn check_identities(plan: &Plan) -> Result<(), Failures> {
+    let silent: Rc<dyn Observer> = Rc::new(());
+    let failures: Failures = sealed_stores(plan, &silent)
+        .iter()
+        .filter_map(|store| store.own_recipients().err())
+        .map(|error| Failure::new(error.exit(), error))
+        .collect();
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
+    }
+}
+
 fn open(
     name: &StoreName,
     spec: &StoreSpec,

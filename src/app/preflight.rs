@@ -19,7 +19,7 @@ use crate::sys::reaper::Reaper;
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// At this host.
+    /// At this host, and the sealed and directory stores on it.
     Host,
     /// And at the stores: would they answer, and do they have every secret?
     Stores,
@@ -40,15 +40,15 @@ pub struct Report {
 }
 
 /// Checks the host, and the stores where it is to look there. Every fault is reported; the observer sees
-/// what else a person should know. Sealed stores are looked at in any case: what is odd about them is a
-/// warning, and where the stores are asked a fault.
+/// what else a person should know. Stores on this host are looked at in any case, as a run would fail
+/// without them; what else is odd about a sealed one is a warning, and where the stores are asked a fault.
 pub fn preflight(plan: &Plan, look: Look, observer: &Rc<dyn Observer>) -> Result<Report, Failures> {
     let prior = Prior::new(plan, None, Inherited::default());
     let host = host::settle(plan, None, prior.users.as_ref());
     let versions = match (look, &host) {
         (Look::Host, _) => {
             open::look_at_sealed(plan, observer);
-            Ok(BTreeMap::new())
+            look_at_local(plan)
         }
         (Look::Values, Ok(host)) => ask(plan, Some(host), observer),
         (Look::Values | Look::Stores, _) => ask(plan, None, observer),
@@ -70,6 +70,22 @@ pub fn preflight(plan: &Plan, look: Look, observer: &Rc<dyn Observer>) -> Result
                 failures.flatten().collect(),
                 &plan.manifest,
             ))
+        }
+    }
+}
+
+/// Whether the stores of this host have what the plan names, and can be opened; no value is read.
+fn look_at_local(plan: &Plan) -> Result<Versions, Failures> {
+    let stores = open::local(plan)?;
+    if stores.iter().next().is_none() {
+        return Ok(Versions::new());
+    }
+    let found = runtime()?.block_on(versions(plan, &stores));
+    match (open::check_identities(plan), found) {
+        (Ok(()), Ok(_)) => Ok(Versions::new()),
+        (identities, found) => {
+            let failures = identities.err().into_iter().chain(found.err());
+            Err(failures.flatten().collect())
         }
     }
 }
@@ -106,8 +122,10 @@ fn ask(
     })
 }
 
+/// Of the secrets of these stores.
 async fn versions(plan: &Plan, stores: &Stores) -> Result<Versions, Failures> {
-    let asked = sources(plan);
+    let mut asked = sources(plan);
+    asked.retain(|source, _| stores.has(&source.store));
     let answers = join::all(
         asked
             .iter()

@@ -20,6 +20,14 @@ fn runs_out_of_files(error: &(dyn Error + 'static)) -> bool {
     .any(|error| error.raw_os_error() == Some(libc::EMFILE))
 }
 
+/// A message of a command as an object of the log, with what every object of it has.
+pub fn log_object(level: &str, event: &str, message: &str) -> serde_json::Value {
+    let now = humantime::format_rfc3339_millis(std::time::SystemTime::now());
+    serde_json::json!({
+        "time": now.to_string(), "level": level, "event": event, "message": message,
+    })
+}
+
 /// What failed, and hushpipe's exit code for it.
 #[derive(Debug)]
 pub struct Failure {
@@ -131,9 +139,8 @@ impl Failure {
                 }
             }
             LogFormat::Json => {
-                let object = serde_json::json!({
-                    "level": "error", "exit": self.exit.code(), "message": self.text,
-                });
+                let mut object = log_object("error", "failed", &self.text);
+                object["exit"] = self.exit.code().into();
                 writeln!(out, "{object}").expect("writing to a String does not fail");
             }
         }

@@ -24,6 +24,7 @@ mod systemd;
 mod table;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -171,13 +172,32 @@ fn finish(outcome: Result<u8, Failure>, globals: Globals) -> u8 {
 
 /// clap's own message; `--help` and `--version` are no faults.
 fn usage(error: &clap::Error) -> u8 {
-    let exit = if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Ok
+    let text = error.render();
+    let globals = Globals {
+        quiet: false,
+        verbose: 0,
+        log_format: LogFormat::Text,
     };
-    match error.print() {
-        Ok(()) => exit.code(),
+    let styled = |stream| {
+        if Palette::of(stream).is_colour() {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        }
+    };
+    if !error.use_stderr() {
+        let printed = output::print(&styled(Stream::Stdout));
+        return finish(printed.map(Exit::code), globals);
+    }
+    let text = styled(Stream::Stderr);
+    // A help text, in place of a command that is missing, has no prefix.
+    let prefix = if text.contains("error:") {
+        "hushpipe: "
+    } else {
+        ""
+    };
+    match std::io::stderr().write_all(format!("{prefix}{text}").as_bytes()) {
+        Ok(()) => Exit::Usage.code(),
         Err(_) => Exit::Os.code(),
     }
 }

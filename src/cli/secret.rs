@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::failure::log_object;
 use super::output::print;
 use super::table::{cells, heads, table};
 use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream};
@@ -252,6 +253,9 @@ pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
         SecretCommand::Merge(arguments) => merge(&place, &arguments.files, globals),
         SecretCommand::Verify => {
             let state = stored(place.open(globals)?.verify())?;
+            if globals.quiet {
+                return Ok(Exit::Ok);
+            }
             print(&format!("{state}\n"))
         }
     }
@@ -307,8 +311,9 @@ fn get(place: &PlaceArgs, arguments: &GetArgs, globals: Globals) -> Outcome {
         version: arguments.version,
         field: arguments.field.as_deref().map(|field| (field, format)),
     };
-    sealed::get(&place.open(globals)?, &key, part, &mut unbuffered()?)
-        .map_err(|error| failure(&error))?;
+    let store = place.open(globals)?;
+    sealed::get(&store, &key, part, &mut unbuffered()?).map_err(|error| failure(&error))?;
+    store.report_new_recipients();
     // The shell's prompt goes below; anywhere else the value is exact.
     if std::io::stdout().is_terminal() {
         return print("\n");
@@ -325,7 +330,9 @@ fn unbuffered() -> Result<std::fs::File, Failure> {
 }
 
 fn list(place: &PlaceArgs, json: bool, globals: Globals) -> Outcome {
-    let listed = stored(place.open(globals)?.list())?;
+    let store = place.open(globals)?;
+    let listed = stored(store.list())?;
+    store.report_new_recipients();
     if json {
         let rows: Vec<_> = listed
             .iter()
@@ -506,7 +513,7 @@ fn say(globals: Globals, text: &str) -> Outcome {
     if !globals.quiet {
         let line = match globals.log_format {
             LogFormat::Text => format!("{text}\n"),
-            LogFormat::Json => format!("{}\n", json!({"level": "info", "message": text})),
+            LogFormat::Json => format!("{}\n", log_object("info", "done", text)),
         };
         std::io::stderr()
             .write_all(line.as_bytes())

@@ -30,20 +30,30 @@ pub(super) fn cannot_make(path: &Path, source: io::Error) -> DeliveryFault {
     if source.kind() == io::ErrorKind::PermissionDenied && container::is_container() {
         return DeliveryFault::Host(format!(
             "it is not there, and hushpipe may not make it: give the container a tmpfs there \
-             ({}), or choose a directory that it may make",
-            tmpfs_flag(path, filesystem::effective_uid())
+             ({}), or choose a directory that it may make{}",
+            tmpfs_flag(path, filesystem::effective_uid()),
+            own_directory()
         ));
     }
     if source.kind() == io::ErrorKind::PermissionDenied {
-        return DeliveryFault::Host(
+        return DeliveryFault::Host(format!(
             "it is not there, and hushpipe may not make it: create the directory beforehand, \
-             empty, or choose one that it may make"
-                .to_owned(),
-        );
+             empty, or choose one that it may make{}",
+            own_directory()
+        ));
     }
     DeliveryFault::System {
         doing: "cannot make the directory",
         source,
+    }
+}
+
+/// The directory that a login gives an ordinary user.
+fn own_directory() -> &'static str {
+    if filesystem::effective_uid() != 0 && std::env::var_os("XDG_RUNTIME_DIR").is_some() {
+        ", such as one below ${XDG_RUNTIME_DIR}"
+    } else {
+        ""
     }
 }
 

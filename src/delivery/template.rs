@@ -14,6 +14,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use super::items::{self, Notes};
 use super::{DeliveryError, DeliveryFault, describe, filters};
 use crate::model::template::Template;
+use crate::model::template::filter;
 use crate::model::{Channel, Plan, SecretName, SecretRef};
 use crate::secret::{Field, SecretBytes, Value};
 
@@ -300,7 +301,7 @@ impl Content<'_> {
         shared: &Shared,
     ) -> Result<(SecretBytes, bool), DeliveryFault> {
         let template = environment.template_from_str(self.source);
-        let template = template.map_err(|error| fault(&error))?;
+        let template = template.map_err(|error| fault(&error, self.source))?;
         let mut sink = Sink {
             line_end: Arc::clone(&shared.line_end),
             ..Sink::default()
@@ -310,7 +311,7 @@ impl Content<'_> {
             Ok(()) => Ok((part_pem(sink.bytes), sink.amid)),
             Err(error) => {
                 drop(SecretBytes::new(sink.bytes));
-                Err(fault(&error))
+                Err(fault(&error, self.source))
             }
         }
     }
@@ -428,11 +429,16 @@ fn not_text(
 }
 
 /// A message of our own: minijinja's may quote values and the template.
-fn fault(error: &Error) -> DeliveryFault {
+fn fault(error: &Error, source: &str) -> DeliveryFault {
+    let line = error.line().unwrap_or(0);
     match error.kind() {
         ErrorKind::OutOfFuel => return DeliveryFault::TooMuch("the template takes too long"),
         ErrorKind::WriteFailure => {
             return DeliveryFault::TooMuch("the template writes over 64 MiB");
+        }
+        ErrorKind::MissingArgument | ErrorKind::TooManyArguments => {
+            let why = wrong_arguments(source, line);
+            return DeliveryFault::Template { line, why };
         }
         _ => {}
     }
@@ -445,15 +451,31 @@ fn fault(error: &Error) -> DeliveryFault {
         ErrorKind::UnknownFilter => "no such filter",
         ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => "templates have no functions here",
         ErrorKind::UnknownTest => "templates have no tests here",
-        ErrorKind::MissingArgument | ErrorKind::TooManyArguments => {
-            "a filter has the wrong number of arguments"
-        }
         _ => refusal(error).unwrap_or("the template could not be rendered"),
     };
     DeliveryFault::Template {
-        line: error.line().unwrap_or(0),
+        line,
         why: why.to_owned(),
     }
+}
+
+/// Names the filters of the line: minijinja does not say which one it is.
+fn wrong_arguments(source: &str, line: usize) -> String {
+    let text = source
+        .lines()
+        .nth(line.saturating_sub(1))
+        .unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split('|').skip(1).map(str::trim_start);
+    let words = words.map(|word| word.split(|c| !is_name(c)).next().unwrap_or_default());
+    let names: BTreeSet<_> = words.filter(|word| filter(word).is_some()).collect();
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    let which = match &*names {
+        [] => "a filter".to_owned(),
+        [name] => format!("the filter {name}"),
+        names => format!("one of the filters {}", names.join(", ")),
+    };
+    format!("{which} has the wrong number of arguments: `hushpipe help templates`")
 }
 
 /// What this room's filters and formatter said.
@@ -617,6 +639,23 @@ mod tests {
             for leaked in ["t0ken", "s3cr", "UNIQUE"] {
                 assert!(!error.contains(leaked), "{content}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn a_filter_with_the_wrong_number_of_arguments_is_named() {
+        for (content, named) in [
+            (
+                "\n{{ token | replace('a') }}",
+                "line 2: the filter `replace` has",
+            ),
+            (
+                "{{ token | trim | indent }}",
+                "line 1: one of the filters `indent`, `trim` has",
+            ),
+        ] {
+            let error = rendered(content).unwrap_err();
+            assert!(error.contains(named), "{error}");
         }
     }
 

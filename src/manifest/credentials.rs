@@ -76,7 +76,15 @@ impl Builder<'_> {
             _ => {
                 let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
                 let service = &manifest.service.get()?.0;
-                let name: String = service.chars().filter(|c| fits(*c)).collect();
+                // `a b` and `a/b` are two services.
+                let written = |c: char| {
+                    if fits(c) {
+                        c.to_string()
+                    } else {
+                        format!(".{:x}.", u32::from(c))
+                    }
+                };
+                let name: String = service.chars().map(written).collect();
                 let holder = Path::new("/dev/shm").join(format!("hushpipe-{name}"));
                 Some(holder.join("credentials"))
             }

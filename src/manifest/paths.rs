@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::decode::{Decode, Decoder, or_variable};
 use super::tree::Node;
 
+const BRACES: &str = "a variable of the environment is written with braces, as in ${HOME}/x";
+
 /// A path of this host: absolute, from `~/`, or relative to the manifest's directory.
 #[derive(Clone, Debug)]
 pub struct HostPath(pub PathBuf);
@@ -19,6 +21,7 @@ impl Decode for HostPath {
         let base = to.base;
         to.parsed(node, Self::WANTED, |text| match text.strip_prefix('~') {
             _ if text.is_empty() => Err("it is empty"),
+            _ if text.starts_with('$') => Err(BRACES),
             Some(rest) if rest.is_empty() || rest.starts_with('/') => home
                 .map(|home| Self(Path::new(&home).join(rest.trim_start_matches('/'))))
                 .ok_or("`~` needs the variable HOME, and it is not set to an absolute path"),
@@ -41,6 +44,9 @@ impl Decode for ProgramPath {
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         to.parsed(node, Self::WANTED, |text| {
+            if text.starts_with('$') {
+                return Err(BRACES);
+            }
             if !text.starts_with('/') {
                 return Err("it is not absolute");
             }

@@ -336,7 +336,7 @@ fn octal<T>(
     node: &Node<'_>,
     to: &mut Decoder<'_>,
     wanted: &str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<T> {
     let number = node.is_plain()
         && matches!(&node.data, Data::Scalar { text, .. }
@@ -346,8 +346,12 @@ fn octal<T>(
         let message = format!("{} stands without quotes", quote(raw));
         // Four digits, as they are wanted in quotes.
         let raw = format!("{raw:0>4}");
-        let help =
-            format!("write \"{raw}\": YAML reads an octal number without quotes as another one");
+        let help = match parse(&raw) {
+            Ok(_) => {
+                format!("write \"{raw}\": YAML reads an octal number without quotes as another one")
+            }
+            Err(_) => format!("write {wanted}"),
+        };
         to.fault(node.span, message, help);
         return None;
     }
@@ -355,7 +359,7 @@ fn octal<T>(
 }
 
 impl Decode for FileMode {
-    const WANTED: &'static str = "a mode in quotes, such as \"0400\"";
+    const WANTED: &'static str = "a mode in quotes: \"0400\", \"0440\", \"0600\" or \"0640\"";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         octal(node, to, Self::WANTED, |text| {

@@ -35,9 +35,24 @@ pub enum NameError {
          and _"
     )]
     Character(char),
+    /// It is a word of templates, which mean something else by it.
+    #[error(
+        "it is a word of templates, where it would not be the secret: choose another name; the `key` in \
+         the store may stay"
+    )]
+    Word,
 }
 
-fn check_name(text: &str, also: &[char]) -> Result<(), NameError> {
+/// What a template reads as something else than a variable.
+const TEMPLATE_WORDS: [&str; 18] = [
+    "true", "True", "false", "False", "none", "None", "null", "self", "super", "loop", "not",
+    "and", "or", "in", "is", "if", "else", "for",
+];
+
+fn check_name(text: &str, also: &[char], words: &[&str]) -> Result<(), NameError> {
+    if words.contains(&text) {
+        return Err(NameError::Word);
+    }
     let first = text.chars().next().ok_or(NameError::Empty)?;
     if text.len() > 64 {
         return Err(NameError::TooLong);
@@ -55,7 +70,7 @@ fn check_name(text: &str, also: &[char]) -> Result<(), NameError> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $also:expr) => {
+    ($(#[$doc:meta])* $name:ident, $also:expr, $words:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub struct $name(String);
@@ -63,7 +78,7 @@ macro_rules! name {
         impl $name {
             /// Checks the text and takes it.
             pub fn new(text: &str) -> Result<Self, NameError> {
-                check_name(text, &$also).map(|()| Self(text.to_owned()))
+                check_name(text, &$also, &$words).map(|()| Self(text.to_owned()))
             }
 
             /// The name as text.
@@ -83,12 +98,14 @@ macro_rules! name {
 name!(
     /// The name of a store in a manifest.
     StoreName,
-    ['-']
+    ['-'],
+    []
 );
 name!(
     /// The name of a secret in a manifest: also an identifier in templates, so no `-`.
     SecretName,
-    []
+    [],
+    TEMPLATE_WORDS
 );
 
 /// `db` or `db.password`: a whole secret, or one field of it.
@@ -142,6 +159,11 @@ mod tests {
         assert_eq!(SecretName::new("a-b"), Err(NameError::Character('-')));
         assert!(StoreName::new("a-b").is_ok());
         assert_eq!(SecretName::new(""), Err(NameError::Empty));
+        for word in TEMPLATE_WORDS {
+            assert_eq!(SecretName::new(word), Err(NameError::Word), "{word}");
+            assert!(StoreName::new(word).is_ok());
+        }
+        assert!(SecretName::new("nonesuch").is_ok());
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub use error::{FormatError, MAX_VALUE};
 ///
 /// `raw`: as they are. `json`: an object's members are the fields (a string as its bytes, everything
 /// else as its compact JSON text, and known as such); a string, number or boolean at the top is a raw
-/// value; null, a duplicate member and an array at the top are faults.
+/// value. Null members are treated as missing; null and an array at the top and a duplicate member are
+/// faults.
 /// `dotenv`: see [`dotenv()`]; each name is a field.
 pub fn read(bytes: SecretBytes, format: ValueFormat) -> Result<Value, FormatError> {
     if bytes.len() > MAX_VALUE {
@@ -41,8 +42,7 @@ pub fn read(bytes: SecretBytes, format: ValueFormat) -> Result<Value, FormatErro
     }
 }
 
-/// The members of a JSON object that stands within a text, as [`read`] gives them. A member that is
-/// null is none: servers list what they leave out.
+/// The members of a JSON object that stands within a text, as [`read`] gives them.
 pub(crate) fn members(object: &str) -> Result<BTreeMap<String, Field>, FormatError> {
     json::members(object)
 }

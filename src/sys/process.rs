@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::sync::OnceLock;
 
+use rustix::fs::Mode;
 use rustix::process::{self, DumpableBehavior, Resource, Rlimit};
 
 static CORE_LIMIT: OnceLock<Rlimit> = OnceLock::new();
@@ -86,6 +87,20 @@ pub fn harden() -> io::Result<()> {
         },
     )?;
     Ok(())
+}
+
+static UMASK: OnceLock<Mode> = OnceLock::new();
+
+/// For the first lines of main: the umask takes nothing from hushpipe itself of what it makes. For others
+/// it is as the caller has it, whose programs get all of it back: see [`umask_of_caller`].
+pub fn own_what_is_made() {
+    let mask = process::umask(Mode::RWXG | Mode::RWXO);
+    process::umask(*UMASK.get_or_init(|| mask) - Mode::RWXU);
+}
+
+/// The umask that hushpipe was started with, if it was changed since.
+pub fn umask_of_caller() -> Option<Mode> {
+    UMASK.get().copied()
 }
 
 /// The soft and hard limit of core dumps that hushpipe was started with; `None` is infinity.

@@ -305,7 +305,10 @@ fn without_a_directory_of_the_users_own_no_link_leads_anywhere() {
 fn a_file_that_cannot_be_read_stops_everything_before_it_begins() {
     let bad: [(&[u8], &str); 4] = [
         (b"A=1\ncanary\n", "line 2: a `=` is expected"),
-        (b"A=canary\nA=canary\n", "line 2: the name of line 1"),
+        (
+            b"A=canary\nA=canary\n",
+            "line 2: the name of line 1 is there again (A): loaders differ on which of the two",
+        ),
         (b"A=canary\xff\n", "A is not UTF-8 text"),
         (b"A='canary\n", "line 1: the quote that opens here"),
     ];
@@ -321,6 +324,68 @@ fn a_file_that_cannot_be_read_stops_everything_before_it_begins() {
         .run()
         .code(71)
         .stderr_has("none.env");
+}
+
+/// The commands of README's first manifest, without their comments.
+fn first_commands() -> Vec<Vec<&'static str>> {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("## A first manifest\n\n").unwrap();
+    let lines = section
+        .lines()
+        .map_while(|line| line.strip_prefix("    hushpipe "));
+    let words = |line: &'static str| line.split('#').next().unwrap().split_whitespace().collect();
+    lines.map(words).collect()
+}
+
+#[test]
+fn the_first_commands_of_the_readme_work_as_written() {
+    let mut commands = first_commands().into_iter();
+    let init = commands.next().unwrap();
+    let mut output = Hushpipe::new().args(init).run().success();
+    // Not before the secret is there, and the check says so. Without this host it does not matter.
+    for check in [&["check"][..], &["check", "--online"], &["run"]] {
+        output = output.again().args(check.to_vec()).run().code(65);
+        output = output.stderr_has("store local, example/greeting: not there");
+    }
+    let check = ["check", "--manifest-only"];
+    output = output.again().args(check).run().success();
+    let mut count = 0;
+    for command in commands {
+        output = output.again().args(command).stdin("hello").run().success();
+        count += 1;
+    }
+    assert_eq!(count, 3);
+    let output = output.stdout_is("hello");
+
+    fs::remove_file(output.place().join(".config/hushpipe/identity.txt")).unwrap();
+    let output = output.again().arg("check").run().code(69);
+    output.stderr_has("no identity file is there");
+}
+
+#[test]
+fn a_umask_that_takes_everything_is_the_programs_alone() {
+    let umask = ["sh", "-c", "umask 0777; exec \"$@\"", "sh"];
+    let init = ["init", "project", "--yes", "--move"];
+    let hushpipe = project(ENV).user(1000).through(&umask);
+    let output = hushpipe.args(init).run().success();
+    let hushpipe = output.again().user(1000).through(&umask);
+    let output = run(hushpipe, "umask; cat .env").run().success();
+    output
+        .stdout_has("0777\n")
+        .stdout_has("API_KEY=canary-key-0123456789");
+}
+
+#[test]
+fn what_stands_in_the_way_of_a_command_is_said_with_hushpipes_name() {
+    let output = Hushpipe::new().args(["ps", "--no-such"]).run().code(64);
+    output.stderr_has("hushpipe: error: unexpected argument '--no-such'");
+    for words in [&["ps"][..], &["--help"], &["help", "exit-codes"]] {
+        let full = ["sh", "-c", "exec \"$@\" >/dev/full", "sh"];
+        let output = Hushpipe::new().through(&full).args(words.to_vec()).run();
+        output
+            .code(71)
+            .stderr_has("hushpipe: error: cannot write to standard output");
+    }
 }
 
 #[test]

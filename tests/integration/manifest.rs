@@ -256,6 +256,8 @@ fn faults_are_lines_of_json_where_that_is_asked_for() {
         .code(78);
     let line: Value = serde_json::from_str(output.stderr().trim()).unwrap();
     assert_eq!(line["exit"], 78);
+    assert_eq!(line["event"], "failed");
+    assert!(line["time"].is_string(), "{line}");
     let message = line["message"].as_str().unwrap();
     assert!(
         message.contains("hushpipe.yaml:1:1: the key `service` is missing"),

@@ -39,7 +39,14 @@ impl EnvFile {
         let unusable = |why: &dyn std::fmt::Display| SealedError::Unusable {
             reason: format!("{}: {why}", path.display()),
         };
-        let entries = format::dotenv_entries(&bytes).map_err(|error| unusable(&error))?;
+        let entries = format::dotenv_entries(&bytes).map_err(|error| {
+            let Some(line) = error.duplicate_name() else {
+                return unusable(&error);
+            };
+            let name = name_on_line(bytes.expose(), line);
+            let what = "loaders differ on which of the two counts: remove one of them";
+            unusable(&format!("{error} ({name}): {what}"))
+        })?;
         let entries = settled(&bytes, entries).map_err(|why| unusable(&why))?;
         Ok(Self {
             path: path.to_owned(),
@@ -176,6 +183,16 @@ impl EnvFile {
         }
         Ok(true)
     }
+}
+
+/// The name of a variable, by the number of its line.
+fn name_on_line(bytes: &[u8], line: usize) -> String {
+    let text = bytes.split(|byte| *byte == b'\n').nth(line - 1);
+    let name = text.unwrap_or_default().split(|byte| *byte == b'=').next();
+    let name = String::from_utf8_lossy(name.unwrap_or_default());
+    let name = name.trim();
+    let name = name.strip_prefix("export").map_or(name, str::trim_start);
+    name.to_owned()
 }
 
 fn read(path: &Path) -> Result<SecretBytes, SealedError> {

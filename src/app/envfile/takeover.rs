@@ -8,7 +8,7 @@ use super::super::sealed::{self, SealedError};
 use super::file::EnvFile;
 use super::lines::Lines;
 use super::named::{Named, Written};
-use crate::model::SecretName;
+use crate::model::{NameError, SecretName};
 use crate::secret::SecretBytes;
 use crate::stores::format::Entry;
 use crate::stores::sealed::Key;
@@ -189,7 +189,8 @@ fn identifier(key: &str, taken: &mut BTreeSet<String>) -> String {
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         name.insert(0, 'x');
     }
-    while !taken.insert(name.clone()) {
+    // A word of templates is no name either.
+    while SecretName::new(&name) == Err(NameError::Word) || !taken.insert(name.clone()) {
         name.push('_');
     }
     name

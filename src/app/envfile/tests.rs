@@ -160,9 +160,9 @@ fn a_line_keeps_its_quotes_and_what_no_filter_writes_is_sealed_as_it_was_written
 
 #[test]
 fn each_sealed_variable_has_names_of_its_own() {
-    let text = "KEY=x1\n_ODD=x2\nA.B=x3\nA_B=x4\n";
+    let text = "KEY=x1\n_ODD=x2\nA.B=x3\nA_B=x4\nself=x6\n";
     let project = Project::new(&[(".env", text), (".env.prod.local", "KEY=x5\n")]);
-    let takeover = project.takeover(&[(".env", &[true; 4]), (".env.prod.local", &[true])]);
+    let takeover = project.takeover(&[(".env", &[true; 5]), (".env.prod.local", &[true])]);
     let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
     let names: Vec<_> = takeover.secrets().collect();
     let expected = [
@@ -170,6 +170,7 @@ fn each_sealed_variable_has_names_of_its_own() {
         ("x_ODD", "_ODD"),
         ("A_B", "A.B"),
         ("A_B_", "A_B"),
+        ("self_", "self"),
         ("prod_local_KEY", "prod.local/KEY"),
     ];
     assert_eq!(names, expected);

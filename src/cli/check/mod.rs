@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::failure::log_object;
 use super::run::warnings;
 use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
@@ -23,11 +24,12 @@ pub use words::shell_word;
 const EXAMPLES: &str = "\
 Examples:
   hushpipe check                           is ./hushpipe.yaml good, and what would a run do?
-  hushpipe check --online                  ... and do the stores have every secret?
+  hushpipe check --online                  ... and do the servers have every secret?
   hushpipe check --values                  ... and would their values do?
   hushpipe check -m app.yaml --format json | jq .deliver
 
-Ends with 0 only if a run would start; every fault is told in one go.";
+Sealed and directory stores are on this host: every check looks for the secrets there.
+Reports all errors in one run, and ends with 0 only if a run would start.";
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -37,13 +39,13 @@ pub struct CheckArgs {
     /// The manifest [default: $HUSHPIPE_MANIFEST, else ./hushpipe.yaml]; - is standard input
     #[arg(short, long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// Also ask the stores: log in, and see that every secret is there
+    /// Also ask servers and commands: log in, and see that every secret is there
     #[arg(long, conflicts_with = "manifest_only")]
     online: bool,
     /// Also fetch the values, and check them as `run` would (uses up one-time tokens)
     #[arg(long, conflicts_with = "manifest_only")]
     values: bool,
-    /// Leave this host out of it, as for a manifest of another one
+    /// Check the manifest only, without this host and its stores
     #[arg(long)]
     manifest_only: bool,
     /// Check it as `run --exec` would
@@ -117,7 +119,7 @@ fn warn(warnings: &[String], globals: Globals) -> Result<(), Failure> {
                 writeln!(out, "{on}hushpipe: warning:{off} {warning}")
             }
             LogFormat::Json => {
-                let object = serde_json::json!({ "level": "warning", "message": warning });
+                let object = log_object("warning", "weaker", warning);
                 writeln!(out, "{object}")
             }
         };

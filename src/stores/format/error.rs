@@ -35,6 +35,16 @@ pub(super) enum What {
     DuplicateName { first: usize },
 }
 
+impl FormatError {
+    /// The line of a name that was there before, if that is what is wrong.
+    pub const fn duplicate_name(&self) -> Option<usize> {
+        match self.what {
+            What::DuplicateName { .. } => Some(self.line),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if matches!(self.what, What::TooLarge) {
@@ -55,7 +65,7 @@ impl fmt::Display for FormatError {
             What::NotUtf8 => "the bytes are not UTF-8",
             What::Syntax => "a syntax error",
             What::UnexpectedEnd => "it ends too early",
-            What::Null => "null is no value: leave the member out, or give it a value",
+            What::Null => "null is no value",
             What::Array => "an array has no named fields: an object or a scalar is expected",
             What::TooDeep => "nested too deeply",
             What::DuplicateMember => "a member of this name was there before",

@@ -28,24 +28,17 @@ pub(super) fn read(bytes: &SecretBytes) -> Result<Value, FormatError> {
     let reading = Reading { text };
     let whole: &RawValue = reading.parse(text)?;
     match whole.get().as_bytes().first() {
-        Some(b'{') => reading.fields(whole, Nulls::Refused).map(Value::Fields),
+        Some(b'{') => reading.fields(whole).map(Value::Fields),
         Some(b'[') => Err(reading.fault_at(whole, What::Array)),
         _ => reading.field(whole, 0).map(Value::Raw),
     }
 }
 
-/// Reads an object; members that are null are left out.
+/// Reads an object, as [`read`] does.
 pub(super) fn members(object: &str) -> Result<BTreeMap<String, Field>, FormatError> {
     let reading = Reading { text: object };
     let whole: &RawValue = reading.parse(object)?;
-    reading.fields(whole, Nulls::LeftOut)
-}
-
-/// What becomes of members that are null.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Nulls {
-    Refused,
-    LeftOut,
+    reading.fields(whole)
 }
 
 struct Reading<'a> {
@@ -53,20 +46,19 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn fields(
-        &self,
-        object: &'a RawValue,
-        nulls: Nulls,
-    ) -> Result<BTreeMap<String, Field>, FormatError> {
+    /// Null members are treated as missing: many writers list what they have no value for.
+    fn fields(&self, object: &'a RawValue) -> Result<BTreeMap<String, Field>, FormatError> {
         let mut fields = BTreeMap::new();
+        let mut nulls = BTreeSet::new();
         for (name, value) in self.parse::<Members>(object.get())?.0 {
-            if nulls == Nulls::LeftOut && value.get() == "null" {
-                continue;
-            }
-            if fields.contains_key(name.as_ref()) {
+            if fields.contains_key(name.as_ref()) || nulls.contains(&name) {
                 return Err(self.fault_at(value, What::DuplicateMember));
             }
-            fields.insert(name.into_owned(), self.field(value, 1)?);
+            if value.get() == "null" {
+                nulls.insert(name);
+            } else {
+                fields.insert(name.into_owned(), self.field(value, 1)?);
+            }
         }
         Ok(fields)
     }
@@ -289,8 +281,8 @@ mod tests {
             ("{\"é\": hunter2}", "line 1, column 7: a syntax error"),
             ("null", "line 1, column 1: null is no value"),
             (
-                "{\"hunter2\":\n null}",
-                "line 2, column 2: null is no value",
+                "{\"hunter2\":null,\n\"hunter2\":2}",
+                "line 2, column 11: a member of this name",
             ),
             ("[\"hunter2\"]", "line 1, column 1: an array has no"),
             (
@@ -315,10 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn members_that_are_null_can_be_left_out() {
-        let fields = members(r#"{"a":null,"b":"x","c":{"d":null}}"#)
-            .ok()
-            .unwrap();
+    fn members_that_are_null_are_missing() {
+        let text = r#"{"a":null,"b":"x","c":{"d":null}}"#;
+        let value = json(text).ok().unwrap();
+        assert!(value.field("a").is_none());
+        assert_eq!(field(text, "b"), "x");
+        let fields = members(text).ok().unwrap();
         assert_eq!(fields.keys().collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(fields["c"].expose(), br#"{"d":null}"#);
         assert!(members("[1]").is_err() && members("null").is_err());

@@ -90,6 +90,22 @@ pub fn normal(recipient: &str) -> Result<String, Fault> {
         .map_err(|reason| Fault::Malformed { reason })
 }
 
+/// The same of one that a person typed. It is named in the error where it looks like a public key.
+pub fn argument(recipient: &str) -> Result<String, Fault> {
+    let is_public = ["age1", "ssh-"]
+        .iter()
+        .any(|start| recipient.trim().starts_with(start));
+    Public::parse(recipient.trim())
+        .map(|public| public.text())
+        .map_err(|reason| Fault::Malformed {
+            reason: if is_public {
+                format!("the recipient {recipient:?}: {reason}")
+            } else {
+                format!("one of the recipients that were named: {reason}")
+            },
+        })
+}
+
 /// The text of recipients.txt with lines taken out and added; comments stay. `remove` and `add` are
 /// in normal text.
 pub fn edit(path: &Path, text: &str, add: &[String], remove: &[String]) -> Result<String, Fault> {

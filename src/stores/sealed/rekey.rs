@@ -127,7 +127,7 @@ impl SealedStore {
         if !add.is_empty() || !remove.is_empty() {
             let text = self.recipients_text()?;
             let normal = |list: &[String]| -> Result<Vec<_>, _> {
-                list.iter().map(|one| recipients::normal(one)).collect()
+                list.iter().map(|one| recipients::argument(one)).collect()
             };
             let (add, remove) = (normal(add)?, normal(remove)?);
             self.check_not_locked_out(&remove)?;

@@ -333,6 +333,16 @@ impl SealedStore {
         Ok(())
     }
 
+    /// Reports recipients who are new since the last write. What cannot be read is not looked at: another
+    /// operation reports that.
+    pub fn report_new_recipients(&self) {
+        if let Ok(state) = self.state()
+            && self.tell_of_new_recipients(&state.index).is_err()
+        {
+            // recipients.txt is not needed to read a value.
+        }
+    }
+
     /// Ends what a writer of the secret may have been stopped in: its current version stays.
     pub fn finish(&self, key: &Key) -> Result<(), StoreError> {
         self.about(key, || {

@@ -13,7 +13,7 @@ use super::keyring;
 use super::prepare::{Become, Prepared};
 use super::spec::Group;
 use super::terminal_filter::TerminalGuard;
-use crate::sys::{fd, signals};
+use crate::sys::{fd, process, signals};
 
 /// Goes through all steps; returns only what failed.
 ///
@@ -170,8 +170,9 @@ fn is_now(identity: &mut Become) -> bool {
 
 fn surroundings(prepared: &Prepared) -> Result<(), Fault> {
     let spec = &prepared.spec;
-    if let Some(mask) = spec.umask {
-        rustix::process::umask(Mode::from_raw_mode(mask));
+    let mask = spec.umask.map(Mode::from_raw_mode);
+    if let Some(mask) = mask.or_else(process::umask_of_caller) {
+        rustix::process::umask(mask);
     }
     if let Some(cwd) = &spec.cwd {
         rustix::process::chdir(cwd.as_c_str()).map_err(|errno| Fault::new(At::Cwd, errno))?;

@@ -29,6 +29,24 @@ fn one_that_cannot_be_read() {
 }
 
 #[test]
+fn one_with_a_variable_without_braces_or_a_mode_of_one_digit() {
+    let faults = launch(
+        "deliver:\n  - { file: $HOME/x, secret: token, mode: 7 }\n\
+         stores:\n  s: { type: directory, path: $HOME/s }\n\
+         secrets: { token: { store: s, key: k }, none: { store: s, key: k } }\n",
+    );
+    refused(faults, 78)
+        .stderr_has(
+            "`$HOME/x` cannot stand here: a variable of the environment is written with braces",
+        )
+        .stderr_has(
+            "`$HOME/s` cannot stand here: a variable of the environment is written with braces",
+        )
+        .stderr_has("help: write a mode in quotes: \"0400\", \"0440\", \"0600\" or \"0640\"")
+        .stderr_has("`none` cannot stand here: it is a word of templates");
+}
+
+#[test]
 fn one_that_is_huge() {
     let hushpipe = launch("");
     let file = File::create(hushpipe.place().join("hushpipe.yaml")).unwrap();
