@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::age_file::MAX_SEALED;
 use super::recipients::{self, Recipients};
+use super::root::{Root, SECRETS};
 use super::{Key, SealedStore, too_large, unreadable, unwritable};
 use crate::secret::FileError;
 use crate::stores::{Fault, StoreError};
@@ -20,25 +20,6 @@ use crate::sys::{beneath, durable, held};
 
 /// Recipients are few.
 const MAX_RECIPIENTS: u64 = 1 << 20;
-
-/// Where the secrets are, in the store.
-pub const SECRETS: &str = "secrets";
-
-/// A store's directories, open. All that is written is beneath them, and no link is followed there.
-pub struct Root {
-    /// The store's own.
-    pub directory: OwnedFd,
-    /// That of its secrets.
-    pub secrets: Rc<OwnedFd>,
-}
-
-impl Root {
-    /// When a file of the store was changed.
-    pub fn modified(&self, name: &str) -> io::Result<SystemTime> {
-        let found = filesystem::status_at(&self.directory, name)?;
-        Ok(found.ok_or(io::ErrorKind::NotFound)?.modified_at())
-    }
-}
 
 impl SealedStore {
     /// Root, hushpipe's own user and the owners that the manifest trusts.

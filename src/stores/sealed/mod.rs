@@ -39,6 +39,7 @@ mod merge;
 mod native;
 mod recipients;
 mod rekey;
+mod root;
 mod signing;
 mod state;
 mod versions;
@@ -60,10 +61,10 @@ use crate::stores::{
 };
 
 use binding::{Binding, Found};
-use guard::Root;
 use identity::{Identities, Parsed};
 use index::{Entry, digest};
 use memory::Memory;
+use root::Root;
 use state::State;
 use versions::Versions;
 
@@ -482,7 +483,7 @@ impl SealedStore {
     }
 
     fn secrets(&self) -> PathBuf {
-        self.path.join(guard::SECRETS)
+        self.path.join(root::SECRETS)
     }
 
     /// Where a secret is, for messages.
