@@ -91,9 +91,9 @@ impl Deliveries {
     pub fn stage(
         &mut self,
         generation: Generation,
-        payloads: Vec<Option<SecretBytes>>,
+        payloads: &[Option<SecretBytes>],
     ) -> Result<(), Failures> {
-        let carried = Carried::changed(&payloads);
+        let carried = Carried::changed(payloads);
         let mut parts = self.parts.iter_mut();
         let staged = parts.try_for_each(|part| part.stage(generation, &carried));
         staged.map_err(|error| {

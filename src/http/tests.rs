@@ -17,7 +17,6 @@ mod sessions;
 mod tls;
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::process::Command;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -113,19 +112,20 @@ fn alone(test: &str, variables: &[(&str, &str)]) -> bool {
 
 /// Drives all of them at once; their outputs in their order.
 async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut futures: Vec<(Pin<Box<F>>, Option<F::Output>)> = futures
+    let mut futures = futures
         .into_iter()
         .map(|one| (Box::pin(one), None))
-        .collect();
+        .collect::<Vec<_>>();
     poll_fn(|context| {
         for (future, output) in futures.iter_mut().filter(|(_, output)| output.is_none()) {
             if let Poll::Ready(ready) = future.as_mut().poll(context) {
                 *output = Some(ready);
             }
         }
-        match futures.iter().all(|(_, output)| output.is_some()) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        if futures.iter().all(|(_, output)| output.is_some()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     })
     .await;

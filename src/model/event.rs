@@ -616,10 +616,19 @@ fn as_path<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&path.display())
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives a reference to the field"
+)]
 fn as_number<S: Serializer>(signal: &Signal, to: S) -> Result<S::Ok, S::Error> {
     signal.number().serialize(to)
 }
 
+#[allow(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde gives a reference to the field"
+)]
 fn as_number_or_none<S: Serializer>(signal: &Option<Signal>, to: S) -> Result<S::Ok, S::Error> {
     signal.map(Signal::number).serialize(to)
 }
@@ -636,6 +645,7 @@ fn as_seconds<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Err
     duration.as_secs().serialize(to)
 }
 
+#[allow(clippy::ref_option, reason = "serde gives a reference to the field")]
 fn as_seconds_or_none<S: Serializer>(
     duration: &Option<Duration>,
     to: S,
@@ -644,6 +654,7 @@ fn as_seconds_or_none<S: Serializer>(
 }
 
 /// `pid` and `uid`, both null for a signal.
+#[allow(clippy::ref_option, reason = "serde gives a reference to the field")]
 fn as_peer<S: Serializer>(by: &Option<(i32, u32)>, to: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Peer {

@@ -20,10 +20,13 @@ pub struct Setting<'a> {
     pub observer: &'a Rc<dyn Observer>,
 }
 
+/// A store; `None`: the settings are of another kind.
+type Opened = Option<io::Result<Box<dyn Store>>>;
+
 /// A kind of stores.
 pub struct Family {
-    /// Makes a store, which asks nothing yet; `None`: the settings are of another kind.
-    pub open: fn(&Setting) -> Option<io::Result<Box<dyn Store>>>,
+    /// Makes a store, which asks nothing yet.
+    pub open: fn(&Setting) -> Opened,
     /// Variables of hushpipe's environment with credentials, which its stores have taken once they are
     /// made.
     pub variables: &'static [&'static str],

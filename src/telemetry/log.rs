@@ -55,7 +55,7 @@ impl Sink for Log {
 
 impl Log {
     /// Never waits for whoever reads it.
-    fn write(&self, envelope: &Envelope<'_>) {
+    fn write(self, envelope: &Envelope<'_>) {
         let line = match self.format {
             Format::Text => text(envelope.event),
             Format::Json => format!("{}\n", object(envelope)),
@@ -82,6 +82,7 @@ fn object(envelope: &Envelope<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::time::SystemTime;
 
     use super::*;
@@ -113,7 +114,7 @@ mod tests {
             if own.get("generation").is_none() {
                 object.as_object_mut().unwrap().remove("generation");
             }
-            lines += &format!("{:?} {}{object}\n", event.level(), text(&event));
+            writeln!(lines, "{:?} {}{object}", event.level(), text(&event)).unwrap();
         }
         let golden = include_str!("log_golden.txt");
         for (line, expected) in lines.lines().zip(golden.lines()) {

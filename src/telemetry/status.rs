@@ -79,14 +79,14 @@ impl Standing {
             next,
             restarts_left,
         } = rotating.clone();
-        status.state = match self.phase.get() {
+        let state = match self.phase.get() {
             Phase::Starting => "starting",
             Phase::Running => state,
             Phase::Stopping => "stopping",
             Phase::Restarting => RESTARTING,
             Phase::Ending => "ending",
-        }
-        .to_owned();
+        };
+        state.clone_into(&mut status.state);
         status.generation = generation.0;
         status.restarts_left = restarts_left;
         status.next = next.map(|next| Next {
@@ -96,8 +96,9 @@ impl Standing {
         status.secrets = secrets;
         for secret in &mut status.secrets {
             secret.age_seconds += since;
-            let left = secret.lease_seconds.as_mut();
-            left.map(|left| *left = left.saturating_sub(since));
+            if let Some(left) = &mut secret.lease_seconds {
+                *left = left.saturating_sub(since);
+            }
         }
         status.healthy = status.program_pid.is_some()
             && !self.faulty.get()

@@ -199,13 +199,13 @@ impl<'a> Reader<'a> {
 
     fn read_path(&mut self) {
         let path = self.segments();
-        if let Some(path) = self.from_root(&path) {
+        if let Some(path) = self.rooted(&path) {
             self.file.paths.insert(path);
         }
     }
 
     /// A path from the crate's root; `None` where its first name says nothing of this crate yet.
-    fn from_root(&self, path: &[&str]) -> Option<Vec<String>> {
+    fn rooted(&self, path: &[&str]) -> Option<Vec<String>> {
         let (mut base, mut rest) = match path[0] {
             "crate" => (Vec::new(), &path[1..]),
             "self" => (self.module.clone(), &path[1..]),
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
             name = self.word(self.at + 1);
             self.at += 2;
         }
-        let Some(path) = self.from_root(path) else {
+        let Some(path) = self.rooted(path) else {
             return;
         };
         let name = name.to_owned();

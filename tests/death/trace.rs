@@ -486,7 +486,8 @@ fn cuts(traced: &Traced, call: usize) -> Vec<Cut> {
     }
     if count > 1 {
         for lost in [true, false] {
-            let tried = (0..count).filter(|at| is_long() || (lost && (at + call) % 3 == 0));
+            let tried =
+                (0..count).filter(|at| is_long() || (lost && (at + call).is_multiple_of(3)));
             let but = tried.map(|at| (0..count).map(|n| (n == at) != lost).collect());
             all.extend(but.map(|names| cut(names, false)));
         }

@@ -64,7 +64,7 @@ pub struct Real<'a> {
     pub conditions: Conditions,
 }
 
-impl<'a> Effects for Real<'a> {
+impl Effects for Real<'_> {
     type Values = Round;
     type Digest = Digest;
     type Payloads = Kept;
@@ -139,7 +139,8 @@ impl<'a> Effects for Real<'a> {
         let kept = kept.map_err(os("no memory to keep the values in"));
         let kept = kept.map_err(|failures| StageError::System(failed(failures)))?;
         if !restart {
-            let staged = self.live.stage(generation, payloads);
+            let staged = self.live.stage(generation, &payloads);
+            drop(payloads);
             staged.map_err(|failures| StageError::System(failed(failures)))?;
         }
         Ok(kept)
@@ -161,8 +162,9 @@ impl<'a> Effects for Real<'a> {
     ) -> Result<(), Vec<Failed>> {
         let swapped = match payloads {
             Some((kept, generation)) => {
-                let payloads = kept.payloads().into_iter().map(Some).collect();
-                let staged = self.live.stage(generation, payloads);
+                let payloads: Vec<_> = kept.payloads().into_iter().map(Some).collect();
+                let staged = self.live.stage(generation, &payloads);
+                drop(payloads);
                 staged.and_then(|()| self.live.swap(receipt))
             }
             None => self.live.swap_back(receipt),

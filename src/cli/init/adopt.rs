@@ -24,10 +24,13 @@ pub struct Adoption {
     links: Vec<bool>,
 }
 
-/// What was found, and what the report says of files beside it, by their names.
+/// What the report says of a file, after its name.
+type Note = (String, String);
+
+/// What was found, and what the report says of files beside it.
 pub struct Looked {
     pub found: Found,
-    pub notes: Vec<(String, String)>,
+    pub notes: Vec<Note>,
 }
 
 /// What was found, and what is wanted of it.
@@ -151,7 +154,7 @@ fn asks(arguments: &InitArgs) -> bool {
 }
 
 /// The files that were named, or that are there; and what is no file, for the report.
-fn paths(arguments: &InitArgs) -> Result<(Vec<PathBuf>, Vec<(String, String)>), Failure> {
+fn paths(arguments: &InitArgs) -> Result<(Vec<PathBuf>, Vec<Note>), Failure> {
     if !arguments.from_env.is_empty() {
         return Ok((arguments.from_env.clone(), Vec::new()));
     }

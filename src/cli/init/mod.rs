@@ -60,7 +60,7 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
     if let Some(adoption) = adoption {
         adoption.seal(&places.store, &places.identity)?;
     }
-    places.write_manifest(&manifest, start)?;
+    places.write_manifest(&manifest, &start)?;
     let mut report = Report::default();
     if let Some(adoption) = adoption {
         adoption.tell(&mut report);
@@ -196,7 +196,7 @@ impl Places {
         Ok(text)
     }
 
-    fn write_manifest(&self, text: &str, start: Start) -> Result<(), Failure> {
+    fn write_manifest(&self, text: &str, start: &Start) -> Result<(), Failure> {
         let written = match start {
             Start::New => files::create(&self.manifest, text, 0o666),
             Start::Example => files::replace(&self.manifest, text, 0o666),

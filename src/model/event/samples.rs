@@ -4,37 +4,53 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+const MS: Duration = Duration::from_micros(1500);
+const S: Duration = Duration::from_secs(90);
+
+fn store() -> StoreName {
+    StoreName::new("bao").unwrap()
+}
+
+fn secret() -> SecretName {
+    SecretName::new("db").unwrap()
+}
+
+fn t(text: &str) -> String {
+    text.to_owned()
+}
+
 /// In the order of the table.
 pub fn samples() -> Vec<Event> {
-    let store = || StoreName::new("bao").unwrap();
-    let secret = || SecretName::new("db").unwrap();
-    let ms = Duration::from_micros(1500);
-    let s = Duration::from_secs(90);
-    let t = |text: &str| text.to_owned();
+    let all = [start(), run(), rotation(), stores(), faults()];
+    all.into_iter().flatten().collect()
+}
+
+/// Until the program runs.
+fn start() -> Vec<Event> {
     vec![
         Event::Fetched {
             secrets: 1,
             requests: 2,
-            took: ms,
+            took: MS,
         },
         Event::Waiting {
             store: store(),
-            waited: s,
+            waited: S,
             why: Some(t("refused")),
         },
         Event::Waiting {
             store: store(),
-            waited: s,
+            waited: S,
             why: None,
         },
         Event::StoreAsked {
             store: store(),
-            took: ms,
+            took: MS,
             outcome: Outcome::Answered,
         },
         Event::StoreAsked {
             store: store(),
-            took: ms,
+            took: MS,
             outcome: Outcome::NoAnswer,
         },
         Event::Delivered {
@@ -57,6 +73,12 @@ pub fn samples() -> Vec<Event> {
         Event::ControlSocket {
             path: "/run/x.sock".into(),
         },
+    ]
+}
+
+/// While it runs, and when it ends.
+fn run() -> Vec<Event> {
+    vec![
         Event::Confined {
             protections: vec![t("no_new_privs"), t("seccomp: 3 system calls refused")],
         },
@@ -71,7 +93,7 @@ pub fn samples() -> Vec<Event> {
         Event::Following { pid: 8 },
         Event::Stopping {
             signal: Signal::TERM,
-            timeout: s,
+            timeout: S,
         },
         Event::Killed,
         Event::Exited {
@@ -83,6 +105,12 @@ pub fn samples() -> Vec<Event> {
             signal: None,
         },
         Event::Leftover { pid: 9 },
+    ]
+}
+
+/// Of rotations.
+fn rotation() -> Vec<Event> {
+    vec![
         Event::Changed {
             secret: secret(),
             version: Version(t("v2")),
@@ -91,7 +119,7 @@ pub fn samples() -> Vec<Event> {
         Event::Unchanged { bad: false },
         Event::Rotated {
             generation: Generation(2),
-            took: ms,
+            took: MS,
         },
         Event::Notified {
             signal: Signal::HUP,
@@ -99,7 +127,7 @@ pub fn samples() -> Vec<Event> {
         Event::Told {
             how: t("command nginx"),
         },
-        Event::Verified { took: ms },
+        Event::Verified { took: MS },
         Event::RolledBack {
             generation: Generation(3),
             reason: Some(t("no answer")),
@@ -109,11 +137,17 @@ pub fn samples() -> Vec<Event> {
             reason: None,
         },
         Event::Restarting,
-        Event::RestartsExhausted { max: 5, per: s },
+        Event::RestartsExhausted { max: 5, per: S },
+    ]
+}
+
+/// Of logins and leases, and of who asks.
+fn stores() -> Vec<Event> {
+    vec![
         Event::LoggedIn {
             store: store(),
             method: "approle",
-            ttl: Some(s),
+            ttl: Some(S),
         },
         Event::LoggedIn {
             store: store(),
@@ -123,7 +157,7 @@ pub fn samples() -> Vec<Event> {
         Event::Renewed {
             store: store(),
             asked: t("database/creds/app"),
-            ttl: s,
+            ttl: S,
         },
         Event::Revoked {
             store: store(),
@@ -148,6 +182,12 @@ pub fn samples() -> Vec<Event> {
             what: t("rotate"),
             by: None,
         },
+    ]
+}
+
+/// Of what goes wrong, and of what is mended.
+fn faults() -> Vec<Event> {
+    vec![
         Event::RotationFailed {
             error: RotationError::Refused {
                 why: t("too short"),

@@ -35,13 +35,13 @@ pub struct Fingerprints<D> {
 
 impl<D: Copy + PartialEq> Known<D> {
     /// The program has the first generation.
-    pub fn new(first: Fingerprints<D>, now: Duration) -> Self {
+    pub fn new(first: &Fingerprints<D>, now: Duration) -> Self {
         let mut known = Self {
             ledger: Ledger::new(first.digests.clone()),
             has: BTreeMap::new(),
             bad: BTreeMap::new(),
         };
-        known.deliver(first.digests.keys(), &first, now);
+        known.deliver(first.digests.keys(), first, now);
         known
     }
 

@@ -107,7 +107,7 @@ impl<'p, E: Effects> Engine<'p, E> {
             backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             generation: Generation::FIRST,
             timer: None,
-            known: Known::new(first.fingerprints, now),
+            known: Known::new(&first.fingerprints, now),
             kept: first.payloads,
             receipt: first.receipt,
             previous: None,

@@ -139,8 +139,8 @@ impl<'p> Simulation<'p> {
             Step::Write(store, quality) => self.write(store, quality),
             Step::Toggle(store) if self.world().stores[store].down => self.comes_back(store),
             Step::Toggle(store) => self.world().stores[store].down = true,
-            Step::Disk => self.world().disk ^= true,
-            Step::Deny => self.world().denies ^= true,
+            Step::Disk => self.world().host.disk ^= true,
+            Step::Deny => self.world().host.denies ^= true,
             Step::Break => self.world().program.starts ^= true,
             Step::Land(well) => self.land(well),
             Step::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
@@ -295,8 +295,8 @@ impl<'p> Simulation<'p> {
 
     /// All errors end, and every store has a good value: the program gets them.
     fn settles(&mut self) {
-        self.world().disk = true;
-        self.world().denies = false;
+        self.world().host.disk = true;
+        self.world().host.denies = false;
         self.world().program.starts = true;
         if !self.over {
             (0..4).for_each(|store| self.comes_back(store));

@@ -107,6 +107,14 @@ pub struct Program {
     pub starts: bool,
 }
 
+/// What lies around the program.
+pub struct Host {
+    /// The disk has room.
+    pub disk: bool,
+    /// Policy denies every release.
+    pub denies: bool,
+}
+
 pub struct World {
     deliveries: Deliveries,
     pub now: Duration,
@@ -125,9 +133,7 @@ pub struct World {
     version: u32,
     qualities: BTreeMap<u32, Quality>,
     next: u32,
-    pub disk: bool,
-    /// Policy denies every release.
-    pub denies: bool,
+    pub host: Host,
     pub program: Program,
     pub quarantined: BTreeSet<(SecretName, u32)>,
     restarts: Vec<Duration>,
@@ -226,8 +232,10 @@ impl World {
             version: 1,
             qualities: BTreeMap::from([(1, Quality::Good)]),
             next: 2,
-            disk: true,
-            denies: false,
+            host: Host {
+                disk: true,
+                denies: false,
+            },
             program: Program {
                 alive: true,
                 sees: shown(&deliveries, &all(1)),
@@ -457,7 +465,7 @@ impl Effects for World {
     }
 
     fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Failed> {
-        if self.denies {
+        if self.host.denies {
             return Err(refused(Exit::Denied));
         }
         self.take_off(Pending::Fetch(secrets, pins));
@@ -492,7 +500,7 @@ impl Effects for World {
             let failed = vec![refused(Exit::Value)];
             return Err(StageError::Values { failed, blamed });
         }
-        if !self.disk {
+        if !self.host.disk {
             return Err(StageError::System(vec![refused(Exit::Os)]));
         }
         let kept = stage.kept.expect("restarts keep it");
@@ -507,7 +515,7 @@ impl Effects for World {
     }
 
     fn swap(&mut self, _: &Receipt) -> Result<(), Vec<Failed>> {
-        if !self.disk {
+        if !self.host.disk {
             return Err(vec![refused(Exit::Os)]);
         }
         self.before = Some(self.program.sees.clone());
@@ -521,7 +529,7 @@ impl Effects for World {
         _: &Receipt,
         contents: Option<(&Contents, Generation)>,
     ) -> Result<(), Vec<Failed>> {
-        if !self.disk {
+        if !self.host.disk {
             return Err(vec![refused(Exit::Os)]);
         }
         let contents = match contents {
