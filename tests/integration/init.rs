@@ -403,7 +403,7 @@ fn a_working_directory_that_is_gone_is_an_error_with_a_message() {
     let hushpipe = Hushpipe::new();
     std::os::unix::fs::symlink("nowhere", hushpipe.place().join("link")).unwrap();
     let init = ["init", "--store", "link/a/b"];
-    hushpipe.args(init).run().code(71).stderr_has("link/a");
+    hushpipe.args(init).run().code(77).stderr_has("link/a");
 }
 
 #[test]
