@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::Overrides;
 use super::decode::Spanned;
 use super::fault::{Fault, Span, nearest, quote, shown_name};
+use super::overrides::Overrides;
 use super::records::Manifest;
 use crate::model::{Mode, Place, Plan, SecretName, SecretRef};
 

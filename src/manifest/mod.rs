@@ -12,6 +12,7 @@ mod fault;
 mod interpolate;
 mod locate;
 mod logins;
+mod overrides;
 mod parameters;
 mod paths;
 mod program;
@@ -28,39 +29,19 @@ mod values;
 mod vault;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::{Forking, Plan, Ready};
+use crate::model::Plan;
 use build::Builder;
 use decode::{Decode, Decoder};
 use fault::{Fault, Span};
 pub use fault::{ManifestError, nearest};
+pub use overrides::Overrides;
 pub use read::find;
 use records::Manifest;
-
-/// What the command line says over the manifest.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// What follows `--`; empty: nothing does. It goes before `run.command`.
-    pub command: Vec<OsString>,
-    /// `--exec`: as `mode: exec`.
-    pub exec: bool,
-    /// `--argv0`
-    pub argv0: Option<OsString>,
-    /// `--ready`: where the manifest has no `run.ready`.
-    pub ready: Option<Ready>,
-    /// `--stop-timeout`: where the manifest has no `run.stop.timeout`.
-    pub stop_timeout: Option<Duration>,
-    /// `--accept-store`: what is in sealed stores was looked at by a person.
-    pub accept_store: bool,
-    /// `--forking` and `--pid-file`: in place of `run.forking`.
-    pub forking: Option<Forking>,
-}
 
 /// Reads and checks a manifest; `-` is standard input. Variables are those of this process. `open` opens
 /// what is to be trusted, or gives the reason why it is not; `None`: this user may read what can be read.

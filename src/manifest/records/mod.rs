@@ -6,6 +6,7 @@ mod rotation;
 mod run;
 mod secrets;
 mod stores;
+mod trust;
 mod vault;
 
 pub use credentials::{Credential, CredentialsDelivery};

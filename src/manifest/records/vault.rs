@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stores::TrustRecord;
+use super::trust::TrustRecord;
 use crate::manifest::addresses::{Namespace, ServerName, Servers};
 use crate::manifest::decode::{Decode, Decoder, NO_SECRET, Tag, record, tagged};
 use crate::manifest::paths::{HostPath, LoginMount};
