@@ -169,9 +169,11 @@ fn merged(subject: &Subject) -> String {
 /// The program ends; an orphan that ignores TERM sees to it that the next process gets its number,
 /// by ns_last_pid of proc_sys_kernel(5). A signal to the init must not go there.
 fn reused(subject: &Subject) -> String {
+    // The kernel frees a number only some time after its process is gone for kill(2).
     let orphan = "trap '' TERM; echo started; while kill -0 \"$1\" 2>/dev/null; do :; done; \
-        echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; \"$0\" tell other & \
-        [ $! = \"$1\" ] && echo reused || echo missed; wait";
+        until echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; \
+            sh -c '[ $$ = \"$1\" ] && exec \"$0\" tell other' \"$0\" \"$1\" & [ $! = \"$1\" ]; \
+        do wait; done; echo reused; wait";
     let program = "setsid sh -c \"$1\" \"$0\" $$ & read line < wait; exit 5";
     let setup = subject.before(&["sh", "-c", program, "{probe}", orphan]);
     let fifo = setup.place.path().join("wait");
