@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::error::{FormatError, What, without_mark};
+use super::error::{FormatError, MAX_ENTRIES, What, without_mark};
 use crate::model::ValueFormat;
 use crate::secret::SecretBytes;
 
@@ -53,6 +53,9 @@ pub fn dotenv_entries(bytes: &SecretBytes) -> Result<Vec<Entry>, FormatError> {
     let mut entries = Vec::new();
     while reader.skip_to_name() {
         let line = reader.line;
+        if entries.len() == MAX_ENTRIES {
+            return Err(fault(line, What::TooMany));
+        }
         let name_at = all.len() - reader.rest.len();
         reader.skip_export();
         let name = reader.name()?;

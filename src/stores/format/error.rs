@@ -8,6 +8,9 @@ use crate::stores::Fault;
 /// The largest value that is read, in bytes: 16 MiB.
 pub const MAX_VALUE: usize = 16 << 20;
 
+/// The most members, elements or names in one value: reading them must not keep signals waiting.
+pub(super) const MAX_ENTRIES: usize = 65_536;
+
 /// Why bytes could not be read in their format: where, and what is wrong; never the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormatError {
@@ -27,6 +30,7 @@ pub(super) enum What {
     Null,
     Array,
     TooDeep,
+    TooMany,
     DuplicateMember,
     NoEquals,
     BadName,
@@ -68,6 +72,9 @@ impl fmt::Display for FormatError {
             What::Null => "null is no value",
             What::Array => "an array has no named fields: an object or a scalar is expected",
             What::TooDeep => "nested too deeply",
+            What::TooMany => {
+                return write!(f, "more than {MAX_ENTRIES} members, elements or names");
+            }
             What::DuplicateMember => "a member of this name was there before",
             What::NoEquals => "a `=` is expected after the name",
             What::BadName => {

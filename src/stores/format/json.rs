@@ -4,18 +4,22 @@
 //! is made. Its errors may quote what they stumble on: their position is taken and no more.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::{FormatError, What, without_mark};
+use super::error::{FormatError, MAX_ENTRIES, MAX_VALUE, What, without_mark};
 use crate::model::ValueFormat;
 use crate::secret::{Field, SecretBytes, Value};
 
 /// Objects and arrays within each other.
 const MAX_DEPTH: usize = 64;
+
+/// What lies deep is read once a level: so many bytes in all.
+const MAX_READ: usize = 4 * MAX_VALUE;
 
 /// Reads the whole text.
 pub(super) fn read(bytes: &SecretBytes) -> Result<Value, FormatError> {
@@ -25,7 +29,7 @@ pub(super) fn read(bytes: &SecretBytes) -> Result<Value, FormatError> {
         let (line, column) = position(&valid, valid.len());
         fault(line, column, What::NotUtf8)
     })?;
-    let reading = Reading { text };
+    let reading = Reading::new(text);
     let whole: &RawValue = reading.parse(text)?;
     match whole.get().as_bytes().first() {
         Some(b'{') => reading.fields(whole).map(Value::Fields),
@@ -36,21 +40,62 @@ pub(super) fn read(bytes: &SecretBytes) -> Result<Value, FormatError> {
 
 /// Reads an object, as [`read`] does.
 pub(super) fn members(object: &str) -> Result<BTreeMap<String, Field>, FormatError> {
-    let reading = Reading { text: object };
+    let reading = Reading::new(object);
     let whole: &RawValue = reading.parse(object)?;
     reading.fields(whole)
 }
 
 struct Reading<'a> {
     text: &'a str,
+    /// Members and elements so far.
+    entries: Cell<usize>,
+    /// Bytes that were read, each as often as it was.
+    read: Cell<usize>,
 }
 
 impl<'a> Reading<'a> {
+    const fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            entries: Cell::new(0),
+            read: Cell::new(0),
+        }
+    }
+
+    /// An object's members.
+    fn members(
+        &self,
+        object: &'a RawValue,
+    ) -> Result<Vec<(Cow<'a, str>, &'a RawValue)>, FormatError> {
+        let members = self.parse::<Members>(object.get())?.0;
+        self.count(object, members.len())?;
+        Ok(members)
+    }
+
+    /// An array's elements.
+    fn elements(&self, array: &'a RawValue) -> Result<Vec<&'a RawValue>, FormatError> {
+        let elements = self.parse::<Elements>(array.get())?.0;
+        self.count(array, elements.len())?;
+        Ok(elements)
+    }
+
+    fn count(&self, value: &RawValue, more: usize) -> Result<(), FormatError> {
+        self.entries.set(self.entries.get() + more);
+        self.read.set(self.read.get() + value.get().len());
+        if self.entries.get() > MAX_ENTRIES {
+            return Err(self.fault_at(value, What::TooMany));
+        }
+        if self.read.get() > MAX_READ {
+            return Err(self.fault_at(value, What::TooDeep));
+        }
+        Ok(())
+    }
+
     /// Null members are treated as missing: many writers list what they have no value for.
     fn fields(&self, object: &'a RawValue) -> Result<BTreeMap<String, Field>, FormatError> {
         let mut fields = BTreeMap::new();
         let mut nulls = BTreeSet::new();
-        for (name, value) in self.parse::<Members>(object.get())?.0 {
+        for (name, value) in self.members(object)? {
             if fields.contains_key(name.as_ref()) || nulls.contains(&name) {
                 return Err(self.fault_at(value, What::DuplicateMember));
             }
@@ -90,7 +135,7 @@ impl<'a> Reading<'a> {
         match value.get().as_bytes().first() {
             Some(b'{') => {
                 let mut names = BTreeSet::new();
-                for (name, member) in self.parse::<Members>(value.get())?.0 {
+                for (name, member) in self.members(value)? {
                     if !names.insert(name) {
                         return Err(self.fault_at(member, What::DuplicateMember));
                     }
@@ -98,7 +143,7 @@ impl<'a> Reading<'a> {
                 }
             }
             Some(b'[') => {
-                for element in self.parse::<Elements>(value.get())?.0 {
+                for element in self.elements(value)? {
                     self.check_nested(element, depth + 1)?;
                 }
             }
@@ -111,6 +156,8 @@ impl<'a> Reading<'a> {
         serde_json::from_str(part).map_err(|error| {
             let what = if error.is_eof() {
                 What::UnexpectedEnd
+            } else if error.is_data() {
+                What::TooMany
             } else {
                 What::Syntax
             };
@@ -191,6 +238,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    if members.len() == MAX_ENTRIES {
+                        return Err(A::Error::custom("too many"));
+                    }
                     members.push((Cow::Owned(name), value));
                 }
                 Ok(Members(members))
@@ -214,6 +264,9 @@ impl<'de> Deserialize<'de> for Elements<'de> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut elements = Vec::new();
                 while let Some(element) = seq.next_element()? {
+                    if elements.len() == MAX_ENTRIES {
+                        return Err(A::Error::custom("too many"));
+                    }
                     elements.push(element);
                 }
                 Ok(Elements(elements))
@@ -252,6 +305,26 @@ mod tests {
         assert_eq!(field(text, "b"), "true");
         assert_eq!(field(text, "o"), r#"{"x y":[1,"a \" b",{}]}"#);
         assert_eq!(field(text, "e"), "");
+    }
+
+    #[test]
+    fn many_members_and_much_within_each_other_are_refused_soon() {
+        let object = |count: usize| {
+            let members: Vec<String> = (0..count).map(|n| format!("\"{n:x}\":1")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(json(object(MAX_ENTRIES)).is_ok());
+        let many = "more than 65536 members, elements or names";
+        assert!(message(object(MAX_ENTRIES + 1)).contains(many));
+        let rows = vec!["[1,2,3,4,5,6,7,8,9]"; MAX_ENTRIES / 8].join(",");
+        assert!(message(format!("{{\"a\":[{rows}]}}")).contains(many));
+        let deep = format!(
+            "{{\"a\":{}\"{}\"{}}}",
+            "[".repeat(60),
+            "x".repeat(2 << 20),
+            "]".repeat(60)
+        );
+        assert!(message(deep).contains("nested too deeply"));
     }
 
     #[test]
