@@ -597,8 +597,11 @@ fn content(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
+/// An operation that writes; whether it was done.
+type Writer<'a> = Box<dyn Fn(&SealedStore) -> bool + 'a>;
+
 /// Each operation that writes.
-fn writers(other: &str) -> Vec<(&'static str, Box<dyn Fn(&SealedStore) -> bool + '_>)> {
+fn writers(other: &str) -> Vec<(&'static str, Writer<'_>)> {
     let key = |name| Key::parse(name).unwrap();
     let value = || SecretBytes::new(b"another one".to_vec());
     vec![
@@ -669,7 +672,7 @@ fn nothing_is_written_through_a_link_in_the_store() {
             );
             if link.exists() {
                 fs::rename(&link, &outside).unwrap();
-            } else if name.ends_with(".new") {
+            } else if link.extension().is_some_and(|end| end == "new") {
                 fs::write(&outside, "of somebody else").unwrap();
             } else {
                 fs::create_dir(&outside).unwrap();
