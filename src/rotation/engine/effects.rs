@@ -10,7 +10,7 @@ use crate::rotation::Draft;
 use crate::stores::{Past, StoreError};
 
 /// What an engine acts on. Effects that take time are started; what comes of them is given back by
-/// [`Engine::completed`]. At most one of them is pending, revocations apart.
+/// [`super::Engine::completed`]. At most one of them is pending, revocations apart.
 pub trait Effects {
     /// What the stores gave.
     type Values;
@@ -56,8 +56,8 @@ pub trait Effects {
     fn discard(&mut self);
     /// Drops values that nothing is made of.
     fn forget(&mut self, values: Self::Values);
-    /// Stops the program, for another one to be started: [`Engine::ended`] follows, and then
-    /// [`Engine::next_to_start`].
+    /// Stops the program, for another one to be started: [`super::Engine::ended`] follows, and then
+    /// [`super::Engine::next_to_start`].
     fn stop(&mut self);
     /// What the program has is being changed, or no longer.
     fn is_changing(&mut self, changing: bool);
@@ -76,7 +76,7 @@ pub trait Effects {
     fn adopted(&mut self, source: &Source, version: &Version);
     /// This version will not be used, or not any more; the one before is.
     fn rejected(&mut self, source: &Source, version: &Version);
-    /// Starts to revoke what was given for a secret: [`Engine::revoked`] follows.
+    /// Starts to revoke what was given for a secret: [`super::Engine::revoked`] follows.
     fn revoke(&mut self, secret: &SecretName, source: &Source);
 }
 

@@ -293,7 +293,7 @@ impl<E: Effects> Engine<'_, E> {
         answer(&mut self.waiting.now, &reply);
     }
 
-    /// As [`Rotation::answer_done`], where a store may have been missing.
+    /// As [`Self::answer_done`], where a store may have been missing.
     pub(super) fn answer_in_place(&mut self, message: &str) {
         let text = match self.outages.first() {
             Some(outage) => format!("{message}, without what is missing: {outage}"),
