@@ -8,7 +8,7 @@ use crate::model::{
     Event, Observer, Plan, SealedStore as Spec, StoreKind, StoreName, StoreSpec, Topic,
 };
 use crate::stores::sealed::SealedStore;
-use crate::stores::{Setting, Store, registry};
+use crate::stores::{Setting, Store, StoreError, registry};
 use crate::sys::environment;
 use crate::sys::reaper::Reaper;
 
@@ -67,15 +67,7 @@ fn sealed_stores(plan: &Plan, observer: &Rc<dyn Observer>) -> Vec<SealedStore> {
 /// Sees that each sealed store is whole: its index, its files and its recipients.
 pub fn verify_sealed(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<(), Failures> {
     let stores = sealed_stores(plan, observer);
-    let verified = stores.iter().filter_map(|store| store.verify().err());
-    let failures: Failures = verified
-        .map(|error| Failure::new(error.exit(), error))
-        .collect();
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures)
-    }
+    none_of(stores.iter().filter_map(|store| store.verify().err()))
 }
 
 /// The same, of those that are on this host; the observer sees what is wrong.
@@ -114,9 +106,17 @@ pub fn local(plan: &Plan) -> Result<Stores, Failures> {
 /// Fails where the identity of a sealed store cannot be used.
 pub fn check_identities(plan: &Plan) -> Result<(), Failures> {
     let silent: Rc<dyn Observer> = Rc::new(());
-    let failures: Failures = sealed_stores(plan, &silent)
-        .iter()
-        .filter_map(|store| store.own_recipients().err())
+    let stores = sealed_stores(plan, &silent);
+    none_of(
+        stores
+            .iter()
+            .filter_map(|store| store.own_recipients().err()),
+    )
+}
+
+/// Fails with all of these errors, if there are any.
+fn none_of(errors: impl Iterator<Item = StoreError>) -> Result<(), Failures> {
+    let failures: Failures = errors
         .map(|error| Failure::new(error.exit(), error))
         .collect();
     if failures.is_empty() {

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::inspection::{Inspection, PutBack};
 use super::kept::Kept;
@@ -27,6 +27,7 @@ use super::readers::Among;
 use super::{Carried, DeliveryError, Owner};
 use crate::model::{Event, Generation, Receipt, Topic};
 use crate::secret::SecretBytes;
+use crate::sys::clock::until;
 use crate::sys::filesystem::{self, Kind};
 use crate::sys::inotify::{self, Event as Noticed, EventMask, Notifier, WatchId, WatchMask};
 use crate::sys::pipe;
@@ -215,7 +216,7 @@ impl Fifos {
                 () = poll_fn(|context| poll(openings, fifos, notifier, happened, context)) => {
                     continue;
                 }
-                () = due(self.again) => {
+                () = until(self.again.map(|(at, _)| at)) => {
                     self.make_again();
                     continue;
                 }
@@ -424,14 +425,6 @@ fn chain(error: &DeliveryError) -> String {
 async fn next(notifier: Option<&Notifier>) -> std::io::Result<Vec<Noticed>> {
     match notifier {
         Some(notifier) => notifier.next().await,
-        None => pending().await,
-    }
-}
-
-/// Ends when a FIFO is to be made again.
-async fn due(again: Option<(Instant, Duration)>) {
-    match again {
-        Some((at, _)) => sleep_until(at).await,
         None => pending().await,
     }
 }

@@ -12,9 +12,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::layout::TEMPORARY;
+use crate::sys::clock::until;
 use crate::sys::filesystem::{self, Kind, Status};
 use crate::sys::inotify::{Notifier, WatchMask};
 
@@ -180,13 +181,6 @@ impl Lookout {
             }
         }
         self.next = (!found.damaged.is_empty()).then(|| now + POLL);
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

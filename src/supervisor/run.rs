@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::Supervisor;
 use super::error::Error;
@@ -17,6 +17,7 @@ use super::state::{Action, Control, End, Foreground, Input, To};
 use super::stop::Swept;
 
 use crate::model::{Event, Exited, Signal, Topic};
+use crate::sys::clock::until;
 use crate::sys::process;
 use crate::sys::reaper::{Change, Status};
 use crate::sys::signals::{self, Received, Signals};
@@ -38,14 +39,6 @@ enum Woken {
     Search,
     /// The process that is followed ended, and whoever has it as a child reaps it.
     Gone(io::Result<()>),
-}
-
-/// Waits until an instant; for ever without one.
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn named(relay: Option<&Relay>, program: i32) -> io::Result<i32> {

@@ -1,9 +1,19 @@
-//! Time as it passes also while the machine sleeps: what a server counts for a lease.
+//! Time as it passes also while the machine sleeps, which is what a server counts for a lease; and waits
+//! until a moment that there may not be.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, sleep_until};
+
+/// Ends at that moment; never, if there is none. Needs a tokio runtime with time.
+pub async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// A moment of CLOCK_BOOTTIME (clock_gettime(2)): it is never set, and does not stop in a suspended
 /// machine as the monotonic clock does.

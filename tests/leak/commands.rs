@@ -61,13 +61,7 @@ fn no_process_is_started_with_anything_of_a_value() {
     let hushpipe = hushpipe.file("recorder", RECORDER).mode("recorder", 0o755);
     let running = hushpipe.manifest(&text).args(["run", "-vvv"]).spawn();
     running.wait_for_line("ready");
-    all.push(Canary::new("file"));
-    stocked.change(&running, &all[5]);
-    running.wait_for_stderr("generation 2 is in place");
-    running.place().write("bad", "");
-    all.push(Canary::new("fifo"));
-    stocked.change(&running, &all[6]);
-    running.wait_for_stderr("rolled back");
+    stocked.rotate_and_roll_back(&running, &mut all);
     let scan = Scan::new(&all);
     let mut names = vec!["program.", "store.", "verify.", "on_rotate."];
     let mut found = Vec::new();

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::canary::Canary;
 use super::deliveries::canaries;
 use super::rotations::{DELIVER, NAMES, SIGNAL};
 use super::scan::Scan;
@@ -19,13 +18,7 @@ fn says_nothing_of_values(kind: Kind) {
         .args(["--log-format", "json", "run", "-vvv"])
         .spawn();
     running.wait_for_line("ready");
-    all.push(Canary::new("file"));
-    stocked.change(&running, all.last().expect("it was added"));
-    running.wait_for_stderr("generation 2 is in place");
-    running.place().write("bad", "");
-    all.push(Canary::new("fifo"));
-    stocked.change(&running, all.last().expect("it was added"));
-    running.wait_for_stderr("rolled back");
+    stocked.rotate_and_roll_back(&running, &mut all);
     let log = running.stop().success().stderr();
     assert_eq!(Scan::new(&all).bytes("the log", log.as_bytes()), [""; 0]);
     let events = log

@@ -99,13 +99,11 @@ fn waits_out_of_sight(pages: Pages) {
             running.stop().success();
             continue;
         }
-        all.push(Canary::new("file"));
-        stocked.change(&running, &all[3]);
+        stocked.renew(&running, "file", &mut all);
         running.wait_for_stderr("generation 2 is in place");
         check(&all);
         running.place().write("bad", "");
-        all.push(Canary::new("fifo"));
-        stocked.change(&running, &all[4]);
+        stocked.renew(&running, "fifo", &mut all);
         running.wait_for_stderr("rolled back");
         check(&all);
         running.stop().success();

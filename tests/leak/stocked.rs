@@ -81,6 +81,23 @@ impl Stocked {
         self.put(running.place(), canary);
     }
 
+    /// A new value of a secret, which joins the canaries.
+    pub fn renew(&self, running: &Running, name: &str, canaries: &mut Vec<Canary>) {
+        let canary = Canary::new(name);
+        self.change(running, &canary);
+        canaries.push(canary);
+    }
+
+    /// A rotation of `file` that works, then one of `fifo` that the program is not well with, as the file
+    /// `bad` has it say.
+    pub fn rotate_and_roll_back(&self, running: &Running, canaries: &mut Vec<Canary>) {
+        self.renew(running, "file", canaries);
+        running.wait_for_stderr("generation 2 is in place");
+        running.place().write("bad", "");
+        self.renew(running, "fifo", canaries);
+        running.wait_for_stderr("rolled back");
+    }
+
     /// A manifest with a secret of each name; in what follows, `@` after a name is the value that
     /// was put.
     pub fn manifest(&self, place: &Place, names: &[&str], rest: &str) -> String {

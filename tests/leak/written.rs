@@ -9,7 +9,6 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::canary::Canary;
 use super::deliveries::{DELIVER, PRIVATE, canaries};
 use super::scan::Scan;
 use super::stocked::{Kind, Stocked};
@@ -146,13 +145,7 @@ fn launch(kind: Kind) {
     assert!(there.is_some(), "nothing is heard");
     let running = hushpipe.args(["run", "-vvv"]).spawn();
     running.wait_for_line("ready");
-    all.push(Canary::new("file"));
-    stocked.change(&running, all.last().expect("it was added"));
-    running.wait_for_stderr("generation 2 is in place");
-    running.place().write("bad", "");
-    all.push(Canary::new("fifo"));
-    stocked.change(&running, all.last().expect("it was added"));
-    running.wait_for_stderr("rolled back");
+    stocked.rotate_and_roll_back(&running, &mut all);
     let output = running.stop().success();
     heard.extend(listener.heard(&place));
     let scan = Scan::new(&all);

@@ -32,6 +32,7 @@ use crate::stores::{Local, StoreError};
 use crate::supervisor::Handle;
 use crate::supervisor::notify::Announcer;
 use crate::sys::child::UserNamespace;
+use crate::sys::clock::until;
 use crate::sys::reaper::Reaper;
 use crate::telemetry::Standing;
 pub use pins::fingerprints;
@@ -177,13 +178,13 @@ impl<'a> Rotation<'a> {
             let (timer, expiry) = (real.at(timer), real.at(expiry));
             let woken = tokio::select! {
                 noticed = changes.next(real.stores) => Woken::Noticed(noticed),
-                () = elapsed(timer) => Woken::Elapsed,
+                () = until(timer) => Woken::Elapsed,
                 completed = completed(&mut real.pending) => Woken::Completed(completed),
                 (secret, result) = revoked(&mut real.revocations) => Woken::Revoked(secret, result),
                 served = real.live.serve() => Woken::Served(served),
                 request = command::next(commands) => Woken::Requested(request),
                 () = real.handle.rotation_asked() => Woken::Signalled,
-                () = elapsed(expiry) => Woken::Expired,
+                () = until(expiry) => Woken::Expired,
                 () = standing.wanted() => Woken::Read,
             };
             self.0.effects().upkeep = changes.due();
@@ -211,14 +212,6 @@ impl<'a> Rotation<'a> {
             Woken::Expired | Woken::Read => {}
             Woken::Signalled => engine.signalled(),
         }
-    }
-}
-
-/// Ends when the timer does; never, when there is none.
-async fn elapsed(timer: Option<Instant>) {
-    match timer {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -87,11 +87,7 @@ async fn files_that_cannot_be_used_are_named() {
 #[tokio::test]
 async fn a_client_certificate_is_shown() {
     let known = Known::new();
-    let server = known
-        .authority
-        .leaf(&["localhost"])
-        .server_for(&known.authority);
-    let fake = Fake::tls(server, fine()).await;
+    let fake = Fake::tls(known.asking(), fine()).await;
     let client = known.authority.leaf(&["client"]);
     is_fine(known.showing(&fake.address, &client)).await;
 }
@@ -99,11 +95,7 @@ async fn a_client_certificate_is_shown() {
 #[tokio::test]
 async fn one_file_may_hold_the_certificate_and_the_key() {
     let known = Known::new();
-    let server = known
-        .authority
-        .leaf(&["localhost"])
-        .server_for(&known.authority);
-    let fake = Fake::tls(server, fine()).await;
+    let fake = Fake::tls(known.asking(), fine()).await;
     let client = known.authority.leaf(&["client"]);
     let both = known.write("both.pem", &format!("{}{}", client.key, client.certificate));
     let mut settings = known.settings(&fake.address);
@@ -117,11 +109,7 @@ async fn one_file_may_hold_the_certificate_and_the_key() {
 #[tokio::test]
 async fn a_client_certificate_may_come_from_sockets() {
     let known = Known::new();
-    let server = known
-        .authority
-        .leaf(&["localhost"])
-        .server_for(&known.authority);
-    let fake = Fake::tls(server, fine()).await;
+    let fake = Fake::tls(known.asking(), fine()).await;
     let client = known.authority.leaf(&["client"]);
     let giving = |name: &str, content: String| {
         let path = known.directory.path().join(name);
@@ -144,10 +132,7 @@ async fn a_client_certificate_may_come_from_sockets() {
 #[tokio::test]
 async fn a_server_that_wants_a_client_certificate_says_so() {
     let known = Known::new();
-    let server = known
-        .authority
-        .leaf(&["localhost"])
-        .server_for(&known.authority);
+    let server = known.asking();
     let mut multiplexed = server.clone();
     multiplexed.alpn_protocols = vec![b"h2".to_vec()];
     let fake = Fake::tls(multiplexed, fine()).await;

@@ -47,6 +47,12 @@ impl Known {
         settings
     }
 
+    /// Of a server that asks for a client certificate of the authority.
+    pub(super) fn asking(&self) -> rustls::ServerConfig {
+        let server = self.authority.leaf(&["localhost"]);
+        server.server_for(&self.authority)
+    }
+
     pub(super) async fn serving(&self, names: &[&str]) -> Fake {
         Fake::tls(self.authority.leaf(names).server(), fine()).await
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::model::StoreName;
 use crate::stores::links::{links, parts};
 use crate::stores::{Fault, Local, StoreError, Watch, WatchEvent};
+use crate::sys::clock::until;
 use crate::sys::inotify::{Event, EventMask, Notifier, WatchId, WatchMask};
 
 /// As the kernel's own limit, path_resolution(7).
@@ -211,7 +212,7 @@ impl Watch for DirectoryWatch {
             loop {
                 let events = tokio::select! {
                     events = self.notifier.next() => events,
-                    () = reached(self.look_at) => {
+                    () = until(self.look_at) => {
                         self.look_at = None;
                         let missing = self.missing();
                         if missing.is_empty() {
@@ -243,14 +244,6 @@ impl Watch for DirectoryWatch {
                 }
             }
         })
-    }
-}
-
-/// Ends at that time; never, where there is none.
-async fn reached(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
