@@ -160,14 +160,22 @@ impl Versions {
         for version in numbered(&directory, version_of)? {
             let known = |event: &Happened| event.version == version && event.what == What::Set;
             if !events.iter().any(known) {
-                events.push(Happened {
+                let later = events.iter().position(|event| event.version > version);
+                let found = Happened {
                     at: modified(&directory, &file_of(version))?,
                     what: What::Found,
                     version,
-                });
+                };
+                events.insert(later.unwrap_or(events.len()), found);
             }
         }
-        events.sort_by_key(|event| event.at);
+        // Lines have milliseconds, and the times of files have more: what is of one millisecond stays in
+        // its order.
+        let millis = |event: &Happened| {
+            let since = event.at.duration_since(SystemTime::UNIX_EPOCH);
+            since.unwrap_or_default().as_millis()
+        };
+        events.sort_by_key(millis);
         Ok(events)
     }
 
@@ -467,6 +475,22 @@ mod tests {
         let known: Vec<_> = events.iter().map(|event| event.version).collect();
         assert_eq!(known, [1, 2]);
         assert_eq!(events[1].what, What::Set);
+    }
+
+    #[test]
+    fn a_file_of_the_same_millisecond_comes_before_a_later_versions_line() {
+        let (_root, versions) = secret();
+        let locked = versions.lock_or_make().unwrap();
+        add(&locked, 1, b"one");
+        fs::write(versions.path().join(HISTORY), b"").unwrap();
+        add(&locked, 2, b"two");
+        let second = versions.history().unwrap().pop().unwrap();
+        let file = fs::File::options().write(true).open(versions.file(1));
+        let within = std::time::Duration::from_micros(900);
+        file.unwrap().set_modified(second.at + within).unwrap();
+        let known = versions.history().unwrap();
+        let known: Vec<_> = known.iter().map(|event| event.version).collect();
+        assert_eq!(known, [1, 2]);
     }
 
     #[test]
