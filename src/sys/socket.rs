@@ -114,11 +114,14 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let directory = open_directory(temporary.path()).unwrap();
         let done = std::sync::atomic::AtomicBool::new(false);
+        // All of them listen to the end: who found one just before its name went connects as well.
+        let mut listeners = Vec::new();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
                     match connect_at(&directory, temporary.path(), "a.sock") {
-                        Ok(_) => {}
+                        // Nothing is accepted: once for each name, so that the backlog is never full.
+                        Ok(_) => while temporary.path().join("a.sock").exists() {},
                         Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
                     }
                 }
@@ -126,7 +129,7 @@ mod tests {
             for _ in 0..200 {
                 let listener = listen_at(&directory, temporary.path(), "a.new", "a.sock").unwrap();
                 filesystem::unlink_at(&directory, "a.sock").unwrap();
-                drop(listener);
+                listeners.push(listener);
             }
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
