@@ -23,7 +23,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secret", &["sys"]),
     ("manifest", &["model"]),
     ("policy", &["model"]),
-    ("audit", &["model"]),
+    ("approval", &["model"]),
+    ("audit", &["model", "sys"]),
     ("telemetry", &["model", "sys"]),
     // It knows no store.
     ("http", &["model", "secret", "sys"]),
@@ -44,6 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "secret",
             "manifest",
             "policy",
+            "approval",
             "audit",
             "telemetry",
             "http",

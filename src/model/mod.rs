@@ -10,9 +10,11 @@ mod exit;
 mod names;
 mod plan;
 pub mod printable;
+pub mod query;
 mod release;
 mod shown;
 mod signal;
+mod site;
 mod startup;
 pub mod template;
 mod units;
@@ -36,6 +38,7 @@ pub use release::{
     record,
 };
 pub use signal::{Signal, SignalError};
+pub use site::{ApprovalSpec, AuditSpec, ManifestSigners, PolicyMode, PolicySpec, Site};
 pub use startup::{Forking, Ready, Startup};
 pub use units::{
     FileMode, Generation, Sha256, UnitError, Version, VersionRef, format_duration, parse_duration,

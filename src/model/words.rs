@@ -9,7 +9,8 @@ pub trait Words: Copy + 'static {
     const TABLE: &'static [(&'static str, Self)];
 }
 
-/// Declares such a type: `word` gives the word of a value, `Display` and `Serialize` write it.
+/// Declares such a type: `word` gives the word of a value, `Display` and `Serialize` write it,
+/// `Deserialize` reads it.
 macro_rules! words {
     (
         $(#[$about:meta])*
@@ -40,6 +41,18 @@ macro_rules! words {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.serialize_str(self.word())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let word = <std::borrow::Cow<'_, str> as serde::Deserialize>::deserialize(from)?;
+                let table = <Self as $crate::model::words::Words>::TABLE;
+                let found = table.iter().find(|(known, _)| *known == word);
+                found.map(|(_, value)| *value).ok_or_else(|| {
+                    let wanted = <Self as $crate::model::words::Words>::WANTED;
+                    serde::de::Error::custom(format_args!("expected {wanted}"))
+                })
             }
         }
     };

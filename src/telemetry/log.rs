@@ -107,12 +107,12 @@ mod tests {
         for event in samples() {
             let mut object = object(&envelope(&event));
             for key in ["seq", "time", "launcher", "service"] {
-                let removed = object.as_object_mut().unwrap().remove(key);
+                let removed = object.as_object_mut().unwrap().shift_remove(key);
                 assert!(removed.is_some(), "{key}");
             }
             let own = serde_json::to_value(&event).unwrap();
             if own.get("generation").is_none() {
-                object.as_object_mut().unwrap().remove("generation");
+                object.as_object_mut().unwrap().shift_remove("generation");
             }
             writeln!(lines, "{:?} {}{object}", event.level(), text(&event)).unwrap();
         }

@@ -151,7 +151,7 @@ fn a_line_keeps_its_quotes_and_what_no_filter_writes_is_sealed_as_it_was_written
     let record = record.unwrap_or_else(|error| panic!("{error}")).unwrap();
     assert_eq!(
         record.expose(),
-        br#"{"text":"it's\n# hers","value":"it's"}"#
+        br#"{"value":"it's","text":"it's\n# hers"}"#
     );
     let project = Project::new(&[(".env", "A=1\n# a\rB=hunter2\n")]);
     let error = EnvFile::read(&project.path(".env")).err().unwrap();

@@ -1,0 +1,94 @@
+//! The site: the host's own file, which every command that launches, reveals or controls reads. A
+//! manifest can require more than it, never less.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Sha256;
+use super::words::words;
+use super::written::{duration, path};
+
+/// The site file, version 1, checked. It holds no secret bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Site {
+    /// The file that it came from, for messages.
+    #[serde(serialize_with = "path")]
+    pub path: PathBuf,
+    /// Of the file's bytes.
+    pub sha256: Sha256,
+    /// Such as `production`. It counts for policy in place of what a manifest says.
+    pub environment: Option<String>,
+    /// Free words about the host that policy reads.
+    pub labels: BTreeMap<String, String>,
+    /// Who may have what; `None`: everything is allowed.
+    pub policy: Option<PolicySpec>,
+    /// Whose signature a manifest needs; `None`: none.
+    pub manifests: Option<ManifestSigners>,
+    /// Whose approvals count, and where they lie.
+    pub approvals: Option<ApprovalSpec>,
+    /// Where releases are put on record.
+    pub audit: Option<AuditSpec>,
+}
+
+/// `policy:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicySpec {
+    /// The directory with `*.cedar` and `entities.json`.
+    #[serde(serialize_with = "path")]
+    pub directory: PathBuf,
+    /// Whether a denial is one.
+    pub mode: PolicyMode,
+}
+
+words! {
+    /// `policy.mode:`
+    #[derive(Default)]
+    PolicyMode {
+        /// A denial is refused.
+        #[default]
+        Enforce = "enforce",
+        /// Decisions are recorded, nothing is refused.
+        Observe = "observe",
+    }
+}
+
+/// `manifests:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ManifestSigners {
+    /// An allowed_signers file of OpenSSH's (ssh-keygen(1), ALLOWED SIGNERS).
+    #[serde(serialize_with = "path")]
+    pub signers: PathBuf,
+}
+
+/// `approvals:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApprovalSpec {
+    /// An allowed_signers file of OpenSSH's.
+    #[serde(serialize_with = "path")]
+    pub signers: PathBuf,
+    /// Where requests and their signatures lie.
+    #[serde(serialize_with = "path")]
+    pub directory: PathBuf,
+    /// How long a launch waits for approvals (default 0s).
+    #[serde(serialize_with = "duration")]
+    pub wait: Duration,
+}
+
+/// `audit:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditSpec {
+    /// What cannot be recorded is not delivered. Default true.
+    pub required: bool,
+    /// Where `records.jsonl`, `tile/` and `checkpoint` lie.
+    #[serde(serialize_with = "path")]
+    pub directory: PathBuf,
+    /// The Ed25519 key of checkpoints; made at first use (0600).
+    #[serde(serialize_with = "path")]
+    pub key_file: PathBuf,
+    /// The key of the values' fingerprints; `None`: no fingerprints.
+    #[serde(serialize_with = "super::written::path_or_none")]
+    pub fingerprint_key_file: Option<PathBuf>,
+}
