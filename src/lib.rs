@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod app;
+pub mod approval;
 pub mod cli;
 pub mod delivery;
 #[cfg(any(test, fuzzing))]
