@@ -36,8 +36,10 @@ impl<'a> Pipeline<'a> {
         let (activation, users) = (prior.activation.as_ref(), prior.users.as_ref());
         let host = host::settle(self.plan, activation, users)?;
         host.warn(self.plan, self.observer.as_ref());
-        let subject = Subject::of(&host);
-        let authorised = self.gate.authorise(self.plan, subject, Reason::Launch)?;
+        let subject = Subject::of(&host, None);
+        let authorised = self
+            .gate
+            .authorise(self.plan, subject, Reason::Launch, None)?;
         Ok(Cleared { host, authorised })
     }
 
@@ -60,10 +62,12 @@ mod tests {
 
     use super::*;
     use crate::app::event_loop::runtime;
+    use crate::app::gate::Rules;
     use crate::manifest::{self, Overrides};
+    use crate::model::query::{Effect, Query, Ruling};
     use crate::model::{
-        AuditError, Decision, Denial, Exit, NoSite, Policy, Recorder, Recording, Release, Source,
-        StoreName, Version,
+        AuditError, Decision, Exit, NoSite, Policy, PolicyMode, PolicySpec, Recorder, Recording,
+        Release, Source, StoreName, Version,
     };
     use crate::secret::{SecretBytes, Value};
     use crate::stores::{Fetched, Local, Store, StoreError, Watch, Watched};
@@ -102,13 +106,26 @@ run: { command: [/bin/true] }
     struct Denies;
 
     impl Policy for Denies {
-        fn decide(&self, release: &Release<'_>) -> Decision {
-            assert!(release.versions.is_empty(), "a store was asked before");
-            Decision::Deny(Denial(format!(
-                "{} is not for this host",
-                release.plan.service
-            )))
+        fn rule(&self, queries: &[Query]) -> Vec<Ruling> {
+            let deny = Ruling {
+                effect: Effect::Deny,
+                policies: vec!["not-here".to_owned()],
+                errors: Vec::new(),
+                obligations: Vec::new(),
+                stop: false,
+            };
+            queries.iter().map(|_| deny.clone()).collect()
         }
+    }
+
+    /// A gate whose policy denies everything.
+    fn denies(mode: PolicyMode) -> Gate {
+        let spec = PolicySpec {
+            directory: "/etc/hushpipe/policy.d".into(),
+            mode,
+        };
+        let observer: Rc<dyn Observer> = Rc::new(());
+        Gate::new(Some(Rules::new(Denies, spec, &observer)), NoSite)
     }
 
     struct DiskFull;
@@ -117,6 +134,10 @@ run: { command: [/bin/true] }
         fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a> {
             assert_eq!(release.versions.len(), 1);
             Box::pin(ready(Err(AuditError("the disk is full".to_owned()))))
+        }
+
+        fn decided<'a>(&'a self, _: &'a [Decision]) -> Recording<'a> {
+            Box::pin(ready(Ok(())))
         }
     }
 
@@ -147,15 +168,22 @@ run: { command: [/bin/true] }
 
     #[test]
     fn a_denied_release_makes_no_request() {
-        let (failure, requests) = run(&Gate::new(Denies, NoSite));
+        let (failure, requests) = run(&denies(PolicyMode::Enforce));
         let (exit, why) = failure.unwrap();
         assert_eq!((exit, requests), (Exit::Denied, 0));
-        assert_eq!(why, "the release is denied: tested is not for this host");
+        let start = "policy denies 1 of 1 secrets to service tested:\n  \
+                     secret a: policy not-here forbids it\n    decided on: store \"s\"";
+        assert!(why.starts_with(start), "{why}");
+    }
+
+    #[test]
+    fn a_site_that_observes_refuses_nothing() {
+        assert_eq!(run(&denies(PolicyMode::Observe)), (None, 1));
     }
 
     #[test]
     fn what_cannot_be_recorded_gets_no_receipt() {
-        let (failure, requests) = run(&Gate::new(NoSite, DiskFull));
+        let (failure, requests) = run(&Gate::new(None, DiskFull));
         let (exit, why) = failure.unwrap();
         assert_eq!((exit, requests), (Exit::Deadline, 1));
         assert_eq!(why, "the release cannot be recorded: the disk is full");

@@ -109,7 +109,7 @@ fn ask(
                 return versions(plan, &stores).await;
             };
             let gate = Gate::without_site();
-            let authorised = gate.authorise(plan, Subject::of(host), Reason::Launch)?;
+            let authorised = gate.authorise(plan, Subject::of(host, None), Reason::Launch, None)?;
             let gathered = values::gather(&authorised, &stores, host, observer).await?;
             Ok(gathered.round.versions)
         };

@@ -96,7 +96,7 @@ async fn launch(
     // Whoever the program tells that it is there finds it.
     let socket = control::open(observer.as_ref()).await;
     let confined = Confined::new(plan, &cleared.host, reach.restarts());
-    let subject = Subject::of(&cleared.host);
+    let subject = Subject::of(&cleared.host, None);
     let kept = keep(&gathered, keeps)?;
     let first = Released {
         host: cleared.host,

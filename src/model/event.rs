@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use super::query::{Action, Effect};
+use super::release::Verdict;
 use super::words::words;
 use super::{Generation, SecretName, Signal, StoreName, Version, format_duration};
 
@@ -502,6 +504,89 @@ events! {
         Some((pid, uid)) => format!("process {pid} of uid {uid}"),
         None => "a signal".to_owned(),
     };
+    /// Policy decided.
+    PolicyDecided {
+        /// On what.
+        action: Action,
+        /// On which secret or service.
+        resource: String,
+        /// For whom: a service, or a user's name.
+        principal: String,
+        /// Policy's answer.
+        effect: Effect,
+        /// What followed.
+        verdict: Verdict,
+        /// The ids of the policies that decided.
+        policies: Vec<String>,
+    } => match verdict {
+        Verdict::Allowed => Debug,
+        Verdict::Met => Notice,
+        Verdict::Observed | Verdict::Denied => Warning,
+    }, "policy {} {principal} to {action} {resource}{}", match verdict {
+        Verdict::Allowed => "allows",
+        Verdict::Met => "now allows",
+        Verdict::Observed => "would deny",
+        Verdict::Denied => "denies",
+    }, match policies.as_slice() {
+        [] if *effect == Effect::Allow => String::new(),
+        [] => ": no policy permits it".to_owned(),
+        policies => format!(": {}", policies.join(", ")),
+    };
+    /// New policies are in force.
+    PolicyReloaded {
+        /// How many.
+        policies: usize,
+    } => Notice, "the policies were reloaded: {} in force", counted(*policies, "policy");
+    /// The policies cannot be read, and the last good ones stay in force.
+    PolicyStale {
+        /// Why.
+        #[serde(skip)]
+        message: String,
+    } => Error, "{message}; the last good policies stay in force";
+    /// A release waits for approvals.
+    ApprovalRequested {
+        /// The request's id.
+        request: String,
+        /// The policy that wants them.
+        policy: String,
+        /// How many are needed.
+        needed: u32,
+        /// Of this group.
+        group: String,
+    } => Notice, "policy {policy} wants {needed} of {group} to approve: `hushpipe approve {request}`";
+    /// An approval was found and counts.
+    ApprovalGiven {
+        /// The request's id.
+        request: String,
+        /// By whom.
+        by: String,
+        /// So many there are now.
+        given: u32,
+        /// So many are needed.
+        needed: u32,
+    } => Notice, "{by} approved {request}: {given} of {needed}";
+    /// Approvals were used for a release.
+    ApprovalSpent {
+        /// The request's id.
+        request: String,
+        /// The policy that wanted them.
+        policy: String,
+        /// Who gave them.
+        people: Vec<String>,
+    } => Notice, "approval {request} is used, for policy {policy}: given by {}", people.join(", ");
+    /// Policy was asked with `--break-glass`.
+    BreakGlass {
+        /// What for.
+        action: Action,
+        /// Why.
+        reason: String,
+        /// Who: a process id and a uid; `None` for a launch.
+        #[serde(flatten, serialize_with = "as_peer")]
+        by: Option<(i32, u32)>,
+    } => Warning, "break-glass to {action}{}: {reason}", match by {
+        Some((pid, uid)) => format!(" by process {pid} of uid {uid}"),
+        None => String::new(),
+    };
     /// A rotation did not happen; the program keeps what it has.
     RotationFailed {
         /// What failed, where, and what happens next.
@@ -596,7 +681,11 @@ events! {
 }
 
 fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
 }
 
 fn millis(duration: Duration) -> String {

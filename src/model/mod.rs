@@ -34,8 +34,8 @@ pub use plan::{
     StoreKind, StoreSpec, Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use release::{
-    AuditError, Decision, Denial, NoSite, Policy, Reason, Receipt, Recorder, Recording, Release,
-    record,
+    Approved, AuditError, Decision, Denial, NoSite, Policy, Reason, Receipt, Recorder, Recording,
+    Release, Verdict, record,
 };
 pub use signal::{Signal, SignalError};
 pub use site::{ApprovalSpec, AuditSpec, ManifestSigners, PolicyMode, PolicySpec, Site};

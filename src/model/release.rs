@@ -4,9 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::{Future, ready};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
+use super::printable::printable;
+use super::query::{Action, Effect, Facts, Obligation, Principal, Query, Resource, Ruling};
+use super::words::words;
 use super::{Exit, Plan, SecretName, Version};
 
 /// Who wants which secrets, how and why. It borrows what it says, and holds no value.
@@ -22,47 +27,232 @@ pub struct Release<'a> {
     pub reason: Reason,
     /// The versions that are delivered, as far as they are known: none, before the stores are asked.
     pub versions: &'a BTreeMap<SecretName, Version>,
+    /// What was found out about the launch; `None`: there is no site.
+    pub facts: Option<&'a Facts>,
+    /// What policy was asked and what it answered, one for each secret; none without a site's policy.
+    pub decisions: &'a [Decision],
+    /// The approvals that lifted denials.
+    pub approvals: &'a [Approved],
+    /// HMAC-SHA256 of the values under the site's fingerprint key, in hex; none without one.
+    pub fingerprints: &'a BTreeMap<SecretName, String>,
 }
 
-/// Why a release is requested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The program is started for the first time.
-    Launch,
-    /// Secrets have new versions.
-    Rotation,
+/// Approvals that were spent on a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approved {
+    /// The request's id.
+    pub request: String,
+    /// The policy whose denial they lifted.
+    pub policy: String,
+    /// Who gave them.
+    pub people: Vec<String>,
 }
 
-/// What policy says.
+words! {
+    /// Why a release is requested.
+    Reason {
+        /// The program is started for the first time.
+        Launch = "launch",
+        /// Secrets have new versions.
+        Rotation = "rotation",
+    }
+}
+
+/// One decision: the question, policy's answer, and what followed from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The question.
+    pub query: Query,
+    /// Policy's answer.
+    pub ruling: Ruling,
+    /// What followed.
+    pub verdict: Verdict,
+}
+
+words! {
+    /// What followed from a ruling.
+    Verdict {
+        /// Policy allows it.
+        Allowed = "allowed",
+        /// Policy denied it until its obligations were met, and they were.
+        Met = "met",
+        /// Policy denies it, and the site only observes: it was done all the same.
+        Observed = "observed",
+        /// It was refused.
+        Denied = "denied",
+    }
+}
+
+impl Verdict {
+    /// Whether it was done.
+    pub const fn is_granted(self) -> bool {
+        !matches!(self, Self::Denied)
+    }
+}
+
+/// A refusal by policy: what was refused, by which policies, on which facts, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It may be.
-    Allow,
-    /// It may not.
-    Deny(Denial),
+pub struct Denial {
+    /// All that were refused, never empty.
+    pub refused: Vec<Decision>,
+    /// How many were asked for at once.
+    pub asked: usize,
+    /// The policy directory.
+    pub directory: PathBuf,
+    /// What else to do or to know, a line each: the request that waits for approvals.
+    pub notes: Vec<String>,
 }
-
-/// Why a release is denied: the policy, the fact that decided, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial(pub String);
 
 impl Denial {
     /// hushpipe's exit code for it.
     pub const EXIT: Exit = Exit::Denied;
+
+    /// Whether a policy that decided wants the program stopped when a rotation is denied.
+    pub fn stops(&self) -> bool {
+        self.refused.iter().any(|decision| decision.ruling.stop)
+    }
+
+    /// The policies that decided, each once.
+    pub fn policies(&self) -> Vec<&str> {
+        let policies = self.refused.iter();
+        let mut policies: Vec<&str> = policies
+            .flat_map(|decision| &decision.ruling.policies)
+            .map(String::as_str)
+            .collect();
+        policies.sort_unstable();
+        policies.dedup();
+        policies
+    }
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the release is denied: {}", self.0)
+        let Some(first) = self.refused.first() else {
+            return f.write_str("policy denies it");
+        };
+        let action = first.query.action;
+        match &first.query.principal {
+            Principal::Service(service) => write!(
+                f,
+                "policy denies {} of {} secrets to service {}:",
+                self.refused.len(),
+                self.asked,
+                printable(&service.name)
+            )?,
+            Principal::Person(person) => write!(
+                f,
+                "policy denies {} (uid {}) to {action}:",
+                printable(&person.name),
+                person.uid
+            )?,
+        }
+        for decision in &self.refused {
+            write!(
+                f,
+                "\n  {}: {}",
+                named(&decision.query.resource),
+                why(&decision.ruling)
+            )?;
+            let facts = facts(&decision.query);
+            write!(f, "\n    decided on: {facts}")?;
+        }
+        for note in &self.notes {
+            write!(f, "\n  {}", printable(note))?;
+        }
+        write!(
+            f,
+            "\n  help: policies are in {}; `hushpipe policy explain` shows every fact",
+            printable(&self.directory.display().to_string())
+        )
     }
 }
 
 impl std::error::Error for Denial {}
 
-/// Decides on releases, before a store is asked.
+fn named(resource: &Resource) -> String {
+    match resource {
+        Resource::Secret(secret) => format!("secret {}", printable(&secret.name)),
+        Resource::Service(service) => format!("service {}", printable(&service.name)),
+    }
+}
+
+/// Which policies decided, and how the refusal is lifted.
+fn why(ruling: &Ruling) -> String {
+    let policies: Vec<String> = ruling.policies.iter().map(|id| printable(id)).collect();
+    let mut why = match (ruling.effect, policies.as_slice()) {
+        (_, []) => "no policy permits it".to_owned(),
+        (_, [one]) => format!("policy {one} forbids it"),
+        (_, several) => format!("policies {} forbid it", several.join(", ")),
+    };
+    for error in &ruling.errors {
+        why += &format!("; a policy failed: {}", printable(error));
+    }
+    if ruling.effect == Effect::Pending {
+        for obligation in &ruling.obligations {
+            why += "; ";
+            why += &lifted_by(obligation);
+        }
+    }
+    why
+}
+
+fn lifted_by(obligation: &Obligation) -> String {
+    match obligation {
+        Obligation::Reason { policy } => {
+            format!("{} wants a reason: give --reason TEXT", printable(policy))
+        }
+        Obligation::Approval {
+            policy,
+            needed,
+            group,
+            within,
+        } => format!(
+            "{} wants {needed} of {} to approve, within {}",
+            printable(policy),
+            printable(group),
+            super::format_duration(*within)
+        ),
+    }
+}
+
+/// The facts that policies mostly go by, as far as they are known.
+fn facts(query: &Query) -> String {
+    let mut all: Vec<(&str, String)> = Vec::new();
+    let mut add = |name: &'static str, value: &str| {
+        if !value.is_empty() {
+            all.push((name, printable(value)));
+        }
+    };
+    if let Resource::Secret(secret) = &query.resource {
+        add("classification", &secret.classification);
+        add("store", &secret.store);
+    }
+    let context = &query.context;
+    let facts = &context.facts;
+    add("environment", &facts.environment);
+    add("occasion", &context.occasion);
+    if query.action == Action::Deliver {
+        add("isolation", &context.isolation);
+        add("program", &facts.program.path);
+        add("sha256", facts.program.sha256.get(..12).unwrap_or_default());
+        add("user", &facts.user);
+        add("unit", &facts.unit);
+    }
+    if let Principal::Person(person) = &query.principal {
+        add("groups", &person.groups.join(" "));
+    }
+    add("reason", &facts.reason);
+    let all: Vec<String> = all
+        .into_iter()
+        .map(|(name, value)| format!("{name} {value:?}"))
+        .collect();
+    all.join(", ")
+}
+
+/// Decides, before a store is asked.
 pub trait Policy {
-    /// On this one.
-    fn decide(&self, release: &Release<'_>) -> Decision;
+    /// What it answers to each of these questions, in their order. An error of evaluation denies.
+    fn rule(&self, queries: &[Query]) -> Vec<Ruling>;
 }
 
 /// Why a release is not on record.
@@ -85,10 +275,13 @@ impl std::error::Error for AuditError {}
 /// What a recorder's write comes to.
 pub type Recording<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + 'a>>;
 
-/// Puts releases on record, before anything of them is delivered.
+/// Puts releases and decisions on record.
 pub trait Recorder {
-    /// Ends when this one is on record.
+    /// Ends when this release is on record, with its decisions. Nothing of it is delivered before.
     fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a>;
+
+    /// Ends when decisions are on record that no release follows: denials, and those on commands.
+    fn decided<'a>(&'a self, decisions: &'a [Decision]) -> Recording<'a>;
 }
 
 /// The proof that a release is on record. [`record`] alone makes it:
@@ -113,18 +306,16 @@ pub async fn record(recorder: &dyn Recorder, release: &Release<'_>) -> Result<Re
     Ok(Receipt(()))
 }
 
-/// For a host without a site: everything is allowed, and nothing need be on record.
+/// For a host without a site: nothing need be on record.
 #[derive(Clone, Copy, Debug)]
 pub struct NoSite;
 
-impl Policy for NoSite {
-    fn decide(&self, _: &Release<'_>) -> Decision {
-        Decision::Allow
-    }
-}
-
 impl Recorder for NoSite {
     fn write<'a>(&'a self, _: &'a Release<'_>) -> Recording<'a> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn decided<'a>(&'a self, _: &'a [Decision]) -> Recording<'a> {
         Box::pin(ready(Ok(())))
     }
 }

@@ -79,7 +79,10 @@ impl Effects for Real<'_> {
 
     fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Failed> {
         let subject = self.subject.clone();
-        let authorised = self.gate.authorise(self.plan, subject, Reason::Rotation);
+        let asked = Some(&secrets);
+        let authorised = self
+            .gate
+            .authorise(self.plan, subject, Reason::Rotation, asked);
         let authorised = Rc::new(authorised.map_err(one)?);
         self.authorised = Some(Rc::clone(&authorised));
         let (stores, key) = (self.stores, Rc::clone(&self.key));

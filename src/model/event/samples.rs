@@ -21,7 +21,7 @@ fn t(text: &str) -> String {
 
 /// In the order of the table.
 pub fn samples() -> Vec<Event> {
-    let all = [start(), run(), rotation(), stores(), faults()];
+    let all = [start(), run(), rotation(), stores(), policy(), faults()];
     all.into_iter().flatten().collect()
 }
 
@@ -181,6 +181,56 @@ fn stores() -> Vec<Event> {
         Event::Asked {
             what: t("rotate"),
             by: None,
+        },
+    ]
+}
+
+/// Of decisions and approvals.
+fn policy() -> Vec<Event> {
+    let decided = |effect, verdict, policies: &[&str]| Event::PolicyDecided {
+        action: Action::Deliver,
+        resource: t("db"),
+        principal: t("payments"),
+        effect,
+        verdict,
+        policies: policies.iter().map(|id| t(id)).collect(),
+    };
+    vec![
+        decided(Effect::Allow, Verdict::Allowed, &["payments"]),
+        decided(Effect::Pending, Verdict::Met, &["two-people"]),
+        decided(Effect::Deny, Verdict::Observed, &["pinned", "hours"]),
+        decided(Effect::Deny, Verdict::Denied, &[]),
+        Event::PolicyReloaded { policies: 1 },
+        Event::PolicyReloaded { policies: 12 },
+        Event::PolicyStale {
+            message: t("/etc/hushpipe/policy.d is gone"),
+        },
+        Event::ApprovalRequested {
+            request: t("7f3a"),
+            policy: t("two-people"),
+            needed: 2,
+            group: t("sre"),
+        },
+        Event::ApprovalGiven {
+            request: t("7f3a"),
+            by: t("alice"),
+            given: 1,
+            needed: 2,
+        },
+        Event::ApprovalSpent {
+            request: t("7f3a"),
+            policy: t("two-people"),
+            people: vec![t("alice"), t("bob")],
+        },
+        Event::BreakGlass {
+            action: Action::Deliver,
+            reason: t("INC-7"),
+            by: None,
+        },
+        Event::BreakGlass {
+            action: Action::Revoke,
+            reason: t("INC-7"),
+            by: Some((5, 1000)),
         },
     ]
 }

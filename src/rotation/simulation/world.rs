@@ -202,6 +202,10 @@ pub fn receipt() -> Receipt {
         uid: 0,
         reason: Reason::Launch,
         versions: &versions,
+        facts: None,
+        decisions: &[],
+        approvals: &[],
+        fingerprints: &BTreeMap::new(),
     };
     let recording = pin!(record(&NoSite, &release));
     match recording.poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,0 +1,134 @@
+//! What policy is asked about a plan: one question for each secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::query::{
+    Action, Context, Facts, Person, Principal, Query, Resource, Secret, Service, Time,
+};
+use crate::model::{DeliveryKind, IsolationUsed, Plan, Reason, SecretName, Source};
+
+/// What is the same for each question of a release.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What was found out about the launch.
+    pub facts: &'a Facts,
+    /// Where files go; `None`: there are none.
+    pub isolation: Option<IsolationUsed>,
+    /// Now.
+    pub time: Time,
+}
+
+impl Asking<'_> {
+    /// May the service have these secrets?
+    pub fn deliver(&self, secrets: &BTreeSet<SecretName>, why: Reason) -> Vec<Query> {
+        let kinds = kinds(self.plan);
+        let asked = secrets.iter().map(|name| Query {
+            principal: Principal::Service(self.service()),
+            action: Action::Deliver,
+            resource: self.secret(name),
+            context: Context {
+                deliveries: kinds.get(name).cloned().unwrap_or_default(),
+                ..self.context(why.word(), self.facts.clone())
+            },
+        });
+        asked.collect()
+    }
+
+    /// May a person do this with these secrets of the running service?
+    pub fn command(
+        &self,
+        person: &Person,
+        action: Action,
+        secrets: &BTreeSet<SecretName>,
+        facts: &Facts,
+    ) -> Vec<Query> {
+        let query = |resource| Query {
+            principal: Principal::Person(person.clone()),
+            action,
+            resource,
+            context: self.context(action.word(), facts.clone()),
+        };
+        if secrets.is_empty() {
+            return vec![query(Resource::Service(self.service()))];
+        }
+        let resources = secrets.iter().map(|name| self.secret(name));
+        resources.map(query).collect()
+    }
+
+    fn context(&self, occasion: &str, facts: Facts) -> Context {
+        Context {
+            deliveries: Vec::new(),
+            isolation: self
+                .isolation
+                .map(|used| used.word().to_owned())
+                .unwrap_or_default(),
+            mode: self.plan.mode.word().to_owned(),
+            redacted: false,
+            occasion: occasion.to_owned(),
+            facts,
+            time: self.time,
+        }
+    }
+
+    /// As manifest and site describe it.
+    pub fn service(&self) -> Service {
+        Service {
+            name: self.plan.service.clone(),
+            owner: self.plan.owner.clone().unwrap_or_default(),
+            environment: self.facts.environment.clone(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    fn secret(&self, name: &SecretName) -> Resource {
+        let plan = self.plan;
+        let spec = &plan.secrets[name];
+        let store = &spec.source.store;
+        let owner = spec.owner.as_ref().or(plan.owner.as_ref());
+        Resource::Secret(Box::new(Secret {
+            name: name.to_string(),
+            store: store.to_string(),
+            store_type: plan.stores[store].kind.name().to_owned(),
+            path: path(&spec.source),
+            classification: spec.classification.clone().unwrap_or_default(),
+            owner: owner.cloned().unwrap_or_default(),
+            environment: self.facts.environment.clone(),
+            labels: BTreeMap::new(),
+            age: 0,
+        }))
+    }
+}
+
+/// What a store is asked.
+fn path(source: &Source) -> String {
+    match (&source.request, &source.key) {
+        (Some(request), _) => request.path.clone(),
+        (None, Some(key)) => key.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+/// How each secret is delivered, each kind once. A secret in arguments or the environment is no
+/// delivery.
+fn kinds(plan: &Plan) -> BTreeMap<SecretName, Vec<String>> {
+    let mut kinds: BTreeMap<SecretName, BTreeSet<&str>> = BTreeMap::new();
+    for delivery in &plan.deliveries {
+        let kind = match delivery.kind {
+            DeliveryKind::File(_) => "file",
+            DeliveryKind::Fifo { .. } => "fifo",
+            DeliveryKind::Fd { .. } => "fd",
+            DeliveryKind::Stdin => "stdin",
+            DeliveryKind::Credential(_) => "credentials",
+        };
+        for secret in delivery.channel.secrets() {
+            kinds.entry(secret).or_default().insert(kind);
+        }
+    }
+    let words = |kinds: BTreeSet<&str>| kinds.into_iter().map(str::to_owned).collect();
+    kinds
+        .into_iter()
+        .map(|(name, kinds)| (name, words(kinds)))
+        .collect()
+}
