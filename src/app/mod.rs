@@ -2,6 +2,7 @@
 //! them. Data flows one way, through the [`pipeline`] and its [`gate`]: plan → host → authorise → fetch →
 //! values → record → place → supervise, with [`rotate`] as the one loop back.
 
+pub mod approvals;
 mod bootstrap;
 mod close;
 mod command;

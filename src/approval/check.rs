@@ -48,6 +48,17 @@ pub struct SignatureFile {
     pub bytes: Vec<u8>,
 }
 
+/// What is on record of a request's use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How many launches have used it.
+    pub uses: u32,
+    /// When it was used last.
+    pub latest: Option<Moment>,
+    /// It was seen expired once, and stays so whatever the clock says later.
+    pub ended: bool,
+}
+
 /// A request, and all that is judged about it.
 #[derive(Clone, Copy)]
 pub struct Case<'a> {
@@ -65,8 +76,8 @@ pub struct Case<'a> {
     pub launch: &'a Launch,
     /// Who may not approve, beside the request's `by`: who launches.
     pub requesters: &'a [String],
-    /// How many launches have used it.
-    pub spent: u32,
+    /// How it was used so far.
+    pub spent: Spent,
     /// Who is in which group.
     pub members: &'a dyn Members,
     /// The clock.
@@ -153,7 +164,7 @@ pub enum CheckError {
     #[error("it expired at {0}")]
     Expired(Moment),
     /// It is from the future: a clock jumped.
-    #[error("it was made at {0}, which is in the future: is the clock right?")]
+    #[error("it was made or used at {0}, which is in the future: is the clock right?")]
     Future(Moment),
     /// It has had all of its launches.
     #[error("it is used up: it was good for {0} launches")]
@@ -269,12 +280,13 @@ pub fn terms(case: &Case<'_>) -> Vec<CheckError> {
             errors.push(CheckError::Policy(wanted.policy.clone()));
         }
     }
-    if case.now < request.created {
-        errors.push(CheckError::Future(request.created));
-    } else if case.now >= request.expires {
+    let latest = case.spent.latest.unwrap_or(request.created);
+    if case.now < request.created.max(latest) {
+        errors.push(CheckError::Future(request.created.max(latest)));
+    } else if case.now >= request.expires || case.spent.ended {
         errors.push(CheckError::Expired(request.expires));
     }
-    if case.spent >= request.uses {
+    if case.spent.uses >= request.uses {
         errors.push(CheckError::UsedUp(request.uses));
     }
     let age = case.now.since(request.created);

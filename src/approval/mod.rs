@@ -18,7 +18,7 @@ mod wire;
 pub use certificate::Certificate;
 pub use check::{
     ApprovalError, Approved, Approver, Case, CheckError, Members, NAMESPACE, NotApproved,
-    SignatureFile, Wanted, check, terms,
+    SignatureFile, Spent, Wanted, check, terms,
 };
 pub use error::{CertificateError, SignatureError};
 pub use key::PublicKey;

@@ -1,6 +1,7 @@
 //! Moments: of requests (RFC 3339) and of allowed_signers files (ssh-keygen(1)).
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -39,10 +40,16 @@ impl Moment {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
+}
 
-    fn parse(text: &str) -> Option<Self> {
-        let moment = Self::of(humantime::parse_rfc3339(text).ok()?);
-        (moment.to_string() == text).then_some(moment)
+/// Its one form is read, and no other.
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = humantime::parse_rfc3339(text).map(Self::of);
+        let moment = moment.ok().filter(|moment| moment.to_string() == text);
+        moment.ok_or("expected a time such as 2026-11-28T12:00:00Z")
     }
 }
 
@@ -62,8 +69,7 @@ impl Serialize for Moment {
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        Self::parse(&text)
-            .ok_or_else(|| serde::de::Error::custom("expected a time such as 2026-11-28T12:00:00Z"))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -128,7 +134,7 @@ fn unix(at: Civil) -> Option<u64> {
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
         at.year, at.month, at.day, at.hour, at.minute, at.second
     );
-    Moment::parse(&text).map(Moment::unix)
+    text.parse().ok().map(Moment::unix)
 }
 
 #[cfg(test)]

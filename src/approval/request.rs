@@ -18,7 +18,7 @@ pub const MAX_REQUEST: usize = 256 * 1024;
 const VERSION: u32 = 1;
 
 /// At most so many launches.
-pub const MAX_USES: u32 = 1_000_000;
+pub const MAX_USES: u32 = 10_000;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,7 +251,7 @@ impl Request {
     fn check(&self) -> Result<(), RequestError> {
         let wrong = |what| Err(RequestError::Value(what));
         if !(1..=MAX_USES).contains(&self.uses) {
-            return wrong("`uses` is not between 1 and 1,000,000");
+            return wrong("`uses` is not between 1 and 10,000");
         }
         if self.expires <= self.created {
             return wrong("`expires` is not after `created`");

@@ -94,9 +94,18 @@ fn link(name: &OsStr) -> io::Error {
     io::Error::other(format!("{} is a symbolic link", name.display()))
 }
 
+/// Opens a regular file for reading. No link is followed, no FIFO waited for.
+pub fn open_file(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<File> {
+    open_regular(directory, name.as_ref(), READ)
+}
+
 /// All of a regular file of no more than `most` bytes (EFBIG). No link is followed, no FIFO waited for.
 pub fn read_file(directory: impl AsFd, name: impl AsRef<OsStr>, most: u64) -> io::Result<Vec<u8>> {
-    let file = open_regular(directory, name.as_ref(), READ)?;
+    read_whole(open_file(directory, name)?, most)
+}
+
+/// All of an open file of no more than `most` bytes (EFBIG).
+pub fn read_whole(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = file.take(most + 1).read_to_end(&mut bytes)?;
     if read as u64 > most {

@@ -15,6 +15,25 @@ pub async fn until(moment: Option<Instant>) {
     }
 }
 
+/// When a date and a time of day (year, month from 1, day, hour, minute, second) are in the time zone of
+/// the host, in seconds since 1970: mktime(3), which knows about summer time. `None`: it has no number.
+pub fn of_host([year, month, day, hour, minute, second]: [u16; 6]) -> Option<i64> {
+    // SAFETY: a C struct of numbers and a pointer that is not read; zero is valid for each.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    parts.tm_year = i32::from(year) - 1900;
+    parts.tm_mon = i32::from(month) - 1;
+    parts.tm_mday = i32::from(day);
+    parts.tm_hour = i32::from(hour);
+    parts.tm_min = i32::from(minute);
+    parts.tm_sec = i32::from(second);
+    parts.tm_isdst = -1;
+    // What is not set shows that -1 is an error and not the last second of 1969.
+    parts.tm_wday = -1;
+    // SAFETY: the struct lives as long as the call. hushpipe has one thread: nothing changes TZ meanwhile.
+    let seconds = unsafe { libc::mktime(&raw mut parts) };
+    (parts.tm_wday != -1).then_some(seconds)
+}
+
 /// A moment of CLOCK_BOOTTIME (clock_gettime(2)): it is never set, and does not stop in a suspended
 /// machine as the monotonic clock does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

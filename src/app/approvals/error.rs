@@ -1,0 +1,141 @@
+//! What fails about approvals.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::approval::{CheckError, RequestId, SignersError};
+use crate::model::Exit;
+use crate::model::printable::printable;
+use crate::sys::filesystem::effective_uid;
+use crate::sys::walk::WalkError;
+
+/// Why there is no approval, or none can be looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApprovalsError {
+    /// A place that others control, or that cannot be entered.
+    #[error("cannot use {what}: {source}{}", source.help(effective_uid()))]
+    Place {
+        /// `the approvals directory`
+        what: &'static str,
+        /// Which, and why.
+        source: WalkError,
+    },
+    /// The operating system's word.
+    #[error("cannot {doing} {}", printable(&path.display().to_string()))]
+    System {
+        /// `read`
+        doing: &'static str,
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A use cannot be put on record, so nothing is delivered.
+    #[error(
+        "cannot record the use of an approval in {}: nothing is delivered",
+        printable(&path.display().to_string())
+    )]
+    Unrecorded {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file of signers is wrong.
+    #[error("{}: the allowed signers are wrong:{}", path.display(), lines(.errors))]
+    Signers {
+        /// Which.
+        path: PathBuf,
+        /// All that is wrong.
+        errors: Vec<SignersError>,
+    },
+    /// Somebody makes more files than anybody needs.
+    #[error(
+        "{} has more than {most} files: remove those that do not belong there",
+        printable(&path.display().to_string())
+    )]
+    TooMany {
+        /// Where.
+        path: PathBuf,
+        /// How many are looked at.
+        most: usize,
+    },
+    /// Approvals are for launches.
+    #[error("an approval is for a launch, and cannot be for a command")]
+    NotLaunch,
+    /// Something that an approval has to name is not known.
+    #[error("the launch has no digest of its {0}, so that no approval can be for it")]
+    NoDigest(&'static str),
+    /// There is no request of that name.
+    #[error("no request {id} in {}: see `hushpipe approval list`", printable(&path.display().to_string()))]
+    Unknown {
+        /// Its name.
+        id: String,
+        /// Where.
+        path: PathBuf,
+    },
+    /// Somebody has to approve first.
+    #[error("{0}")]
+    Waiting(Box<Waiting>),
+}
+
+impl ApprovalsError {
+    /// hushpipe's exit code for it.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Place { .. } | Self::Signers { .. } => Exit::Manifest,
+            Self::System { .. } | Self::TooMany { .. } => Exit::Os,
+            Self::Unrecorded { .. } => Exit::Deadline,
+            Self::Unknown { .. } => Exit::NoManifest,
+            Self::NotLaunch | Self::NoDigest(_) | Self::Waiting(_) => Exit::Denied,
+        }
+    }
+}
+
+fn lines(errors: &[SignersError]) -> String {
+    let lines = errors.iter().map(|error| format!("\n  {error}"));
+    lines.collect()
+}
+
+/// A launch that is not approved yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The request that is to be approved.
+    pub request: RequestId,
+    /// Who approved so far.
+    pub approvers: Vec<String>,
+    /// What is missing, and signatures that do not count.
+    pub errors: Vec<CheckError>,
+    /// How long the launch waited.
+    pub waited: std::time::Duration,
+}
+
+impl Waiting {
+    /// It in lines, for the end of another message: what is missing, why signatures do not count, and what
+    /// to do.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = vec![format!("request {}", self.request)];
+        if !self.approvers.is_empty() {
+            notes.push(format!("approved by {}", self.approvers.join(", ")));
+        }
+        notes.extend(self.errors.iter().map(ToString::to_string));
+        notes.push(format!(
+            "to approve it: `hushpipe approve {}`, by those who may; then start again",
+            self.request
+        ));
+        notes
+    }
+}
+
+impl std::fmt::Display for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not approved")?;
+        if !self.waited.is_zero() {
+            write!(f, " within {}", crate::model::format_duration(self.waited))?;
+        }
+        let notes = self.notes();
+        notes
+            .iter()
+            .try_for_each(|note| write!(f, "\n  {}", printable(note)))
+    }
+}

@@ -1,0 +1,276 @@
+//! Where requests and signatures lie: `DIRECTORY/requests`. Everybody can add files there, and nobody can
+//! change those of others (it is sticky, as /tmp). What lies there says nothing by itself: a request
+//! counts if this user (root, for launches by root) made it, a signature if it is one.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::error::ApprovalsError;
+use crate::approval::{
+    MAX_REQUEST, MAX_SIGNATURE, Request, RequestError, RequestId, SignatureFile,
+};
+use crate::sys::filesystem::{self, effective_uid};
+use crate::sys::held;
+use crate::sys::walk::{self, Rule, WalkError};
+use crate::sys::{beneath, durable};
+
+/// So many files are looked at, of all that others may make.
+const MOST_FILES: usize = 65_536;
+/// So many signatures of one request.
+const MOST_SIGNATURES: usize = 256;
+/// Everybody may add, nobody change what others added.
+const STICKY: u32 = 0o1777;
+
+/// The directory, open.
+pub struct Place {
+    /// The site's `approvals.directory`.
+    pub path: PathBuf,
+    requests: OwnedFd,
+}
+
+/// A request as it lies there.
+pub struct Stored {
+    /// Its name.
+    pub id: RequestId,
+    /// Who made the file.
+    pub owner: u32,
+    /// All of it; what does not fit a request is cut off.
+    pub bytes: Vec<u8>,
+    /// What it says.
+    pub request: Result<Request, RequestError>,
+    /// What lies beside it.
+    pub signatures: Vec<SignatureFile>,
+}
+
+/// The signature files of each request, by name.
+pub type Listing = BTreeMap<RequestId, Vec<String>>;
+
+impl Place {
+    /// Opens it; `None` where there is none yet.
+    pub fn open(path: &Path) -> Result<Option<Self>, ApprovalsError> {
+        match walk::directory(&path.join("requests"), &Rule::STRICT) {
+            Ok(requests) => Ok(Some(Self {
+                path: path.to_owned(),
+                requests,
+            })),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(distrusted(error)),
+        }
+    }
+
+    /// Opens it, and makes what is missing: directories that everybody can enter.
+    pub fn make(path: &Path) -> Result<Self, ApprovalsError> {
+        let (requests, uses) = (path.join("requests"), path.join("uses"));
+        for (path, mode) in [(path, 0o755), (&*requests, STICKY), (&*uses, STICKY)] {
+            make_directory(path, mode)?;
+        }
+        let missing = || system_of("make", &requests, io::ErrorKind::NotFound.into());
+        Self::open(path)?.ok_or_else(missing)
+    }
+
+    fn path_of(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.path.join("requests").join(name.as_ref())
+    }
+
+    fn system(
+        &self,
+        doing: &'static str,
+        name: impl AsRef<OsStr>,
+    ) -> impl FnOnce(io::Error) -> ApprovalsError {
+        let path = self.path_of(name);
+        move |source| ApprovalsError::System {
+            doing,
+            path,
+            source,
+        }
+    }
+
+    /// All requests with their signature files. What has another name is passed over.
+    pub fn list(&self) -> Result<Listing, ApprovalsError> {
+        let mut listing = Listing::new();
+        let mut others: Vec<(RequestId, String)> = Vec::new();
+        let mut count = 0;
+        // From the start, wherever an earlier look ended.
+        let directory = filesystem::open_directory_at(&self.requests, ".");
+        let directory = directory.map_err(self.system("read", ""))?;
+        let visited = filesystem::visit_entries(directory, |name| {
+            count += 1;
+            match name.to_str().and_then(parts) {
+                Some((id, "json")) => {
+                    listing.entry(id).or_default();
+                }
+                Some((id, _)) => others.push((id, name.to_string_lossy().into_owned())),
+                None => {}
+            }
+            if count > MOST_FILES {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        visited.map_err(self.system("read", ""))?;
+        if count > MOST_FILES {
+            let path = self.path_of("");
+            let most = MOST_FILES;
+            return Err(ApprovalsError::TooMany { path, most });
+        }
+        for (id, name) in others {
+            if let Some(names) = listing.get_mut(&id) {
+                names.push(name);
+            }
+        }
+        for names in listing.values_mut() {
+            names.sort_unstable();
+            names.truncate(MOST_SIGNATURES);
+        }
+        Ok(listing)
+    }
+
+    /// Reads one request with these signature files. `None`: it is gone, or nobody's request at all (a
+    /// link, a directory, a FIFO).
+    pub fn read(
+        &self,
+        id: &RequestId,
+        signatures: &[String],
+    ) -> Result<Option<Stored>, ApprovalsError> {
+        let name = format!("{id}.json");
+        let Ok(file) = beneath::open_file(&self.requests, &name) else {
+            return Ok(None);
+        };
+        let status = filesystem::status(&file).map_err(self.system("read", &name))?;
+        let bytes = match beneath::read_whole(file, MAX_REQUEST as u64) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => None,
+            other => Some(other.map_err(self.system("read", &name))?),
+        };
+        let request = match &bytes {
+            None => Err(RequestError::TooLong),
+            Some(bytes) => Request::parse(bytes).and_then(|request| match request.id == *id {
+                true => Ok(request),
+                false => Err(RequestError::Value("its file has another name than its id")),
+            }),
+        };
+        let read = |name: &String| {
+            // One that cannot be read is shown as one that is none.
+            let bytes = beneath::read_file(&self.requests, name, MAX_SIGNATURE as u64 + 1);
+            SignatureFile {
+                name: name.clone(),
+                bytes: bytes.unwrap_or_default(),
+            }
+        };
+        Ok(Some(Stored {
+            id: id.clone(),
+            owner: status.uid,
+            bytes: bytes.unwrap_or_default(),
+            request,
+            signatures: signatures.iter().map(read).collect(),
+        }))
+    }
+
+    /// As [`Place::read`], with all signatures that there are.
+    pub fn find(&self, id: &RequestId) -> Result<Option<Stored>, ApprovalsError> {
+        match self.list()?.get(id) {
+            Some(signatures) => self.read(id, signatures),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts a request there, for all to read.
+    pub fn write(&self, request: &Request) -> Result<(), ApprovalsError> {
+        let name = format!("{}.json", request.id);
+        self.put(&name, &request.to_bytes())
+    }
+
+    /// Puts a signature of a user's beside a request, in the place of an earlier one of the same user's.
+    pub fn sign(
+        &self,
+        id: &RequestId,
+        user: &str,
+        bytes: &[u8],
+    ) -> Result<PathBuf, ApprovalsError> {
+        let name = format!("{id}.json.{user}.sig");
+        match put(&self.requests, name.as_ref(), bytes) {
+            Ok(()) => Ok(self.path_of(name)),
+            // Somebody else took the name, perhaps to be in the way.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let free = held::unguessable(&format!("{user}-"));
+                let name = format!("{id}.json.{}.sig", free.to_string_lossy());
+                self.put(&name, bytes)?;
+                Ok(self.path_of(name))
+            }
+            Err(error) => Err(self.system("write", name)(error)),
+        }
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), ApprovalsError> {
+        put(&self.requests, name.as_ref(), bytes).map_err(self.system("write", name))
+    }
+}
+
+/// Writes a file that all may read. Its name is there once the file is whole and on the disk. It waits
+/// under a name that nobody else can have taken.
+pub fn put(directory: impl AsFd, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    let new = held::unguessable(".new-");
+    let file = durable::write_new_at(&directory, &new, bytes, 0o600)?;
+    let named = filesystem::change_mode(&file, 0o644)
+        .and_then(|()| filesystem::rename_at(&directory, &new, name));
+    if let Err(error) = named {
+        filesystem::unlink_at(&directory, &new)?;
+        return Err(error);
+    }
+    durable::sync_names(directory)
+}
+
+/// `ID.json`, `ID.json.sig` or `ID.json.NAME.sig`: the id, and `json` or `sig`.
+fn parts(name: &str) -> Option<(RequestId, &'static str)> {
+    let (id, rest) = name.split_once('.')?;
+    let id = RequestId::parse(id)?;
+    match rest {
+        "json" => Some((id, "json")),
+        rest if rest.starts_with("json.") && rest.ends_with(".sig") => Some((id, "sig")),
+        _ => None,
+    }
+}
+
+fn distrusted(source: WalkError) -> ApprovalsError {
+    ApprovalsError::Place {
+        what: "the approvals directory",
+        source,
+    }
+}
+
+/// Makes a directory with this mode, and those above it that are missing (0755).
+pub fn make_directory(path: &Path, mode: u32) -> Result<(), ApprovalsError> {
+    // Another launcher may make them at the same time: then they are there.
+    for _ in 0..16 {
+        let reached = walk::reach(path, &Rule::STRICT).map_err(distrusted)?;
+        let Some((name, below)) = reached.missing.split_first() else {
+            return Ok(());
+        };
+        let mode = if below.is_empty() { mode } else { 0o755 };
+        match held::fresh_at(&reached.directory, OsString::from(name), mode) {
+            Ok(_) => held::readable(&reached.directory)
+                .and_then(durable::sync_names)
+                .map_err(|source| system_of("make", path, source))?,
+            Err(error) if held::is_taken(&error) => {}
+            Err(source) => return Err(system_of("make", path, source)),
+        }
+    }
+    Err(system_of("make", path, io::ErrorKind::ResourceBusy.into()))
+}
+
+fn system_of(doing: &'static str, path: &Path, source: io::Error) -> ApprovalsError {
+    ApprovalsError::System {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Whether a launch by this user may count on a request: root, or its own user, made it.
+pub fn is_own(stored: &Stored) -> bool {
+    stored.owner == effective_uid()
+}

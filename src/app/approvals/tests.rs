@@ -1,0 +1,1 @@
+//! Approvals from the request to the last use.
