@@ -31,6 +31,7 @@ mod place;
 mod preflight;
 mod rotate;
 pub mod sealed;
+pub mod site;
 mod supervise;
 mod trusted;
 mod unit;
@@ -46,7 +47,7 @@ pub use last_message::last_message;
 pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;
 
-use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Topic};
+use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Site, Topic};
 use crate::sys::signals;
 use crate::sys::{fd, process};
 
@@ -66,7 +67,11 @@ pub fn protect() -> Result<(), Failures> {
 ///
 /// Signals are taken over before anything else, so that one that comes during a slow fetch ends
 /// hushpipe at once and cleanly.
-pub fn run(plan: &Plan, observer: &Rc<dyn Observer>) -> Result<Exited, Failures> {
+pub fn run(
+    plan: &Plan,
+    _site: Option<&Site>,
+    observer: &Rc<dyn Observer>,
+) -> Result<Exited, Failures> {
     for message in &plan.warnings {
         observer.observe(&Event::Weaker {
             about: Topic::Manifest,

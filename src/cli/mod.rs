@@ -33,7 +33,7 @@ use crate::model::Exit;
 
 pub use failure::{Failure, Outcome};
 pub use globals::{Globals, LogFormat};
-pub use load::load;
+pub use load::{Loaded, load};
 pub use style::{Palette, Stream};
 
 const EXAMPLES: &str = "\
@@ -77,9 +77,8 @@ enum Command {
     Revoke(control::RevokeArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
-    /// Print the JSON Schema of the manifest
-    #[command(after_help = schema::EXAMPLES)]
-    Schema,
+    /// Print the JSON Schema of the manifest, or of the site
+    Schema(schema::SchemaArgs),
     #[cfg(feature = "init")]
     /// Make a starting manifest, a sealed store and an identity
     Init(init::InitArgs),
@@ -119,7 +118,7 @@ pub fn main() -> u8 {
         Command::Rollback(arguments) => control::rollback(arguments, globals),
         Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
-        Command::Schema => schema::run(),
+        Command::Schema(arguments) => schema::run(&arguments),
         #[cfg(feature = "init")]
         Command::Init(arguments) => init::run(&arguments, globals),
         Command::Secret(arguments) => secret::run(arguments, globals),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Globals, LogFormat};
+use super::{Failure, Globals, Loaded, LogFormat};
 use crate::app;
 use crate::manifest;
 use crate::model::{Envelope, Event, Forking, Level, Observer, Ready, parse_duration};
@@ -86,10 +86,11 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
         stop_timeout: arguments.stop_timeout,
         forking: arguments.forking.then_some(Forking { pid_file }),
     };
-    let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let Loaded { plan, site } = super::load(arguments.manifest.as_deref(), &overrides)?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(log(globals))];
     let observer: Rc<dyn Observer> = Rc::new(Stamp::new(&plan.service, sinks));
-    let exited = app::run(&plan, &observer).map_err(|failures| Failure::found(&failures))?;
+    let exited =
+        app::run(&plan, site.as_ref(), &observer).map_err(|failures| Failure::found(&failures))?;
     if let (true, Some(signal)) = (arguments.end_by_signal, exited.signal) {
         app::end_by(signal);
     }

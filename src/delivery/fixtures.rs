@@ -16,6 +16,7 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
     let numbered = deliveries.into_iter().enumerate();
     Plan {
         manifest: "hushpipe.yaml".into(),
+        manifest_sha256: None,
         service: "test".to_owned(),
         environment: None,
         owner: None,

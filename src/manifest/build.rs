@@ -7,7 +7,7 @@ use super::decode::Spanned;
 use super::fault::{Fault, Span, nearest, quote, shown_name};
 use super::overrides::Overrides;
 use super::records::Manifest;
-use crate::model::{Mode, Place, Plan, SecretName, SecretRef};
+use crate::model::{Mode, Place, Plan, SecretName, SecretRef, Site};
 
 /// What building needs, and what it found.
 pub struct Builder<'a> {
@@ -17,6 +17,8 @@ pub struct Builder<'a> {
     pub name: &'a Path,
     /// What the command line says.
     pub overrides: &'a Overrides,
+    /// The host's site.
+    pub site: Option<&'a Site>,
     /// hushpipe's environment.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// All faults so far.
@@ -84,11 +86,13 @@ impl Builder<'_> {
         self.descriptors_apart(manifest, &deliveries);
         let on_rotate = self.on_rotate(manifest, mode);
         self.unused(manifest);
+        let environment = self.environment_of(manifest);
         let word = |field: &Spanned<super::values::Word>| field.get().map(|word| word.0.clone());
         Some(Plan {
             manifest: self.name.to_owned(),
+            manifest_sha256: None,
             service: word(&manifest.service)?,
-            environment: word(&manifest.environment),
+            environment,
             owner: word(&manifest.owner),
             stores,
             secrets,
@@ -99,6 +103,33 @@ impl Builder<'_> {
             on_rotate: on_rotate?,
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    /// The site's environment; else the manifest's. A manifest that names another one is refused.
+    fn environment_of(&mut self, manifest: &Manifest) -> Option<String> {
+        let field = &manifest.environment;
+        let own = field.get().map(|word| word.0.clone());
+        let Some((site, wanted)) = self
+            .site
+            .and_then(|site| Some((site, site.environment.as_ref()?)))
+        else {
+            return own;
+        };
+        if own.as_ref().is_some_and(|own| own != wanted) {
+            let at = site
+                .environment_at
+                .map_or_else(String::new, |at| format!(":{at}"));
+            let place = format!("{}{at}", site.path.display());
+            let own = self.shown(field.span, own.as_deref().unwrap_or_default());
+            let message = format!(
+                "this manifest is for the environment {own}, and this host is for {}, by its site \
+                 ({place})",
+                quote(wanted)
+            );
+            let help = "run it on another host, or remove `environment` here: the site's counts";
+            self.fault(field.span, message, help);
+        }
+        Some(wanted.clone())
     }
 
     fn mode(&self, manifest: &Manifest) -> Mode {

@@ -7,7 +7,7 @@ use granit_parser::ScalarStyle;
 use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, Span, nearest, quote};
-use super::interpolate::{Wrong, WrongKind, interpolate};
+use super::interpolate::{Wrong, WrongKind, interpolate, unescape};
 use super::locate::Written;
 use super::tree::{Data, Entry, Node};
 
@@ -93,6 +93,8 @@ pub struct Decoder<'a> {
     pub base: &'a Path,
     /// hushpipe's environment.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// It is a site: variables are refused in it.
+    pub fixed: bool,
     /// The key whose value is being read.
     pub within: Span,
 }
@@ -213,13 +215,17 @@ impl Decoder<'_> {
     /// The text of a scalar, variables put in.
     pub fn text(&mut self, node: &Node<'_>, wanted: &str) -> Option<String> {
         let raw = self.raw_text(node, wanted)?;
-        let text = match interpolate(raw, self.environment) {
-            Ok(text) => text.into_owned(),
-            Err(wrong) => {
-                for fault in wrong {
-                    self.variable(node, &fault);
+        let text = if self.fixed {
+            self.fixed_text(node, raw)?
+        } else {
+            match interpolate(raw, self.environment) {
+                Ok(text) => text.into_owned(),
+                Err(wrong) => {
+                    for fault in wrong {
+                        self.variable(node, &fault);
+                    }
+                    return None;
                 }
-                return None;
             }
         };
         if text.contains('\0') {
@@ -227,6 +233,21 @@ impl Decoder<'_> {
             return None;
         }
         Some(text)
+    }
+
+    /// Of a site, whose facts the caller's environment must not choose.
+    fn fixed_text(&mut self, node: &Node<'_>, raw: &str) -> Option<String> {
+        let wrong = match unescape(raw) {
+            Ok(text) => return Some(text),
+            Err(wrong) => wrong,
+        };
+        for range in wrong {
+            let span = self.locate(node, range);
+            let help = "write the value itself, and `$${` for a plain `${`";
+            let message = "a site has no variables: the caller's environment must not decide here";
+            self.fault(span, message, help);
+        }
+        None
     }
 
     fn variable(&mut self, node: &Node<'_>, wrong: &Wrong) {

@@ -70,6 +70,17 @@ impl Fault {
         self
     }
 
+    /// The same, of a site: what reads YAML speaks of manifests.
+    #[must_use]
+    pub(super) fn of_site(mut self) -> Self {
+        if self.message == "the manifest is empty" {
+            "a site has at least `version: 1`".clone_into(&mut self.help);
+        }
+        self.message = self.message.replace("manifest", "site");
+        self.help = self.help.replace("manifest", "site");
+        self
+    }
+
     /// The same with another place.
     #[must_use]
     pub fn related(mut self, span: Span, label: &'static str) -> Self {
@@ -134,6 +145,33 @@ impl ManifestError {
                 source: None,
             },
         }
+    }
+
+    /// The site cannot be used as it is: who can change it, or why it cannot be read.
+    pub fn site(
+        name: &Path,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        source: Option<std::io::Error>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            cause: Cause::Unreadable {
+                exit: Exit::Manifest,
+                message: message.into(),
+                help: help.into(),
+                source,
+            },
+        }
+    }
+
+    /// The same, where a site is what was read.
+    #[must_use]
+    pub(super) fn of_site(mut self) -> Self {
+        if let Cause::Wrong { faults, .. } = &mut self.cause {
+            *faults = faults.drain(..).map(Fault::of_site).collect();
+        }
+        self
     }
 
     /// It can be read, but is no manifest.

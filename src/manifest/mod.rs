@@ -21,6 +21,7 @@ mod records;
 pub mod reference;
 mod rotation;
 mod secrets;
+mod site;
 mod stores;
 mod surroundings;
 mod template;
@@ -29,44 +30,56 @@ mod values;
 mod vault;
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::model::Plan;
+use sha2::Digest as _;
+
+use crate::model::{Plan, Sha256, Site};
 use build::Builder;
 use decode::{Decode, Decoder};
-use fault::{Fault, Span};
+use fault::Span;
 pub use fault::{ManifestError, nearest};
 pub use overrides::Overrides;
-pub use read::find;
+pub use read::{find, read};
 use records::Manifest;
+pub use site::{MAX_SITE_BYTES, parse_site, site_schema};
 
-/// Reads and checks a manifest; `-` is standard input. Variables are those of this process. `open` opens
-/// what is to be trusted, or gives the reason why it is not; `None`: this user may read what can be read.
-pub fn load(
-    path: &Path,
+/// Checks the text of a manifest that was [`read`], on a host with this site. Variables are those of this
+/// process.
+pub fn plan(
+    name: &Path,
+    text: &str,
     overrides: &Overrides,
-    open: impl FnOnce(&Path) -> Result<Option<File>, String>,
+    site: Option<&Site>,
 ) -> Result<Plan, ManifestError> {
-    let text = read::read(path, open)?;
-    parse(path, &text, overrides, &|name| std::env::var(name).ok())
+    parse_under(site, name, text, overrides, &|name| {
+        std::env::var(name).ok()
+    })
 }
 
-/// Checks a manifest's text. `name` is for messages, and relative paths start at its directory.
+/// Checks a manifest's text, for a host without a site. `name` is for messages, and relative paths start
+/// at its directory.
 pub fn parse(
     name: &Path,
     text: &str,
     overrides: &Overrides,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, ManifestError> {
+    parse_under(None, name, text, overrides, environment)
+}
+
+/// As [`parse`], on a host with this site: what it says counts.
+pub fn parse_under(
+    site: Option<&Site>,
+    name: &Path,
+    text: &str,
+    overrides: &Overrides,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Plan, ManifestError> {
     let wrong = |faults| ManifestError::wrong(name, text, faults);
-    if let Some(offset) = memchr::memchr(0, text.as_bytes()) {
-        let message = format!("the manifest has a NUL byte at {offset} (counted from 0)");
-        let help = "a manifest is text: is this the right file?";
-        return Err(wrong(vec![Fault::new(Span::at(offset), message, help)]));
-    }
+    read::whole(name, text)?;
     let mut faults = Vec::new();
     let Some(root) = tree::parse(text, &mut faults) else {
         return Err(wrong(faults));
@@ -77,6 +90,7 @@ pub fn parse(
         source: text,
         base: &base,
         environment,
+        fixed: false,
         within: Span::default(),
     };
     logins::refuse(&root, &mut decoder);
@@ -85,13 +99,17 @@ pub fn parse(
         source: text,
         name,
         overrides,
+        site,
         environment,
         faults: decoder.faults,
         warnings: Vec::new(),
         used: BTreeSet::new(),
     };
     match manifest.and_then(|manifest| builder.plan(&manifest)) {
-        Some(plan) if builder.faults.is_empty() => Ok(plan),
+        Some(plan) if builder.faults.is_empty() => Ok(Plan {
+            manifest_sha256: site.map(|_| Sha256(sha2::Sha256::digest(text).into())),
+            ..plan
+        }),
         _ => Err(wrong(builder.faults)),
     }
 }

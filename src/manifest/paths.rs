@@ -47,23 +47,28 @@ impl Decode for ProgramPath {
             if text.starts_with('$') {
                 return Err(BRACES);
             }
-            if !text.starts_with('/') {
-                return Err("it is not absolute");
-            }
-            if text.chars().any(char::is_control) {
-                return Err("it has control characters");
-            }
-            let odd = |part: &str| matches!(part, "" | "." | "..");
-            if text.len() > 1 && text[1..].split('/').any(odd) {
-                return Err("it has an empty part, `.` or `..`");
-            }
-            Ok(Self(PathBuf::from(text)))
+            absolute(text).map(Self)
         })
     }
 
     fn schema() -> Value {
         or_variable(&json!({ "type": "string", "pattern": "^/" }))
     }
+}
+
+/// A path that is absolute and normal.
+pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
+    if !text.starts_with('/') {
+        return Err("it is not absolute");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it has control characters");
+    }
+    let odd = |part: &str| matches!(part, "" | "." | "..");
+    if text.len() > 1 && text[1..].split('/').any(odd) {
+        return Err("it has an empty part, `.` or `..`");
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// The name of a secret in a store: a relative path.

@@ -44,7 +44,12 @@ pub fn read(
             Err(reason) => return Err(ManifestError::distrusted(path, &reason)),
         }
     };
-    String::from_utf8(bytes).map_err(|error| {
+    text_of(path, bytes)
+}
+
+/// The text that bytes are.
+pub(super) fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, ManifestError> {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let message = format!("the manifest is not UTF-8: byte {offset} (counted from 0) is wrong");
         let help = "save the file as UTF-8, without a byte order mark of UTF-16 or UTF-32";
@@ -54,7 +59,20 @@ pub fn read(
             &source,
             vec![Fault::new(Span::at(offset), message, help)],
         )
-    })
+    })?;
+    whole(path, &text)?;
+    Ok(text)
+}
+
+/// Refuses text with a NUL byte.
+pub(super) fn whole(path: &Path, text: &str) -> Result<(), ManifestError> {
+    let Some(offset) = memchr::memchr(0, text.as_bytes()) else {
+        return Ok(());
+    };
+    let message = format!("the manifest has a NUL byte at {offset} (counted from 0)");
+    let help = "a manifest is text: is this the right file?";
+    let fault = Fault::new(Span::at(offset), message, help);
+    Err(ManifestError::wrong(path, text, vec![fault]))
 }
 
 /// Opens without waiting for a writer of a FIFO, and only what can hold a manifest.

@@ -131,8 +131,9 @@ impl Decode for VersionOne {
         if text == "1" && node.is_plain() {
             return Some(Self);
         }
+        let file = if to.fixed { "site" } else { "manifest" };
         let message = format!(
-            "{} is no version of the manifest that is known here",
+            "{} is no version of the {file} that is known here",
             quote(text)
         );
         to.fault(node.span, message, "write `version: 1`, without quotes");

@@ -24,6 +24,9 @@ pub struct Plan {
     /// The manifest it came from, for messages.
     #[serde(serialize_with = "path")]
     pub manifest: PathBuf,
+    /// Of the bytes that were read; only on a host with a site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<Sha256>,
     /// Identity in policy, audit and metrics.
     pub service: String,
     /// Such as `production`.

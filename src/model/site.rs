@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Sha256;
+use super::format_duration;
 use super::words::words;
 use super::written::{duration, path};
+use super::{Place, Sha256};
 
 /// The site file, version 1, checked. It holds no secret bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,9 @@ pub struct Site {
     pub sha256: Sha256,
     /// Such as `production`. It counts for policy in place of what a manifest says.
     pub environment: Option<String>,
+    /// Where the file says so, for messages.
+    #[serde(skip)]
+    pub environment_at: Option<Place>,
     /// Free words about the host that policy reads.
     pub labels: BTreeMap<String, String>,
     /// Who may have what; `None`: everything is allowed.
@@ -91,4 +95,42 @@ pub struct AuditSpec {
     /// The key of the values' fingerprints; `None`: no fingerprints.
     #[serde(serialize_with = "super::written::path_or_none")]
     pub fingerprint_key_file: Option<PathBuf>,
+}
+
+impl Site {
+    /// What it requires, for people: a word each, and how.
+    pub fn demands(&self) -> Vec<(&'static str, String)> {
+        let mut rows = Vec::new();
+        if let Some(policy) = &self.policy {
+            let mode = match policy.mode {
+                PolicyMode::Enforce => "enforced",
+                PolicyMode::Observe => "observed: decisions are recorded, nothing is refused",
+            };
+            rows.push(("policy", format!("{}, {mode}", policy.directory.display())));
+        }
+        if let Some(manifests) = &self.manifests {
+            let signers = manifests.signers.display();
+            rows.push(("manifests", format!("signed by one of {signers}")));
+        }
+        if let Some(approvals) = &self.approvals {
+            let wait = match approvals.wait {
+                Duration::ZERO => "not waited for".to_owned(),
+                wait => format!("waited for up to {}", format_duration(wait)),
+            };
+            let (signers, directory) = (approvals.signers.display(), approvals.directory.display());
+            rows.push(("approvals", format!("by {signers}, in {directory}, {wait}")));
+        }
+        if let Some(audit) = &self.audit {
+            let required = if audit.required {
+                "required"
+            } else {
+                "not required"
+            };
+            rows.push((
+                "audit",
+                format!("{}, {required}", audit.directory.display()),
+            ));
+        }
+        rows
+    }
 }

@@ -107,6 +107,7 @@ pub fn plan_of(secrets: &str, deliveries: &[(&str, &str)]) -> Plan {
 fn plan() -> Plan {
     Plan {
         manifest: PathBuf::new(),
+        manifest_sha256: None,
         service: "t".to_owned(),
         environment: None,
         owner: None,

@@ -40,6 +40,7 @@ impl Trusted {
     /// The same, for a walk.
     pub fn rule(&self) -> Rule<'_> {
         Rule {
+            root_alone: false,
             owners: &self.owners,
             groups: &self.groups,
             ends_with: &[],

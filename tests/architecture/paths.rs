@@ -77,6 +77,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/app/envfile/",
         "`init` adopts the user's own .env files",
     ),
+    (
+        "src/app/site.rs",
+        "whether the host has a site; what is read is walked",
+    ),
     ("src/app/git/", "`init` looks at the user's own work tree"),
     ("src/app/rotate/beside.rs", "/dev/null"),
     (

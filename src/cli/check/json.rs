@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::app::Report;
-use crate::model::Plan;
+use crate::model::{Plan, Site};
 
 /// The whole plan, and what was found out about it.
-pub fn plan(plan: &Plan, report: Option<&Report>) -> Value {
+pub fn plan(plan: &Plan, site: Option<&Site>, report: Option<&Report>) -> Value {
     let mut shown = serde_json::to_value(plan).expect("the keys of a plan are text");
+    shown["site"] = serde_json::to_value(site).expect("the keys of a site are text");
     shown["host"] = report.map_or(Value::Null, host);
     shown
 }

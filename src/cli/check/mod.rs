@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::failure::log_object;
 use super::run::warnings;
-use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, output};
+use super::{Failure, Globals, Loaded, LogFormat, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
 use crate::manifest::Overrides;
 use crate::model::Exit;
@@ -80,7 +80,7 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
         accept_store: arguments.accept_store,
         ..Overrides::default()
     };
-    let plan = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let Loaded { plan, site } = super::load(arguments.manifest.as_deref(), &overrides)?;
     warn(&plan.warnings, globals)?;
     let look = match (arguments.values, arguments.online) {
         (true, _) => Look::Values,
@@ -94,8 +94,10 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     warn(found.map_or(&[], |found| &found.warnings), globals)?;
     if !globals.quiet {
         output::print(&match arguments.format {
-            PlanFormat::Text => text::plan(&plan, found, Palette::of(Stream::Stdout)),
-            PlanFormat::Json => format!("{:#}\n", json::plan(&plan, found)),
+            PlanFormat::Text => {
+                text::plan(&plan, site.as_ref(), found, Palette::of(Stream::Stdout))
+            }
+            PlanFormat::Json => format!("{:#}\n", json::plan(&plan, site.as_ref(), found)),
         })?;
     }
     match report {

@@ -9,13 +9,14 @@ use crate::cli::table::{cells, table};
 use crate::model::printable::printable;
 use crate::model::{
     Channel, Delivery, DeliveryKind, FileMode, FileSpec, ForwardTo, Mode, OwnerSpec, Plan, Ready,
-    Rewrite, RotateAction, RunSpec, SecretSpec, StoreKind, StoreName, StoreSpec, format_duration,
+    Rewrite, RotateAction, RunSpec, SecretSpec, Site, StoreKind, StoreName, StoreSpec,
+    format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
 
 /// The whole plan, one section below the other.
-pub fn plan(plan: &Plan, report: Option<&Report>, palette: Palette) -> String {
+pub fn plan(plan: &Plan, site: Option<&Site>, report: Option<&Report>, palette: Palette) -> String {
     let mut out = String::new();
     section(&mut out, palette, "service", &service(plan));
     section(&mut out, palette, "program", &program(plan));
@@ -24,10 +25,26 @@ pub fn plan(plan: &Plan, report: Option<&Report>, palette: Palette) -> String {
     section(&mut out, palette, "deliveries", &deliveries(plan));
     section(&mut out, palette, "signals", &signals(plan));
     section(&mut out, palette, "rotation", &rotation(plan));
+    if let Some(site) = site {
+        section(&mut out, palette, "site", &site_of(site));
+    }
     if let Some(report) = report {
         section(&mut out, palette, "this host", &host(report));
     }
     out
+}
+
+/// What the host requires beyond the manifest.
+fn site_of(site: &Site) -> Rows {
+    let mut rows = vec![row(&["file", &site.path.display().to_string()])];
+    if let Some(environment) = &site.environment {
+        rows.push(row(&["environment", environment]));
+    }
+    for (name, value) in &site.labels {
+        rows.push(row(&["label", &format!("{name}: {value}")]));
+    }
+    rows.extend(site.demands().iter().map(|(what, how)| row(&[what, how])));
+    rows
 }
 
 /// What a run would find here.

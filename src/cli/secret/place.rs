@@ -108,7 +108,7 @@ impl PlaceArgs {
             accept_store: self.accept_store,
             ..Overrides::default()
         };
-        super::super::load(self.manifest.as_deref(), &overrides)
+        super::super::load(self.manifest.as_deref(), &overrides).map(|loaded| loaded.plan)
     }
 
     fn identity_file(&self) -> Result<PathBuf, Failure> {

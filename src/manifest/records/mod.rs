@@ -5,6 +5,7 @@ mod deliveries;
 mod rotation;
 mod run;
 mod secrets;
+mod site;
 mod stores;
 mod trust;
 mod vault;
@@ -14,6 +15,10 @@ pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery};
 pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Fds, Forks, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
+pub use site::{
+    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath,
+    SiteRecord,
+};
 pub use stores::{CommandRecord, Store};
 pub use vault::{AppRoleLogin, Login, VaultRecord};
 

@@ -89,6 +89,7 @@ fn run() -> RunSpec {
 fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
     Plan {
         manifest: PathBuf::from("m.yaml"),
+        manifest_sha256: None,
         service: "s".to_owned(),
         environment: None,
         owner: None,

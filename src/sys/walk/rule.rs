@@ -19,6 +19,8 @@ pub enum Links {
 /// What is accepted on the way, and at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule<'a> {
+    /// Whether only root is trusted, and not hushpipe's effective user: the host's own files.
+    pub root_alone: bool,
     /// Trusted beside root and hushpipe's effective user.
     pub owners: &'a [u32],
     /// Groups whose members are trusted, beside root's.
@@ -39,11 +41,18 @@ pub struct Rule<'a> {
 impl Rule<'_> {
     /// Root and hushpipe's own user alone; their links are followed.
     pub const STRICT: Rule<'static> = Rule {
+        root_alone: false,
         owners: &[],
         groups: &[],
         ends_with: &[],
         links: Links::Follow,
         descriptors: false,
         mounts: false,
+    };
+
+    /// Root alone.
+    pub const ROOT: Rule<'static> = Rule {
+        root_alone: true,
+        ..Rule::STRICT
     };
 }

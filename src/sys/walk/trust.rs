@@ -129,7 +129,8 @@ pub fn owner(path: &Path, status: Status, rule: &Rule<'_>) -> Result<(), WalkErr
 }
 
 pub(super) fn is_trusted(uid: u32, rule: &Rule<'_>) -> bool {
-    uid == 0 || uid == filesystem::effective_uid() || rule.owners.contains(&uid)
+    let is_own = !rule.root_alone && uid == filesystem::effective_uid();
+    uid == 0 || is_own || rule.owners.contains(&uid)
 }
 
 /// Whether the rule alone makes an owner trusted.

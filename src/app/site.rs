@@ -1,0 +1,130 @@
+//! The site: the host's own file, opened once by each command that launches, reveals or controls.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::manifest::{MAX_SITE_BYTES, ManifestError, parse_site};
+use crate::model::Site;
+use crate::model::printable::printable;
+use crate::sys::filesystem::{self, effective_uid};
+use crate::sys::walk::{self, Rule, WalkError, WalkFault};
+
+/// Where a host has its site.
+pub const PLACE: &str = "/etc/hushpipe/site.yaml";
+
+/// Names another one: for root, and where the host has none.
+pub const VARIABLE: &str = "HUSHPIPE_SITE";
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The site, if there is one.
+    pub site: Option<Site>,
+    /// What the user should know about how it was found.
+    pub warnings: Vec<String>,
+}
+
+/// Finds, reads and checks the site. Where the host has none, and nothing names one, this is one call
+/// that fails.
+pub fn load() -> Result<Found, ManifestError> {
+    let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    let is_root = effective_uid() == 0;
+    let named = match (named, is_root) {
+        (Some(named), true) => return Ok(Found::of(read_named(&named.into())?)),
+        (named, _) => named,
+    };
+    let place = Path::new(PLACE);
+    if is_there(place)? {
+        let mut found = Found::of(read(place, &Rule::ROOT)?);
+        found.warnings.extend(named.map(|named| {
+            let named = printable(&named.to_string_lossy());
+            format!("{VARIABLE}={named} is ignored: this host has a site, {PLACE}")
+        }));
+        return Ok(found);
+    }
+    match named {
+        Some(named) => Ok(Found::of(read_named(&named.into())?)),
+        None => Ok(Found::default()),
+    }
+}
+
+impl Found {
+    fn of(site: Site) -> Self {
+        Self {
+            site: Some(site),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// A link that leads to nothing is there: what it says is missing is an error, not the absence of a site.
+fn is_there(place: &Path) -> Result<bool, ManifestError> {
+    match filesystem::status_of_path(place) {
+        Ok(found) => Ok(found.is_some()),
+        Err(error) => {
+            let help = if error.kind() == ErrorKind::PermissionDenied {
+                "every user must be able to read the site: chmod 0755 /etc/hushpipe"
+            } else {
+                "root repairs or removes it"
+            };
+            let message = format!("cannot tell whether this host has a site, {PLACE}");
+            Err(ManifestError::site(place, message, help, Some(error)))
+        }
+    }
+}
+
+/// The one that the variable names: of root, or of the user that runs hushpipe.
+fn read_named(path: &PathBuf) -> Result<Site, ManifestError> {
+    let whole = std::path::absolute(path).map_err(|error| {
+        let message = format!("{VARIABLE} names no file");
+        ManifestError::site(path, message, "name the site's file", Some(error))
+    })?;
+    read(&whole, &Rule::STRICT)
+}
+
+fn read(path: &Path, rule: &Rule<'_>) -> Result<Site, ManifestError> {
+    let file = walk::file(path, rule).map_err(|error| refused(path, error, rule))?;
+    let mut bytes = Vec::with_capacity(4 * 1024);
+    let limit = MAX_SITE_BYTES as u64 + 1;
+    let file = File::from(file).take(limit).read_to_end(&mut bytes);
+    file.map_err(|error| {
+        let message = format!("cannot read the site {}", printable_path(path));
+        ManifestError::site(path, message, "root repairs the file", Some(error))
+    })?;
+    parse_site(path, bytes)
+}
+
+fn refused(path: &Path, error: WalkError, rule: &Rule<'_>) -> ManifestError {
+    let shown = printable_path(path);
+    match error.fault {
+        WalkFault::System(source) => {
+            let help = match source.kind() {
+                ErrorKind::NotFound => format!("create it, or unset {VARIABLE}"),
+                ErrorKind::PermissionDenied => {
+                    "every user that runs hushpipe must be able to read the site: chmod 0644, and 0755 \
+                     for its directory"
+                        .to_owned()
+                }
+                _ => "root repairs or removes it".to_owned(),
+            };
+            let message = format!("cannot open the site {shown}");
+            ManifestError::site(path, message, help, Some(source))
+        }
+        _ => {
+            let owner = if rule.root_alone { 0 } else { effective_uid() };
+            let message = format!("the site {shown} cannot be trusted: {error}");
+            let help = match error.remedy(owner) {
+                Some(command) => format!("look at the file, and then: {command}"),
+                None => {
+                    "a site is a regular file that only root can change, nor its directories".into()
+                }
+            };
+            ManifestError::site(path, message, help, None)
+        }
+    }
+}
+
+fn printable_path(path: &Path) -> String {
+    printable(&path.display().to_string())
+}

@@ -1,0 +1,306 @@
+//! The site file, version 1: read as a manifest is, by the same tables, without variables. The caller's
+//! environment decides nothing in it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::Digest as _;
+
+use super::collections::Table;
+use super::decode::{Decode, Decoder, Spanned};
+use super::fault::{Fault, ManifestError, Span, shown_name};
+use super::read::{MAX_BYTES, text_of};
+use super::records::{
+    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath,
+    SiteRecord,
+};
+use super::tree;
+use crate::model::{ApprovalSpec, AuditSpec, ManifestSigners, PolicySpec, Sha256, Site};
+
+/// A site is at most this long, as a manifest is.
+pub const MAX_SITE_BYTES: usize = MAX_BYTES;
+
+/// Checks the bytes of a site file. `name` is its absolute path.
+pub fn parse_site(name: &Path, bytes: Vec<u8>) -> Result<Site, ManifestError> {
+    if bytes.len() > MAX_BYTES {
+        let message = format!("{} is larger than 1 MiB", shown_name(name));
+        let help = "a site has few keys: is this the right file?";
+        return Err(ManifestError::refused(name, message, help));
+    }
+    let sha256 = Sha256(sha2::Sha256::digest(&bytes).into());
+    let text = text_of(name, bytes).map_err(ManifestError::of_site)?;
+    let mut faults = Vec::new();
+    let root = tree::parse(&text, &mut faults);
+    let mut decoder = Decoder {
+        faults: faults.into_iter().map(Fault::of_site).collect(),
+        source: &text,
+        base: Path::new("/"),
+        environment: &|_| None,
+        fixed: true,
+        within: Span::default(),
+    };
+    let record = root.and_then(|root| SiteRecord::decode(&root, &mut decoder));
+    let faults = std::mem::take(&mut decoder.faults);
+    match record {
+        Some(record) if faults.is_empty() => site(name, sha256, &text, &record)
+            .ok_or_else(|| ManifestError::wrong(name, &text, faults)),
+        _ => Err(ManifestError::wrong(name, &text, faults)),
+    }
+}
+
+/// The JSON Schema of a site, from the tables that also decode it.
+pub fn site_schema() -> Value {
+    let mut schema = SiteRecord::schema();
+    without_variables(&mut schema);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("hushpipe site, version 1");
+    schema
+}
+
+/// No value of a site may be a variable: where the manifest's types allow one beside something else, that
+/// alone remains.
+fn without_variables(schema: &mut Value) {
+    if let Some(all) = schema["anyOf"].as_array() {
+        let kept: Vec<Value> = all
+            .iter()
+            .filter(|one| one["pattern"] != "\\$\\{")
+            .cloned()
+            .collect();
+        if let (true, Value::Object(one)) = (kept.len() == 1, &kept[0]) {
+            let one = one.clone();
+            if let Value::Object(object) = schema {
+                object.remove("anyOf");
+                object.extend(one);
+            }
+        }
+    }
+    match schema {
+        Value::Object(object) => {
+            object.retain(|_, value| !value.is_null());
+            object.values_mut().for_each(without_variables);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_variables),
+        _ => {}
+    }
+}
+
+/// `None` only where a fault was added.
+fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<Site> {
+    Some(Site {
+        path: name.to_owned(),
+        sha256,
+        environment: record.environment.get().map(|word| word.0.clone()),
+        environment_at: record.environment.key.map(|key| key.place(text)),
+        labels: labels(&record.labels),
+        policy: settled(&record.policy, policy)?,
+        manifests: settled(&record.manifests, manifests)?,
+        approvals: settled(&record.approvals, approvals)?,
+        audit: settled(&record.audit, audit)?,
+    })
+}
+
+/// What a key holds, where it is there.
+#[allow(
+    clippy::option_option,
+    reason = "the outer one is a fault, the inner one a key that is not there"
+)]
+fn settled<R, T>(field: &Spanned<R>, settle: fn(&R) -> Option<T>) -> Option<Option<T>> {
+    if field.is_present() {
+        settle(field.get()?).map(Some)
+    } else {
+        Some(None)
+    }
+}
+
+/// The labels that a table has.
+pub fn labels(field: &Spanned<Table<LabelName, LabelValue>>) -> BTreeMap<String, String> {
+    let entries = field.get().map_or(&[][..], |table| &table.0);
+    let entries = entries
+        .iter()
+        .filter_map(|(_, name, value)| Some((name.0.clone(), value.get()?.0.clone())));
+    entries.collect()
+}
+
+fn path(field: &Spanned<SitePath>) -> Option<std::path::PathBuf> {
+    field.get().map(|path| path.0.clone())
+}
+
+fn policy(record: &PolicyRecord) -> Option<PolicySpec> {
+    Some(PolicySpec {
+        directory: path(&record.directory)?,
+        mode: *record.mode.get()?,
+    })
+}
+
+fn manifests(record: &ManifestsRecord) -> Option<ManifestSigners> {
+    Some(ManifestSigners {
+        signers: path(&record.signers)?,
+    })
+}
+
+fn approvals(record: &ApprovalsRecord) -> Option<ApprovalSpec> {
+    Some(ApprovalSpec {
+        signers: path(&record.signers)?,
+        directory: path(&record.directory)?,
+        wait: *record.wait.get()?,
+    })
+}
+
+fn audit(record: &AuditRecord) -> Option<AuditSpec> {
+    Some(AuditSpec {
+        required: *record.required.get()?,
+        directory: path(&record.directory)?,
+        key_file: path(&record.key_file)?,
+        fingerprint_key_file: path(&record.fingerprint_key_file),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Exit, PolicyMode};
+
+    fn parsed(text: &str) -> Result<Site, ManifestError> {
+        parse_site(
+            Path::new("/etc/hushpipe/site.yaml"),
+            text.as_bytes().to_vec(),
+        )
+    }
+
+    fn good(text: &str) -> Site {
+        parsed(text).unwrap_or_else(|error| panic!("{}", error.render(false)))
+    }
+
+    #[test]
+    fn a_site_with_every_key_is_read() {
+        let site = good(include_str!("../../tests/vectors/sites/good/full.yaml"));
+        assert_eq!(site.environment.as_deref(), Some("production"));
+        assert_eq!(site.labels["region"], "eu-1");
+        let policy = site.policy.unwrap();
+        assert_eq!(policy.mode, PolicyMode::Observe);
+        assert_eq!(policy.directory, Path::new("/srv/policy.d"));
+        assert_eq!(site.manifests.unwrap().signers, Path::new("/srv/signers"));
+        let approvals = site.approvals.unwrap();
+        assert_eq!(approvals.wait, Duration::from_secs(600));
+        let audit = site.audit.unwrap();
+        assert!(!audit.required);
+        assert_eq!(
+            audit.fingerprint_key_file,
+            Some(PathBuf::from("/srv/fingerprint.key"))
+        );
+    }
+
+    #[test]
+    fn keys_that_are_left_out_have_their_defaults() {
+        let least = good("version: 1\n");
+        assert!(least.policy.is_none() && least.manifests.is_none());
+        assert!(least.approvals.is_none() && least.audit.is_none());
+        let site = good("version: 1\npolicy: {}\nmanifests: {}\napprovals: {}\naudit: {}\n");
+        let policy = site.policy.unwrap();
+        assert_eq!(policy.mode, PolicyMode::Enforce);
+        assert_eq!(policy.directory, Path::new("/etc/hushpipe/policy.d"));
+        let signers = site.manifests.unwrap().signers;
+        assert_eq!(signers, Path::new("/etc/hushpipe/manifest-signers"));
+        let approvals = site.approvals.unwrap();
+        assert_eq!(approvals.wait, Duration::ZERO);
+        assert_eq!(approvals.signers, Path::new("/etc/hushpipe/approvers"));
+        assert_eq!(
+            approvals.directory,
+            Path::new("/var/lib/hushpipe/approvals")
+        );
+        let audit = site.audit.unwrap();
+        assert!(audit.required && audit.fingerprint_key_file.is_none());
+        assert_eq!(audit.directory, Path::new("/var/log/hushpipe"));
+        assert_eq!(audit.key_file, Path::new("/var/lib/hushpipe/audit.key"));
+    }
+
+    #[test]
+    fn all_faults_are_reported_in_one_run() {
+        let text = "version: 2\nenvironmnt: x\npolicy: { mode: obverse, directory: policy.d }\n\
+                    approvals: { wait: soon }\naudit: { required: \"true\", sinks: [] }\nsecrets: {}\n";
+        let error = parsed(text).unwrap_err();
+        assert_eq!(error.exit(), Exit::Manifest);
+        let shown = error.text();
+        for wanted in [
+            "site.yaml:1:10: `2` is no version of the site that is known here",
+            "site.yaml:2:1: unknown key `environmnt` (did you mean `environment`?)",
+            "site.yaml:3:17: `obverse` cannot stand here (did you mean `observe`?)",
+            "site.yaml:3:37: `policy.d` cannot stand here: it is not absolute",
+            "site.yaml:4:20: `soon` cannot stand here",
+            "site.yaml:5:20: `true` is neither true nor false",
+            "site.yaml:5:28: unknown key `sinks`",
+            "site.yaml:6:1: `secrets` cannot stand here: it is a key of a manifest",
+        ] {
+            assert!(shown.contains(wanted), "{wanted}: {shown}");
+        }
+    }
+
+    #[test]
+    fn the_environment_of_the_caller_decides_nothing() {
+        for text in [
+            "version: 1\nenvironment: ${HOME}\n",
+            "version: 1\npolicy: { directory: '${X:-/tmp}' }\n",
+            "version: 1\nlabels: { a: 'b ${C}' }\n",
+        ] {
+            let shown = parsed(text).unwrap_err().text();
+            assert!(shown.contains("a site has no variables"), "{shown}");
+        }
+        let escaped = good("version: 1\nlabels: { a: '$${B}' }\n");
+        assert_eq!(escaped.labels["a"], "${B}");
+        let home = parsed("version: 1\naudit: { directory: ~/log }\n").unwrap_err();
+        assert!(
+            home.text().contains("it is not absolute"),
+            "{}",
+            home.text()
+        );
+    }
+
+    #[test]
+    fn what_is_no_site_is_refused_and_called_a_site() {
+        for (bytes, wanted) in [
+            (
+                &b""[..],
+                "the site is empty (a site has at least `version: 1`)",
+            ),
+            (b"version: 1\0", "the site has a NUL byte at 10"),
+            (b"version: 1\nenvironment: \xff", "the site is not UTF-8"),
+            (b"version: 1\n---\nversion: 1\n", "a second YAML document"),
+            (b"version: 1\nversion: 1\n", "version"),
+            (
+                b"version: 1\nlabels: !!map {}\n",
+                "tags cannot stand in a site",
+            ),
+            (b"[1]", "this is a list"),
+        ] {
+            let error = parse_site(Path::new("/s.yaml"), bytes.to_vec()).unwrap_err();
+            let text = error.text();
+            assert!(text.contains(wanted), "{wanted}: {text}");
+            assert!(!text.contains("manifest"), "{text}");
+            assert_eq!(error.exit(), Exit::Manifest);
+        }
+        let long = parse_site(Path::new("/s.yaml"), vec![b'#'; MAX_SITE_BYTES + 1]);
+        assert!(long.unwrap_err().text().contains("larger than 1 MiB"));
+    }
+
+    #[test]
+    fn labels_have_plain_names_and_values() {
+        for name in ["a b", "-a", "a-", "''", "ä"] {
+            let text = format!("version: 1\nlabels: {{ ? {name} : x }}\n");
+            assert!(parsed(&text).is_err(), "{name}");
+        }
+        let long = format!("version: 1\nlabels: {{ a: {} }}\n", "x".repeat(257));
+        assert!(parsed(&long).is_err());
+        let site = good("version: 1\nlabels: { example.com/team: 7, b: true }\n");
+        assert_eq!(site.labels["example.com/team"], "7");
+        assert_eq!(site.labels["b"], "true");
+    }
+
+    #[test]
+    fn the_schema_knows_no_variables() {
+        assert!(!site_schema().to_string().contains("\\\\$"));
+    }
+}
