@@ -23,6 +23,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod manifest;
 pub mod model;
+pub mod policy;
 pub mod rotation;
 pub mod secret;
 pub mod stores;

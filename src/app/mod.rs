@@ -28,6 +28,7 @@ mod missing;
 mod open;
 mod pipeline;
 mod place;
+pub mod policies;
 mod preflight;
 mod rotate;
 pub mod sealed;

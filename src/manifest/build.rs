@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::decode::Spanned;
-use super::fault::{Fault, Span, nearest, quote, shown_name};
+use super::fault::{Fault, Span, quote, shown_name};
 use super::overrides::Overrides;
 use super::records::Manifest;
+use crate::model::nearest::nearest;
 use crate::model::{Mode, Place, Plan, SecretName, SecretRef, Site};
 
 /// What building needs, and what it found.

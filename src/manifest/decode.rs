@@ -6,10 +6,11 @@ use std::path::Path;
 use granit_parser::ScalarStyle;
 use serde_json::{Map, Value, json};
 
-use super::fault::{Fault, Span, nearest, quote};
+use super::fault::{Fault, Span, quote};
 use super::interpolate::{Wrong, WrongKind, interpolate, unescape};
 use super::locate::Written;
 use super::tree::{Data, Entry, Node};
+use crate::model::nearest::nearest;
 
 /// A type that a manifest can hold.
 pub trait Decode: Sized {

@@ -440,13 +440,3 @@ pub(super) fn quote(text: &str) -> String {
     let more = if end < text.len() { "…" } else { "" };
     format!("`{}{more}`", printable(&text[..end]))
 }
-
-/// The known word that is most like another, if any is like enough.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let reach = (word.chars().count() / 3).clamp(1, 3);
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= reach)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 
 use super::build::Builder;
 use super::collections::List;
-use super::fault::{Fault, Span, nearest, quote};
+use super::fault::{Fault, Span, quote};
 use super::records::{Env, Fds, Forks, Manifest, Rewritten, Run, Signals, StopRecord};
 use super::values::{EnvName, Word, is_template};
+use crate::model::nearest::nearest;
 use crate::model::{
     EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal,
     Startup, Stop,

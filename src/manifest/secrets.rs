@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::build::{Builder, Fields, Known};
 use super::collections::Argv;
 use super::decode::Spanned;
-use super::fault::{Fault, Span, nearest};
+use super::fault::{Fault, Span};
 use super::parameters;
 use super::records::{CommandRecord, Manifest, RefreshEvery, Secret, Store};
+use crate::model::nearest::nearest;
 use crate::model::{
     Checks, Mode, Place, Refresh, SecretName, SecretSpec, Source, StoreName, ValueFormat,
     VaultRequest, VersionRef,

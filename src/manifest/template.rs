@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::fault::{Fault, Span, nearest, quote};
+use super::fault::{Fault, Span, quote};
 use super::values::Content;
+use crate::model::nearest::nearest;
 use crate::model::template::{FilterKind, filter, filter_names};
 
 /// A name that a template uses: `db`, `db.password`, or a filter.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::decode::{Decode, Decoder, or_variable, shown};
-use super::fault::{Span, nearest, quote};
+use super::fault::{Span, quote};
 use super::interpolate::unescape;
 use super::locate::Written;
 use super::tree::{Data, Node};
+use crate::model::nearest::nearest;
 use crate::model::words::{Words, words};
 use crate::model::{FileMode, SecretRef, Sha256, Signal, StoreName, parse_duration};
 

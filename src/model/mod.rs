@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod event;
 mod exit;
 mod names;
+pub mod nearest;
 mod plan;
 pub mod printable;
 pub mod query;

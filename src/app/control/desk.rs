@@ -6,8 +6,8 @@ use std::rc::Rc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::runtime_directory;
-use crate::manifest::nearest;
 use crate::model::control::{Reply, Request, SecretStatus, Status};
+use crate::model::nearest::nearest;
 use crate::model::{Event, Exit, Generation, Observer, Plan, Topic};
 use crate::rotation::engine::ControlRequest;
 use crate::sys::{filesystem, process};

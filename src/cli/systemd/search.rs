@@ -318,7 +318,7 @@ impl Root {
             }));
         }
         let stem = name.strip_suffix(".service").unwrap_or(name);
-        let near = crate::manifest::nearest(stem, stems.iter().map(String::as_str))?;
+        let near = crate::model::nearest::nearest(stem, stems.iter().map(String::as_str))?;
         Some(format!("{near}.service"))
     }
 }

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::credentials::CredentialsDelivery;
 use crate::manifest::decode::{Decode, Decoder, record};
-use crate::manifest::fault::{Fault, nearest, quote};
+use crate::manifest::fault::{Fault, quote};
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Entry, Node};
 use crate::manifest::values::{Content, Word};
+use crate::model::nearest::nearest;
 use crate::model::{FdKind, FileMode, SecretRef};
 
 record! {

@@ -8,11 +8,12 @@ use super::trust::TrustRecord;
 use super::vault::VaultRecord;
 use crate::manifest::collections::{Argv, List};
 use crate::manifest::decode::{Decode, Decoder, Tag, record, shown, tagged};
-use crate::manifest::fault::{nearest, quote};
+use crate::manifest::fault::quote;
 use crate::manifest::paths::HostPath;
 use crate::manifest::tree::Node;
 use crate::manifest::values::EnvName;
 use crate::model::ValueFormat;
+use crate::model::nearest::nearest;
 
 record! {
     /// A directory of age files, one a version.

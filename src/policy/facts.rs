@@ -1,0 +1,248 @@
+//! Why a ruling is what it is: the policies that decided, and the facts that their conditions read.
+
+use std::fmt::Write as _;
+
+use cedar_policy::Policy;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::policies::Policies;
+use super::request::octal;
+use super::rule::Rule;
+use crate::model::format_duration;
+use crate::model::printable::printable;
+use crate::model::query::{Effect, Obligation, Principal, Query, Resource, Ruling};
+
+/// A ruling with its causes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Why {
+    /// Policy's word.
+    pub effect: Effect,
+    /// Each policy that decided; none: no policy permits it.
+    pub causes: Vec<Cause>,
+    /// Errors of evaluation.
+    pub errors: Vec<String>,
+    /// What it was about, for a denial that no policy made.
+    pub asked: Vec<Fact>,
+}
+
+/// A policy that decided.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cause {
+    /// Its id.
+    pub policy: String,
+    /// Its file.
+    pub file: String,
+    /// Its line there.
+    pub line: usize,
+    /// Whether it forbids.
+    pub forbids: bool,
+    /// What its conditions read, as it is.
+    pub facts: Vec<Fact>,
+    /// What lifts it.
+    pub obligations: Vec<Obligation>,
+    /// The text of its `@reason`.
+    pub wanted: Option<String>,
+}
+
+/// A fact, as a policy names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// `resource.classification`
+    pub name: String,
+    /// As it is.
+    pub value: Value,
+}
+
+impl Policies {
+    /// Explains a ruling of [`Policies::decide`].
+    pub fn why(&self, query: &Query, ruling: &Ruling) -> Why {
+        let facts = view(query);
+        let causes = ruling.policies.iter().filter_map(|id| {
+            let rule = self.rules.iter().find(|rule| rule.id == *id)?;
+            let reason = &query.context.facts.reason;
+            Some(Cause {
+                policy: rule.id.clone(),
+                file: rule.file.clone(),
+                line: rule.line,
+                forbids: rule.forbids,
+                facts: reads(rule, &facts),
+                obligations: rule.obligations(reason).unwrap_or_default(),
+                wanted: rule.annotations.reason.clone(),
+            })
+        });
+        Why {
+            effect: ruling.effect,
+            causes: causes.collect(),
+            errors: ruling.errors.clone(),
+            asked: asked(&facts),
+        }
+    }
+}
+
+impl Why {
+    /// In words: one line for each cause.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.errors.clone();
+        if self.causes.is_empty() && lines.is_empty() {
+            lines.push(format!(
+                "no policy permits it ({}); add a permit, or ask who keeps the policies",
+                list(&self.asked)
+            ));
+        }
+        if self.errors.is_empty() {
+            lines.extend(self.causes.iter().map(Cause::line));
+        }
+        lines
+    }
+}
+
+impl Cause {
+    fn line(&self) -> String {
+        let does = if self.forbids { "forbids" } else { "permits" };
+        let place = format!("{}:{}", printable(&self.file), self.line);
+        let mut line = format!("policy `{}` ({place}) {does} it", printable(&self.policy));
+        if !self.facts.is_empty() {
+            let _infallible = write!(line, ": {}", list(&self.facts));
+        }
+        for obligation in &self.obligations {
+            let _infallible = write!(line, "; {}", lifted_by(obligation));
+        }
+        if let Some(wanted) = self.wanted.as_ref().filter(|text| !text.is_empty()) {
+            let _infallible = write!(line, " ({})", printable(wanted));
+        }
+        line
+    }
+}
+
+fn lifted_by(obligation: &Obligation) -> String {
+    match obligation {
+        Obligation::Approval {
+            needed,
+            group,
+            within,
+            ..
+        } => format!(
+            "lifted by {needed} approvals of {} within {}",
+            printable(group),
+            format_duration(*within)
+        ),
+        Obligation::Reason { .. } => "lifted by --reason TEXT".to_owned(),
+    }
+}
+
+fn list(facts: &[Fact]) -> String {
+    let shown = facts.iter().map(|fact| {
+        let value = printable(&fact.value.to_string());
+        format!("{} = {value}", fact.name)
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// What a query is about, whatever the policies read.
+fn asked(facts: &Value) -> Vec<Fact> {
+    let names = [
+        ("action", "/action"),
+        ("principal", "/principal/name"),
+        ("resource", "/resource/name"),
+        ("resource.classification", "/resource/classification"),
+        ("context.environment", "/context/environment"),
+    ];
+    let found = names.into_iter().filter_map(|(name, pointer)| {
+        Some(Fact {
+            name: name.to_owned(),
+            value: facts.pointer(pointer)?.clone(),
+        })
+    });
+    found.filter(|fact| fact.value != "").collect()
+}
+
+/// All facts of a query, under the names that policies have for them; labels are objects.
+pub fn view(query: &Query) -> Value {
+    let principal = match &query.principal {
+        Principal::Service(service) => json!(service),
+        Principal::Person(person) => json!(person),
+    };
+    let resource = match &query.resource {
+        Resource::Service(service) => json!(service),
+        Resource::Secret(secret) => json!(secret),
+    };
+    let mut context = json!(query.context);
+    context["program"]["mode"] = json!(octal(query.context.facts.program.mode));
+    json!({
+        "principal": principal,
+        "action": query.action,
+        "resource": resource,
+        "context": context,
+    })
+}
+
+/// What a policy's conditions read, each once, in the order of the text.
+fn reads(rule: &Rule, facts: &Value) -> Vec<Fact> {
+    let parsed = Policy::parse(None, &rule.text).ok();
+    let json = parsed.and_then(|policy| policy.to_json().ok());
+    let mut found = Vec::new();
+    if let Some(conditions) = json.as_ref().and_then(|json| json.get("conditions")) {
+        walk(conditions, facts, &mut found);
+    }
+    found
+}
+
+fn walk(expression: &Value, facts: &Value, found: &mut Vec<Fact>) {
+    if let Some((name, value)) = chain(expression, facts) {
+        if !found.iter().any(|fact| fact.name == name) {
+            let value = value.cloned().unwrap_or(Value::Null);
+            found.push(Fact { name, value });
+        }
+        return;
+    }
+    match expression {
+        Value::Array(all) => all.iter().for_each(|one| walk(one, facts, found)),
+        Value::Object(all) => all.values().for_each(|one| walk(one, facts, found)),
+        _ => {}
+    }
+}
+
+/// A chain of attributes from a variable on, in Cedar's JSON form of policies
+/// (<https://docs.cedarpolicy.com/policies/json-format.html>).
+fn chain<'f>(expression: &Value, facts: &'f Value) -> Option<(String, Option<&'f Value>)> {
+    let (operator, operand) = single(expression.as_object()?)?;
+    match operator {
+        "." => {
+            let attribute = operand.get("attr")?.as_str()?;
+            let (name, value) = start(operand.get("left")?, facts)?;
+            let value = value.and_then(|value| value.get(attribute));
+            Some((format!("{name}.{}", printable(attribute)), value))
+        }
+        "getTag" | "hasTag" => {
+            let label = operand.get("right")?.get("Value")?.as_str()?;
+            let (name, value) = start(operand.get("left")?, facts)?;
+            // The site is its labels.
+            let labels = value.map(|value| value.get("labels").unwrap_or(value));
+            let value = labels.and_then(|labels| labels.get(label));
+            Some((
+                format!("{name}[{}]", printable(&json!(label).to_string())),
+                value,
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn start<'f>(expression: &Value, facts: &'f Value) -> Option<(String, Option<&'f Value>)> {
+    let (operator, operand) = single(expression.as_object()?)?;
+    if operator == "Var" {
+        let name = operand.as_str()?;
+        return Some((name.to_owned(), facts.get(name)));
+    }
+    chain(expression, facts)
+}
+
+fn single(object: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let mut entries = object.iter();
+    let (operator, operand) = entries.next()?;
+    entries
+        .next()
+        .is_none()
+        .then_some((operator.as_str(), operand))
+}

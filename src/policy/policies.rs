@@ -1,0 +1,259 @@
+//! All policies of a site, checked.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
+use miette::Diagnostic;
+
+use super::entities::Hierarchy;
+use super::error::{File, PolicyError, PolicyErrors};
+use super::rule::Rule;
+use super::schema::schema;
+use super::statements::{Statement, statements};
+use super::uid::{Kind, Types, Uid};
+use crate::model::printable::printable;
+
+/// How many slices are kept: one for each set of policies that may match a query.
+const SLICES: usize = 64;
+
+/// The policies and entities of a site.
+#[derive(Debug)]
+pub struct Policies {
+    pub(super) rules: Vec<Rule>,
+    pub(super) hierarchy: Hierarchy,
+    pub(super) types: Types,
+    warnings: Vec<PolicyError>,
+    slices: RefCell<HashMap<Vec<usize>, Rc<Slice>>>,
+}
+
+/// Some of the policies, parsed: those that may match a query. The id of each is its index.
+#[derive(Debug)]
+pub(super) struct Slice {
+    pub permits: PolicySet,
+    pub forbids: PolicySet,
+    /// What they name beside principal and resource, and what that is in.
+    pub others: Vec<(Uid, BTreeSet<Uid>)>,
+}
+
+impl Policies {
+    /// Reads all files (name and text) and entities.json, and validates them against the schema. All that
+    /// is wrong is given, with its place.
+    pub fn parse(files: &[(String, String)], entities: Option<&str>) -> Result<Self, PolicyErrors> {
+        let mut errors = Vec::new();
+        let mut rules = Vec::new();
+        let mut set = PolicySet::new();
+        for (name, text) in files {
+            let file = File { name, text };
+            for (statement, policy) in read(file, &mut errors) {
+                match Rule::new(file, statement, &policy) {
+                    Ok(rule) => {
+                        let id = PolicyId::new(rules.len().to_string());
+                        let added = set.add(policy.new_id(id));
+                        added.expect("the numbers differ");
+                        rules.push((rule, statement.start));
+                    }
+                    Err(wrong) => errors.extend(wrong),
+                }
+            }
+        }
+        duplicates(&rules, files, &mut errors);
+        let warnings = validate(&set, &rules, files, &mut errors);
+        let hierarchy = match entities {
+            Some(text) => Hierarchy::parse(File {
+                name: "entities.json",
+                text,
+            }),
+            None => Ok(Hierarchy::default()),
+        };
+        match hierarchy {
+            Ok(hierarchy) if errors.is_empty() => {
+                let rules = rules.into_iter().map(|(rule, _)| rule).collect();
+                Ok(Self::new(rules, hierarchy, warnings))
+            }
+            hierarchy => {
+                let order = |error: &PolicyError| {
+                    let place = files.iter().position(|(name, _)| *name == error.file);
+                    (place, error.at.line, error.at.column)
+                };
+                errors.sort_by_key(order);
+                errors.extend(hierarchy.err().into_iter().flatten());
+                Err(PolicyErrors(errors))
+            }
+        }
+    }
+
+    pub(super) fn new(rules: Vec<Rule>, hierarchy: Hierarchy, warnings: Vec<PolicyError>) -> Self {
+        Self {
+            rules,
+            hierarchy,
+            types: Types::new(),
+            warnings,
+            slices: RefCell::default(),
+        }
+    }
+
+    /// How many policies there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is none: everything is denied.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What Cedar finds odd: a policy that can never match, text that looks like another one.
+    pub fn warnings(&self) -> &[PolicyError] {
+        &self.warnings
+    }
+
+    /// Whether somebody is in a group, by a unix group or by entities.json, directly or through others.
+    pub fn is_member(&self, person: &str, unix_groups: &[String], group: &str) -> bool {
+        let wanted = Uid::new(Kind::Group, group);
+        let mut above = BTreeSet::new();
+        self.hierarchy
+            .add_above(&Uid::new(Kind::Person, person), &mut above);
+        for group in unix_groups {
+            let group = Uid::new(Kind::Group, group);
+            self.hierarchy.add_above(&group, &mut above);
+            above.insert(group);
+        }
+        above.contains(&wanted)
+    }
+
+    /// Some of the policies, parsed. An error: one cannot be parsed, though it was.
+    pub(super) fn slice(&self, chosen: Vec<usize>) -> Result<Rc<Slice>, String> {
+        if let Some(slice) = self.slices.borrow().get(&chosen) {
+            return Ok(Rc::clone(slice));
+        }
+        let slice = Rc::new(self.cut(&chosen)?);
+        let mut slices = self.slices.borrow_mut();
+        if slices.len() >= SLICES {
+            slices.clear();
+        }
+        slices.insert(chosen, Rc::clone(&slice));
+        Ok(slice)
+    }
+
+    fn cut(&self, chosen: &[usize]) -> Result<Slice, String> {
+        let texts: Vec<&str> = chosen
+            .iter()
+            .map(|i| self.rules[*i].text.as_str())
+            .collect();
+        let set: PolicySet = parsed(&texts.join("\n"))?;
+        let (mut permits, mut forbids) = (PolicySet::new(), PolicySet::new());
+        let mut others = BTreeMap::new();
+        for (place, index) in chosen.iter().enumerate() {
+            let policy = set.policy(&numbered(place)).ok_or("a policy is missing")?;
+            for uid in policy.entity_literals() {
+                let uid = Uid::of(&uid).filter(|uid| self.hierarchy.0.contains_key(uid));
+                if let Some(uid) = uid {
+                    let above = self.hierarchy.0[&uid].clone();
+                    others.insert(uid, above);
+                }
+            }
+            let to = if self.rules[*index].forbids {
+                &mut forbids
+            } else {
+                &mut permits
+            };
+            let added = to.add(policy.new_id(PolicyId::new(index.to_string())));
+            added.map_err(|error| error.to_string())?;
+        }
+        Ok(Slice {
+            permits,
+            forbids,
+            others: others.into_iter().collect(),
+        })
+    }
+}
+
+/// As Cedar numbers the policies of a text.
+fn numbered(place: usize) -> PolicyId {
+    PolicyId::new(format!("policy{place}"))
+}
+
+fn parsed(text: &str) -> Result<PolicySet, String> {
+    text.parse()
+        .map_err(|error: cedar_policy::ParseErrors| error.to_string())
+}
+
+/// The policies of a file. The whole of it is parsed at once, as that is faster; where that fails, each by
+/// itself, so that one that is wrong hides no other one.
+fn read<'t>(file: File<'t>, errors: &mut Vec<PolicyError>) -> Vec<(Statement<'t>, Policy)> {
+    let found = statements(file.text);
+    if let Ok(set) = file.text.parse::<PolicySet>() {
+        let all: Vec<_> = found
+            .iter()
+            .enumerate()
+            .filter_map(|(place, one)| Some((*one, set.policy(&numbered(place))?.clone())))
+            .collect();
+        if all.len() == found.len() && set.num_of_policies() == all.len() {
+            return all;
+        }
+    }
+    let mut read = Vec::new();
+    for one in found {
+        match Policy::parse(None, one.text) {
+            Ok(policy) => read.push((one, policy)),
+            Err(wrong) => {
+                let wrong = wrong.iter().map(|wrong| file.diagnostic(one.start, wrong));
+                errors.extend(wrong);
+            }
+        }
+    }
+    read
+}
+
+fn duplicates(rules: &[(Rule, usize)], files: &[(String, String)], errors: &mut Vec<PolicyError>) {
+    let mut seen: BTreeMap<&str, &Rule> = BTreeMap::new();
+    for (rule, start) in rules {
+        match seen.get(rule.id.as_str()) {
+            Some(first) => {
+                let message = format!(
+                    "the id `{}` is also the one of {}:{}",
+                    printable(&rule.id),
+                    printable(&first.file),
+                    first.line
+                );
+                let file = file_of(rule, files);
+                errors.push(file.error(*start, message, "give each policy an @id of its own"));
+            }
+            None => {
+                seen.insert(&rule.id, rule);
+            }
+        }
+    }
+}
+
+fn file_of<'t>(rule: &Rule, files: &'t [(String, String)]) -> File<'t> {
+    let found = files.iter().find(|(name, _)| *name == rule.file);
+    let (name, text) = found.expect("a rule is of a file");
+    File { name, text }
+}
+
+/// Has Cedar validate all, and gives what it warns of.
+fn validate(
+    set: &PolicySet,
+    rules: &[(Rule, usize)],
+    files: &[(String, String)],
+    errors: &mut Vec<PolicyError>,
+) -> Vec<PolicyError> {
+    let result = Validator::new(schema()).validate(set, ValidationMode::Strict);
+    let shown = |id: &PolicyId, says: &dyn Diagnostic| {
+        let index: usize = id.to_string().parse().expect("its id is its index");
+        let (rule, start) = &rules[index];
+        let mut error = file_of(rule, files).diagnostic(*start, says);
+        let id = PolicyId::new(&rule.id);
+        let numbered = format!("policy `{index}`");
+        error.message = error.message.replace(&numbered, &format!("policy `{id}`"));
+        error
+    };
+    let wrong = result.validation_errors();
+    errors.extend(wrong.map(|error| shown(error.policy_id(), error)));
+    let odd = result.validation_warnings();
+    odd.map(|warning| shown(warning.policy_id(), warning))
+        .collect()
+}
