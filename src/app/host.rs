@@ -145,8 +145,7 @@ pub struct Prior {
     pub activation: Option<Activation>,
     /// What it inherits of hushpipe's caller.
     pub inherited: Inherited,
-    /// Its user namespace, where hushpipe has no privileges. It is made by a copy of hushpipe that
-    /// others of its user may look into: while there is nothing to be seen.
+    /// Its user namespace, where hushpipe has no privileges.
     pub users: Option<UserNamespace>,
 }
 

@@ -25,3 +25,36 @@ pub fn start(main: fn() -> u8) -> c_int {
     signals::ignore_pipe();
     std::process::exit(main().into())
 }
+
+// The first instructions of the static program, before those of the C library: from execve(2) on, others
+// of the same user can open its memory until it is not dumpable, where they can read its file (prctl(2),
+// `PR_SET_DUMPABLE`). `packaging/flags` makes this its entry. Registers that the C library reads stay.
+#[cfg(target_arch = "x86_64")]
+std::arch::global_asm!(
+    ".globl hushpipe_start",
+    ".type hushpipe_start, @function",
+    "hushpipe_start:",
+    "mov edi, {set_dumpable}",
+    "xor esi, esi",
+    "mov eax, {prctl}",
+    "syscall",
+    "jmp _start",
+    set_dumpable = const libc::PR_SET_DUMPABLE,
+    prctl = const libc::SYS_prctl,
+);
+// As on x86_64.
+#[cfg(target_arch = "aarch64")]
+std::arch::global_asm!(
+    ".globl hushpipe_start",
+    ".type hushpipe_start, %function",
+    "hushpipe_start:",
+    "mov x9, x0",
+    "mov x0, {set_dumpable}",
+    "mov x1, 0",
+    "mov x8, {prctl}",
+    "svc 0",
+    "mov x0, x9",
+    "b _start",
+    set_dumpable = const libc::PR_SET_DUMPABLE,
+    prctl = const libc::SYS_prctl,
+);

@@ -17,7 +17,7 @@ use rustix::mount::{
 use rustix::process::{DumpableBehavior, PidfdFlags, Resource, getpid};
 use rustix::thread::UnshareFlags;
 
-use super::child::Maps;
+use super::child::{Step as Refused, UserNamespace};
 use super::memory;
 
 /// linux/magic.h
@@ -82,12 +82,16 @@ impl Step {
 pub fn private_tmpfs(namespace: Namespace) -> Result<PrivateTmpfs, (Step, io::Error)> {
     let fault = |error: io::Error| (Step::Fork, error);
     let (mut reader, writer) = io::pipe().map_err(fault)?;
+    let users = match namespace {
+        Namespace::Mount => None,
+        Namespace::User => Some(user_namespace()?),
+    };
     // SAFETY: hushpipe has one thread, so no lock is held by another; the child only makes system
     // calls and leaves by _exit.
     let child = match unsafe { fork() }.map_err(|errno| fault(errno.into()))? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            let told = rustix::io::write(&writer, &answer(try_tmpfs(namespace)));
+            let told = rustix::io::write(&writer, &answer(try_tmpfs(users.as_ref())));
             // SAFETY: ends the child at once; nothing of the parent's is run or flushed.
             unsafe { libc::_exit(i32::from(told.is_err())) }
         }
@@ -98,6 +102,22 @@ pub fn private_tmpfs(namespace: Namespace) -> Result<PrivateTmpfs, (Step, io::Er
     waitpid(child, None).map_err(|errno| fault(errno.into()))?;
     read.map_err(fault)?;
     understand(&bytes)
+}
+
+/// One as a launch makes it.
+fn user_namespace() -> Result<UserNamespace, (Step, io::Error)> {
+    let users = UserNamespace::make();
+    match users.refusal() {
+        None => Ok(users),
+        Some(refused) => {
+            let step = match refused.step {
+                Refused::Unshare => Step::Unshare,
+                Refused::MapUsers => Step::MapUsers,
+                _ => Step::Fork,
+            };
+            Err((step, refused.errno.into()))
+        }
+    }
 }
 
 type Tried = Result<PrivateTmpfs, (Step, Errno)>;
@@ -139,18 +159,13 @@ fn understand(bytes: &[u8]) -> Result<PrivateTmpfs, (Step, io::Error)> {
     }
 }
 
-fn try_tmpfs(namespace: Namespace) -> Tried {
+fn try_tmpfs(users: Option<&UserNamespace>) -> Tried {
     let at = |step| move |errno| (step, errno);
-    let maps = Maps::own();
-    let flags = match namespace {
-        Namespace::Mount => UnshareFlags::NEWNS,
-        Namespace::User => UnshareFlags::NEWNS | UnshareFlags::NEWUSER,
-    };
-    // SAFETY: CLONE_FILES, which would change who owns descriptors, is not among the flags.
-    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(at(Step::Unshare))?;
-    if namespace == Namespace::User {
-        maps.write().map_err(at(Step::MapUsers))?;
+    if let Some(users) = users {
+        users.join().map_err(at(Step::MapUsers))?;
     }
+    // SAFETY: CLONE_FILES, which would change who owns descriptors, is not among the flags.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.map_err(at(Step::Unshare))?;
     mount_change(
         c"/",
         MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,

@@ -169,6 +169,10 @@ impl ChildError {
 
     fn advice(&self) -> Option<&'static str> {
         match (&self.step, self.errno) {
+            (Step::MapUsers, Errno::ACCESS) => Some(
+                "it takes a program in memory, which vm.memfd_noexec=2 or a security module does not \
+                 let be executed; `isolation: shared` does without",
+            ),
             (Step::Unshare | Step::MapUsers | Step::Join, _) => {
                 Some("user namespaces may be turned off here; `isolation: shared` does without")
             }

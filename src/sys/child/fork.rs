@@ -52,9 +52,9 @@ pub(in crate::sys) fn as_user(
     .map_err(|fault| fault.errno)
 }
 
-/// Waits for a fork of [`in_a_fork`] by its number, while nothing else in this process can wait.
+/// Waits for a child that ends soon by its number, while nothing else in this process can wait.
 /// Whether it ended well.
-fn wait_for(pid: Pid) -> Result<bool, Errno> {
+pub(super) fn wait_for(pid: Pid) -> Result<bool, Errno> {
     let ended = rustix::io::retry_on_intr(|| {
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
     })?;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags};
 
 use super::error::{At, Fault};
 use super::fork::unshare;
@@ -21,7 +21,7 @@ pub(super) fn isolate(
         Namespace::Mounts => unshare(UnshareFlags::NEWNS)?,
         Namespace::Of { pidfd, user } => return enter(pidfd, *user),
         Namespace::User(users) => {
-            join(users.opened()?)?;
+            users.join().map_err(|errno| Fault::new(At::Join, errno))?;
             unshare(UnshareFlags::NEWNS)?;
         }
     }
@@ -55,11 +55,4 @@ fn enter(pidfd: &OwnedFd, user: bool) -> Result<(), Fault> {
     };
     rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), namespaces)
         .map_err(|errno| Fault::new(At::Beside, errno))
-}
-
-/// setns(2): who made a user namespace may enter it.
-fn join(users: &OwnedFd) -> Result<(), Fault> {
-    let kind = Some(LinkNameSpaceType::User);
-    rustix::thread::move_into_link_name_space(users.as_fd(), kind)
-        .map_err(|errno| Fault::new(At::Join, errno))
 }

@@ -34,7 +34,6 @@ pub(in crate::sys) use fork::as_user;
 pub use pinned::Pinned;
 pub use spec::{Group, Identity, Spec};
 pub use terminal_filter::TerminalGuard;
-pub(in crate::sys) use users::Maps;
 pub use users::UserNamespace;
 
 use channel::{Channel, Report};
