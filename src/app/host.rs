@@ -10,7 +10,7 @@ use crate::model::{
     Delivery, DeliveryKind, Event, Isolation, IsolationUsed, Mode, Observer, OwnerSpec, Plan, Topic,
 };
 use crate::supervisor::activation::Activation;
-use crate::supervisor::spawn::{Launch, SpawnError};
+use crate::supervisor::spawn::{Judged, Launch, SpawnError};
 use crate::sys::child::UserNamespace;
 use crate::sys::filesystem::effective_uid;
 use crate::sys::users::Database;
@@ -228,6 +228,21 @@ pub fn launch(plan: &Plan, layout: &Layout) -> Result<Launch, Vec<SpawnError>> {
         set.map_err(|fault| vec![fault])?;
     }
     Ok(launch)
+}
+
+/// As [`launch`], once more: an error if it is not the program that policy has judged.
+pub fn launch_again(
+    plan: &Plan,
+    layout: &Layout,
+    judged: Option<&Judged>,
+) -> Result<Launch, Failures> {
+    let launch = launch(plan, layout)
+        .map_err(|faults| faults.into_iter().map(of_spawn).collect::<Failures>())?;
+    if launch.judged() == judged {
+        return Ok(launch);
+    }
+    let changed = SpawnError::Exchanged(launch.program().to_owned());
+    Err(vec![of_spawn(changed)])
 }
 
 /// Which isolations to try, in order, and why the others not.

@@ -13,6 +13,7 @@ pub mod envfile;
 mod event_loop;
 mod exec;
 mod exposed;
+mod facts;
 mod failure;
 mod fetch;
 pub mod files;

@@ -146,6 +146,7 @@ impl Placing<'_> {
             covers,
             users: Some(users),
         };
+        let judged = host.launch.judged().cloned();
         let (spec, feeds) = self.spec(host.launch, &host.owners, Some(private))?;
         match S::stage(spec) {
             Ok(staged) => Ok(Unmounted {
@@ -155,8 +156,7 @@ impl Placing<'_> {
             }),
             Err(error) if error.isolation_refused() => {
                 self.warn(host.bootstrap.open(&error.cause()));
-                let launch = host::launch(self.plan, &host.layout)
-                    .map_err(|faults| faults.into_iter().map(of_spawn).collect::<Failures>())?;
+                let launch = host::launch_again(self.plan, &host.layout, judged.as_ref())?;
                 self.stage_in_the_open(launch, &host.owners)
             }
             Err(error) => Err(failed(error)),

@@ -16,10 +16,12 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
     let numbered = deliveries.into_iter().enumerate();
     Plan {
         manifest: "hushpipe.yaml".into(),
+        manifest_file: None,
         manifest_sha256: None,
         service: "test".to_owned(),
         environment: None,
         owner: None,
+        labels: std::collections::BTreeMap::new(),
         stores: BTreeMap::new(),
         secrets: BTreeMap::new(),
         deliveries: numbered
@@ -51,6 +53,7 @@ fn run() -> RunSpec {
         env: EnvSpec::default(),
         fds: Vec::new(),
         sha256: None,
+        judged: false,
         startup: crate::model::Startup::default(),
         stop: Stop {
             signal: Signal::TERM,

@@ -8,6 +8,7 @@ use super::fault::{Fault, Span, quote, shown_name};
 use super::overrides::Overrides;
 use super::records::Manifest;
 use crate::model::nearest::nearest;
+use super::site::labels;
 use crate::model::{Mode, Place, Plan, SecretName, SecretRef, Site};
 
 /// What building needs, and what it found.
@@ -91,10 +92,12 @@ impl Builder<'_> {
         let word = |field: &Spanned<super::values::Word>| field.get().map(|word| word.0.clone());
         Some(Plan {
             manifest: self.name.to_owned(),
+            manifest_file: None,
             manifest_sha256: None,
             service: word(&manifest.service)?,
             environment,
             owner: word(&manifest.owner),
+            labels: labels(&manifest.labels),
             stores,
             secrets,
             deliveries,

@@ -42,7 +42,7 @@ use decode::{Decode, Decoder};
 pub use fault::ManifestError;
 use fault::Span;
 pub use overrides::Overrides;
-pub use read::{find, read};
+pub use read::{Text, find, read};
 use records::Manifest;
 pub use site::{MAX_SITE_BYTES, parse_site, site_schema};
 
@@ -50,12 +50,15 @@ pub use site::{MAX_SITE_BYTES, parse_site, site_schema};
 /// process.
 pub fn plan(
     name: &Path,
-    text: &str,
+    text: &Text,
     overrides: &Overrides,
     site: Option<&Site>,
 ) -> Result<Plan, ManifestError> {
-    parse_under(site, name, text, overrides, &|name| {
-        std::env::var(name).ok()
+    let variable = |name: &str| std::env::var(name).ok();
+    let plan = parse_under(site, name, &text.text, overrides, &variable)?;
+    Ok(Plan {
+        manifest_file: site.and_then(|_| text.place()),
+        ..plan
     })
 }
 

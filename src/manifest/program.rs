@@ -71,6 +71,7 @@ impl Builder<'_> {
             env,
             fds: run.fds.get().map_or_else(Vec::new, fds),
             sha256: run.sha256.get().copied(),
+            judged: self.site.is_some_and(|site| site.policy.is_some()),
             startup: self.startup(run, mode),
             stop,
             forward,

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -30,21 +31,40 @@ pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ManifestError> {
     }
 }
 
-/// Reads the whole text; `-` is standard input.
+/// A manifest that was read.
+#[derive(Debug)]
+pub struct Text {
+    /// All of it.
+    pub text: String,
+    file: Option<File>,
+}
+
+impl Text {
+    /// Where the file is that was read, without links, by its descriptor; `None`: it is standard input.
+    pub fn place(&self) -> Option<PathBuf> {
+        let file = self.file.as_ref()?.as_raw_fd();
+        std::fs::read_link(format!("/proc/self/fd/{file}")).ok()
+    }
+}
+
+/// Reads the whole text; `-` is standard input. `trusted` opens what is to be trusted, or gives the reason
+/// why it is not; `None`: this user may read what can be read.
 pub fn read(
     path: &Path,
     trusted: impl FnOnce(&Path) -> Result<Option<File>, String>,
-) -> Result<String, ManifestError> {
-    let bytes = if path == Path::new("-") {
-        bytes_of(path, std::io::stdin().lock())?
+) -> Result<Text, ManifestError> {
+    let (bytes, file) = if path == Path::new("-") {
+        (bytes_of(path, std::io::stdin().lock())?, None)
     } else {
-        match trusted(path) {
-            Ok(Some(file)) => bytes_of(path, file)?,
-            Ok(None) => bytes_of(path, open(path)?)?,
+        let file = match trusted(path) {
+            Ok(Some(file)) => file,
+            Ok(None) => open(path)?,
             Err(reason) => return Err(ManifestError::distrusted(path, &reason)),
-        }
+        };
+        (bytes_of(path, &file)?, Some(file))
     };
-    text_of(path, bytes)
+    let text = text_of(path, bytes)?;
+    Ok(Text { text, file })
 }
 
 /// The text that bytes are.

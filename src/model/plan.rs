@@ -13,8 +13,8 @@ use super::startup::Startup;
 use super::template::Template;
 use super::words::words;
 use super::written::{
-    alive, command, duration, limits, names, no_token_file, parameters, path, path_or_none, retry,
-    signal, template, token_file, umask,
+    alive, command, duration, duration_or_none, limits, names, no_token_file, parameters, path,
+    path_or_none, retry, signal, template, token_file, umask,
 };
 use super::{FileMode, Place, SecretName, SecretRef, Sha256, Signal, StoreName, VersionRef};
 
@@ -24,6 +24,9 @@ pub struct Plan {
     /// The manifest it came from, for messages.
     #[serde(serialize_with = "path")]
     pub manifest: PathBuf,
+    /// Where the file is, without links; only on a host with a site.
+    #[serde(skip)]
+    pub manifest_file: Option<PathBuf>,
     /// Of the bytes that were read; only on a host with a site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_sha256: Option<Sha256>,
@@ -33,6 +36,8 @@ pub struct Plan {
     pub environment: Option<String>,
     /// Who answers for it.
     pub owner: Option<String>,
+    /// Free words that policy reads.
+    pub labels: BTreeMap<String, String>,
     /// Where secrets live.
     pub stores: BTreeMap<StoreName, StoreSpec>,
     /// What is fetched.
@@ -329,6 +334,13 @@ pub struct SecretSpec {
     pub classification: Option<String>,
     /// Who answers for it.
     pub owner: Option<String>,
+    /// The environment that it belongs to, where it is not the service's.
+    pub environment: Option<String>,
+    /// Free words that policy reads.
+    pub labels: BTreeMap<String, String>,
+    /// How old a version may become.
+    #[serde(serialize_with = "duration_or_none")]
+    pub max_age: Option<Duration>,
     /// Fields that are no secrets: they may stand in arguments and environment.
     #[serde(skip)]
     pub public: Vec<String>,
@@ -556,6 +568,9 @@ pub struct RunSpec {
     pub fds: Vec<InheritedFd>,
     /// The program's digest, checked before anything is fetched.
     pub sha256: Option<Sha256>,
+    /// The host has a policy: what it judges is executed, and nothing else.
+    #[serde(skip)]
+    pub judged: bool,
     /// How it comes up.
     #[serde(flatten)]
     pub startup: Startup,

@@ -42,6 +42,9 @@ fn secret(store: &str, key: &str) -> SecretSpec {
         on_rotate: None,
         classification: None,
         owner: None,
+        environment: None,
+        labels: std::collections::BTreeMap::new(),
+        max_age: None,
         public: Vec::new(),
     }
 }
@@ -107,10 +110,12 @@ pub fn plan_of(secrets: &str, deliveries: &[(&str, &str)]) -> Plan {
 fn plan() -> Plan {
     Plan {
         manifest: PathBuf::new(),
+        manifest_file: None,
         manifest_sha256: None,
         service: "t".to_owned(),
         environment: None,
         owner: None,
+        labels: std::collections::BTreeMap::new(),
         stores: BTreeMap::new(),
         secrets: BTreeMap::new(),
         deliveries: Vec::new(),
@@ -126,6 +131,7 @@ fn plan() -> Plan {
             env: crate::model::EnvSpec::default(),
             fds: Vec::new(),
             sha256: None,
+            judged: false,
             startup: crate::model::Startup::default(),
             stop: Stop {
                 signal: Signal::TERM,

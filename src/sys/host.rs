@@ -388,6 +388,12 @@ pub fn is_dumpable() -> io::Result<bool> {
     Ok(rustix::process::dumpable_behavior()? == DumpableBehavior::Dumpable)
 }
 
+/// The host's name: uname(2).
+pub fn name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
 /// The kernel's release, such as `6.1.0-18-amd64`.
 pub fn kernel() -> String {
     rustix::system::uname()

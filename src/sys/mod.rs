@@ -1,6 +1,7 @@
 //! The only unsafe code: thin, typed calls. Each unsafe block says why it is sound.
 
 pub mod beneath;
+pub mod cgroup;
 pub mod child;
 pub mod clock;
 pub mod command;

@@ -131,6 +131,14 @@ impl Database {
             .ok_or_else(|| UsersError::NoGroup(text.to_owned()))
     }
 
+    /// The name of a group in /etc/group; the number of one that is not there.
+    pub fn name_of_group(&self, gid: u32) -> String {
+        let lines = read(&self.group).unwrap_or_default();
+        let mut groups = lines.lines().filter_map(Group::parse);
+        let group = groups.find(|group| group.gid == gid);
+        group.map_or_else(|| gid.to_string(), |group| group.name.to_owned())
+    }
+
     /// The groups that the user is a member of, the primary one among them; none for a number
     /// without an entry.
     pub fn groups_of(&self, user: &User) -> Result<Vec<u32>, UsersError> {

@@ -22,6 +22,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/sys/mount.rs",
         "a mount point is reached again in the new namespace, and compared",
     ),
+    ("src/sys/cgroup.rs", "reads /proc"),
     (
         "src/sys/child",
         "/dev/tty and /proc, and covers, which are compared with what was looked at",

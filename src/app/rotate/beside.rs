@@ -91,6 +91,7 @@ impl Beside<'_> {
             command: argv.iter().map(OsString::from).collect(),
             fds: Vec::new(),
             sha256: None,
+            judged: false,
             startup: Startup::default(),
             // The directory that hushpipe is in is not kept across a change of the mounts.
             cwd: self.plan.run.cwd.clone().or_else(directory),

@@ -58,6 +58,9 @@ fn secret(checks: Checks) -> SecretSpec {
         on_rotate: None,
         classification: None,
         owner: None,
+        environment: None,
+        labels: std::collections::BTreeMap::new(),
+        max_age: None,
         public: Vec::new(),
     }
 }
@@ -73,6 +76,7 @@ fn run() -> RunSpec {
         env: EnvSpec::default(),
         fds: Vec::new(),
         sha256: None,
+        judged: false,
         startup: crate::model::Startup::default(),
         stop: Stop {
             signal: Signal::TERM,
@@ -89,10 +93,12 @@ fn run() -> RunSpec {
 fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
     Plan {
         manifest: PathBuf::from("m.yaml"),
+        manifest_file: None,
         manifest_sha256: None,
         service: "s".to_owned(),
         environment: None,
         owner: None,
+        labels: std::collections::BTreeMap::new(),
         stores: BTreeMap::new(),
         secrets: secrets
             .into_iter()

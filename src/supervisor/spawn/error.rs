@@ -64,6 +64,9 @@ pub enum SpawnError {
         /// Why.
         source: io::Error,
     },
+    /// Another program is there than the one that policy has judged.
+    #[error("{0} was changed after policy had decided on it: start it again")]
+    Exchanged(PathBuf),
     /// It is not the program that was meant.
     #[error(
         "{path} has the SHA-256 {found}, but run.sha256 is {expected}; if the program was updated \
@@ -207,7 +210,7 @@ impl SpawnError {
             | Self::UnknownFormat(_)
             | Self::NoInterpreter { .. }
             | Self::Unreadable { .. } => Exit::NotExecutable,
-            Self::Digest { .. } => Exit::Denied,
+            Self::Digest { .. } | Self::Exchanged(_) => Exit::Denied,
             Self::Users(UsersError::NoUser(_) | UsersError::NoGroup(_))
             | Self::GroupUnknown { .. }
             | Self::Limit(_)

@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod judged;
 mod program;
 #[cfg(test)]
 mod tests;
@@ -16,12 +17,13 @@ use std::path::{Path, PathBuf};
 
 use crate::model::{RunSpec, Signal};
 use crate::sys::child::{Cover, Group, Identity, Spec, UserNamespace};
-use crate::sys::limits::Limit;
+use crate::sys::limits::{self, Limit};
 use crate::sys::mount::PrivateMount;
 use crate::sys::signals::Mask;
 use crate::sys::users::{Database, User};
 
 pub use error::SpawnError;
+pub use judged::Judged;
 use program::look_for_interpreter;
 pub use program::{Program, open_program, resolve, sha256};
 
@@ -111,6 +113,11 @@ impl Launch {
         self.program.path()
     }
 
+    /// What policy is told of the program; on a host with a policy.
+    pub fn judged(&self) -> Option<&Judged> {
+        self.program.as_judged()
+    }
+
     /// In words, the privileges that the program's file gives to who executes it, and that
     /// no_new_privs takes away: execve(2). `None`: none, or none that its user does not have.
     pub fn privileges_of_the_file(&self) -> Option<&'static str> {
@@ -179,7 +186,14 @@ impl Launch {
         for (name, value) in &handover.variables {
             self.set_variable(name, value)?;
         }
-        let (program, pinned) = self.program.into_parts();
+        let (program, pinned, line) = self.program.into_parts();
+        let mut fds = handover.fds;
+        if !line.is_empty() {
+            let taken: Vec<RawFd> = fds.iter().map(|(_, number)| *number).collect();
+            let (words, scripts) = judged::settle(line, &taken, limits::open_files())?;
+            self.argv.splice(..1, words);
+            fds.extend(scripts);
+        }
         Ok(Spec {
             program,
             pinned,
@@ -189,7 +203,7 @@ impl Launch {
             cwd: self.cwd,
             umask: self.umask,
             identity: self.identity,
-            fds: handover.fds,
+            fds,
             limits: self.limits,
             core_dumps: self.core_dumps,
             no_new_privs: self.no_new_privs,
@@ -292,6 +306,7 @@ fn find(run: &RunSpec, path: Option<&OsStr>) -> Result<Program, SpawnError> {
     let found = resolve(command, path, run.cwd.as_deref())?;
     look_for_interpreter(&found)?;
     match run.sha256 {
+        expected if run.judged => Program::judged(found, path, run.cwd.as_deref(), expected),
         None => Program::by_path(found),
         Some(digest) => Program::pinned(found, digest),
     }

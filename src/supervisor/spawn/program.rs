@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access};
 use sha2::Digest;
 
 use super::error::{SpawnError, interpreter};
+use super::judged::{self, Judged, Word};
 use crate::model;
 use crate::sys::child::Pinned;
 use crate::sys::filesystem;
@@ -25,7 +26,14 @@ pub struct Program {
     path: PathBuf,
     text: CString,
     pinned: Option<Pinned>,
+    /// See [`judged`](super::judged).
+    line: Vec<Word>,
+    judged: Option<Judged>,
 }
+
+/// A program's path for messages, what is executed in its place, and the words in place of its
+/// `argv[0]`.
+pub(super) type Parts = (CString, Option<Pinned>, Vec<Word>);
 
 impl Program {
     /// To be executed by its path.
@@ -36,6 +44,8 @@ impl Program {
             path,
             text,
             pinned: None,
+            line: Vec::new(),
+            judged: None,
         })
     }
 
@@ -53,6 +63,35 @@ impl Program {
         let mut program = Self::by_path(path)?;
         program.pinned = Some(pinned);
         Ok(program)
+    }
+
+    /// To be executed as policy judges it, with its interpreters.
+    pub(super) fn judged(
+        found: PathBuf,
+        path: Option<&OsStr>,
+        cwd: Option<&Path>,
+        expected: Option<model::Sha256>,
+    ) -> Result<Self, SpawnError> {
+        let start = judged::judge(&found, path, cwd)?;
+        let is = start.judged.sha256;
+        if let Some(expected) = expected.filter(|expected| *expected != is) {
+            return Err(SpawnError::Digest {
+                path: found,
+                expected,
+                found: is,
+            });
+        }
+        Ok(Self {
+            pinned: Some(start.executed),
+            line: start.line,
+            judged: Some(start.judged),
+            ..Self::by_path(found)?
+        })
+    }
+
+    /// What policy is told of it.
+    pub fn as_judged(&self) -> Option<&Judged> {
+        self.judged.as_ref()
     }
 
     /// Where it was found.
@@ -76,8 +115,8 @@ impl Program {
         }
     }
 
-    pub(super) fn into_parts(self) -> (CString, Option<Pinned>) {
-        (self.text, self.pinned)
+    pub(super) fn into_parts(self) -> Parts {
+        (self.text, self.pinned, self.line)
     }
 }
 
@@ -190,9 +229,11 @@ fn pin(path: &Path) -> Result<(Pinned, model::Sha256), SpawnError> {
             Ok((pinned, digest))
         }
         Err(file) => {
-            let mut file = File::from(file);
-            file.rewind().map_err(unreadable)?;
-            copy(&mut file).map_err(|source| SpawnError::NotCopied {
+            let copied = copy(&mut File::from(file)).and_then(|(copy, digest)| {
+                let script = starts_as_script(&copy)?;
+                Ok((Pinned::copy(copy, script)?, digest))
+            });
+            copied.map_err(|source| SpawnError::NotCopied {
                 path: path.to_owned(),
                 source,
             })
@@ -201,13 +242,12 @@ fn pin(path: &Path) -> Result<(Pinned, model::Sha256), SpawnError> {
 }
 
 /// Copies and digests in one go: what is executed is what the digest is of.
-fn copy(file: &mut File) -> io::Result<(Pinned, model::Sha256)> {
+pub(super) fn copy(file: &mut File) -> io::Result<(File, model::Sha256)> {
+    file.rewind()?;
     let mut copy = Pinned::blank()?;
     let mut hasher = sha2::Sha256::new();
     io::copy(file, &mut Both(&mut copy, &mut hasher))?;
-    let script = starts_as_script(&copy)?;
-    let pinned = Pinned::copy(copy, script)?;
-    Ok((pinned, model::Sha256(hasher.finalize().into())))
+    Ok((copy, model::Sha256(hasher.finalize().into())))
 }
 
 struct Both<'a>(&'a mut File, &'a mut sha2::Sha256);
@@ -224,7 +264,7 @@ impl Write for Both<'_> {
     }
 }
 
-fn starts_as_script(file: impl AsFd) -> io::Result<bool> {
+pub(super) fn starts_as_script(file: impl AsFd) -> io::Result<bool> {
     let file = File::from(file.as_fd().try_clone_to_owned()?);
     let mut start = [0; 2];
     match file.read_exact_at(&mut start, 0) {

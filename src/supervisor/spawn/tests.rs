@@ -19,6 +19,7 @@ fn run_spec(command: &[&str]) -> RunSpec {
         env: EnvSpec::default(),
         fds: Vec::new(),
         sha256: None,
+        judged: false,
         startup: crate::model::Startup::default(),
         stop: Stop {
             signal: Signal::TERM,

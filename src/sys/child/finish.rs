@@ -10,6 +10,7 @@ use super::channel::Channel;
 use super::error::{At, Fault};
 use super::fork::{exit_now, last_errno};
 use super::keyring;
+use super::pinned::{Pinned, Ready};
 use super::prepare::{Become, Prepared};
 use super::spec::Group;
 use super::terminal_filter::TerminalGuard;
@@ -204,10 +205,18 @@ fn hand_signals_on(prepared: &Prepared) -> Result<(), Fault> {
 
 fn execute(prepared: &Prepared) -> Fault {
     let (argv, env) = (prepared.argv.as_ptr(), prepared.env.as_ptr());
-    if let Some(pinned) = &prepared.spec.pinned {
-        let Ok(fd) = pinned.ready() else {
-            return Fault::new(At::Changed, Errno::STALE);
-        };
+    let mut path = prepared.spec.program.as_c_str();
+    let ready = prepared.spec.pinned.as_ref().map(Pinned::ready);
+    let file = match ready {
+        Some(Err(_)) => return Fault::new(At::Changed, Errno::STALE),
+        Some(Ok(Ready::File(fd))) => Some(fd),
+        Some(Ok(Ready::Path(of_root))) => {
+            path = of_root;
+            None
+        }
+        None => None,
+    };
+    if let Some(fd) = file {
         // SAFETY: the path is a C string; argv and env are NULL-terminated arrays of pointers to C
         // strings that `prepared` owns.
         unsafe {
@@ -223,6 +232,6 @@ fn execute(prepared: &Prepared) -> Fault {
         return Fault::new(At::Exec, last_errno());
     }
     // SAFETY: as above.
-    unsafe { libc::execve(prepared.spec.program.as_ptr(), argv, env) };
+    unsafe { libc::execve(path.as_ptr(), argv, env) };
     Fault::new(At::Exec, last_errno())
 }

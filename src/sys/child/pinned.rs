@@ -1,5 +1,6 @@
 //! A program that cannot change between the look at it and its start.
 
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -23,11 +24,21 @@ pub struct Pinned {
     held: Held,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Held {
     Verity,
     Lease,
     Copy { script: bool },
+    Root { path: CString, as_it_was: Stamp },
+}
+
+/// What a file that is exchanged or written to does not keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    changed: (i64, u64),
 }
 
 impl Pinned {
@@ -41,6 +52,21 @@ impl Pinned {
             return Err(file);
         };
         Ok(Self { fd: file, held })
+    }
+
+    /// A file that only root can change, with its path, as it is now. It is executed by the path, as it
+    /// would be without hushpipe, if that still leads to what was looked at.
+    pub fn of_root(file: OwnedFd, path: CString) -> io::Result<Self> {
+        let as_it_was = Stamp::of(&rustix::fs::fstat(&file)?);
+        Ok(Self {
+            fd: file,
+            held: Held::Root { path, as_it_was },
+        })
+    }
+
+    /// The file, and nothing vouches for it any more unless it is a copy.
+    pub fn into_file(self) -> OwnedFd {
+        self.fd
     }
 
     /// Memory for a copy that can be executed. [`Self::copy`] ends it.
@@ -73,12 +99,42 @@ impl Pinned {
 
     /// The descriptor to execute, right before that; an error where the file may have changed. No
     /// allocation.
-    pub(super) fn ready(&self) -> Result<RawFd, Errno> {
-        match self.held {
-            Held::Verity | Held::Copy { script: false } => Ok(self.fd.as_raw_fd()),
-            Held::Lease if is_leased(&self.fd) => Ok(self.fd.as_raw_fd()),
+    pub(super) fn ready(&self) -> Result<Ready<'_>, Errno> {
+        match &self.held {
+            Held::Verity | Held::Copy { script: false } => Ok(Ready::File(self.fd.as_raw_fd())),
+            Held::Lease if is_leased(&self.fd) => Ok(Ready::File(self.fd.as_raw_fd())),
             Held::Lease => Err(Errno::STALE),
-            Held::Copy { script: true } => stays_open(&self.fd),
+            Held::Copy { script: true } => stays_open(&self.fd).map(Ready::File),
+            Held::Root { path, as_it_was } => {
+                let is = |stat: rustix::fs::Stat| Stamp::of(&stat) == *as_it_was;
+                let file = rustix::fs::fstat(&self.fd)?;
+                let there = rustix::fs::stat(path.as_c_str())?;
+                if is(file) && is(there) {
+                    Ok(Ready::Path(path))
+                } else {
+                    Err(Errno::STALE)
+                }
+            }
+        }
+    }
+}
+
+/// What execve(2) gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready<'a> {
+    /// This open file.
+    File(RawFd),
+    /// What is at this path.
+    Path(&'a CStr),
+}
+
+impl Stamp {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 }
