@@ -7,8 +7,8 @@ use super::decode::Spanned;
 use super::fault::{Fault, Span, quote, shown_name};
 use super::overrides::Overrides;
 use super::records::Manifest;
-use crate::model::nearest::nearest;
 use super::site::labels;
+use crate::model::nearest::nearest;
 use crate::model::{Mode, Place, Plan, SecretName, SecretRef, Site};
 
 /// What building needs, and what it found.

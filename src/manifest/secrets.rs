@@ -8,6 +8,7 @@ use super::decode::Spanned;
 use super::fault::{Fault, Span};
 use super::parameters;
 use super::records::{CommandRecord, Manifest, RefreshEvery, Secret, Store};
+use super::site::labels;
 use crate::model::nearest::nearest;
 use crate::model::{
     Checks, Mode, Place, Refresh, SecretName, SecretSpec, Source, StoreName, ValueFormat,
@@ -288,6 +289,9 @@ impl Builder<'_> {
             on_rotate: None,
             classification: secret.classification.get().map(|word| word.0.clone()),
             owner: secret.owner.get().map(|word| word.0.clone()),
+            environment: secret.environment.get().map(|word| word.0.clone()),
+            labels: labels(&secret.labels),
+            max_age: secret.max_age.get().copied(),
             public: secret.public.get().map_or_else(Vec::new, |list| {
                 list.values().into_iter().map(|field| field.0).collect()
             }),

@@ -34,6 +34,13 @@ pub(super) fn duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::O
     to.serialize_str(&format_duration(*duration))
 }
 
+pub(super) fn duration_or_none<S: Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(format_duration).serialize(to)
+}
+
 /// `retry: { deadline: 60s }`
 pub(super) fn retry<S: Serializer>(deadline: &Duration, to: S) -> Result<S::Ok, S::Error> {
     one("deadline", &format_duration(*deadline), to)

@@ -78,7 +78,7 @@ impl Asking<'_> {
             name: self.plan.service.clone(),
             owner: self.plan.owner.clone().unwrap_or_default(),
             environment: self.facts.environment.clone(),
-            labels: BTreeMap::new(),
+            labels: self.plan.labels.clone(),
         }
     }
 
@@ -94,8 +94,12 @@ impl Asking<'_> {
             path: path(&spec.source),
             classification: spec.classification.clone().unwrap_or_default(),
             owner: owner.cloned().unwrap_or_default(),
-            environment: self.facts.environment.clone(),
-            labels: BTreeMap::new(),
+            environment: spec
+                .environment
+                .as_ref()
+                .unwrap_or(&self.facts.environment)
+                .clone(),
+            labels: spec.labels.clone(),
             age: 0,
         }))
     }

@@ -1,5 +1,6 @@
 //! The plan as aligned tables.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{vault, words};
@@ -22,6 +23,10 @@ pub fn plan(plan: &Plan, site: Option<&Site>, report: Option<&Report>, palette: 
     section(&mut out, palette, "program", &program(plan));
     section(&mut out, palette, "stores", &stores(plan));
     section(&mut out, palette, "secrets", &secrets(plan));
+    let described = descriptions(plan);
+    if !described.is_empty() {
+        section(&mut out, palette, "metadata", &described);
+    }
     section(&mut out, palette, "deliveries", &deliveries(plan));
     section(&mut out, palette, "signals", &signals(plan));
     section(&mut out, palette, "rotation", &rotation(plan));
@@ -40,9 +45,7 @@ fn site_of(site: &Site) -> Rows {
     if let Some(environment) = &site.environment {
         rows.push(row(&["environment", environment]));
     }
-    for (name, value) in &site.labels {
-        rows.push(row(&["label", &format!("{name}: {value}")]));
-    }
+    rows.extend(labels(&site.labels).map(|label| row(&["label", &label])));
     rows.extend(site.demands().iter().map(|(what, how)| row(&[what, how])));
     rows
 }
@@ -87,6 +90,7 @@ fn service(plan: &Plan) -> Rows {
             rows.push(row(&[name, value]));
         }
     }
+    rows.extend(labels(&plan.labels).map(|label| row(&["label", &label])));
     rows
 }
 
@@ -218,6 +222,29 @@ fn secrets(plan: &Plan) -> Rows {
             .map(|(name, spec)| secret(name.as_str(), spec)),
     );
     rows
+}
+
+/// What policy and reports are told of secrets, where the manifest says anything.
+fn descriptions(plan: &Plan) -> Rows {
+    let described = plan.secrets.iter().filter_map(|(name, spec)| {
+        let words = [
+            ("classification", spec.classification.clone()),
+            ("owner", spec.owner.clone()),
+            ("environment", spec.environment.clone()),
+            ("max_age", spec.max_age.map(format_duration)),
+        ];
+        let words = words.into_iter();
+        let mut words: Vec<String> = words
+            .filter_map(|(key, value)| Some(format!("{key} {}", value?)))
+            .collect();
+        words.extend(labels(&spec.labels));
+        (!words.is_empty()).then(|| row(&[name.as_str(), &words.join(", ")]))
+    });
+    described.collect()
+}
+
+fn labels(labels: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+    labels.iter().map(|(name, value)| format!("{name}={value}"))
 }
 
 fn secret(name: &str, spec: &SecretSpec) -> Vec<String> {

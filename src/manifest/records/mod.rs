@@ -38,6 +38,8 @@ record! {
         optional environment "environment": Word;
         /// Who answers for it.
         optional owner "owner": Word;
+        /// Free words about the service that policy reads, such as tier: gold.
+        optional labels "labels": Table<LabelName, LabelValue>;
         /// supervise: hushpipe stays as the parent. exec: hushpipe becomes the program, and nothing
         /// rotates.
         optional mode "mode": Mode = "supervise";

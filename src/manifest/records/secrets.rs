@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::rotation::SecretRotation;
+use super::site::{LabelName, LabelValue};
 use crate::manifest::collections::{List, Table};
 use crate::manifest::decode::{Decode, Decoder, NO_SECRET, record};
 use crate::manifest::parameters::Parameters;
@@ -51,6 +52,12 @@ record! {
         optional classification "classification": Word;
         /// Who answers for it.
         optional owner "owner": Word;
+        /// The environment that it belongs to, such as production. Default: the service's.
+        optional environment "environment": Word;
+        /// Free words about it that policy reads, such as pci: yes.
+        optional labels "labels": Table<LabelName, LabelValue>;
+        /// How old a version may become before it is due for rotation, such as 90d.
+        optional max_age "max_age": Duration;
         /// Fields that are no secrets, such as username and host: the program's arguments and
         /// environment may have their values.
         optional public "public": List<Text>;
