@@ -115,11 +115,13 @@ pub async fn fetch_aloud(
             if let Ok(answers) = timeout_at(began + next, &mut fetching).await {
                 return answers;
             }
-            observer.observe(&Event::Waiting {
-                store: name.clone(),
-                waited: next,
-                why: store.delayed_by(),
-            });
+            if !store.waits_for_people() {
+                observer.observe(&Event::Waiting {
+                    store: name.clone(),
+                    waited: next,
+                    why: store.delayed_by(),
+                });
+            }
             next += BETWEEN_WORDS;
         }
     })

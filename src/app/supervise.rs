@@ -1,7 +1,10 @@
 //! `mode: supervise`: hushpipe stays as the parent.
 
-use std::pin::pin;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+
+use tokio::sync::mpsc;
 
 use super::confine::Confined;
 use super::failure::{Failure, Failures, os};
@@ -22,6 +25,7 @@ use crate::model::{
     Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, Receipt, StoreKind, StoreSpec,
     Topic, chain,
 };
+use crate::rotation::engine::ControlRequest;
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
 use crate::supervisor::spawn::SpawnError;
@@ -32,7 +36,6 @@ use crate::sys::reaper::Reaper;
 use crate::sys::signals::Signals;
 use crate::sys::stderr;
 use crate::telemetry::Standing;
-use crate::telemetry::control::Server;
 
 /// So many requests may wait for their turn.
 const WAITING: usize = 16;
@@ -87,14 +90,32 @@ async fn launch(
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
     let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
     let releasing = pipeline.release(&cleared);
-    let releasing = unit.announcer().patiently(unit::fetching(plan), releasing);
+    let status = || {
+        standing
+            .waits_for_people()
+            .unwrap_or_else(|| unit::fetching(plan))
+    };
+    let releasing = unit.announcer().patiently(status, releasing);
+    // Whoever has to approve something finds it, and whoever the program tells that it is there.
+    let socket = control::open(observer.as_ref()).await;
+    let (asking, commands) = mpsc::channel(WAITING);
+    let mut serving = pin!(forever(control::serve(
+        socket,
+        Rc::clone(&standing),
+        asking
+    )));
+    let releasing = async {
+        tokio::select! {
+            biased;
+            released = releasing => released,
+            never = serving.as_mut() => match never {},
+        }
+    };
     let (gathered, receipt) = match supervisor.during(releasing).await {
         Ok(released) => released?,
         Err(interrupted) => return ended(interrupted),
     };
     let keeps = rotate::keeps(plan, &reach);
-    // Whoever the program tells that it is there finds it.
-    let socket = control::open(observer.as_ref()).await;
     let confined = Confined::new(plan, &cleared.host, reach.restarts());
     let subject = Subject::of(&cleared.host, None);
     let kept = keep(&gathered, keeps)?;
@@ -126,7 +147,11 @@ async fn launch(
         reaper: supervisor.reaper(),
     };
     let mut rotation = Rotation::new(setting, first);
-    let desk = (socket, standing);
+    let desk = Desk {
+        standing: &standing,
+        commands,
+        serving,
+    };
     let beside = (desk, confined);
     let exited = attend(supervisor, &mut rotation, &mut changes, feeds, beside).await;
     rotation.announcer().flush().await;
@@ -146,19 +171,22 @@ async fn attend(
     rotation: &mut Rotation<'_>,
     changes: &mut Changes,
     mut feeds: Vec<Feed>,
-    ((socket, standing), confined): ((Option<Server>, Rc<Standing>), Confined<'_>),
+    (desk, confined): (Desk<'_, impl Future<Output = Infallible>>, Confined<'_>),
 ) -> Result<Exited, Failures> {
-    let (asking, mut commands) = tokio::sync::mpsc::channel(WAITING);
+    let Desk {
+        standing,
+        mut commands,
+        serving,
+    } = desk;
     let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());
     let mut serving = pin!(async {
-        let serve = control::serve(socket, Rc::clone(&standing), asking);
         let confining = confined.give_up(observer.as_ref());
-        tokio::join!(stderr::drain(), serve, announcer.stand_in(), confining).0
+        tokio::join!(stderr::drain(), serving, announcer.stand_in(), confining).0
     });
     loop {
         let beside = async {
             tokio::join!(
-                rotation.run(changes, &mut commands, &standing),
+                rotation.run(changes, &mut commands, standing),
                 feed(feeds, observer.as_ref())
             );
         };
@@ -180,6 +208,20 @@ async fn attend(
         let started = origin::within(|| rotation.start(supervisor));
         feeds = started.map_err(os("cannot go back to /"))??;
     }
+}
+
+/// Who asks over the control socket, and what is answered.
+struct Desk<'a, S> {
+    standing: &'a Standing,
+    /// What is asked of the rotation.
+    commands: mpsc::Receiver<ControlRequest>,
+    serving: Pin<&'a mut S>,
+}
+
+/// A launcher without a socket has nobody to serve.
+async fn forever(serving: impl Future<Output = ()>) -> Infallible {
+    serving.await;
+    std::future::pending().await
 }
 
 /// What a program that was started left to be done.

@@ -9,7 +9,10 @@ use super::decode::Spanned;
 use super::fault::Span;
 use super::paths::HostPath;
 use super::records::{AppRoleLogin, Login, VaultRecord};
-use crate::model::{Address, ClientCertificate, Mode, Tls, VaultAuth, VaultStore};
+use crate::model::{Address, ClientCertificate, ControlGroup, Mode, Tls, VaultAuth, VaultStore};
+
+/// How long a start waits for people who approve, where the manifest does not say.
+const CONTROL_GROUP_WAIT: Duration = Duration::from_mins(10);
 
 /// A variable of hushpipe's environment that is set to something.
 struct Variable {
@@ -35,6 +38,7 @@ impl Builder<'_> {
         let tls = self.tls(at, vault);
         let auth = self.login(at, vault);
         let deadline = self.deadline(vault);
+        let control_group = control_group(vault);
         let revoke_on_exit = self.revoke_on_exit(vault, mode);
         let (addresses, auth) = (addresses?, auth?);
         if let VaultAuth::Certificate { .. } = auth {
@@ -47,6 +51,7 @@ impl Builder<'_> {
             auth,
             deadline: deadline?,
             revoke_on_exit,
+            control_group: control_group?,
         })
     }
 
@@ -320,6 +325,16 @@ impl Builder<'_> {
         }
         wanted
     }
+}
+
+/// `None`: what the manifest says is a fault.
+fn control_group(vault: &VaultRecord) -> Option<ControlGroup> {
+    let field = &vault.control_group;
+    let named = match field.get() {
+        Some(record) => record.wait.get().copied(),
+        None => (!field.is_present()).then_some(CONTROL_GROUP_WAIT),
+    };
+    named.map(|wait| ControlGroup { wait })
 }
 
 fn path(field: &Spanned<HostPath>) -> Option<PathBuf> {

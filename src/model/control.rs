@@ -144,6 +144,8 @@ pub struct Status {
     pub outages: Vec<Outage>,
     /// What the program was given and is not as it should be.
     pub conditions: Vec<Condition>,
+    /// Requests to vaults that people have to approve.
+    pub control_groups: Vec<ControlGroupRequest>,
     /// What will be done next.
     pub next: Option<Next>,
     /// What hushpipe gave up after the launch, and what it did not and why.
@@ -241,6 +243,22 @@ pub struct Condition {
     pub since: String,
     /// What is wrong.
     pub message: String,
+}
+
+/// A request to a vault that people have to approve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ControlGroupRequest {
+    /// The store.
+    pub store: String,
+    /// The path.
+    pub asked: String,
+    /// What people approve it by.
+    pub accessor: String,
+    /// Since when.
+    pub since: String,
+    /// Who has approved it. The server does not say how many are needed.
+    pub by: Vec<String>,
 }
 
 /// Something to come.

@@ -187,6 +187,8 @@ pub enum Outcome {
     Missing,
     /// It refused, or is too open to be trusted.
     Denied,
+    /// People have to approve it first.
+    Unapproved,
     /// What it holds is not of the stated format.
     Malformed,
     /// A program failed.
@@ -204,11 +206,26 @@ impl fmt::Display for Outcome {
             Self::Unwritable => "cannot be written",
             Self::Missing => "does not have it",
             Self::Denied => "denied it",
+            Self::Unapproved => "waits for approval",
             Self::Malformed => "is malformed",
             Self::Program => "failed",
             Self::Deadline => "took too long",
         })
     }
+}
+
+/// How a request ended that people had to authorize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlGroupEnd {
+    /// Enough people did, and it was executed.
+    Authorized,
+    /// The server does not know it any more.
+    Expired,
+    /// Enough people did, and the server refused it.
+    Refused,
+    /// Not enough did in the time that the store's settings give.
+    TimedOut,
 }
 
 /// An event, and where and when it happened.
@@ -626,6 +643,51 @@ events! {
         /// Which store.
         store: StoreName,
     } => Notice, "store {store} answers again";
+    /// People have to authorize a request to a vault: it waits in its control group.
+    ControlGroupWaiting {
+        /// Which store.
+        store: StoreName,
+        /// The path it was asked for at.
+        asked: String,
+        /// What people authorize it by; it opens nothing.
+        accessor: String,
+        /// The namespace that it is in, for the command.
+        namespace: Option<String>,
+        /// Who has authorized it so far.
+        by: Vec<String>,
+        /// How long it waits.
+        #[serde(rename = "within_s", serialize_with = "as_seconds")]
+        within: Duration,
+    } => Notice, "store {store}, {asked}: waiting up to {} for approval{}; to approve it: \
+                  `vault write{} sys/control-group/authorize accessor={accessor}` (or `bao write`)",
+        format_duration(Duration::from_secs(within.as_secs())),
+        match by.as_slice() {
+            [] => String::new(),
+            by => format!(", approved so far by {}", by.join(", ")),
+        },
+        namespace.as_ref().map(|name| format!(" -namespace={name}")).unwrap_or_default();
+    /// Such a request waits no more.
+    ControlGroupEnded {
+        /// Which store.
+        store: StoreName,
+        /// The path it was asked for at.
+        asked: String,
+        /// What people authorized it by.
+        accessor: String,
+        /// How it ended.
+        end: ControlGroupEnd,
+        /// Who authorized it.
+        by: Vec<String>,
+    } => if *end == ControlGroupEnd::Authorized { Notice } else { Warning },
+        "store {store}, {asked}: request {accessor} {}{}", match end {
+            ControlGroupEnd::Authorized => "was approved",
+            ControlGroupEnd::Expired => "expired, or was ended",
+            ControlGroupEnd::Refused => "was approved and refused",
+            ControlGroupEnd::TimedOut => "is withdrawn: the time to wait is over",
+        }, match by.as_slice() {
+            [] => String::new(),
+            by => format!("; approved by {}", by.join(", ")),
+        };
     /// A FIFO was read.
     FifoRead {
         /// Its path.

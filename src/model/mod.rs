@@ -24,14 +24,16 @@ mod written;
 
 pub use backoff::{Backoff, random};
 pub use chain::chain;
-pub use event::{Envelope, Event, IsolationUsed, Level, Observer, Outcome, RotationError, Topic};
+pub use event::{
+    ControlGroupEnd, Envelope, Event, IsolationUsed, Level, Observer, Outcome, RotationError, Topic,
+};
 pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
-    Address, Channel, Checks, ClientCertificate, CommandStore, Delivery, DeliveryKind,
-    DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward, ForwardTo,
-    HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan, Refresh,
-    RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop,
+    Address, Channel, Checks, ClientCertificate, CommandStore, ControlGroup, Delivery,
+    DeliveryKind, DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward,
+    ForwardTo, HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan,
+    Refresh, RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop,
     StoreKind, StoreSpec, Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use release::{

@@ -170,6 +170,16 @@ pub struct VaultStore {
     /// Whether leases and the login token are revoked at the end (default true; false in mode exec,
     /// where nobody is left to). A token that was given, not logged in for, is never revoked.
     pub revoke_on_exit: bool,
+    /// Requests that people have to authorize.
+    pub control_group: ControlGroup,
+}
+
+/// Requests that people have to authorize, in a control group of the server.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ControlGroup {
+    /// How long a start of the program waits for them (default 10m). A rotation does not wait.
+    #[serde(serialize_with = "duration")]
+    pub wait: Duration,
 }
 
 /// Where an HTTP server listens.

@@ -56,6 +56,11 @@ pub enum Fault {
         /// Why, and what to do.
         reason: String,
     },
+    /// People have to approve it first, and not enough of them have.
+    Unapproved {
+        /// What is waited for, and what to do.
+        reason: String,
+    },
     /// What the store holds is damaged or not of the stated format. Never quotes it.
     Malformed {
         /// Why, and what to do.
@@ -123,6 +128,9 @@ impl Fault {
             },
             Self::Missing { hint } => Self::Missing { hint: hint.clone() },
             Self::Denied { reason } => Self::Denied {
+                reason: reason.clone(),
+            },
+            Self::Unapproved { reason } => Self::Unapproved {
                 reason: reason.clone(),
             },
             Self::Malformed { reason } => Self::Malformed {
@@ -193,6 +201,7 @@ impl StoreError {
             Fault::Unwritable { .. } => Outcome::Unwritable,
             Fault::Missing { .. } => Outcome::Missing,
             Fault::Denied { .. } => Outcome::Denied,
+            Fault::Unapproved { .. } => Outcome::Unapproved,
             Fault::Malformed { .. } => Outcome::Malformed,
             Fault::Program { .. } => Outcome::Program,
             Fault::Deadline { .. } => Outcome::Deadline,
@@ -209,7 +218,7 @@ impl StoreError {
             Fault::Unwritable { .. } => Exit::Os,
             Fault::Missing { .. } | Fault::Malformed { .. } => Exit::Value,
             Fault::Denied { .. } => Exit::Denied,
-            Fault::Deadline { .. } => Exit::Deadline,
+            Fault::Deadline { .. } | Fault::Unapproved { .. } => Exit::Deadline,
         }
     }
 }
@@ -241,7 +250,9 @@ impl fmt::Display for StoreError {
             }
             Fault::Unwritable { tried, .. } => write!(f, "cannot write {}", tried.display()),
             Fault::Missing { hint } => write!(f, "not there: {hint}"),
-            Fault::Denied { reason } | Fault::Malformed { reason } => f.write_str(reason),
+            Fault::Denied { reason }
+            | Fault::Unapproved { reason }
+            | Fault::Malformed { reason } => f.write_str(reason),
             Fault::Program {
                 program,
                 ended,

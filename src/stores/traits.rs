@@ -75,6 +75,11 @@ pub trait Store {
         None
     }
 
+    /// Whether people have to approve what it was asked for, which it says itself.
+    fn waits_for_people(&self) -> bool {
+        false
+    }
+
     /// Revokes leases and logs out, at the end of hushpipe, as the store's settings say. Bounded by
     /// who calls.
     fn close(&self) -> Local<'_, Result<(), StoreError>> {

@@ -7,8 +7,14 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use crate::model::control::{Condition, Moment, Next, Outage, RESTARTING, Rotating, Status};
+use crate::model::control::{
+    Condition, ControlGroupRequest, Moment, Next, Outage, RESTARTING, Rotating, Status,
+};
+use crate::model::printable::printable;
 use crate::model::{Event, Observer};
+
+/// The state of a launch whose secrets people have to approve first.
+const WAITING_FOR_APPROVAL: &str = "waiting for approval";
 
 /// Where a launch's program is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +86,7 @@ impl Standing {
             restarts_left,
         } = rotating.clone();
         let state = match self.phase.get() {
+            Phase::Starting if !status.control_groups.is_empty() => WAITING_FOR_APPROVAL,
             Phase::Starting => "starting",
             Phase::Running => state,
             Phase::Stopping => "stopping",
@@ -214,9 +221,52 @@ impl Standing {
     }
 }
 
+impl Standing {
+    /// Requests to vaults that people have to approve.
+    fn control_group(&self, event: &Event) {
+        let requests = &mut self.status.borrow_mut().control_groups;
+        match event {
+            Event::ControlGroupWaiting {
+                store,
+                asked,
+                accessor,
+                by,
+                ..
+            } => match requests.iter_mut().find(|one| one.accessor == *accessor) {
+                Some(known) => known.by.clone_from(by),
+                None => requests.push(ControlGroupRequest {
+                    store: store.to_string(),
+                    asked: asked.clone(),
+                    accessor: accessor.clone(),
+                    since: now(),
+                    by: by.clone(),
+                }),
+            },
+            Event::ControlGroupEnded { accessor, .. } => {
+                requests.retain(|one| one.accessor != *accessor);
+            }
+            _ => {}
+        }
+    }
+
+    /// What people have to do before the program can start, in a line; `None`: nothing.
+    pub fn waits_for_people(&self) -> Option<String> {
+        let status = self.status.borrow();
+        let first = status.control_groups.first()?;
+        Some(format!(
+            "waiting for approval of {} (store {}), accessor {}, {} so far",
+            printable(&first.asked),
+            first.store,
+            printable(&first.accessor),
+            first.by.len()
+        ))
+    }
+}
+
 impl Observer for Standing {
     fn observe(&self, event: &Event) {
         self.observer.observe(event);
+        self.control_group(event);
         self.program(event);
         self.rotation(event);
         self.store(event);

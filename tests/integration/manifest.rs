@@ -302,6 +302,8 @@ fn a_vault_is_shown_with_its_login_and_whom_it_trusts() {
         "trusts /etc/ssl/bao-ca.pem and ",
         ", for the name bao.internal\n",
         "requests within 10s; nothing is revoked at the end\n",
+        "a start waits 30m for approvals in a control group\n",
+        "a start waits 10m for approvals in a control group\n",
         "login at clusters/a, role app, token /run/jwt\n",
         "socket      vault  unix:///run/bao.sock\n",
         "requests within 1m; leases are revoked at the end\n",

@@ -1,6 +1,7 @@
 //! Stores of type `vault`, against the real OpenBao.
 
 mod asked;
+mod control_groups;
 mod denied;
 mod engines;
 mod exit;

@@ -27,6 +27,11 @@ pub fn lines(vault: &VaultStore, mode: Mode) -> Vec<String> {
     };
     let within = format_duration(vault.deadline);
     lines.push(format!("requests within {within}; {end}"));
+    let wait = vault.control_group.wait;
+    let wait = format_duration(wait);
+    lines.push(format!(
+        "a start waits {wait} for approvals in a control group"
+    ));
     lines
 }
 

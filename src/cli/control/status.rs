@@ -12,7 +12,7 @@ use crate::cli::output::print;
 use crate::cli::table::{Cell, heads, table};
 use crate::cli::{Failure, Globals, Outcome, Palette, Stream};
 use crate::model::Exit;
-use crate::model::control::{Reply, Request, SecretStatus, Status};
+use crate::model::control::{ControlGroupRequest, Reply, Request, SecretStatus, Status};
 use crate::model::printable::printable;
 
 const EXAMPLES: &str = "\
@@ -109,7 +109,14 @@ fn verdict(status: &Status) -> String {
         return format!("healthy: {service}, generation {}", status.generation);
     }
     let reason = if status.program_pid.is_none() {
-        "the program does not run".to_owned()
+        match status.control_groups.first() {
+            Some(request) => format!(
+                "the program waits for the approval of {}, accessor {}",
+                printable(&request.asked),
+                printable(&request.accessor)
+            ),
+            None => "the program does not run".to_owned(),
+        }
     } else if let Some(condition) = status.conditions.first() {
         let (since, message) = (printable(&condition.since), printable(&condition.message));
         format!("{message} (since {since})")
@@ -157,6 +164,12 @@ fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> St
             ),
         );
     }
+    for request in &status.control_groups {
+        put(
+            &mut out,
+            format_args!("  {:<14} {}", "approval", approval(request, now)),
+        );
+    }
     for condition in &status.conditions {
         let (since, message) = (ago(&condition.since, now), printable(&condition.message));
         let (on, name) = (palette.error(), "condition");
@@ -167,6 +180,21 @@ fn page(status: &Status, now: SystemTime, verbose: bool, palette: Palette) -> St
     }
     secrets(&mut out, &status.secrets, palette);
     out
+}
+
+/// `waiting for it since ...`, and what to do.
+fn approval(request: &ControlGroupRequest, now: SystemTime) -> String {
+    let (store, asked) = (printable(&request.store), printable(&request.asked));
+    let (since, accessor) = (ago(&request.since, now), printable(&request.accessor));
+    let by: Vec<String> = request.by.iter().map(|name| printable(name)).collect();
+    let given = match by.len() {
+        0 => "none so far".to_owned(),
+        count => format!("{count} so far ({})", by.join(", ")),
+    };
+    format!(
+        "store {store}, {asked}: waiting since {since}, {given}; approve it by `vault write \
+         sys/control-group/authorize accessor={accessor}`"
+    )
 }
 
 fn put(out: &mut String, line: std::fmt::Arguments<'_>) {

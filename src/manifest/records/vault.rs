@@ -39,6 +39,8 @@ record! {
         optional auth "auth": Login;
         /// What is tried again, and for how long.
         optional retry "retry": Retry;
+        /// How long people may take to approve what is in a control group.
+        optional control_group "control_group": ControlGroupRecord;
         /// Whether leases, and the token that hushpipe logged in for, are revoked at the end.
         /// Default: true; in mode exec only what the program does not use is, before it starts.
         optional revoke_on_exit "revoke_on_exit": bool;
@@ -70,6 +72,17 @@ record! {
         /// How long a request may take, with all that is tried again.
         optional deadline "deadline": Duration = "60s";
     } elsewhere {}
+}
+
+record! {
+    /// Secrets that people have to approve, in a control group of the server.
+    ControlGroupRecord("a mapping such as { wait: 10m }") {
+        /// How long a start of the program waits for approvals; a rotation does not wait.
+        optional wait "wait": Duration = "10m";
+    } elsewhere {
+        "deadline": "it is a key of `retry`, for requests" => "write control_group: { wait: 10m }",
+        "approvals": "the server's policy says how many are needed" => "write `approvals` in the policy of the login",
+    }
 }
 
 record! {

@@ -5,7 +5,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::rc::Rc;
 
 use crate::model::{Event, Observer, Outcome, StoreName, chain};
-use crate::stores::StoreError;
+use crate::stores::{Fault, StoreError};
 
 /// Who met a fault: it lasts until the same one meets it no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +82,10 @@ impl Outages {
     }
 
     fn note(&mut self, by: By, fault: &StoreError) {
+        // Nothing is wrong with a store whose people take their time: it says itself what it waits for.
+        if matches!(fault.fault, Fault::Unapproved { .. }) {
+            return;
+        }
         let (store, outcome, message) = (fault.store.clone(), fault.outcome(), chain(fault));
         let same = same(fault);
         match self.down.entry(kind_of(fault)) {
@@ -161,7 +165,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::stores::Fault;
 
     #[derive(Default)]
     struct Said(RefCell<Vec<String>>);

@@ -34,6 +34,19 @@ pub(super) struct Envelope<'a> {
     errors: Option<Vec<Cow<'a, str>>>,
 }
 
+/// `wrap_info` in place of data.
+#[derive(Deserialize)]
+pub(super) struct Wrapping<'a> {
+    #[serde(borrow)]
+    pub token: Cow<'a, str>,
+    #[serde(borrow)]
+    pub accessor: Cow<'a, str>,
+    #[serde(default)]
+    ttl: i64,
+    #[serde(borrow, default)]
+    creation_path: Cow<'a, str>,
+}
+
 /// A secret as it was given.
 pub(super) struct Secret {
     /// By name.
@@ -96,6 +109,43 @@ impl<'a> Envelope<'a> {
             id: id.to_owned(),
             ttl: length(self.lease_duration),
             renewable: self.renewable,
+        })
+    }
+}
+
+impl<'a> Wrapping<'a> {
+    /// Reads it, where an answer to a request that asked for no wrapping is wrapped.
+    pub fn read(body: &'a SecretBytes) -> Result<Option<Self>, Fault> {
+        let envelope = Envelope::read(body)?;
+        let wrapped = envelope.wrap_info.filter(|info| info.get() != "null");
+        wrapped.map(|info| read(info.get().as_bytes())).transpose()
+    }
+
+    /// How long the server keeps it.
+    pub fn ttl(&self) -> Duration {
+        length(self.ttl)
+    }
+
+    /// Whether it was made for what was asked; the server names the path within the namespace, or with
+    /// the namespace before it. People paste the accessor into a shell.
+    pub fn check(&self, asked: &str) -> Result<(), Fault> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if self.accessor.is_empty() || !self.accessor.chars().all(plain) {
+            return Err(Fault::Malformed {
+                reason: "the answer is wrapped, and its accessor is not one that a server makes"
+                    .to_owned(),
+            });
+        }
+        let asked = asked.trim_matches('/');
+        let rest = self.creation_path.trim_matches('/').strip_suffix(asked);
+        if rest.is_some_and(|before| before.is_empty() || before.ends_with('/')) {
+            return Ok(());
+        }
+        Err(Fault::Denied {
+            reason:
+                "the answer is a wrapping token that was made for another path: something between \
+                     hushpipe and the server may have put it in the place of the true one"
+                    .to_owned(),
         })
     }
 }

@@ -28,6 +28,11 @@ impl Core {
         if !self.access.server.spec.revoke_on_exit {
             return Ok(());
         }
+        let requests = self.take_requests();
+        let withdrawing = requests
+            .iter()
+            .map(|request| self.forget_at_server(request));
+        join::all(withdrawing).await;
         let login = self.access.end_login().await;
         let login = login.map_err(|error| error.named(&self.access.server.store, "the login"));
         let now = Boottime::now();

@@ -1,6 +1,6 @@
 //! What a store and its watch share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::access::Access;
 use super::ask::Ask;
+use super::control_group::PendingRequest;
 use super::error::VaultError;
 use super::kept::Kept;
 use super::looked::Look;
@@ -23,6 +24,12 @@ pub(super) struct Core {
     pub digests: DigestKey,
     pub kept: RefCell<BTreeMap<Ask, Kept>>,
     pub looked: RefCell<BTreeMap<Ask, Look>>,
+    /// Requests that wait for people to authorize them.
+    pub requests: RefCell<BTreeMap<Ask, Rc<PendingRequest>>>,
+    /// Requests that are not waited for any more, and that the server still knows.
+    pub withdrawn: RefCell<Vec<Rc<PendingRequest>>>,
+    /// The program runs, and its secrets are watched: nothing waits for people.
+    pub attended: Cell<bool>,
     /// Something is to be done at another time than before.
     pub wake: Notify,
 }
@@ -34,6 +41,9 @@ impl Core {
             digests: DigestKey::new()?,
             kept: RefCell::new(BTreeMap::new()),
             looked: RefCell::new(BTreeMap::new()),
+            requests: RefCell::default(),
+            withdrawn: RefCell::default(),
+            attended: Cell::new(false),
             wake: Notify::new(),
         })
     }

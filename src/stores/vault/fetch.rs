@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{self, Secret};
+use super::answer::{self, Secret, Wrapping};
 use super::ask::Ask;
 use super::call::Call;
+use super::control_group::PendingRequest;
 use super::core::Core;
 use super::credential::{self, Stamp};
 use super::error::{VaultError, denied, refused};
@@ -27,9 +28,19 @@ use crate::sys::clock::Boottime;
 pub(super) struct Read {
     pub secret: Secret,
     /// When it was asked for.
-    since: Boottime,
+    pub since: Boottime,
     /// As whom; `None`: with a wrapping token.
-    token: Option<Rc<Token>>,
+    pub token: Option<Rc<Token>>,
+    /// People had to authorize it.
+    pub controlled: bool,
+}
+
+/// What a request led to.
+pub(super) enum Answered {
+    /// This.
+    Secret(Read),
+    /// People have to authorize it first.
+    Controlled(PendingRequest),
 }
 
 impl Core {
@@ -75,31 +86,44 @@ impl Core {
         }
     }
 
-    /// Asks the server.
+    /// Asks the server, or executes the request that was sent before and is authorized by now.
     async fn read(&self, ask: &Ask) -> Result<Read, VaultError> {
-        self.read_by(ask, ask.call()).await
+        let pending = match self.pending(ask) {
+            Some(pending) => pending,
+            None => match self.read_by(ask, ask.call()).await? {
+                Answered::Secret(read) => return Ok(read),
+                Answered::Controlled(pending) => self.pends(ask, pending),
+            },
+        };
+        self.authorized(ask, &pending).await
     }
 
     /// Asks the server by this request.
-    pub(super) async fn read_by(&self, ask: &Ask, call: Call) -> Result<Read, VaultError> {
+    pub(super) async fn read_by(&self, ask: &Ask, call: Call) -> Result<Answered, VaultError> {
         let since = Boottime::now();
         if let Some(path) = &ask.token_file {
             let wrapping = credential::read(path, &self.access.server.trusted)?;
             let body = wrapping::open(&self.access.server, &wrapping, path).await?;
-            return Ok(Read {
+            return Ok(Answered::Secret(Read {
                 secret: Secret::read(&body).map_err(VaultError::Asked)?,
                 since,
                 token: None,
-            });
+                controlled: false,
+            }));
         }
         let (answer, token) = self.access.call_with(&call).await?;
         let fault = match answer.status {
             200..=299 => {
-                return Ok(Read {
+                if let Some(wrapping) = Wrapping::read(&answer.body)? {
+                    let pending = PendingRequest::new(&wrapping, &ask.path, since, token)?;
+                    return Ok(Answered::Controlled(pending));
+                }
+                return Ok(Answered::Secret(Read {
                     secret: Secret::read(&answer.body).map_err(VaultError::Asked)?,
                     since,
                     token: Some(token),
-                });
+                    controlled: false,
+                }));
             }
             404 => answer::missing(&answer.body, &ask.path, ask.version),
             status => refused(status, &call, self.access.server.namespace()),
@@ -114,6 +138,7 @@ impl Core {
             secret,
             since,
             token,
+            controlled,
         } = read;
         let kind = match (&secret.version, made) {
             (Some(_), _) if ask.token_file.is_none() => Kind::Versioned,
@@ -146,6 +171,9 @@ impl Core {
         }
         let state = numbered.map_or_else(|| State::At(version.clone()), State::Numbered);
         self.found(ask, kind, state, ttl);
+        if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
+            look.controlled = controlled;
+        }
         self.wake.notify_one();
         Ok(Fetched { value, version })
     }
@@ -219,8 +247,14 @@ impl Core {
             Some(answer::Standing::There(version)) => Ok(named(version.number)),
             // Why it is not there, the data tells; and what has no metadata is known by it.
             Some(answer::Standing::Gone) | None => {
-                let secret = self.read(ask).await?.secret;
-                Ok(self.version_of(secret))
+                match self.read_by(ask, ask.call()).await? {
+                    Answered::Secret(read) => Ok(self.version_of(read.secret)),
+                    Answered::Controlled(pending) => {
+                        // Nobody is to authorize a mere look.
+                        self.forget_at_server(&pending).await;
+                        Ok(Version("needs approval".to_owned()))
+                    }
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Interest {
     /// How often it is looked at.
     pub every: Option<Duration>,
     /// Whether the manifest named that time.
-    named: bool,
+    pub named: bool,
     /// When it is looked at next.
     pub next: Boottime,
     /// When it was told that it is to be replaced.

@@ -12,6 +12,7 @@ use super::call::Call;
 use super::core::Core;
 use super::credential::{self, Stamp, json};
 use super::error::{VaultError, refused};
+use super::fetch::Answered;
 use super::looked::{Kind, NOT_AGAIN, State};
 use super::path;
 use super::wrapping;
@@ -24,8 +25,9 @@ struct Paths<'a> {
 }
 
 impl Core {
-    /// Whether a request has another state than at its last answer.
-    pub(super) async fn look(&self, ask: &Ask) -> Result<bool, VaultError> {
+    /// Whether a request has another state than at its last answer. `insists`: the manifest says how
+    /// often it is looked at, also where people have to authorize each reading.
+    pub(super) async fn look(&self, ask: &Ask, insists: bool) -> Result<bool, VaultError> {
         let known = |core: &Self| {
             let looked = core.looked.borrow();
             looked.get(ask).map(|look| (look.kind, look.state.clone()))
@@ -33,6 +35,9 @@ impl Core {
         let Some((kind, _)) = known(self) else {
             return Ok(false);
         };
+        if self.is_controlled(ask) && kind != Kind::Made {
+            return self.look_at_controlled(ask, kind, insists).await;
+        }
         let state = match kind {
             Kind::Made => return self.look_at_made(ask).await,
             Kind::Versioned => match self.standing(ask, Call::brief).await? {
@@ -46,6 +51,32 @@ impl Core {
         Ok(known(self).is_some_and(|(_, known)| known != state))
     }
 
+    fn is_controlled(&self, ask: &Ask) -> bool {
+        let looked = self.looked.borrow();
+        looked.get(ask).is_some_and(|look| look.controlled)
+    }
+
+    /// Where people have to authorize a reading, none is made to look: the metadata tell, or the period
+    /// that the manifest names.
+    async fn look_at_controlled(
+        &self,
+        ask: &Ask,
+        kind: Kind,
+        insists: bool,
+    ) -> Result<bool, VaultError> {
+        let standing = match kind {
+            Kind::Versioned => self.standing(ask, Call::brief).await?,
+            _ => None,
+        };
+        let state = match standing {
+            Some(Standing::There(version)) => State::Numbered(version),
+            Some(Standing::Gone) => State::Faulty,
+            None => return Ok(insists),
+        };
+        let looked = self.looked.borrow();
+        Ok(looked.get(ask).is_some_and(|look| look.state != state))
+    }
+
     fn state_of(&self, secret: Secret) -> State {
         match secret.version {
             Some(version) => State::Numbered(version),
@@ -56,7 +87,19 @@ impl Core {
     /// By reading it; the value goes at once.
     async fn look_at_data(&self, ask: &Ask) -> Result<State, VaultError> {
         match self.read_by(ask, ask.call().brief()).await {
-            Ok(read) => {
+            Ok(Answered::Controlled(pending)) => {
+                // Since the last fetch people have to authorize it: from now on only fetching asks them.
+                self.forget_at_server(&pending).await;
+                let mut looked = self.looked.borrow_mut();
+                Ok(match looked.get_mut(ask) {
+                    Some(look) => {
+                        look.controlled = true;
+                        look.state.clone()
+                    }
+                    None => State::Faulty,
+                })
+            }
+            Ok(Answered::Secret(read)) => {
                 if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
                     look.hint(read.secret.ttl);
                 }

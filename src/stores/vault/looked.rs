@@ -20,6 +20,8 @@ pub(super) struct Look {
     pub fetched: Boottime,
     /// Its metadata may not be read, and are not asked for before this.
     no_metadata: Option<Boottime>,
+    /// People had to authorize the last fetch.
+    pub controlled: bool,
 }
 
 /// After the end of a time that the server named, to find what comes after it.
@@ -54,6 +56,7 @@ impl Look {
             hinted: None,
             fetched: Boottime::now(),
             no_metadata: None,
+            controlled: false,
         }
     }
 

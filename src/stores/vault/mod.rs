@@ -14,6 +14,7 @@ mod answer;
 mod ask;
 mod call;
 mod close;
+mod control_group;
 mod core;
 mod credential;
 mod error;
@@ -143,6 +144,10 @@ impl Store for Vault {
 
     fn delayed_by(&self) -> Option<String> {
         self.core.access.server.delayed_by()
+    }
+
+    fn waits_for_people(&self) -> bool {
+        !self.core.requests.borrow().is_empty()
     }
 
     fn close(&self) -> Local<'_, Result<(), StoreError>> {

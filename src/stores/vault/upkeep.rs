@@ -36,8 +36,8 @@ impl Core {
     }
 
     /// Changes are reported of the sources in these places.
-    pub(super) async fn look_again(&self, ask: &Ask, places: Vec<usize>) -> Done {
-        match self.look(ask).await {
+    pub(super) async fn look_again(&self, ask: &Ask, insists: bool, places: Vec<usize>) -> Done {
+        match self.look(ask, insists).await {
             Ok(true) => Done::Changed(places),
             Ok(false) => Done::Well,
             Err(error) => Done::Down(self.named(error, ask)),

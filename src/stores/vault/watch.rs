@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::ask::Ask;
+use super::control_group::PendingRequest;
 use super::core::Core;
 use super::interest::Interest;
 use super::kept::Kept;
@@ -33,6 +34,8 @@ enum Task {
     /// By the lease's id.
     GiveBack(String),
     Look(Ask),
+    /// Whether people have authorized it.
+    Await(Ask),
 }
 
 impl VaultWatch {
@@ -54,6 +57,7 @@ impl VaultWatch {
     }
 
     async fn next(&mut self) -> WatchEvent {
+        self.core.attended.set(true);
         loop {
             self.replace();
             let tasks = self.tasks(Boottime::now());
@@ -171,9 +175,13 @@ impl VaultWatch {
                 tasks.push((now, Task::GiveBack(lease.id.clone())));
             }
         }
+        let requests = self.core.requests.borrow();
+        let awaited =
+            |(ask, one): (&Ask, &Rc<PendingRequest>)| (one.due(), Task::Await(ask.clone()));
+        tasks.extend(requests.iter().map(awaited));
         let looked = self.core.looked.borrow();
         for (ask, interest) in &self.watched {
-            let Some(look) = looked.get(ask) else {
+            let Some(look) = looked.get(ask).filter(|_| !requests.contains_key(ask)) else {
                 continue;
             };
             let is_fixed = |kept: &Kept| !kept.can_be_looked_at();
@@ -235,7 +243,7 @@ impl VaultWatch {
             let (what, source) = match &task {
                 Task::KeepLogin => (Upkeep::Login, None),
                 Task::Renew(id) => (Upkeep::Renew, holds(id)),
-                Task::Look(ask) => (Upkeep::Look, place(ask)),
+                Task::Look(ask) | Task::Await(ask) => (Upkeep::Look, place(ask)),
                 Task::GiveBack(_) => return None,
             };
             let within = due.since(now);
@@ -267,13 +275,23 @@ impl VaultWatch {
                 Box::pin(async move { core.give_back_unused(&id).await })
             }
             Task::Look(ask) => {
-                let mut places = Vec::new();
+                let (mut places, mut insists) = (Vec::new(), false);
                 if let Some(interest) = self.watched.get_mut(ask) {
                     interest.begins(now);
+                    insists = interest.named;
                     places.clone_from(&interest.reports);
                 }
                 let ask = ask.clone();
-                Box::pin(async move { core.look_again(&ask, places).await })
+                Box::pin(async move { core.look_again(&ask, insists, places).await })
+            }
+            Task::Await(ask) => {
+                // Also where only `hushpipe rotate` asks for it.
+                let interest = self.watched.get(ask);
+                let places = interest.map(|it| [&it.reports[..], &[it.place]].concat());
+                let (ask, mut places) = (ask.clone(), places.unwrap_or_default());
+                places.sort_unstable();
+                places.dedup();
+                Box::pin(async move { core.look_at_pending(&ask, places).await })
             }
         }
     }

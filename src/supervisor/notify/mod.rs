@@ -110,12 +110,17 @@ impl Announcer {
 
     /// Does work that comes before the program, and tells of it when it takes long, so that neither
     /// the start's timeout nor the watchdog ends it: the work has deadlines of its own.
-    pub async fn patiently<T>(&self, status: String, work: impl Future<Output = T>) -> T {
+    /// `status` says what it does; it is asked again and again.
+    pub async fn patiently<T>(
+        &self,
+        status: impl Fn() -> String,
+        work: impl Future<Output = T>,
+    ) -> T {
         let Some(inner) = &self.0 else {
             return work.await;
         };
         let mut work = pin!(work);
-        let mut told = pin!(inner.keep_telling(&status));
+        let mut told = pin!(inner.keep_telling(status));
         let mut watched = pin!(inner.keep_watchdog(|| true));
         let done = tokio::select! {
             biased;
@@ -185,11 +190,16 @@ impl Announcer {
 }
 
 impl Inner {
-    async fn keep_telling(&self, status: &str) -> Infallible {
+    async fn keep_telling(&self, status: impl Fn() -> String) -> Infallible {
         tokio::time::sleep(SLOW).await;
-        self.outbox.status(status);
         let (every, longer) = PATIENCE;
+        let mut told = String::new();
         loop {
+            let now = status();
+            if now != told {
+                self.outbox.status(&now);
+                told = now;
+            }
             let longer = longer.as_micros();
             let message = format!("EXTEND_TIMEOUT_USEC={longer}");
             self.outbox.send(message.into_bytes(), Vec::new());

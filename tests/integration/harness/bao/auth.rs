@@ -128,6 +128,33 @@ impl Bao {
         self.post(&format!("auth/userpass/users/{user}"), &body);
     }
 
+    /// People of the group `approvers`, with a token of each: they authorize what control groups that
+    /// name the group hold back.
+    pub fn approvers(&self, names: &[&str]) -> Vec<String> {
+        self.policy(
+            "approver",
+            "path \"sys/control-group/*\" { capabilities = [\"update\"] }",
+        );
+        let mut tokens = Vec::new();
+        let mut members = Vec::new();
+        for name in names {
+            self.userpass(name, "of-a-person", "approver");
+            let mounts = self.get("sys/auth");
+            let accessor = text(&mounts["data"]["userpass/"]["accessor"]);
+            let made = self.post("identity/entity", &json!({ "name": name }));
+            let entity = text(&made["data"]["id"]);
+            let alias = json!({ "name": name, "canonical_id": entity, "mount_accessor": accessor });
+            self.post("identity/entity-alias", &alias);
+            members.push(entity);
+            let path = format!("auth/userpass/login/{name}");
+            let login = self.post(&path, &json!({ "password": "of-a-person" }));
+            tokens.push(text(&login["auth"]["client_token"]));
+        }
+        let group = json!({ "name": "approvers", "member_entity_ids": members });
+        self.post("identity/group", &group);
+        tokens
+    }
+
     /// A role `app` for whoever has a JWT of the subject `app`: see [`Bao::jwt`].
     pub fn jwt_role(&self, policies: &str) {
         self.enable("jwt");
