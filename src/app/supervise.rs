@@ -13,7 +13,7 @@ use super::gate::{Gate, Subject};
 use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
 use super::live::Deliveries;
-use super::pipeline::Pipeline;
+use super::pipeline::{Cleared, Pipeline};
 use super::place::Placing;
 use super::rotate::{self, First, Rotation, Setting};
 use super::unit::{self, Unit};
@@ -28,6 +28,7 @@ use crate::model::{
 use crate::rotation::engine::ControlRequest;
 use crate::secret::{DigestKey, SecretBytes};
 use crate::stores::{StoreError, join};
+use crate::supervisor::notify::Announcer;
 use crate::supervisor::spawn::SpawnError;
 use crate::supervisor::{self, Interrupted, Settings, Supervisor};
 use crate::sys::child::Staged;
@@ -89,13 +90,6 @@ async fn launch(
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
     let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
-    let releasing = pipeline.release(&cleared);
-    let status = || {
-        standing
-            .waits_for_people()
-            .unwrap_or_else(|| unit::fetching(plan))
-    };
-    let releasing = unit.announcer().patiently(status, releasing);
     // Whoever has to approve something finds it, and whoever the program tells that it is there.
     let socket = control::open(observer.as_ref()).await;
     let (asking, commands) = mpsc::channel(WAITING);
@@ -104,14 +98,9 @@ async fn launch(
         Rc::clone(&standing),
         asking
     )));
-    let releasing = async {
-        tokio::select! {
-            biased;
-            released = releasing => released,
-            never = serving.as_mut() => match never {},
-        }
-    };
-    let (gathered, receipt) = match supervisor.during(releasing).await {
+    let released = release(&pipeline, &cleared, unit.announcer(), &standing);
+    let released = beside(serving.as_mut(), released);
+    let (gathered, receipt) = match supervisor.during(released).await {
         Ok(released) => released?,
         Err(interrupted) => return ended(interrupted),
     };
@@ -152,8 +141,8 @@ async fn launch(
         commands,
         serving,
     };
-    let beside = (desk, confined);
-    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, beside).await;
+    let with = (desk, confined);
+    let exited = attend(supervisor, &mut rotation, &mut changes, feeds, with).await;
     rotation.announcer().flush().await;
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
@@ -163,6 +152,31 @@ async fn launch(
         });
     }
     exited
+}
+
+/// Fetches, checks and records; while that takes long, systemd hears of it.
+async fn release(
+    pipeline: &Pipeline<'_>,
+    cleared: &Cleared<'_>,
+    announcer: &Announcer,
+    standing: &Standing,
+) -> Result<(Gathered, Receipt), Failures> {
+    let fetching = || unit::fetching(pipeline.plan);
+    let status = || standing.waits_for_people().unwrap_or_else(fetching);
+    let releasing = pipeline.release(cleared);
+    announcer.patiently(status, releasing).await
+}
+
+/// Does work while who asks is answered.
+async fn beside<T>(
+    serving: Pin<&mut impl Future<Output = Infallible>>,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::select! {
+        biased;
+        done = work => done,
+        never = serving => match never {},
+    }
 }
 
 /// Stays with the program, and with those that rotations start in its place.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod control;
+mod control_groups;
 mod deliveries;
 mod dumps;
 mod events;
