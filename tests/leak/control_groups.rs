@@ -43,7 +43,7 @@ fn wrapping(bao: &Bao) -> Vec<Canary> {
 
 /// Approves what the next line asks for.
 fn approve(bao: &Bao, running: &Running, person: &str) {
-    let line = running.wait_for_stderr("for approval");
+    let line = running.wait_for_stderr("to approve it: ");
     let (_, accessor) = line.split_once("accessor=").expect("the line names it");
     let accessor = accessor.split('`').next().expect("it is a command");
     let body = json!({ "accessor": accessor });

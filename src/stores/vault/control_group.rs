@@ -352,6 +352,7 @@ impl Core {
         } else {
             left.min((pending.since + wait).since(now))
         };
+        let within = Duration::from_secs(within.as_millis().div_ceil(1_000) as u64);
         self.access
             .server
             .observer
