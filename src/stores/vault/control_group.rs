@@ -8,55 +8,31 @@
 //! <https://developer.hashicorp.com/vault/docs/enterprise/control-groups>
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::answer::{self, Secret, Wrapping};
+use super::answer::{self, Secret};
+use super::answered::Read;
 use super::ask::Ask;
 use super::call::Call;
 use super::core::Core;
 use super::credential::json;
 use super::error::{VaultError, denied, refused};
-use super::fetch::Read;
+use super::held_back::PendingRequest;
 use super::term::Term;
-use super::token::{Token, header};
+use super::token::Token;
 use crate::model::{Backoff, ControlGroupEnd, Event, Topic, format_duration, random};
-use crate::secret::Buffer;
 use crate::stores::Fault;
-use crate::stores::poll::{Done, jittered};
+use crate::stores::poll::Done;
 use crate::sys::clock::Boottime;
 
 /// Between looks at a request while the program waits for it: who has just authorized it does not wait
 /// long for the effect.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LONGEST_BETWEEN: Duration = Duration::from_secs(10);
-/// Between looks while the program runs with the value before.
-const BESIDE: Duration = Duration::from_secs(10);
-
-/// A request that waits for people to authorize it.
-pub(super) struct PendingRequest {
-    /// Executes the request once it is authorized. A credential.
-    wrapping: Buffer,
-    /// What people authorize it by. No credential: it opens nothing.
-    pub accessor: String,
-    /// When it was sent.
-    since: Boottime,
-    /// The server forgets it then.
-    ends: Boottime,
-    /// As whom it was sent: its lease is that login's, and it ends with that.
-    token: Rc<Token>,
-    /// Who has authorized it, as far as that is known.
-    by: RefCell<Option<Vec<String>>>,
-    /// When it is looked at next, beside the program.
-    next: Cell<Boottime>,
-    /// The login may not look at it.
-    hidden: Cell<bool>,
-}
 
 /// How a request is.
 enum Progress {
@@ -89,45 +65,6 @@ struct Authorization<'a> {
     entity_name: Cow<'a, str>,
     #[serde(borrow, default)]
     entity_id: Cow<'a, str>,
-}
-
-impl PendingRequest {
-    /// From the answer to a request for `asked` that was sent at `since`.
-    pub fn new(
-        wrapping: &Wrapping<'_>,
-        asked: &str,
-        since: Boottime,
-        token: Rc<Token>,
-    ) -> Result<Self, Fault> {
-        wrapping.check(asked)?;
-        let buffer = Buffer::new(wrapping.token.as_bytes()).map_err(Fault::no_memory)?;
-        Ok(Self {
-            wrapping: buffer,
-            accessor: wrapping.accessor.clone().into_owned(),
-            since,
-            ends: since + wrapping.ttl(),
-            token,
-            by: RefCell::new(None),
-            next: Cell::new(since + jittered(BESIDE)),
-            hidden: Cell::new(false),
-        })
-    }
-
-    fn header(&self) -> Result<HeaderValue, VaultError> {
-        header(&self.wrapping).map_err(VaultError::Asked)
-    }
-
-    /// When it is to be looked at while the program runs.
-    pub const fn due(&self) -> Boottime {
-        self.next.get()
-    }
-
-    /// Takes note of who has authorized it; whether that is news.
-    fn learn(&self, by: Vec<String>) -> bool {
-        let news = self.by.borrow().as_ref() != Some(&by);
-        self.by.replace(Some(by));
-        news
-    }
 }
 
 impl Core {
@@ -383,7 +320,7 @@ impl Core {
         let Some(pending) = self.pending(ask) else {
             return Done::Well;
         };
-        pending.next.set(Boottime::now() + jittered(BESIDE));
+        pending.is_looked_at();
         match self.progress(ask, &pending).await {
             // Fetching executes it, or says why it cannot be.
             Ok(Progress::Authorized | Progress::Hidden | Progress::Gone) => Done::Changed(places),

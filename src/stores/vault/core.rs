@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use super::access::Access;
 use super::ask::Ask;
-use super::control_group::PendingRequest;
 use super::error::VaultError;
+use super::held_back::PendingRequest;
 use super::kept::Kept;
 use super::looked::Look;
 use super::server::Server;

@@ -6,12 +6,13 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::{self, Secret, Wrapping};
+use super::answered::{Answered, Read};
 use super::ask::Ask;
 use super::call::Call;
-use super::control_group::PendingRequest;
 use super::core::Core;
 use super::credential::{self, Stamp};
 use super::error::{VaultError, denied, refused};
+use super::held_back::PendingRequest;
 use super::kept::{Given, Kept};
 use super::lease::Lease;
 use super::looked::{Kind, Look, State};
@@ -23,25 +24,6 @@ use crate::secret::Value;
 use crate::stores::numbered::named;
 use crate::stores::{Fault, Fetched};
 use crate::sys::clock::Boottime;
-
-/// An answer, and how it came.
-pub(super) struct Read {
-    pub secret: Secret,
-    /// When it was asked for.
-    pub since: Boottime,
-    /// As whom; `None`: with a wrapping token.
-    pub token: Option<Rc<Token>>,
-    /// People had to authorize it.
-    pub controlled: bool,
-}
-
-/// What a request led to.
-pub(super) enum Answered {
-    /// This.
-    Secret(Read),
-    /// People have to authorize it first.
-    Controlled(PendingRequest),
-}
 
 impl Core {
     /// The value: what is kept for it while that is good, or what the server gives now.

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Secret, Standing};
+use super::answered::Answered;
 use super::ask::Ask;
 use super::call::Call;
 use super::core::Core;
 use super::credential::{self, Stamp, json};
 use super::error::{VaultError, refused};
-use super::fetch::Answered;
 use super::looked::{Kind, NOT_AGAIN, State};
 use super::path;
 use super::wrapping;

@@ -11,6 +11,7 @@
 
 mod access;
 mod answer;
+mod answered;
 mod ask;
 mod call;
 mod close;
@@ -21,6 +22,7 @@ mod error;
 mod fetch;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod held_back;
 mod interest;
 mod kept;
 mod lease;

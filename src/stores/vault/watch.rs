@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::ask::Ask;
-use super::control_group::PendingRequest;
 use super::core::Core;
+use super::held_back::PendingRequest;
 use super::interest::Interest;
 use super::kept::Kept;
 use super::looked::Look;
