@@ -15,6 +15,7 @@
 
 pub mod app;
 pub mod approval;
+pub mod audit;
 pub mod cli;
 pub mod delivery;
 #[cfg(any(test, fuzzing))]

@@ -1,0 +1,32 @@
+//! The audit log: records of what was released, to whom and why, as leaves of a Merkle tree whose head is
+//! signed. [`Log`] adds to it, [`Archive`] reads it, and [`verify`] says whether it is whole.
+//!
+//! Rooms that have values are not imported here: a record cannot hold one.
+
+mod archive;
+mod checkpoint;
+mod directory;
+mod error;
+mod load;
+mod log;
+#[cfg(test)]
+mod log_tests;
+mod note;
+mod record;
+#[cfg(test)]
+mod tamper_tests;
+pub mod tiles;
+pub mod tree;
+#[cfg(test)]
+mod tree_tests;
+mod verify;
+
+pub use archive::{Archive, Line};
+pub use checkpoint::{Checkpoint, Proof};
+pub use error::LogError;
+pub use log::{Hold, Log, Place, SIGN_EVERY};
+pub use note::{NoteError, SignerKey, VerifierKey};
+pub use record::{
+    Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, hex, seq,
+};
+pub use verify::{Finding, Since, Verified, verify};
