@@ -100,6 +100,9 @@ fn refused(path: &Path, error: WalkError, rule: &Rule<'_>) -> ManifestError {
     match error.fault {
         WalkFault::System(source) => {
             let help = match source.kind() {
+                ErrorKind::NotFound if rule.root_alone => {
+                    "it is a link that leads to nothing: root repairs or removes it".to_owned()
+                }
                 ErrorKind::NotFound => format!("create it, or unset {VARIABLE}"),
                 ErrorKind::PermissionDenied => {
                     "every user that runs hushpipe must be able to read the site: chmod 0644, and 0755 \

@@ -40,7 +40,7 @@ pub fn manifest(data: &[u8]) {
     }
 }
 
-fn refused(error: &ManifestError, text: &str) {
+pub(super) fn refused(error: &ManifestError, text: &str) {
     assert_eq!(error.exit(), Exit::Manifest);
     let faults = error.faults();
     assert!(!faults.is_empty());

@@ -7,11 +7,13 @@ mod dotenv;
 mod manifest;
 #[cfg(test)]
 mod seeds;
+mod site;
 mod template;
 
 pub use control::control;
 pub use dotenv::dotenv;
 pub use manifest::manifest;
+pub use site::site;
 pub use template::template;
 
 /// Stands in for a value: no message may repeat it.

@@ -32,6 +32,12 @@ fn manifests_of_the_seeds_are_read() {
 }
 
 #[test]
+fn sites_of_the_seeds_are_read() {
+    run("fuzz/seeds/site", super::site);
+    run("vectors/sites/good", super::site);
+}
+
+#[test]
 fn templates_of_the_seeds_are_rendered() {
     run("fuzz/seeds/template", super::template);
 }

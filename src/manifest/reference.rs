@@ -9,6 +9,7 @@ use granit_parser::ScalarStyle;
 use serde_json::Value;
 
 use super::schema;
+use super::site::site_schema;
 use super::tree::{self, Data, Entry, Node};
 
 /// Where examples are taken from; the first that has a key has it.
@@ -28,6 +29,9 @@ const SAMPLES: [&str; 14] = [
     include_str!("../../tests/vectors/manifests/good/startup.yaml"),
     include_str!("../../tests/vectors/manifests/good/json-as-yaml.yaml"),
 ];
+
+/// As [`SAMPLES`], of the site.
+const SITES: [&str; 1] = [include_str!("../../tests/vectors/sites/good/full.yaml")];
 
 /// An example is on one line.
 const LONGEST: usize = 72;
@@ -60,15 +64,24 @@ pub struct Key {
     pub example: Option<String>,
 }
 
-/// All mappings, outer ones first.
+/// All mappings of the manifest, outer ones first.
 pub fn reference() -> Vec<Record> {
+    of(&schema(), &SAMPLES)
+}
+
+/// All mappings of the site, outer ones first.
+pub fn site_reference() -> Vec<Record> {
+    of(&site_schema(), &SITES)
+}
+
+fn of(schema: &Value, samples: &[&'static str]) -> Vec<Record> {
     let mut faults = Vec::new();
-    let samples = SAMPLES
+    let samples = samples
         .iter()
         .filter_map(|text| tree::parse(text, &mut faults));
     let samples: Vec<_> = samples.collect();
     let mut records = Vec::new();
-    describe("", &schema(), &samples, &mut records);
+    describe("", schema, &samples, &mut records);
     records
 }
 
@@ -363,9 +376,13 @@ mod tests {
 
     #[test]
     fn every_key_is_explained_and_has_an_example_or_keys_of_its_own() {
-        let records = reference();
+        explained(&reference());
+        explained(&site_reference());
+    }
+
+    fn explained(records: &[Record]) {
         let mut bare = Vec::new();
-        for record in &records {
+        for record in records {
             assert!(!record.about.is_empty(), "{}", record.place);
             for key in &record.keys {
                 let outer = record.place.split(" (").next().unwrap_or_default();

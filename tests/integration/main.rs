@@ -28,6 +28,7 @@ mod packages;
 mod quickstart;
 mod rotation;
 mod sealed;
+mod site;
 mod stores;
 mod supervise;
 mod systemd;

@@ -54,7 +54,8 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
     }
     expected.sort();
     assert_eq!(names(&place.join("man/man1")), expected);
-    assert_eq!(names(&place.join("man/man5")), ["hushpipe.yaml.5"]);
+    let files = ["hushpipe-site.yaml.5", "hushpipe.yaml.5"];
+    assert_eq!(names(&place.join("man/man5")), files);
     assert_eq!(names(&place.join("man/man7")), ["hushpipe-templates.7"]);
     for path in crate::harness::walk(&place.join("man"))
         .iter()

@@ -3,7 +3,7 @@
 
 mod page;
 mod schema;
-mod yaml;
+pub mod yaml;
 
 use std::collections::BTreeSet;
 use std::fs;

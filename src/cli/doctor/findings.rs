@@ -1,6 +1,7 @@
 //! What the facts mean: ok, weaker or missing, and what follows. Pure.
 
-use super::host::Host;
+use super::host::{Host, SiteState};
+use crate::model::printable::printable;
 use crate::sys::host::{InMemory, Limit, PrivateTmpfs};
 
 /// Values that are kept want this much locked memory.
@@ -48,6 +49,7 @@ pub(super) fn judge(host: &Host) -> Vec<Finding> {
     let mut findings = isolation(host);
     findings.extend(memory(host));
     findings.extend(processes(host));
+    findings.extend(site(host));
     findings
 }
 
@@ -62,7 +64,9 @@ pub(super) fn verdict(host: &Host) -> Verdict {
         (Err(mount), Err(user)) => shared(host, mount, user),
     };
     Verdict {
-        launches: isolation.is_some() && host.pidfds.signal,
+        launches: isolation.is_some()
+            && host.pidfds.signal
+            && !matches!(host.site, SiteState::Bad(_)),
         isolation,
         reason,
     }
@@ -445,6 +449,43 @@ fn seccomp(host: &Host) -> Finding {
         found: found.to_owned(),
         follows,
     }
+}
+
+/// Whether there is a site, what it requires, and what is wrong with it.
+fn site(host: &Host) -> Vec<Finding> {
+    let finding = |level, found: String, follows| Finding {
+        name: "site",
+        level,
+        found,
+        follows,
+    };
+    let (site, faults) = match &host.site {
+        SiteState::None => {
+            let follows = "everything is delivered that a manifest names, and nothing is recorded: \
+                           hushpipe-site.yaml(5)";
+            return vec![finding(Level::Ok, "none".to_owned(), follows)];
+        }
+        SiteState::Bad(why) => {
+            return vec![finding(
+                Level::Missing,
+                why.replace('\n', " "),
+                "nothing can be launched",
+            )];
+        }
+        SiteState::Good(site, faults) => (site, faults),
+    };
+    let demands = site.demands().into_iter();
+    let mut found = vec![site.path.display().to_string()];
+    found.extend(
+        site.environment
+            .iter()
+            .map(|name| format!("environment {name}")),
+    );
+    found.extend(demands.map(|(what, how)| format!("{what} {how}")));
+    let mut findings = vec![finding(Level::Ok, printable(&found.join("; ")), "")];
+    let faults = faults.iter();
+    findings.extend(faults.map(|fault| finding(Level::Weaker, printable(fault), "")));
+    findings
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The facts, gathered once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::app::site;
+use crate::model::Site;
 use crate::sys::host::{self, InMemory, Limit, Namespace, Pidfds, PrivateTmpfs};
+use crate::sys::walk::{self, Rule, WalkError};
 
 /// What was found on this host. Why something is missing is text, for people.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Host {
     pub landlock: Option<u32>,
     pub seccomp: Option<String>,
     pub dumpable: Result<bool, String>,
+    /// The host's site.
+    pub site: SiteState,
     /// Directories that shared files may go to.
     pub places: Vec<(PathBuf, InMemory)>,
 }
@@ -37,6 +42,7 @@ impl Host {
         let mut places = vec![PathBuf::from("/run"), PathBuf::from("/dev/shm")];
         places.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
         Self {
+            site: SiteState::examine(),
             kernel: host::kernel(),
             mount_namespace: tmpfs(Namespace::Mount),
             user_namespace: tmpfs(Namespace::User),
@@ -62,4 +68,61 @@ impl Host {
                 .collect(),
         }
     }
+}
+
+/// The site, and what it names.
+#[derive(Clone, Debug)]
+pub(super) enum SiteState {
+    /// This host has none.
+    None,
+    /// It cannot be used, and nothing can be launched.
+    Bad(String),
+    /// What it requires, and what is wrong with the files that it names, or with how it was found.
+    Good(Box<Site>, Vec<String>),
+}
+
+impl SiteState {
+    fn examine() -> Self {
+        match site::load() {
+            Err(error) => Self::Bad(error.text()),
+            Ok(found) => match found.site {
+                None => Self::None,
+                Some(site) => {
+                    let mut faults = found.warnings;
+                    faults.extend(faults_of(&site));
+                    Self::Good(Box::new(site), faults)
+                }
+            },
+        }
+    }
+}
+
+/// Of the files and directories that must be there.
+fn faults_of(site: &Site) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut look = |key: &str, found: Result<(), WalkError>| {
+        // Keys and signers may be closed to an ordinary user.
+        let denied = |error: &WalkError| error.kind() == Some(std::io::ErrorKind::PermissionDenied);
+        if let Some(error) = found.err().filter(|error| !denied(error)) {
+            let source = std::error::Error::source(&error);
+            let source = source.map(|source| format!(": {source}"));
+            faults.push(format!("{key}: {error}{}", source.unwrap_or_default()));
+        }
+    };
+    let file = |path: &Path| walk::file(path, &Rule::ROOT).map(drop);
+    if let Some(policy) = &site.policy {
+        let found = walk::place(&policy.directory, &Rule::ROOT).map(drop);
+        look("policy.directory", found);
+    }
+    if let Some(manifests) = &site.manifests {
+        look("manifests.signers", file(&manifests.signers));
+    }
+    if let Some(approvals) = &site.approvals {
+        look("approvals.signers", file(&approvals.signers));
+    }
+    let fingerprints = site.audit.as_ref();
+    if let Some(key) = fingerprints.and_then(|audit| audit.fingerprint_key_file.as_ref()) {
+        look("audit.fingerprint_key_file", file(key));
+    }
+    faults
 }

@@ -11,10 +11,14 @@ use super::text::{NO_DATE, ascii, examples, prose, see_also, unjustified};
 use crate::model::Exit;
 
 /// What hushpipe reads of its environment, beside what a manifest names.
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 6] = [
     (
         "HUSHPIPE_MANIFEST",
         "The manifest, where -m does not name one.",
+    ),
+    (
+        "HUSHPIPE_SITE",
+        "The site in place of /etc/hushpipe/site.yaml: for root, and on a host that has none.",
     ),
     (
         "XDG_CONFIG_HOME, HOME",
@@ -34,7 +38,11 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ),
 ];
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
+    (
+        "/etc/hushpipe/site.yaml",
+        "What this host requires of every launch: hushpipe-site.yaml(5).",
+    ),
     (
         "./hushpipe.yaml",
         "The manifest, where nothing else names one.",
@@ -163,5 +171,6 @@ fn related(roff: &mut Roff, command: &Command, is_root: bool) {
     }
     pages.extend(below.iter().map(|name| (&**name, 1)));
     pages.push(("hushpipe.yaml", 5));
+    pages.push(("hushpipe-site.yaml", 5));
     see_also(roff, &pages);
 }

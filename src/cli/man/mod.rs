@@ -30,7 +30,8 @@ pub struct ManArgs {
     /// Write all pages below this directory, in man1, man5 and man7
     #[arg(value_name = "DIR", conflicts_with = "page")]
     directory: Option<PathBuf>,
-    /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml, hushpipe-templates
+    /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml, hushpipe-site.yaml,
+    /// hushpipe-templates
     #[arg(long, value_name = "NAME", default_value = "hushpipe")]
     page: String,
 }
@@ -60,6 +61,7 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Internal, &error);
     let mut pages = commands::pages(root).map_err(failed)?;
     pages.push(manifest::page());
+    pages.push(manifest::site_page());
     pages.push(templates::page());
     Ok(pages)
 }

@@ -323,3 +323,139 @@ fn exec_mode_refuses_what_supervise_mode_refuses() {
     spec.fds = vec![(fs::File::open("/dev/null").unwrap().into(), i32::MAX)];
     assert!(stage_here(spec).is_err());
 }
+
+/// Exchanges files in a directory where others can write, as fast as it can.
+struct Exchanger {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    count: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What is exchanged: its name, both contents, and whether it is put there by a rename or written in place.
+type Exchanged = (&'static str, [Vec<u8>; 2], bool);
+
+impl Exchanger {
+    fn start(directory: PathBuf, files: Vec<Exchanged>) -> Self {
+        use std::sync::atomic::Ordering::SeqCst;
+        for (name, contents, _) in &files {
+            Self::put(&directory.join(name), &contents[0], true);
+        }
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let (ended, counted) = (stop.clone(), count.clone());
+        let thread = std::thread::spawn(move || {
+            for turn in (0..2).cycle() {
+                for (name, contents, renamed) in &files {
+                    Self::put(&directory.join(name), &contents[turn], *renamed);
+                    counted.fetch_add(1, SeqCst);
+                }
+                if ended.load(SeqCst) {
+                    return;
+                }
+            }
+        });
+        Self {
+            stop,
+            count,
+            thread: Some(thread),
+        }
+    }
+
+    fn put(path: &Path, content: &[u8], renamed: bool) {
+        if !renamed {
+            return fs::write(path, content).unwrap();
+        }
+        let new = path.with_extension("new");
+        fs::write(&new, content).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&new, path).unwrap();
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Until each file was exchanged once more.
+    fn wait(&self, files: u64) {
+        let from = self.count();
+        while self.count() < from + files {
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Exchanger {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// Judges and starts it; gives what was judged, and the exit code. `None`: it was not started.
+fn judged_and_run(program: &Path, meanwhile: impl FnOnce()) -> Option<(Judged, i32)> {
+    let mut run = run_spec(&[program.to_str().unwrap()]);
+    run.judged = true;
+    let launch = settle(&run).ok()?;
+    let judged = launch.judged().unwrap().clone();
+    meanwhile();
+    let staged = stage(launch.spec(handover()).ok()?).unwrap();
+    let pid = nix::unistd::Pid::from_raw(staged.pid());
+    let started = staged.start();
+    let ended = nix::sys::wait::waitpid(pid, None).unwrap();
+    started.ok()?;
+    match ended {
+        nix::sys::wait::WaitStatus::Exited(_, code) => Some((judged, code)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn no_byte_runs_that_was_not_judged_however_often_the_files_are_exchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(directory.path(), open).unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let script = |code: i32| format!("#!/bin/sh\nexit {code}\n").into_bytes();
+    let [yes, no] = ["/bin/true", "/bin/false"].map(|path| fs::read(path).unwrap());
+    let by = format!("#!{}\n", at("interpreter").display()).into_bytes();
+    let digest = |bytes: &[u8]| {
+        use sha2::Digest as _;
+        crate::model::Sha256(sha2::Sha256::digest(bytes).into())
+    };
+    let codes = [
+        (digest(&script(11)), 11),
+        (digest(&script(22)), 22),
+        (digest(&yes), 0),
+        (digest(&no), 1),
+    ];
+    let files = vec![
+        ("renamed", [script(11), script(22)], true),
+        ("written", [script(11), script(22)], false),
+        ("binary", [yes.clone(), no.clone()], true),
+        ("interpreter", [yes, no], true),
+    ];
+    let each = files.len() as u64;
+    fs::write(at("by"), by).unwrap();
+    fs::set_permissions(at("by"), fs::Permissions::from_mode(0o755)).unwrap();
+    let exchanger = Exchanger::start(directory.path().to_owned(), files);
+    let (mut ran, mut rounds) = (0, 0);
+    while exchanger.count() < 10_000 || ran < 100 {
+        rounds += 1;
+        assert!(rounds < 100_000, "{ran} programs ran");
+        for name in ["renamed", "written", "binary", "by"] {
+            let meanwhile = || exchanger.wait(10 * each);
+            let Some((judged, code)) = judged_and_run(&at(name), meanwhile) else {
+                continue;
+            };
+            let decides = match (&judged.interpreter, name) {
+                (Some((_, interpreter)), "by") => *interpreter,
+                _ => judged.sha256,
+            };
+            let known = codes.iter().find(|(digest, _)| *digest == decides);
+            let wanted = known.map(|(_, code)| *code);
+            assert_eq!(wanted, Some(code), "{name}: {judged:?}");
+            assert!(judged.pinned, "{name}");
+            ran += 1;
+        }
+    }
+}

@@ -14,6 +14,7 @@ fn good() -> Host {
         hard: None,
     };
     Host {
+        site: SiteState::None,
         kernel: "6.12".to_owned(),
         mount_namespace: Ok(TMPFS),
         user_namespace: Ok(PrivateTmpfs {
