@@ -1,6 +1,7 @@
 //! What is delivered, and whose it becomes.
 
 use crate::secret::SecretBytes;
+use crate::sys::filesystem;
 
 /// The payloads of a generation, one for each of the plan's deliveries, in their order.
 pub struct Carried<'a>(Vec<Option<&'a SecretBytes>>);
@@ -29,4 +30,15 @@ pub struct Owner {
     pub uid: Option<u32>,
     /// Group id.
     pub gid: Option<u32>,
+}
+
+impl Owner {
+    /// Whether it is hushpipe's own user and group.
+    pub fn is_own(self) -> bool {
+        self.uid
+            .is_none_or(|uid| uid == filesystem::effective_uid())
+            && self
+                .gid
+                .is_none_or(|gid| gid == filesystem::effective_gid())
+    }
 }

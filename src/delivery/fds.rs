@@ -56,7 +56,8 @@ pub fn prepare_fds(
             FdKind::Pipe => filled(delivery, payload.expose(), exec_mode),
         };
         let given = made.and_then(|(fd, feed)| {
-            let weaker = give(&fd, *owner, mode).map_err(system("cannot give it to its owner"))?;
+            let weaker =
+                give(&fd, kind, *owner, mode).map_err(system("cannot give it to its owner"))?;
             Ok((fd, feed, weaker))
         });
         match given {
@@ -81,7 +82,10 @@ pub fn prepare_fds(
 /// Makes it the owner's, so that the program can open /dev/fd/N and /dev/stdin as its user. Who may
 /// change its user, but no file's owner (CAP_SETUID without CAP_CHOWN), opens a memfd to all: nobody
 /// else has it.
-fn give(fd: &OwnedFd, owner: Owner, mode: FileMode) -> io::Result<Option<String>> {
+fn give(fd: &OwnedFd, kind: FdKind, owner: Owner, mode: FileMode) -> io::Result<Option<String>> {
+    if kind == FdKind::Memfd && mode.bits() == memfd::MODE && owner.is_own() {
+        return Ok(None);
+    }
     match filesystem::change_owner(fd, owner.uid, owner.gid) {
         Ok(()) => {
             filesystem::change_mode(fd, mode.bits())?;

@@ -139,6 +139,9 @@ fn is_target(moves: &[Move], number: RawFd) -> bool {
 fn park(moves: &[Move], number: RawFd) -> Result<OwnedFd, Errno> {
     let mut least = 3;
     loop {
+        while is_target(moves, least) {
+            least += 1;
+        }
         let parked = fcntl_dupfd_cloexec(borrow(number), least)?;
         if !is_target(moves, parked.as_raw_fd()) {
             return Ok(parked);

@@ -103,16 +103,8 @@ impl Filesystem {
 // The width of the number of links differs between architectures.
 #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
 fn status_of(stat: &fs::Stat) -> Status {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Link,
-        FileType::Fifo => Kind::Fifo,
-        FileType::Socket => Kind::Socket,
-        _ => Kind::Other,
-    };
     Status {
-        kind,
+        kind: kind_of(stat.st_mode),
         device: stat.st_dev,
         inode: stat.st_ino,
         uid: stat.st_uid,
@@ -121,6 +113,17 @@ fn status_of(stat: &fs::Stat) -> Status {
         links: stat.st_nlink.into(),
         size: stat.st_size as u64,
         modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+    }
+}
+
+const fn kind_of(mode: fs::RawMode) -> Kind {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Link,
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        _ => Kind::Other,
     }
 }
 
@@ -160,17 +163,29 @@ pub fn is_same(path: &Path, file: Status) -> bool {
     }
 }
 
-/// Whether something is mounted at an open file or directory, which lies in a directory of status `above`;
-/// `None` for one whose directory is not known: then it takes Linux 5.8 to tell.
-pub fn is_mount_point(fd: impl AsFd, status: Status, above: Option<Status>) -> bool {
+/// As [`status`], and whether something is mounted there; `None` where only Linux 5.8 could say so.
+#[allow(clippy::unnecessary_cast)]
+pub fn status_and_mount(fd: impl AsFd) -> io::Result<(Status, Option<bool>)> {
     // stx_attributes_mask says whether the kernel knows.
     const MOUNT_ROOT: fs::StatxAttributes = fs::StatxAttributes::MOUNT_ROOT;
-    match fs::statx(&fd, "", AtFlags::EMPTY_PATH, fs::StatxFlags::INO) {
-        Ok(found) if found.stx_attributes_mask.contains(MOUNT_ROOT) => {
-            found.stx_attributes.contains(MOUNT_ROOT)
-        }
-        _ => above.is_some_and(|above| status.device != above.device),
-    }
+    let Ok(found) = fs::statx(&fd, "", AtFlags::EMPTY_PATH, fs::StatxFlags::BASIC_STATS) else {
+        // Some seccomp filters do not know statx(2).
+        return Ok((status(fd)?, None));
+    };
+    let status = Status {
+        kind: kind_of(found.stx_mode.into()),
+        device: fs::makedev(found.stx_dev_major, found.stx_dev_minor) as u64,
+        inode: found.stx_ino,
+        uid: found.stx_uid,
+        gid: found.stx_gid,
+        mode: u32::from(found.stx_mode) & 0o7777,
+        links: found.stx_nlink.into(),
+        size: found.stx_size,
+        modified: (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into()),
+    };
+    let known = found.stx_attributes_mask.contains(MOUNT_ROOT);
+    let mounted = found.stx_attributes.contains(MOUNT_ROOT);
+    Ok((status, known.then_some(mounted)))
 }
 
 /// Whether nothing can be changed by way of an open file's mount.

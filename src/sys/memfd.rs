@@ -11,6 +11,9 @@ use super::filesystem;
 /// What it is called in /proc: no more than that it is ours.
 const NAME: &str = "hushpipe";
 
+/// The permission bits that it is made with.
+pub const MODE: u32 = 0o400;
+
 /// A memory file with these bytes that nobody can change, at offset 0; read-only where /proc is
 /// mounted. It belongs to its maker, who alone can open it anew by /dev/fd/N. The descriptor closes at
 /// exec unless it is passed on.
@@ -22,7 +25,7 @@ pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
         made => made,
     }?;
     filesystem::write_all(&file, bytes)?;
-    filesystem::change_mode(&file, 0o400)?;
+    filesystem::change_mode(&file, MODE)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     fs::fcntl_add_seals(&file, seals)?;
     if let Some(readonly) = filesystem::reopen_readonly(file.as_fd())? {

@@ -32,10 +32,11 @@ pub fn is_init() -> bool {
     id() == 1
 }
 
-/// How many threads this process has, proc(5), `/proc/self/task`. One that has been joined may be
-/// counted for a moment longer.
-pub fn threads() -> io::Result<usize> {
-    Ok(std::fs::read_dir("/proc/self/task")?.count())
+/// How many threads this process has: `/proc/self/task` has a link of each beside its own two
+/// (`proc_task_getattr` in fs/proc/base.c). One that has been joined may be counted for a moment longer.
+pub fn threads() -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata("/proc/self/task")?.nlink().saturating_sub(2))
 }
 
 /// Whether hushpipe leads its session, as the first process of a container with a terminal does.

@@ -237,7 +237,35 @@ struct Walk<'a> {
     /// The names of the path itself that follow the last link on it, in number; the other ones to come are
     /// of a link's target.
     of_path: usize,
+    /// A file is wanted at its end.
+    for_file: bool,
     control: Option<Control>,
+}
+
+/// What was opened.
+struct Seen {
+    fd: OwnedFd,
+    status: Status,
+    /// Whether something is mounted there, where the kernel says so.
+    mounted: Option<bool>,
+}
+
+impl Seen {
+    fn of(fd: OwnedFd) -> io::Result<Self> {
+        let (status, mounted) = filesystem::status_and_mount(&fd)?;
+        Ok(Self {
+            fd,
+            status,
+            mounted,
+        })
+    }
+
+    /// Whether something is mounted at it, in a directory that was reached before it. Before Linux 5.8 one
+    /// whose directory is not known is none.
+    fn is_mount_point(&self, above: Option<&Step>) -> bool {
+        let other = |above: &Step| self.status.device != above.status.device;
+        self.mounted.unwrap_or_else(|| above.is_some_and(other))
+    }
 }
 
 /// On the way was something of an owner that the rule names.
@@ -258,6 +286,7 @@ impl<'a> Walk<'a> {
             todo: VecDeque::new(),
             links: 0,
             of_path: usize::MAX,
+            for_file: false,
             control: None,
         };
         walk.restart_at_root()?;
@@ -271,9 +300,8 @@ impl<'a> Walk<'a> {
         path: &Path,
         rule: &'a Rule<'a>,
     ) -> Result<Self, WalkError> {
-        let wrong = |error| WalkError::system(shown, error);
-        let fd = fs::openat(directory, ".", HANDLE | OFlags::DIRECTORY, Mode::empty());
-        let fd = fd.map_err(wrong)?;
+        let fd = directory.try_clone_to_owned();
+        let fd = fd.map_err(|error| WalkError::new(shown, error.into()))?;
         let mut walk = Self {
             rule,
             steps: Vec::new(),
@@ -281,6 +309,7 @@ impl<'a> Walk<'a> {
             todo: VecDeque::new(),
             links: 0,
             of_path: usize::MAX,
+            for_file: false,
             control: None,
         };
         walk.pass(fd, shown.to_owned())?;
@@ -314,18 +343,24 @@ impl<'a> Walk<'a> {
 
     /// Checks a directory, and goes on from there.
     fn pass(&mut self, fd: OwnedFd, path: PathBuf) -> Result<(), WalkError> {
+        let seen = Seen::of(fd).map_err(|error| WalkError::new(&path, error.into()))?;
+        self.pass_seen(seen, path)
+    }
+
+    fn pass_seen(&mut self, seen: Seen, path: PathBuf) -> Result<(), WalkError> {
         let above = self.steps.last();
-        let given = self.is_given(&fd);
+        let given = self.is_given(&seen);
         let foreign = above.is_some_and(|above| above.foreign);
-        let trust = trust::of(&fd, &path, self.rule, foreign, given)?;
-        let uid = trust.status.uid;
+        let Seen { fd, status, .. } = seen;
+        let trust = trust::of(&fd, status, &path, self.rule, foreign, given)?;
+        let uid = status.uid;
         let led = self.control.is_some_and(|control| control.led);
         if !given && !led && trust::is_named(uid, self.rule) {
             self.control = Some(Control { uid, led });
         }
         self.steps.push(Step {
             fd,
-            status: trust.status,
+            status,
             path,
             shared: trust.shared,
             foreign: trust.foreign,
@@ -337,15 +372,12 @@ impl<'a> Walk<'a> {
 
     /// Whether it lies on a mount as [`Rule::mounts`] means them. What a walk is held beneath was walked to
     /// by the same rule.
-    fn is_given(&self, fd: &OwnedFd) -> bool {
+    fn is_given(&self, seen: &Seen) -> bool {
         if !self.rule.mounts {
             return false;
         }
-        let Ok(status) = filesystem::status(fd) else {
-            return false;
-        };
-        let above = self.steps.last();
-        let mounted = filesystem::is_mount_point(fd, status, above.map(|above| above.status));
+        let (fd, status, above) = (&seen.fd, seen.status, self.steps.last());
+        let mounted = seen.is_mount_point(above);
         match above {
             Some(above) if !mounted => above.given,
             None if !mounted && !self.beneath => false,
@@ -362,23 +394,23 @@ impl<'a> Walk<'a> {
                 self.up()?;
                 continue;
             }
-            let Some((fd, status)) = self.open(&name)? else {
+            let Some(seen) = self.open(&name)? else {
                 self.steps.last_mut().map_or(Ok(()), Step::closed)?;
                 return self.missing(name);
             };
             let path = self.here().path.join(&name);
-            self.stays(&fd, status)?;
-            match status.kind {
-                Kind::Directory => self.pass(fd, path)?,
-                Kind::Link => self.follow(&fd, status, &path)?,
+            self.stays(&seen)?;
+            match seen.status.kind {
+                Kind::Directory => self.pass_seen(seen, path)?,
+                Kind::Link => self.follow(&seen.fd, seen.status, &path)?,
                 _ if !self.todo.is_empty() => {
                     return Err(WalkError::new(&path, WalkFault::NotDirectory));
                 }
                 _ => {
-                    let given = self.is_given(&fd);
+                    let given = self.is_given(&seen);
                     let step = Step {
-                        fd,
-                        status,
+                        fd: seen.fd,
+                        status: seen.status,
                         path,
                         shared: false,
                         foreign: self.here().foreign,
@@ -396,11 +428,11 @@ impl<'a> Walk<'a> {
 
     /// Nobody can put anything else in the place of what was opened: nobody can write to the directory, or
     /// something is mounted there.
-    fn stays(&mut self, fd: &OwnedFd, status: Status) -> Result<(), WalkError> {
+    fn stays(&mut self, seen: &Seen) -> Result<(), WalkError> {
         let here = self.steps.last_mut().expect("the walk began somewhere");
         if here.open_to.is_some()
-            && filesystem::is_mount_point(fd, status, Some(here.status))
-            && !filesystem::is_of_user_space(fd)
+            && seen.is_mount_point(Some(here))
+            && !filesystem::is_of_user_space(&seen.fd)
         {
             return Ok(());
         }
@@ -422,20 +454,21 @@ impl<'a> Walk<'a> {
     }
 
     /// One name in the directory that was reached: no link is followed, whatever becomes of it
-    /// meanwhile. A directory is asked for first, so that what is mounted on demand is.
-    fn open(&self, name: &OsStr) -> Result<Option<(OwnedFd, Status)>, WalkError> {
+    /// meanwhile. A directory is opened as one, so that what is mounted on demand is.
+    fn open(&self, name: &OsStr) -> Result<Option<Seen>, WalkError> {
         let here = self.here();
-        let opened = open_one(here.fd.as_fd(), name, HANDLE | OFlags::DIRECTORY);
-        let opened = match opened {
+        let kind = if self.for_file && self.todo.is_empty() {
+            OFlags::empty()
+        } else {
+            OFlags::DIRECTORY
+        };
+        let opened = match open_one(here.fd.as_fd(), name, HANDLE | kind) {
             Err(Errno::NOTDIR | Errno::LOOP) => open_one(here.fd.as_fd(), name, HANDLE),
             other => other,
         };
         let wrong = |error: io::Error| WalkError::new(&here.path.join(name), error.into());
         match opened {
-            Ok(fd) => {
-                let status = filesystem::status(&fd).map_err(wrong)?;
-                Ok(Some((fd, status)))
-            }
+            Ok(fd) => Seen::of(fd).map(Some).map_err(wrong),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(wrong(errno.into())),
         }
@@ -527,12 +560,14 @@ impl<'a> Walk<'a> {
     }
 
     fn file(mut self) -> Result<OwnedFd, WalkError> {
+        self.for_file = true;
         match self.go()? {
             End::Directory(step) => Err(step.error(WalkFault::NotFile(Kind::Directory))),
             End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
             End::File { step, name } => {
                 trust::file(
                     &step.fd,
+                    step.status,
                     &step.path,
                     self.rule,
                     self.here().shared,

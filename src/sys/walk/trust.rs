@@ -19,7 +19,6 @@ const STICKY: u32 = 0o1000;
 
 /// A directory that may be passed.
 pub(super) struct Trust {
-    pub status: Status,
     /// Others can write to it, and cannot change what belongs to others there: it is sticky.
     pub shared: bool,
     /// It, or one above it, belongs to one of [`Rule::ends_with`].
@@ -31,12 +30,12 @@ pub(super) struct Trust {
 /// Looks at a directory, with O_PATH, that lies in a trusted one, or in a foreign one.
 pub(super) fn of(
     fd: &OwnedFd,
+    status: Status,
     path: &Path,
     rule: &Rule<'_>,
     in_foreign: bool,
     given: bool,
 ) -> Result<Trust, WalkError> {
-    let status = status(fd, path)?;
     let foreign = match owner(path, status, rule) {
         Ok(()) => in_foreign,
         Err(_) if given => in_foreign,
@@ -45,7 +44,6 @@ pub(super) fn of(
     };
     let Some(by) = writer(fd, status, rule) else {
         return Ok(Trust {
-            status,
             shared: false,
             foreign,
             open_to: None,
@@ -53,7 +51,6 @@ pub(super) fn of(
     };
     let (sticky, mode) = (status.mode & STICKY != 0, status.mode);
     Ok(Trust {
-        status,
         shared: true,
         foreign,
         open_to: (!sticky).then_some(WalkFault::Writable { by, mode }),
@@ -64,12 +61,12 @@ pub(super) fn of(
 /// entries, one that has another name may have been linked there.
 pub(super) fn file(
     fd: &OwnedFd,
+    status: Status,
     path: &Path,
     rule: &Rule<'_>,
     in_shared: bool,
     given: bool,
 ) -> Result<(), WalkError> {
-    let status = status(fd, path)?;
     let wrong = |fault| Err(WalkError::new(path, fault));
     if status.kind != Kind::File {
         return wrong(WalkFault::NotFile(status.kind));
@@ -90,7 +87,7 @@ pub(super) fn file(
 /// As a walk checks a file at its end, for one that is open: its kind, its owner, who can write to it.
 pub fn check_file(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<(), WalkError> {
     let own = own(fd, path)?;
-    file(&own, path, rule, false, false)
+    file(&own, status(&own, path)?, path, rule, false, false)
 }
 
 /// As a walk checks a directory on its way, for one that is open. Whether others can make entries in it:
@@ -99,7 +96,7 @@ pub fn check_directory(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<bo
     let flags = HANDLE | OFlags::DIRECTORY;
     let own = fs::openat(fd, ".", flags, Mode::empty())
         .map_err(|errno| WalkError::system(path, errno))?;
-    let trust = of(&own, path, rule, false, false)?;
+    let trust = of(&own, status(&own, path)?, path, rule, false, false)?;
     match trust.open_to {
         Some(fault) => Err(WalkError::new(path, fault)),
         None => Ok(trust.shared),
@@ -129,8 +126,8 @@ pub fn owner(path: &Path, status: Status, rule: &Rule<'_>) -> Result<(), WalkErr
 }
 
 pub(super) fn is_trusted(uid: u32, rule: &Rule<'_>) -> bool {
-    let is_own = !rule.root_alone && uid == filesystem::effective_uid();
-    uid == 0 || is_own || rule.owners.contains(&uid)
+    let is_own = || !rule.root_alone && uid == filesystem::effective_uid();
+    uid == 0 || rule.owners.contains(&uid) || is_own()
 }
 
 /// Whether the rule alone makes an owner trusted.
