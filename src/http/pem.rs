@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::error::HttpError;
 use crate::secret::{SecretBytes, Trusted};
-use crate::sys::{filesystem, socket};
+use crate::sys::socket;
 
 /// No bundle of certificates is larger.
 const LARGEST: u64 = 8 << 20;
@@ -70,7 +70,7 @@ async fn read(path: &Path, trusted: &Trusted) -> Result<SecretBytes, HttpError> 
 async fn from_socket((directory, name): &(OwnedFd, OsString)) -> io::Result<SecretBytes> {
     let received = async {
         let mut bytes = Vec::new();
-        let stream = socket::connect_at(directory, &filesystem::path_of(directory.as_fd()), name)?;
+        let stream = socket::connect_at(directory, name)?;
         let mut stream = UnixStream::from_std(stream)?.take(LARGEST);
         stream.read_to_end(&mut bytes).await?;
         Ok(SecretBytes::new(bytes))

@@ -1,31 +1,28 @@
-//! Unix sockets at a name in a directory that is open (unix(7)). None of them blocks, and all of them
-//! are closed in the program.
+//! Unix sockets at a name in a directory that is open (unix(7)), reached by its descriptor alone
+//! ([`held::by_path`]). None of them blocks, and all of them are closed in the program.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, chmodat};
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::filesystem::{self, path_of};
+use super::filesystem;
+use super::held;
 
 /// Connections that wait to be accepted; the kernel refuses more with EAGAIN.
 const BACKLOG: i32 = 64;
 
 /// Listens at a name that is not taken (EEXIST), in a directory that nobody else may enter. The socket
 /// is bound to `before`, a name for that alone, and gets its own one when it listens: whoever finds it
-/// can connect. Its mode is 0600; `path` is the directory's.
-pub fn listen_at(
-    directory: impl AsFd,
-    path: &Path,
-    before: &str,
-    name: &str,
-) -> io::Result<UnixListener> {
+/// can connect. Its mode is 0600.
+pub fn listen_at(directory: impl AsFd, before: &str, name: &str) -> io::Result<UnixListener> {
     let socket = stream_socket()?;
-    net::bind(&socket, &address(&directory, path, before.as_ref())?)?;
+    held::by_path(&directory, before, |path| {
+        Ok(net::bind(&socket, &SocketAddrUnix::new(path)?)?)
+    })?;
     let mode = Mode::from_raw_mode(0o600);
     let listening = chmodat(&directory, before, mode, AtFlags::empty())
         .and_then(|()| net::listen(&socket, BACKLOG))
@@ -40,13 +37,11 @@ pub fn listen_at(
 
 /// Connects to the socket of that name. ECONNREFUSED: nobody listens there any more. EAGAIN: too many
 /// wait already.
-pub fn connect_at(
-    directory: impl AsFd,
-    path: &Path,
-    name: impl AsRef<OsStr>,
-) -> io::Result<UnixStream> {
+pub fn connect_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<UnixStream> {
     let socket = stream_socket()?;
-    net::connect(&socket, &address(&directory, path, name.as_ref())?)?;
+    held::by_path(directory, name, |path| {
+        Ok(net::connect(&socket, &SocketAddrUnix::new(path)?)?)
+    })?;
     Ok(socket.into())
 }
 
@@ -60,26 +55,19 @@ fn stream_socket() -> io::Result<OwnedFd> {
     )?)
 }
 
-/// The path, as ss(8) is to show it; where it is longer than an address may be (108 bytes), by way of
-/// /proc and the descriptor.
-fn address(directory: &impl AsFd, path: &Path, name: &OsStr) -> io::Result<SocketAddrUnix> {
-    SocketAddrUnix::new(path.join(name))
-        .or_else(|_| SocketAddrUnix::new(path_of(directory.as_fd()).join(name)))
-        .map_err(Into::into)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
 
     use super::*;
     use crate::sys::filesystem::open_directory;
 
     fn exchange(path: &Path) {
         let directory = open_directory(path).unwrap();
-        let listener = listen_at(&directory, path, "a.new", "a.sock").unwrap();
-        let mut client = connect_at(&directory, path, "a.sock").unwrap();
+        let listener = listen_at(&directory, "a.new", "a.sock").unwrap();
+        let mut client = connect_at(&directory, "a.sock").unwrap();
         let (mut server, _) = listener.accept().unwrap();
         client.write_all(b"hello").unwrap();
         let mut bytes = [0; 5];
@@ -89,10 +77,10 @@ mod tests {
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
         // The name is taken, by a listener that is dead: nothing is removed by itself.
         drop(listener);
-        let again = listen_at(&directory, path, "a.new", "a.sock").unwrap_err();
+        let again = listen_at(&directory, "a.new", "a.sock").unwrap_err();
         assert_eq!(again.raw_os_error(), Some(libc::EEXIST));
         assert!(!path.join("a.new").exists());
-        let refused = connect_at(&directory, path, "a.sock").unwrap_err();
+        let refused = connect_at(&directory, "a.sock").unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
     }
 
@@ -119,7 +107,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    match connect_at(&directory, temporary.path(), "a.sock") {
+                    match connect_at(&directory, "a.sock") {
                         // Nothing is accepted: once for each name, so that the backlog is never full.
                         Ok(_) => while temporary.path().join("a.sock").exists() {},
                         Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
@@ -127,7 +115,7 @@ mod tests {
                 }
             });
             for _ in 0..200 {
-                let listener = listen_at(&directory, temporary.path(), "a.new", "a.sock").unwrap();
+                let listener = listen_at(&directory, "a.new", "a.sock").unwrap();
                 filesystem::unlink_at(&directory, "a.sock").unwrap();
                 listeners.push(listener);
             }
@@ -139,12 +127,12 @@ mod tests {
     fn nothing_waits() {
         let temporary = tempfile::tempdir().unwrap();
         let directory = open_directory(temporary.path()).unwrap();
-        let listener = listen_at(&directory, temporary.path(), "a.new", "a.sock").unwrap();
+        let listener = listen_at(&directory, "a.new", "a.sock").unwrap();
         let nobody = listener.accept().unwrap_err();
         assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
         let mut waiting = Vec::new();
         let full = loop {
-            match connect_at(&directory, temporary.path(), "a.sock") {
+            match connect_at(&directory, "a.sock") {
                 Ok(stream) => waiting.push(stream),
                 Err(error) => break error,
             }

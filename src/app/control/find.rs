@@ -8,7 +8,7 @@ use super::fault::ControlError;
 use super::survey::{Seen, survey};
 use crate::sys::filesystem;
 use crate::sys::users::Database;
-use crate::telemetry::control::{Found, Launcher, Unusable, look, of_all, of_launcher, others};
+use crate::telemetry::control::{Found, Launcher, Unusable, look, of_all, of_user, others};
 
 /// How many users are named in a message.
 const NAMED: usize = 5;
@@ -75,7 +75,7 @@ pub(super) async fn find(target: &Target, patience: Duration) -> Result<Launcher
     let uid = uid_of(target.user())?;
     // Only one's own $XDG_RUNTIME_DIR is known.
     let runtime = runtime_directory().filter(|_| uid == filesystem::effective_uid());
-    let launchers = look(&of_launcher(uid, runtime.as_deref()))
+    let launchers = look(&of_user(uid, runtime.as_deref()))
         .map_err(|fault| unusable(&fault))?
         .launchers;
     let number: Option<u32> = name.and_then(|name| name.parse().ok());

@@ -133,10 +133,8 @@ impl Launcher {
     }
 
     fn connect(&self) -> io::Result<UnixStream> {
-        let (Some(parent), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        UnixStream::from_std(socket::connect_at(&*self.directory, parent, name)?)
+        let name = self.path.file_name().ok_or(io::ErrorKind::NotFound)?;
+        UnixStream::from_std(socket::connect_at(&*self.directory, name)?)
     }
 
     /// Whoever listens is of the user that the directory belongs to, and the process that the socket's
@@ -208,7 +206,7 @@ fn look_at_own(place: &Place) -> Result<Option<Looked>, Unusable> {
     let system = |error| Unusable::System(path.clone(), error);
     // Whoever holds the lock sweeps, or is about to listen.
     if filesystem::try_lock(directory).map_err(system)? {
-        sweep(directory, &path).map_err(system)?;
+        sweep(directory).map_err(system)?;
         if place.remove(&made).is_ok() {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ mod tests;
 use std::future::Future;
 
 pub use client::{AskError, Found, LONGEST_OF_OTHERS, LONGEST_REPLY, Launcher, Limits, ask, look};
-pub use places::{Place, Unusable, of_all, of_launcher, others};
+pub use places::{Place, Unusable, of_all, of_launcher, of_user, others};
 pub use server::{NoSocket, Server};
 
 use crate::model::control::{Reply, Request};

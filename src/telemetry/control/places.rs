@@ -3,7 +3,8 @@
 //!
 //! A launcher takes the first that can be used of `$XDG_RUNTIME_DIR/hushpipe`, `/run/hushpipe` (root),
 //! `/run/user/UID/hushpipe`, `/dev/shm/hushpipe-UID`: the last is there in a container whose root is
-//! read-only. Clients look into all of them; root also into those of all users.
+//! read-only. Anyone can make a directory of that name: the launcher then takes
+//! `/dev/shm/hushpipe-UID-RANDOM`. Clients look into all of them; root also into those of all users.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -18,10 +19,14 @@ use crate::sys::walk::{self, Rule, WalkFault};
 
 /// Memory that is writable even where nothing else is; sticky, so that nobody takes a directory away.
 const SHARED_MEMORY: &str = "/dev/shm";
+/// How names of places there begin; the user's number follows.
+const IN_MEMORY: &str = "hushpipe-";
 /// What a socket's name ends in before it listens.
 const BEFORE: &str = ".new";
-/// How many other users root looks for.
-const MOST_USERS: usize = 128;
+/// How many places of all users are looked for.
+const MOST_PLACES: usize = 128;
+/// How many of one user are.
+const MOST_OF_ONE: usize = 8;
 /// How many sockets of another user are asked in each place.
 const MOST_SOCKETS: usize = 64;
 /// How many entries of another user's directory are looked at.
@@ -127,19 +132,33 @@ impl Place {
 
 /// Where a launcher of this user may put its socket, best first. `runtime` is `$XDG_RUNTIME_DIR`.
 pub fn of_launcher(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
+    let name = held::unguessable(&format!("{IN_MEMORY}{uid}-"));
+    let mut places = usual(uid, runtime);
+    places.push(Place::new(SHARED_MEMORY, name, uid));
+    places
+}
+
+/// The places with names that everyone knows.
+fn usual(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
     let given = runtime.filter(|path| path.is_absolute());
     let given = given.map(|path| Place::new(path, "hushpipe", uid));
     let root = (uid == 0).then(|| Place::new("/run", "hushpipe", 0));
     let usual = Place::new(format!("/run/user/{uid}"), "hushpipe", uid);
-    let memory = Place::new(SHARED_MEMORY, format!("hushpipe-{uid}"), uid);
+    let memory = Place::new(SHARED_MEMORY, format!("{IN_MEMORY}{uid}"), uid);
     let mut places: Vec<Place> = given.into_iter().chain(root).collect();
     places.extend([usual, memory]);
     without_doubles(places)
 }
 
+/// Where the launchers of a user may be.
+pub fn of_user(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
+    let own = in_memory().into_iter().filter(|place| place.uid == uid);
+    without_doubles(usual(uid, runtime).into_iter().chain(own).collect())
+}
+
 /// Where the launchers of anybody may be, those of this user first. For root alone: others see their own.
 pub fn of_all(uid: u32, runtime: Option<&Path>) -> Vec<Place> {
-    let mut places = of_launcher(uid, runtime);
+    let mut places = of_user(uid, runtime);
     if uid == 0 {
         places.extend(of_others());
     }
@@ -171,30 +190,39 @@ fn without_doubles(places: Vec<Place>) -> Vec<Place> {
 /// Where other users may have launchers, by the lowest numbers first: those of accounts come before
 /// those that a user may give away in user namespaces.
 fn of_others() -> Vec<Place> {
-    let usual = owners("/run/user", "")
+    let usual = owned("/run/user", "")
         .into_iter()
-        .map(|uid| Place::new(format!("/run/user/{uid}"), "hushpipe", uid));
-    let memory = owners(SHARED_MEMORY, "hushpipe-")
-        .into_iter()
-        .map(|uid| Place::new(SHARED_MEMORY, format!("hushpipe-{uid}"), uid));
-    let mut places: Vec<Place> = usual.chain(memory).collect();
+        .map(|(uid, _)| Place::new(format!("/run/user/{uid}"), "hushpipe", uid));
+    let mut places: Vec<Place> = usual.chain(in_memory()).collect();
     places.sort_by_key(|place| place.uid);
     places
 }
 
-/// The users who have a directory there that is named by their number and belongs to them: not more
-/// than [`MOST_USERS`], as some of these directories can be written by all.
-fn owners(parent: &str, prefix: &str) -> BTreeSet<u32> {
-    let mut uids = BTreeSet::new();
+fn in_memory() -> Vec<Place> {
+    let owned = owned(SHARED_MEMORY, IN_MEMORY).into_iter();
+    owned
+        .map(|(uid, name)| Place::new(SHARED_MEMORY, name, uid))
+        .collect()
+}
+
+/// The directories there that are named by a user's number, and more after a `-`, and belong to that user:
+/// not more than [`MOST_PLACES`], as some of these directories can be written by all, and not more than
+/// [`MOST_OF_ONE`] of a user.
+fn owned(parent: &str, prefix: &str) -> BTreeSet<(u32, OsString)> {
+    let mut owned = BTreeSet::new();
     let Ok(directory) = walk::directory(Path::new(parent), &Rule::STRICT) else {
         // Where there is no such directory, nobody has a launcher there.
-        return uids;
+        return owned;
     };
     let visited = filesystem::visit_entries(&directory, |name| {
         if let Some(uid) = owner_by_name(&directory, name, prefix) {
-            uids.insert(uid);
-            if uids.len() > MOST_USERS {
-                uids.pop_last();
+            let of_one = (uid, OsString::new())..(uid.saturating_add(1), OsString::new());
+            owned.insert((uid, name.to_owned()));
+            if owned.range(of_one.clone()).count() > MOST_OF_ONE {
+                let last = owned.range(of_one).next_back().cloned();
+                last.map(|last| owned.remove(&last));
+            } else if owned.len() > MOST_PLACES {
+                owned.pop_last();
             }
         }
         ControlFlow::Continue(())
@@ -202,11 +230,13 @@ fn owners(parent: &str, prefix: &str) -> BTreeSet<u32> {
     if visited.is_err() {
         // What was seen so far is there.
     }
-    uids
+    owned
 }
 
 fn owner_by_name(directory: &OwnedFd, name: &OsStr, prefix: &str) -> Option<u32> {
-    let uid = name.to_str()?.strip_prefix(prefix)?.parse().ok()?;
+    let name_of = name.to_str()?.strip_prefix(prefix)?;
+    let uid = name_of.split_once('-').map_or(name_of, |(uid, _)| uid);
+    let uid = uid.parse().ok()?;
     let status = filesystem::status_at(directory, name).ok()??;
     (status.kind == Kind::Directory && status.uid == uid).then_some(uid)
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -91,7 +91,7 @@ impl Server {
     ) -> Result<(std::os::unix::net::UnixListener, String), Unusable> {
         let path = place.path();
         let system = |error| Unusable::System(path.clone(), error);
-        sweep(directory, &path).map_err(system)?;
+        sweep(directory).map_err(system)?;
         let pid = process::id();
         let names = (1..10).map(|number| match number {
             1 => format!("{pid}.sock"),
@@ -100,7 +100,7 @@ impl Server {
         let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
         for name in names {
             let before = places::before(&name);
-            match socket::listen_at(directory, &path, &before, &name) {
+            match socket::listen_at(directory, &before, &name) {
                 Ok(listener) => return Ok((listener, name)),
                 // A launcher with the same process id, in another PID namespace.
                 Err(error) if is_taken(&error) => refused = error,
@@ -323,9 +323,9 @@ fn refuse(stream: &UnixStream, exit: Exit, message: &str) {
 
 /// Removes sockets on which nobody listens, also those that never got their name. To be called with the
 /// directory locked: between bind(2) and listen(2), a socket looks dead.
-pub(super) fn sweep(directory: &OwnedFd, path: &Path) -> io::Result<()> {
+pub(super) fn sweep(directory: &OwnedFd) -> io::Result<()> {
     for name in places::swept(directory)? {
-        let connected = socket::connect_at(directory, path, &name);
+        let connected = socket::connect_at(directory, &name);
         if connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             filesystem::unlink_at(directory, &name)?;
         }

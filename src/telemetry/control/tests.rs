@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -238,7 +238,10 @@ async fn a_place_that_is_not_to_be_trusted_is_passed_over() {
 #[test]
 fn places_are_in_order() {
     let paths = |uid, runtime: Option<&str>| -> Vec<String> {
-        let places = of_launcher(uid, runtime.map(Path::new));
+        let mut places = of_launcher(uid, runtime.map(Path::new));
+        let last = places.pop().unwrap().path().display().to_string();
+        let random = last.strip_prefix(&format!("/dev/shm/hushpipe-{uid}-"));
+        assert_eq!(random.map(str::len), Some(16), "{last}");
         let paths = places.iter().map(Place::path);
         paths.map(|path| path.display().to_string()).collect()
     };
@@ -380,7 +383,6 @@ async fn a_client_waits_no_longer_than_its_patience() {
     let full = loop {
         match crate::sys::socket::connect_at(
             filesystem::open_directory(&open.place.path()).unwrap(),
-            &open.place.path(),
             open.server.path().file_name().unwrap(),
         ) {
             Ok(stream) => std::mem::forget(stream),
@@ -475,4 +477,33 @@ async fn an_answer_without_an_end_is_left_at_its_limit() {
     assert!(matches!(reply, Err(AskError::TooLong(_))), "{reply:?}");
     // What the socket's buffers hold on top.
     assert!(sent < 4 << 20, "{sent}");
+}
+
+/// Removes what a test made where everyone can.
+struct Gone(PathBuf);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[test]
+fn a_place_in_memory_that_somebody_else_took_has_another_name() {
+    if me() != 0 {
+        return; // only root can take it as another user
+    }
+    let uid = 61_234;
+    let taken = Gone(PathBuf::from(format!("/dev/shm/hushpipe-{uid}")));
+    fs::create_dir(&taken.0).unwrap();
+    let other = Gone(PathBuf::from(format!(
+        "/dev/shm/hushpipe-{uid}-0123456789abcdef"
+    )));
+    fs::create_dir(&other.0).unwrap();
+    let found = |uid| -> Vec<PathBuf> { of_user(uid, None).iter().map(Place::path).collect() };
+    // It belongs to root, not to the user whom its name tells.
+    assert!(!found(uid).contains(&other.0));
+    std::os::unix::fs::chown(&other.0, Some(uid), None).unwrap();
+    assert!(found(uid).contains(&other.0));
+    assert!(!found(6123).contains(&other.0));
 }
