@@ -9,7 +9,7 @@ use super::host::{Confinement, Host};
 use crate::delivery::is_for_others;
 use crate::http;
 use crate::model::{
-    DeliveryKind, Event, Observer, Plan, RotateAction, StoreKind, VaultStore, VerifyHow,
+    DeliveryKind, Event, Observer, Plan, RotateAction, Site, StoreKind, VaultStore, VerifyHow,
 };
 use crate::sys::landlock::{Access, Ruleset};
 use crate::sys::privileges::{self, Capabilities};
@@ -36,6 +36,7 @@ const SYSTEM: [&str; 11] = [
 /// What a launch leaves to hushpipe to do.
 pub struct Confined<'a> {
     plan: &'a Plan,
+    site: Option<&'a Site>,
     starts: Starts,
     /// The directories that delivery directories are made in.
     around: Vec<PathBuf>,
@@ -53,7 +54,7 @@ enum Starts {
 
 impl<'a> Confined<'a> {
     /// For a plan and what a host made of it, before anything is made for the launch.
-    pub fn new(plan: &'a Plan, host: &Host, restarts: bool) -> Self {
+    pub fn new(plan: &'a Plan, site: Option<&'a Site>, host: &Host, restarts: bool) -> Self {
         let starts = starts(plan, host, restarts);
         let directories = if starts == Starts::Nothing {
             host.layout.directories()
@@ -63,6 +64,7 @@ impl<'a> Confined<'a> {
         let around = directories.iter().flat_map(|path| around(path)).collect();
         Self {
             plan,
+            site,
             starts,
             around,
         }
@@ -120,7 +122,7 @@ impl<'a> Confined<'a> {
         if has_fifos(self.plan) {
             return "no Landlock: whoever reads a FIFO is found in /proc".to_owned();
         }
-        let reads = reads(self.plan);
+        let reads = reads(self.plan, self.site);
         match self.restrict(reads.as_deref()) {
             Ok(()) if reads.is_some() => "Landlock: files to read and to write".to_owned(),
             Ok(()) => "Landlock: files to write".to_owned(),
@@ -130,7 +132,7 @@ impl<'a> Confined<'a> {
 
     fn restrict(&self, reads: Option<&[PathBuf]>) -> std::io::Result<()> {
         let rules = Ruleset::new(reads.is_some())?;
-        for path in self.around.iter().chain(&writes(self.plan)) {
+        for path in self.around.iter().chain(&writes(self.plan, self.site)) {
             rules.allow_path(path, Access::Write)?;
         }
         for path in reads.unwrap_or_default() {
@@ -209,7 +211,7 @@ fn needed(starts: Starts, fifos: bool) -> Option<Capabilities> {
 }
 
 /// Where hushpipe makes, changes and removes files, beside what it delivers.
-fn writes(plan: &Plan) -> Vec<PathBuf> {
+fn writes(plan: &Plan, site: Option<&Site>) -> Vec<PathBuf> {
     let mut paths = ["/dev", "/run", "/tmp", "/var/lib/hushpipe"]
         .map(PathBuf::from)
         .to_vec();
@@ -221,6 +223,14 @@ fn writes(plan: &Plan) -> Vec<PathBuf> {
     ];
     paths.extend(named.iter().filter_map(std::env::var_os).map(PathBuf::from));
     paths.extend(std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+    if let Some(site) = site {
+        let approvals = site.approvals.iter();
+        paths.extend(approvals.map(|approvals| approvals.directory.clone()));
+        for audit in &site.audit {
+            paths.push(audit.directory.clone());
+            paths.extend(audit.key_file.parent().map(Path::to_owned));
+        }
+    }
     paths.retain(|path| path.is_dir());
     for store in plan.stores.values() {
         if let StoreKind::Vault(vault) = &store.kind {
@@ -244,8 +254,20 @@ fn around(directory: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Where hushpipe reads files. `None`: links may lead it elsewhere one day.
-fn reads(plan: &Plan) -> Option<Vec<PathBuf>> {
+fn reads(plan: &Plan, site: Option<&Site>) -> Option<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = Vec::new();
+    if let Some(site) = site {
+        // Policies and approvals are read again at each rotation.
+        let policy = site.policy.iter();
+        files.extend(policy.map(|policy| policy.directory.clone()));
+        for approvals in &site.approvals {
+            files.extend([approvals.signers.clone(), approvals.directory.clone()]);
+        }
+        for audit in &site.audit {
+            files.extend([audit.key_file.clone(), audit.directory.join("tile")]);
+            files.extend(audit.fingerprint_key_file.clone());
+        }
+    }
     for store in plan.stores.values() {
         match &store.kind {
             StoreKind::Directory(_) | StoreKind::Command(_) => return None,

@@ -63,7 +63,10 @@ async fn prepare(
         ..
     } = pipeline;
     let unit = Unit::exec(&cleared.host.launch, prior.activation, prior.inherited);
-    let releasing = pipeline.release(&cleared);
+    let releasing = async {
+        let authorised = pipeline.authorise(&cleared.subject).await?;
+        pipeline.release(&cleared.host, &authorised).await
+    };
     let (Gathered { payloads, round }, receipt) = match supervisor.during(releasing).await {
         Ok(released) => released.map_err(Err)?,
         Err(interrupted) => return Err(supervise::ended(interrupted)),

@@ -9,6 +9,7 @@ mod command;
 mod confine;
 mod container;
 pub mod control;
+pub mod custody;
 pub mod envfile;
 mod event_loop;
 mod exec;
@@ -45,11 +46,12 @@ use std::rc::Rc;
 use event_loop::{runtime, take_signals};
 use failure::os;
 pub use failure::{Failure, Failures};
+pub use gate::Governance;
 pub use last_message::last_message;
 pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;
 
-use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Site, Topic};
+use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Topic};
 use crate::sys::signals;
 use crate::sys::{fd, process};
 
@@ -71,7 +73,7 @@ pub fn protect() -> Result<(), Failures> {
 /// hushpipe at once and cleanly.
 pub fn run(
     plan: &Plan,
-    _site: Option<&Site>,
+    governance: &Governance,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
     for message in &plan.warnings {
@@ -80,12 +82,12 @@ pub fn run(
             message: message.clone(),
         });
     }
+    let gate = gate::Gate::of(governance, observer)?;
     let activation = unit::claim()?;
     let inherited = inherited::claim(plan, activation.as_ref())?;
     let signals = take_signals()?;
     let prior = host::Prior::new(plan, activation, inherited);
     let runtime = runtime()?;
-    let gate = gate::Gate::without_site();
     let ended = match plan.mode {
         Mode::Supervise => runtime.block_on(supervise::run(plan, &gate, signals, prior, observer)),
         Mode::Exec => runtime.block_on(exec::run(plan, &gate, signals, prior, observer)),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::failure::Failures;
 use super::fetch::Stores;
-use super::gate::{Authorised, Gate, Subject};
+use super::gate::{Authorised, Gate, Patience, Subject};
 use super::host::{self, Host, Prior};
 use super::values::{self, Gathered};
 use crate::model::{Observer, Plan, Reason, Receipt};
@@ -22,30 +22,38 @@ pub struct Pipeline<'a> {
     pub observer: &'a Rc<dyn Observer>,
 }
 
-/// A launch that policy allows, on a host that can run it.
-pub struct Cleared<'a> {
+/// A launch on a host that can run it, before policy has decided.
+pub struct Cleared {
     /// The host.
     pub host: Host,
-    /// Whether it may fetch.
-    pub authorised: Authorised<'a>,
+    /// The program as policy sees it.
+    pub subject: Subject,
 }
 
 impl<'a> Pipeline<'a> {
-    /// Settles the host, says what is weaker there, and has policy decide. No store is asked before.
-    pub fn clear(&self, prior: &Prior) -> Result<Cleared<'a>, Failures> {
+    /// Settles the host, says what is weaker there, and gathers the facts.
+    pub fn clear(&self, prior: &Prior) -> Result<Cleared, Failures> {
         let (activation, users) = (prior.activation.as_ref(), prior.users.as_ref());
         let host = host::settle(self.plan, activation, users)?;
         host.warn(self.plan, self.observer.as_ref());
-        let subject = Subject::of(&host, None);
-        let authorised = self
-            .gate
-            .authorise(self.plan, subject, Reason::Launch, None)?;
-        Ok(Cleared { host, authorised })
+        let subject = self.gate.subject(self.plan, &host);
+        Ok(Cleared { host, subject })
+    }
+
+    /// Has policy decide, which may take approvals that are waited for. No store is asked before.
+    pub async fn authorise(&self, subject: &Subject) -> Result<Authorised<'a>, Failures> {
+        let (subject, patience) = (subject.clone(), Patience::Wait);
+        self.gate
+            .authorise(self.plan, subject, Reason::Launch, patience)
+            .await
     }
 
     /// Fetches, checks and renders; then puts the release on record. Nothing is delivered before.
-    pub async fn release(&self, cleared: &Cleared<'_>) -> Result<(Gathered, Receipt), Failures> {
-        let Cleared { host, authorised } = cleared;
+    pub async fn release(
+        &self,
+        host: &Host,
+        authorised: &Authorised<'_>,
+    ) -> Result<(Gathered, Receipt), Failures> {
         let gathered = values::gather(authorised, self.stores, host, self.observer).await?;
         let versions = &gathered.round.versions;
         let receipt = self.gate.record(authorised, versions).await?;
@@ -125,7 +133,7 @@ run: { command: [/bin/true] }
             mode,
         };
         let observer: Rc<dyn Observer> = Rc::new(());
-        Gate::new(Some(Rules::new(Denies, spec, &observer)), NoSite)
+        Gate::new(Some(Rules::new(Denies, spec, &observer)), NoSite, observer)
     }
 
     struct DiskFull;
@@ -136,8 +144,8 @@ run: { command: [/bin/true] }
             Box::pin(ready(Err(AuditError("the disk is full".to_owned()))))
         }
 
-        fn decided<'a>(&'a self, _: &'a [Decision]) -> Recording<'a> {
-            Box::pin(ready(Ok(())))
+        fn decided(&self, _: &[Decision]) -> Result<(), AuditError> {
+            Ok(())
         }
     }
 
@@ -158,7 +166,10 @@ run: { command: [/bin/true] }
         };
         let prior = Prior::new(&plan, None, crate::app::inherited::Inherited::default());
         let released = pipeline.clear(&prior).and_then(|cleared| {
-            let released = runtime()?.block_on(pipeline.release(&cleared));
+            let released = runtime()?.block_on(async {
+                let authorised = pipeline.authorise(&cleared.subject).await?;
+                pipeline.release(&cleared.host, &authorised).await
+            });
             released.map(|(gathered, _)| assert_eq!(gathered.payloads.len(), 1))
         });
         let failure = released.err().map(|mut failures| failures.swap_remove(0));
@@ -172,7 +183,7 @@ run: { command: [/bin/true] }
         let (exit, why) = failure.unwrap();
         assert_eq!((exit, requests), (Exit::Denied, 0));
         let start = "policy denies 1 of 1 secrets to service tested:\n  \
-                     secret a: policy not-here forbids it\n    decided on: store \"s\"";
+                     secret a: policy not-here forbids it (store \"s\", occasion \"launch\"";
         assert!(why.starts_with(start), "{why}");
     }
 
@@ -183,7 +194,7 @@ run: { command: [/bin/true] }
 
     #[test]
     fn what_cannot_be_recorded_gets_no_receipt() {
-        let (failure, requests) = run(&Gate::new(None, DiskFull));
+        let (failure, requests) = run(&Gate::new(None, DiskFull, Rc::new(())));
         let (exit, why) = failure.unwrap();
         assert_eq!((exit, requests), (Exit::Deadline, 1));
         assert_eq!(why, "the release cannot be recorded: the disk is full");

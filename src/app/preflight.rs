@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::event_loop::{runtime, take_signals};
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
-use super::gate::{Gate, Subject};
+use super::gate::{Gate, Governance, Patience};
 use super::host::{self, Host, Prior};
 use super::inherited::Inherited;
 use super::{close, failure, open, supervise, values};
@@ -42,7 +42,13 @@ pub struct Report {
 /// Checks the host, and the stores where it is to look there. Every fault is reported; the observer sees
 /// what else a person should know. Stores on this host are looked at in any case, as a run would fail
 /// without them; what else is odd about a sealed one is a warning, and where the stores are asked a fault.
-pub fn preflight(plan: &Plan, look: Look, observer: &Rc<dyn Observer>) -> Result<Report, Failures> {
+pub fn preflight(
+    plan: &Plan,
+    governance: &Governance,
+    look: Look,
+    observer: &Rc<dyn Observer>,
+) -> Result<Report, Failures> {
+    let gate = Gate::of(governance, observer)?;
     let prior = Prior::new(plan, None, Inherited::default());
     let host = host::settle(plan, None, prior.users.as_ref());
     let versions = match (look, &host) {
@@ -50,8 +56,12 @@ pub fn preflight(plan: &Plan, look: Look, observer: &Rc<dyn Observer>) -> Result
             open::look_at_sealed(plan, observer);
             look_at_local(plan)
         }
-        (Look::Values, Ok(host)) => ask(plan, Some(host), observer),
-        (Look::Values | Look::Stores, _) => ask(plan, None, observer),
+        (Look::Values | Look::Stores, Ok(host)) if look == Look::Values || gate.decides() => {
+            ask(plan, Some((host, &gate)), look, observer)
+        }
+        // What policy has not decided on is not asked for.
+        (Look::Values | Look::Stores, Err(_)) if gate.decides() => Ok(Versions::new()),
+        (Look::Values | Look::Stores, _) => ask(plan, None, look, observer),
     };
     match (host, versions) {
         (Ok(host), Ok(versions)) => Ok(Report {
@@ -95,21 +105,27 @@ type Versions = BTreeMap<SecretName, Version>;
 /// With a host, the values are fetched, looked at and let go; what was leased is revoked.
 fn ask(
     plan: &Plan,
-    host: Option<&Host>,
+    host: Option<(&Host, &Gate)>,
+    look: Look,
     observer: &Rc<dyn Observer>,
 ) -> Result<Versions, Failures> {
-    open::verify_sealed(plan, observer)?;
+    let subject = host.map(|(host, gate)| gate.subject(plan, host));
     let signals = take_signals()?;
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     runtime()?.block_on(async {
         let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
         let asking = async {
-            let Some(host) = host else {
+            let (Some((host, gate)), Some(subject)) = (host, subject) else {
+                open::verify_sealed(plan, observer)?;
                 return versions(plan, &stores).await;
             };
-            let gate = Gate::without_site();
-            let authorised = gate.authorise(plan, Subject::of(host, None), Reason::Launch, None)?;
+            let (why, patience) = (Reason::Launch, Patience::Look);
+            let authorised = gate.authorise(plan, subject, why, patience).await?;
+            open::verify_sealed(plan, observer)?;
+            if look == Look::Stores {
+                return versions(plan, &stores).await;
+            }
             let gathered = values::gather(&authorised, &stores, host, observer).await?;
             Ok(gathered.round.versions)
         };

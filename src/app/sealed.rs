@@ -64,6 +64,11 @@ impl SealedError {
     }
 }
 
+/// What a store is called that no manifest names.
+pub fn unnamed() -> StoreName {
+    StoreName::new("sealed").expect("it is a good name")
+}
+
 /// A store by its path alone, as `--store` names it.
 pub fn by_path(
     path: PathBuf,
@@ -71,7 +76,7 @@ pub fn by_path(
     accept: bool,
     observer: Rc<dyn Observer>,
 ) -> SealedStore {
-    let name = StoreName::new("sealed").expect("it is a good name");
+    let name = unnamed();
     let spec = Spec {
         path,
         identity_file,
@@ -171,13 +176,9 @@ pub fn get(
     write(bytes, output)
 }
 
-/// Stores each `NAME=value` of a dotenv file as the secret PREFIX+NAME; gives their names and new
-/// versions. Nothing is stored if the file or a name is bad. `-` is standard input.
-pub fn import(
-    store: &SealedStore,
-    file: &Path,
-    prefix: &str,
-) -> Result<Vec<(Key, u64)>, SealedError> {
+/// Reads each `NAME=value` of a dotenv file as the secret PREFIX+NAME; fails if the file or a name is bad.
+/// `-` is standard input.
+pub fn read_import(file: &Path, prefix: &str) -> Result<Vec<(Key, SecretBytes)>, SealedError> {
     let shown = shown(file);
     let input = if file == Path::new("-") {
         Input::Stdin
@@ -195,12 +196,18 @@ pub fn import(
         let key = Key::new(&name).map_err(|error| unusable(&format!("{name:?}: {error}")))?;
         keyed.push((key, value));
     }
-    let mut stored = Vec::new();
-    for (key, value) in keyed {
-        let version = store.set(&key, &value)?;
-        stored.push((key, version));
-    }
-    Ok(stored)
+    Ok(keyed)
+}
+
+/// Stores what was read, and gives the names and new versions.
+pub fn import(
+    store: &SealedStore,
+    read: &[(Key, SecretBytes)],
+) -> Result<Vec<(Key, u64)>, SealedError> {
+    let stored = read.iter();
+    stored
+        .map(|(key, value)| Ok((key.clone(), store.set(key, value)?)))
+        .collect()
 }
 
 /// Merges a store whose index has a conflict of git's.

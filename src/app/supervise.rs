@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::confine::Confined;
 use super::failure::{Failure, Failures, os};
 use super::fetch::delivered;
-use super::gate::{Gate, Subject};
+use super::control::Judge;
+use super::gate::{Authorised, Gate, Subject};
 use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
 use super::live::Deliveries;
@@ -71,7 +72,7 @@ async fn launch(
     prior: Prior,
     standing: Rc<Standing>,
 ) -> Result<Exited, Failures> {
-    let cleared = pipeline.clear(&prior)?;
+    let Cleared { host, subject } = pipeline.clear(&prior)?;
     let Pipeline {
         plan,
         stores,
@@ -80,36 +81,47 @@ async fn launch(
     } = pipeline;
     let unit = Unit::supervised(
         plan,
-        &cleared.host,
+        &host,
         prior.activation,
         prior.inherited,
         supervisor,
         observer,
     );
-    let reach = rotate::reach(plan);
-    // Looking starts before the first fetch, so that no change falls between the two.
-    let refresh = |name: &_| rotate::refresh(plan, &reach, name);
-    let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
     // Whoever has to approve something finds it, and whoever the program tells that it is there.
     let socket = control::open(observer.as_ref()).await;
+    let judge = Judge {
+        gate,
+        plan,
+        subject: subject.clone(),
+    };
     let (asking, commands) = mpsc::channel(WAITING);
     let mut serving = pin!(forever(control::serve(
         socket,
         Rc::clone(&standing),
+        judge,
         asking
     )));
-    let released = release(&pipeline, &cleared, unit.announcer(), &standing);
+    let authorised = authorise(&pipeline, &subject, unit.announcer(), &standing);
+    let authorised = beside(serving.as_mut(), authorised);
+    let authorised = match supervisor.during(authorised).await {
+        Ok(authorised) => authorised?,
+        Err(interrupted) => return ended(interrupted),
+    };
+    let reach = rotate::reach(plan);
+    // Looking starts before the first fetch, so that no change falls between the two.
+    let refresh = |name: &_| rotate::refresh(plan, &reach, name);
+    let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
+    let released = release(&pipeline, (&host, &authorised), unit.announcer(), &standing);
     let released = beside(serving.as_mut(), released);
     let (gathered, receipt) = match supervisor.during(released).await {
         Ok(released) => released?,
         Err(interrupted) => return ended(interrupted),
     };
     let keeps = rotate::keeps(plan, &reach);
-    let confined = Confined::new(plan, &cleared.host, reach.restarts());
-    let subject = Subject::of(&cleared.host, None);
+    let confined = Confined::new(plan, gate.site(), &host, reach.restarts());
     let kept = keep(&gathered, keeps)?;
     let first = Released {
-        host: cleared.host,
+        host,
         gathered,
         receipt,
         kept,
@@ -154,16 +166,32 @@ async fn launch(
     exited
 }
 
+/// Has policy decide; while approvals are waited for, systemd hears of it.
+async fn authorise<'p>(
+    pipeline: &Pipeline<'p>,
+    subject: &Subject,
+    announcer: &Announcer,
+    standing: &Standing,
+) -> Result<Authorised<'p>, Failures> {
+    let authorising = pipeline.authorise(subject);
+    if !pipeline.gate.decides() {
+        return authorising.await;
+    }
+    let asking = || "asking policy".to_owned();
+    let status = || standing.waits_for_people().unwrap_or_else(asking);
+    announcer.patiently(status, authorising).await
+}
+
 /// Fetches, checks and records; while that takes long, systemd hears of it.
 async fn release(
     pipeline: &Pipeline<'_>,
-    cleared: &Cleared<'_>,
+    (host, authorised): (&Host, &Authorised<'_>),
     announcer: &Announcer,
     standing: &Standing,
 ) -> Result<(Gathered, Receipt), Failures> {
     let fetching = || unit::fetching(pipeline.plan);
     let status = || standing.waits_for_people().unwrap_or_else(fetching);
-    let releasing = pipeline.release(cleared);
+    let releasing = pipeline.release(host, authorised);
     announcer.patiently(status, releasing).await
 }
 
@@ -211,7 +239,9 @@ async fn attend(
             never = serving.as_mut() => match never {},
         };
         if !rotation.ended(&ended) {
-            return Ok(ended.exited);
+            return rotation
+                .expelled()
+                .map_or(Ok(ended.exited), |denial| Err(vec![denial]));
         }
         match supervisor.during(std::future::ready(())).await {
             Ok(()) => {}

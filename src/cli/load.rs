@@ -1,9 +1,11 @@
 //! Loading the site of this host, and the manifest that a command line means.
 
 use std::path::Path;
+use std::rc::Rc;
 
+use super::said::SaidArgs;
 use super::{Failure, Palette, Stream};
-use crate::app::{manifest_of_root, site};
+use crate::app::{Governance, manifest_of_root, site};
 use crate::manifest::{self, ManifestError, Overrides};
 use crate::model::{Plan, Site};
 
@@ -28,6 +30,26 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
         .map_err(|error| failure(&error))?;
     plan.warnings.splice(0..0, found.warnings);
     Ok(Loaded { plan, site })
+}
+
+impl Loaded {
+    /// What governs a launch or a command, with what a person says for it.
+    pub fn governed(self, said: SaidArgs) -> (Plan, Governance) {
+        let governance = Governance {
+            site: self.site.map(Rc::new),
+            said: said.into(),
+        };
+        (self.plan, governance)
+    }
+}
+
+/// What governs a command that has no manifest.
+pub fn governance(said: SaidArgs) -> Result<Governance, Failure> {
+    let found = site::load().map_err(|error| failure(&error))?;
+    Ok(Governance {
+        site: found.site.map(Rc::new),
+        said: said.into(),
+    })
 }
 
 /// As it is shown to people and to machines.

@@ -16,6 +16,7 @@ mod man;
 mod output;
 mod quick;
 mod run;
+mod said;
 mod schema;
 mod secret;
 mod style;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, Globals, Loaded, LogFormat};
+use super::said::SaidArgs;
+use super::{Failure, Globals, LogFormat};
 use crate::app;
 use crate::manifest;
 use crate::model::{Envelope, Event, Forking, Level, Observer, Ready, parse_duration};
@@ -57,6 +58,8 @@ pub struct RunArgs {
     /// look at it first
     #[arg(long)]
     pub(super) accept_store: bool,
+    #[command(flatten)]
+    pub(super) said: SaidArgs,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
     pub(super) command: Vec<OsString>,
@@ -86,11 +89,12 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
         stop_timeout: arguments.stop_timeout,
         forking: arguments.forking.then_some(Forking { pid_file }),
     };
-    let Loaded { plan, site } = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let loaded = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let (plan, governance) = loaded.governed(arguments.said);
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(log(globals))];
     let observer: Rc<dyn Observer> = Rc::new(Stamp::new(&plan.service, sinks));
     let exited =
-        app::run(&plan, site.as_ref(), &observer).map_err(|failures| Failure::found(&failures))?;
+        app::run(&plan, &governance, &observer).map_err(|failures| Failure::found(&failures))?;
     if let (true, Some(signal)) = (arguments.end_by_signal, exited.signal) {
         app::end_by(signal);
     }

@@ -17,6 +17,7 @@ use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream};
 use place::PlaceArgs;
 
 use crate::app::sealed::{self, Input, Part, SealedError, SetOptions};
+use crate::model::query::Action;
 use crate::model::{Exit, ValueFormat};
 use crate::stores::sealed::{Key, KeyError, Listed, SealedStore};
 #[cfg(feature = "init")]
@@ -241,7 +242,11 @@ pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
         SecretCommand::History { name, json } => history(&place, &name, json, globals),
         SecretCommand::Rollback { name, to } => {
             let key = key(&name)?;
-            let (from, to) = stored(place.open(globals)?.rollback(&key, to))?;
+            let (from, to) = stored(
+                place
+                    .open_to(Action::Change, &[&name], globals)?
+                    .rollback(&key, to),
+            )?;
             say(
                 globals,
                 &format!("{key}: version {to} is current (was {from})"),
@@ -272,7 +277,7 @@ fn set(place: &PlaceArgs, arguments: SetArgs, globals: Globals) -> Outcome {
         ));
     }
     let key = Key::new(&arguments.name).map_err(|error| bad_name(&arguments.name, error))?;
-    let store = place.open(globals)?;
+    let store = place.open_to(Action::Change, &[key.as_str()], globals)?;
     let options = SetOptions {
         trim: arguments.trim,
         allow_empty: arguments.allow_empty,
@@ -311,7 +316,7 @@ fn get(place: &PlaceArgs, arguments: &GetArgs, globals: Globals) -> Outcome {
         version: arguments.version,
         field: arguments.field.as_deref().map(|field| (field, format)),
     };
-    let store = place.open(globals)?;
+    let store = place.open_to(Action::Reveal, &[key.as_str()], globals)?;
     sealed::get(&store, &key, part, &mut unbuffered()?).map_err(|error| failure(&error))?;
     store.report_new_recipients();
     // The shell's prompt goes below; anywhere else the value is exact.
@@ -400,7 +405,7 @@ fn listing(names: &[&str], rows: &[Vec<String>]) -> String {
 
 fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome {
     let key = key(name)?;
-    let store = place.open(globals)?;
+    let store = place.open_to(Action::Change, &[key.as_str()], globals)?;
     if !yes && !confirmed(&store, &key)? {
         return Err(Failure::text(Exit::No, "nothing was removed"));
     }
@@ -429,8 +434,15 @@ fn confirmed(store: &SealedStore, key: &Key) -> Result<bool, Failure> {
 }
 
 fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcome {
-    let imported = sealed::import(&place.open(globals)?, &arguments.file, &arguments.prefix);
-    let imported = imported.map_err(|error| failure(&error))?;
+    let read = sealed::read_import(&arguments.file, &arguments.prefix);
+    let read = read.map_err(|error| failure(&error))?;
+    let imported = if read.is_empty() {
+        Vec::new()
+    } else {
+        let keys: Vec<&str> = read.iter().map(|(key, _)| key.as_str()).collect();
+        let store = place.open_to(Action::Change, &keys, globals)?;
+        sealed::import(&store, &read).map_err(|error| failure(&error))?
+    };
     for (key, version) in &imported {
         say(globals, &format!("{key}: version {version} is current"))?;
     }
@@ -441,7 +453,7 @@ fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcom
 }
 
 fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome {
-    let store = place.open(globals)?;
+    let store = place.open_to(Action::Change, &[], globals)?;
     let done = stored(store.rekey(&arguments.add_recipient, &arguments.remove_recipient))?;
     let versions = counted(done.versions, "version");
     let secrets = counted(done.secrets, "secret");
@@ -459,7 +471,7 @@ fn rekey(place: &PlaceArgs, arguments: &RekeyArgs, globals: Globals) -> Outcome 
 }
 
 fn merge(place: &PlaceArgs, files: &[PathBuf], globals: Globals) -> Outcome {
-    let store = place.open(globals)?;
+    let store = place.open_to(Action::Change, &[], globals)?;
     if let [base, ours, theirs] = files {
         let merged = stored(sealed::merge_driver(&store, [base, ours, theirs]))?;
         if merged {

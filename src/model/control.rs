@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Generation, VersionRef};
+use super::query::Justification;
+use super::{Exit, Generation, VersionRef};
 
 /// How long a request may be, in bytes, its line's end left out.
 pub const LONGEST_REQUEST: usize = 64 << 10;
@@ -32,6 +33,54 @@ pub enum Request {
         /// Which secret.
         secret: String,
     },
+}
+
+/// A request, with what its sender says for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The request.
+    pub request: Request,
+    /// In the line as `said`, where there is something.
+    pub said: Justification,
+}
+
+impl From<&Request> for Asked {
+    fn from(request: &Request) -> Self {
+        Self {
+            request: request.clone(),
+            said: Justification::default(),
+        }
+    }
+}
+
+impl Asked {
+    /// As [`Request::parse`].
+    pub fn parse(line: &[u8]) -> Result<Self, RequestError> {
+        match Request::parse(line) {
+            Ok(request) => Ok(Self::from(&request)),
+            Err(RequestError::Unknown) => {
+                let unknown = |_| RequestError::Unknown;
+                let mut object: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_slice(line).map_err(unknown)?;
+                let said = object.remove("said").ok_or(RequestError::Unknown)?;
+                Ok(Self {
+                    said: serde_json::from_value(said).map_err(unknown)?,
+                    request: serde_json::from_value(object.into()).map_err(unknown)?,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Request::to_line`]. Without `said` any launcher reads it.
+    pub fn to_line(&self) -> Vec<u8> {
+        if self.said.is_empty() {
+            return self.request.to_line();
+        }
+        let mut object = serde_json::json!(self.request);
+        object["said"] = serde_json::json!(self.said);
+        line_of(&object)
+    }
 }
 
 /// Why a line is no request. It repeats nothing of the line.
@@ -92,10 +141,22 @@ pub enum Reply {
         exit: u8,
         /// Why, and what to do.
         message: String,
+        /// Where the state is not for whom asked: the service that the launcher is of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
     },
 }
 
 impl Reply {
+    /// It was not done.
+    pub fn refused(exit: Exit, message: impl Into<String>) -> Self {
+        Self::Refused {
+            exit: exit.code(),
+            message: message.into(),
+            service: None,
+        }
+    }
+
     /// The reply as it goes over the socket: a line, with its end.
     pub fn to_line(&self) -> Vec<u8> {
         line_of(self)
@@ -303,6 +364,27 @@ mod tests {
                 Request::parse(line.strip_suffix(b"\n").unwrap()),
                 Ok(request.clone())
             );
+        }
+    }
+
+    #[test]
+    fn what_is_said_for_a_request_goes_with_it() {
+        let rotate = Request::Rotate { secret: None };
+        let mut asked = Asked::from(&rotate);
+        assert_eq!(asked.to_line(), rotate.to_line());
+        asked.said.reason = Some("INC-7".to_owned());
+        let line = asked.to_line();
+        assert_eq!(Asked::parse(&line), Ok(asked));
+        assert_eq!(Request::parse(&line), Err(RequestError::Unknown));
+        for line in [
+            r#"{"command":"rotate","said":{"reason":"x","uid":0}}"#,
+            r#"{"command":"rotate","said":7}"#,
+            r#"{"command":"stop","said":{}}"#,
+            r#"{"said":{}}"#,
+            "[]",
+        ] {
+            let parsed = Asked::parse(line.as_bytes());
+            assert_eq!(parsed, Err(RequestError::Unknown), "{line}");
         }
     }
 

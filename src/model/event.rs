@@ -93,6 +93,8 @@ pub enum Topic {
     Template,
     /// Files, FIFOs and descriptors that the program gets.
     Delivery,
+    /// What is put on record.
+    Audit,
 }
 
 /// Why a rotation failed, and what the program has for now.
@@ -101,6 +103,12 @@ pub enum Topic {
 pub enum RotationError {
     /// It may not have it.
     Denied {
+        /// Why.
+        #[serde(skip)]
+        why: String,
+    },
+    /// It may not have it, nor keep what it has.
+    Expelled {
         /// Why.
         #[serde(skip)]
         why: String,
@@ -147,6 +155,12 @@ impl fmt::Display for RotationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied { why } => write!(f, "{why}; the program keeps what it has"),
+            Self::Expelled { why } => {
+                write!(
+                    f,
+                    "{why}; the program is stopped, as `@on_rotation(\"stop\")` wants"
+                )
+            }
             Self::Refused { why } => write!(
                 f,
                 "the new generation is refused: {why}; the program keeps what it has until there is \

@@ -171,6 +171,32 @@ pub struct Facts {
     pub break_glass: bool,
 }
 
+/// What a person says for a launch or a command. Policy can ask for it; it is no fact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Justification {
+    /// `--reason TEXT`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `--break-glass TEXT`: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
+}
+
+impl Justification {
+    /// Whether nothing was said.
+    pub const fn is_empty(&self) -> bool {
+        self.reason.is_none() && self.break_glass.is_none()
+    }
+
+    /// Puts it among the facts that policy sees.
+    pub fn apply(&self, facts: &mut Facts) {
+        let text = self.break_glass.as_ref().or(self.reason.as_ref());
+        facts.reason = text.cloned().unwrap_or_default();
+        facts.break_glass = self.break_glass.is_some();
+    }
+}
+
 /// The program, by the descriptor that is executed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -125,45 +125,55 @@ impl Denial {
     }
 }
 
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(first) = self.refused.first() else {
-            return f.write_str("policy denies it");
-        };
-        let action = first.query.action;
-        match &first.query.principal {
-            Principal::Service(service) => write!(
-                f,
+impl Denial {
+    /// All of it in one line, for the log and for other processes.
+    pub fn in_a_line(&self) -> String {
+        let (head, items, help) = self.parts();
+        format!("{head} {}. {help}", items.join("; "))
+    }
+
+    /// What is refused, each refusal with its reason and facts, and where to look.
+    fn parts(&self) -> (String, Vec<String>, String) {
+        let first = self.refused.first().map(|decision| &decision.query);
+        let head = match first.map(|query| (&query.principal, query.action)) {
+            Some((Principal::Service(service), _)) => format!(
                 "policy denies {} of {} secrets to service {}:",
                 self.refused.len(),
                 self.asked,
                 printable(&service.name)
-            )?,
-            Principal::Person(person) => write!(
-                f,
+            ),
+            Some((Principal::Person(person), action)) => format!(
                 "policy denies {} (uid {}) to {action}:",
                 printable(&person.name),
                 person.uid
-            )?,
-        }
-        for decision in &self.refused {
-            write!(
-                f,
-                "\n  {}: {}",
+            ),
+            None => "policy denies it:".to_owned(),
+        };
+        let refused = self.refused.iter().map(|decision| {
+            format!(
+                "{}: {} ({})",
                 named(&decision.query.resource),
-                why(&decision.ruling)
-            )?;
-            let facts = facts(&decision.query);
-            write!(f, "\n    decided on: {facts}")?;
-        }
-        for note in &self.notes {
-            write!(f, "\n  {}", printable(note))?;
-        }
-        write!(
-            f,
-            "\n  help: policies are in {}; `hushpipe policy explain` shows every fact",
+                why(&decision.ruling),
+                facts(&decision.query)
+            )
+        });
+        let notes = self.notes.iter().map(|note| printable(note));
+        let help = format!(
+            "`hushpipe policy explain` shows every fact; the policies are in {}",
             printable(&self.directory.display().to_string())
-        )
+        );
+        (head, refused.chain(notes).collect(), help)
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (head, items, help) = self.parts();
+        f.write_str(&head)?;
+        for item in items {
+            write!(f, "\n  {item}")?;
+        }
+        write!(f, "\n  help: {help}")
     }
 }
 
@@ -253,6 +263,16 @@ fn facts(query: &Query) -> String {
 pub trait Policy {
     /// What it answers to each of these questions, in their order. An error of evaluation denies.
     fn rule(&self, queries: &[Query]) -> Vec<Ruling>;
+
+    /// Of all policies that were in force when it answered last, in hex.
+    fn digest(&self) -> String {
+        String::new()
+    }
+
+    /// Whether a person, by the name that signed an approval, is in a group.
+    fn is_member(&self, _person: &str, _group: &str) -> bool {
+        false
+    }
 }
 
 /// Why a release is not on record.
@@ -280,8 +300,8 @@ pub trait Recorder {
     /// Ends when this release is on record, with its decisions. Nothing of it is delivered before.
     fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a>;
 
-    /// Ends when decisions are on record that no release follows: denials, and those on commands.
-    fn decided<'a>(&'a self, decisions: &'a [Decision]) -> Recording<'a>;
+    /// Puts decisions on record that no release follows: denials, and those on commands.
+    fn decided(&self, decisions: &[Decision]) -> Result<(), AuditError>;
 }
 
 /// The proof that a release is on record. [`record`] alone makes it:
@@ -315,7 +335,7 @@ impl Recorder for NoSite {
         Box::pin(ready(Ok(())))
     }
 
-    fn decided<'a>(&'a self, _: &'a [Decision]) -> Recording<'a> {
-        Box::pin(ready(Ok(())))
+    fn decided(&self, _: &[Decision]) -> Result<(), AuditError> {
+        Ok(())
     }
 }

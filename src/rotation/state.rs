@@ -12,6 +12,9 @@
 //!                          hand
 //! ```
 //!
+//! Where policy denies a new generation and wants the program stopped, fetching leads to expelling, and
+//! that to the end.
+//!
 //! A program that ends by itself ends the rotation too, but for one that was started by it and is
 //! still being verified: that is a fault of the new generation.
 
@@ -53,6 +56,8 @@ pub enum State {
     StoppingBack,
     /// It is being started.
     StartingBack,
+    /// Policy took away what the program has: it is being stopped, and nothing follows.
+    Expelling,
     /// The program is gone, and no other will be started.
     Over,
 }
@@ -87,6 +92,7 @@ impl State {
             | Self::Retrying
             | Self::Exhausted
             | Self::Staging
+            | Self::Expelling
             | Self::Over => false,
             Self::Swapping
             | Self::Notifying
@@ -121,6 +127,8 @@ pub enum Input {
     Refused,
     /// The action in flight failed, which says nothing of the values; a verification, which does.
     Failed,
+    /// Policy takes away what the program has.
+    Expelled,
     /// The program has ended.
     Ended,
 }
@@ -150,6 +158,8 @@ pub enum Action {
     Notify,
     /// Stop the program, and nothing else of hushpipe; [`Input::Ended`] follows.
     Stop,
+    /// Stop the program for good; [`Input::Ended`] follows.
+    Expel,
     /// Start the program with the new generation.
     Start,
     /// Ask whether the program is well.
@@ -256,7 +266,15 @@ impl Machine {
             Input::Done => self.done(now),
             Input::Refused => self.refused(),
             Input::Failed => self.failed(now),
+            Input::Expelled => self.expelled(),
             Input::Ended => self.ended(now),
+        }
+    }
+
+    fn expelled(&mut self) -> Vec<Action> {
+        match self.state {
+            State::Fetching => self.go(State::Expelling, &[Action::Expel]),
+            _ => Vec::new(),
         }
     }
 
@@ -267,7 +285,7 @@ impl Machine {
             // polled, and a poll is as often as the manifest asks for, outage or not.
             State::Retrying => self.go(State::Fetching, &[Action::Fetch]),
             // The window is not extended: a store that never rests must not starve the program.
-            State::Settling | State::Over => Vec::new(),
+            State::Settling | State::Expelling | State::Over => Vec::new(),
             _ => {
                 self.again = self.again.max(Some(Again::Settled));
                 Vec::new()
@@ -280,7 +298,7 @@ impl Machine {
             State::Steady | State::Settling | State::Retrying | State::Exhausted => {
                 self.go(State::Fetching, &[Action::Fetch])
             }
-            State::Over => Vec::new(),
+            State::Expelling | State::Over => Vec::new(),
             _ => {
                 self.again = Some(Again::Now);
                 Vec::new()

@@ -414,6 +414,7 @@ proptest! {
                     A::StartBack => { prop_assert!(!alive); alive = true; placed = true; }
                     A::SwapBack => placed = true,
                     A::Stop => prop_assert!(alive),
+                    A::Expel => prop_assert!(!staged && !placed && alive),
                     A::Notify | A::Verify => prop_assert!(placed && alive),
                     A::Retire => { prop_assert!(placed); (staged, placed) = (false, false); }
                     A::Quarantine | A::Discard => {

@@ -17,7 +17,7 @@ const PART: Input = found(Some(Told), true, false);
 const SHORT: Input = found(None, false, true);
 
 /// Every input, what the stores may give in each of its kinds.
-const INPUTS: [Input; 15] = [
+const INPUTS: [Input; 16] = [
     I::Changed,
     I::Rotate,
     I::RollBack(Told),
@@ -32,6 +32,7 @@ const INPUTS: [Input; 15] = [
     I::Done,
     I::Refused,
     I::Failed,
+    I::Expelled,
     I::Ended,
 ];
 
@@ -46,7 +47,8 @@ const fn kind(input: Input) -> usize {
         I::Done => 5,
         I::Refused => 6,
         I::Failed => 7,
-        I::Ended => 8,
+        I::Expelled => 8,
+        I::Ended => 9,
     }
 }
 
@@ -72,7 +74,8 @@ const fn after((state, means): At) -> Option<At> {
         (S::Stopping, _) => (S::Starting, Restart),
         (S::Starting, _) => (S::StoppingBack, Restart),
         (S::StoppingBack, _) => (S::StartingBack, Restart),
-        (S::StartingBack, _) => (S::Over, Told),
+        (S::StartingBack, _) => (S::Expelling, Told),
+        (S::Expelling, _) => (S::Over, Told),
         (S::Over, _) => return None,
     })
 }
@@ -106,6 +109,7 @@ fn way(at: At) -> Vec<Input> {
         (S::Starting, _) => then((S::Stopping, Restart), I::Ended),
         (S::StoppingBack, _) => then((S::Verifying, Restart), I::Failed),
         (S::StartingBack, _) => then((S::StoppingBack, Restart), I::Ended),
+        (S::Expelling, _) => then((S::Fetching, Told), I::Expelled),
         (S::Over, _) => then((S::Steady, Told), I::Ended),
     }
 }
@@ -155,6 +159,7 @@ fn cells(at: At) -> Vec<Cell<'static>> {
                 &[A::Abandon, A::Stop],
                 S::StoppingBack,
             ),
+            c(I::Expelled, &[A::Expel], S::Expelling),
             c(NEW, &[A::Stage], S::Staging),
             c(ANEW, &[A::Stage], S::Staging),
             c(PART, &[A::Stage], S::Staging),
@@ -224,7 +229,7 @@ fn cells(at: At) -> Vec<Cell<'static>> {
             c(I::Done, &[A::Quarantine], S::Steady),
             c(I::Failed, &[A::GiveUp], S::Over),
         ],
-        (S::Over, _) => Vec::new(),
+        (S::Expelling | S::Over, _) => Vec::new(),
     }
 }
 
@@ -238,7 +243,7 @@ fn at(at: At) -> Machine {
 #[test]
 fn every_input_is_in_the_table() {
     let kinds: std::collections::BTreeSet<usize> = INPUTS.map(kind).into_iter().collect();
-    assert!(kinds.into_iter().eq(0..9));
+    assert!(kinds.into_iter().eq(0..10));
 }
 
 #[test]
@@ -260,13 +265,13 @@ fn every_state_takes_every_input() {
         }
         assert!(cells.iter().all(|(input, ..)| INPUTS.contains(input)));
     }
-    assert_eq!(pairs, 18 * INPUTS.len());
+    assert_eq!(pairs, 19 * INPUTS.len());
 }
 
 /// What ends well what is in flight.
 const fn good_end(state: State) -> Option<Input> {
     match state {
-        S::Steady | S::Settling | S::Retrying | S::Exhausted | S::Over => None,
+        S::Steady | S::Settling | S::Retrying | S::Exhausted | S::Expelling | S::Over => None,
         S::Fetching => Some(SAME),
         S::Stopping | S::StoppingBack => Some(I::Ended),
         S::Staging

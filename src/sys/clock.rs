@@ -34,6 +34,42 @@ pub fn of_host([year, month, day, hour, minute, second]: [u16; 6]) -> Option<i64
     (parts.tm_wday != -1).then_some(seconds)
 }
 
+/// Local time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// 0 to 23.
+    pub hour: u8,
+    /// 1 (Monday) to 7.
+    pub weekday: u8,
+    /// Seconds since 1970.
+    pub unix: i64,
+}
+
+/// The host's clock, in its time zone: localtime_r(3).
+pub fn local() -> Local {
+    local_at(clock_gettime(ClockId::Realtime).tv_sec)
+}
+
+fn local_at(unix: i64) -> Local {
+    // SAFETY: all zeros is a good `tm`, whose pointer to the zone's name may be null.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are good for the call; it keeps neither.
+    let known = unsafe { !libc::localtime_r(&raw const unix, &raw mut parts).is_null() };
+    // A year that does not fit an int: UTC then.
+    let (hour, weekday) = if known {
+        (parts.tm_hour, parts.tm_wday)
+    } else {
+        let days = unix.div_euclid(86_400);
+        let hour = unix.rem_euclid(86_400) / 3_600;
+        (hour as i32, (days + 4).rem_euclid(7) as i32)
+    };
+    Local {
+        hour: hour as u8,
+        weekday: if weekday == 0 { 7 } else { weekday as u8 },
+        unix,
+    }
+}
+
 /// A moment of CLOCK_BOOTTIME (clock_gettime(2)): it is never set, and does not stop in a suspended
 /// machine as the monotonic clock does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +101,17 @@ impl Add<Duration> for Boottime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_an_hour_and_a_weekday() {
+        // No zone is further away than 14 hours: Thursday noon is Wednesday to Friday everywhere.
+        let local = local_at(12 * 3_600);
+        assert!((3..=5).contains(&local.weekday), "{local:?}");
+        assert!(local.hour < 24);
+        // Further than any year that fits: UTC, and what the calendar would say.
+        let far = local_at(i64::MAX / 2);
+        assert!((1..=7).contains(&far.weekday) && far.hour < 24, "{far:?}");
+    }
 
     #[test]
     fn it_goes_forward() {

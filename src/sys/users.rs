@@ -116,6 +116,32 @@ impl Database {
         Some(entry.name.to_owned())
     }
 
+    /// A user's name, and the names of its groups, as /etc/passwd and /etc/group have them; a group
+    /// without a name is its number. No program is started for it.
+    pub fn local_person(&self, uid: u32) -> Result<(Option<String>, Vec<String>), UsersError> {
+        let passwd = read(&self.passwd)?;
+        let mut entries = passwd.lines().filter_map(Passwd::parse);
+        let Some(user) = entries.find(|entry| entry.uid == uid) else {
+            return Ok((None, Vec::new()));
+        };
+        let lines = read(&self.group)?;
+        let groups: Vec<Group<'_>> = lines.lines().filter_map(Group::parse).collect();
+        let has = |group: &&Group<'_>| {
+            group.gid == user.gid || group.members.split(',').any(|name| name == user.name)
+        };
+        let mut names: Vec<String> = groups
+            .iter()
+            .filter(has)
+            .map(|group| group.name.to_owned())
+            .collect();
+        if !groups.iter().any(|group| group.gid == user.gid) {
+            names.push(user.gid.to_string());
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok((Some(user.name.to_owned()), names))
+    }
+
     /// A group by name, else by number. A number needs no entry.
     pub fn group(&self, text: &str) -> Result<u32, UsersError> {
         let lines = read(&self.group)?;

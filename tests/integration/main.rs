@@ -25,6 +25,7 @@ mod leak;
 mod man;
 mod manifest;
 mod packages;
+mod policy;
 mod quickstart;
 mod rotation;
 mod sealed;

@@ -91,6 +91,13 @@ impl Approvals {
         Self { spec: spec.clone() }
     }
 
+    /// The same, for who cannot wait: a rotation.
+    pub fn without_waiting(&self) -> Self {
+        let mut now = self.clone();
+        now.spec.wait = Duration::ZERO;
+        now
+    }
+
     /// Finds an approval, or asks for one and waits: for as long as the site's `wait`, which may be not at
     /// all. Dropping the future ends the wait; the request stays, for the next launch.
     ///

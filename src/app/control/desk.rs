@@ -1,15 +1,20 @@
 //! The launcher's side: its state is told, requests are handed to the rotation.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::runtime_directory;
-use crate::model::control::{Reply, Request, SecretStatus, Status};
+use crate::app::failure::Failure;
+use crate::app::gate::{Command, Gate, Subject};
+use crate::model::control::{Asked, Reply, Request, SecretStatus, Status};
 use crate::model::nearest::nearest;
-use crate::model::{Event, Exit, Generation, Observer, Plan, Topic};
+use crate::model::query::{Action, Person};
+use crate::model::{Denial, Event, Exit, Generation, Observer, Plan, SecretName, Topic, chain};
 use crate::rotation::engine::ControlRequest;
+use crate::sys::users::Database;
 use crate::sys::{filesystem, process};
 use crate::telemetry::Standing;
 use crate::telemetry::control::{Desk, Peer, Server, of_launcher};
@@ -40,10 +45,16 @@ pub async fn open(observer: &dyn Observer) -> Option<Server> {
 pub async fn serve(
     server: Option<Server>,
     standing: Rc<Standing>,
+    judge: Judge<'_>,
     rotation: mpsc::Sender<ControlRequest>,
 ) {
     if let Some(server) = server {
-        server.serve(&Launch { standing, rotation }).await;
+        let launch = Launch {
+            standing,
+            judge,
+            rotation,
+        };
+        server.serve(&launch).await;
     }
 }
 
@@ -76,14 +87,18 @@ fn manifest_of(plan: &Plan) -> PathBuf {
 }
 
 /// One launch, as those who ask see it.
-struct Launch {
+struct Launch<'a> {
     standing: Rc<Standing>,
+    judge: Judge<'a>,
     rotation: mpsc::Sender<ControlRequest>,
 }
 
-impl Desk for Launch {
-    async fn answer(&self, request: Request, by: Peer) -> Reply {
-        match request {
+impl Desk for Launch<'_> {
+    async fn answer(&self, asked: Asked, by: Peer) -> Reply {
+        if let Err(refusal) = self.judge.allows(&asked, by) {
+            return refusal;
+        }
+        match asked.request {
             Request::Status => Reply::Status(Box::new(self.standing.read().await)),
             other => match self.unknown(&other) {
                 Some(message) => refused(Exit::Usage, message),
@@ -93,7 +108,7 @@ impl Desk for Launch {
     }
 }
 
-impl Launch {
+impl Launch<'_> {
     /// What is wrong with the secret that a request names; `None`: it is one of the launch.
     fn unknown(&self, request: &Request) -> Option<String> {
         let name = match request {
@@ -131,8 +146,73 @@ impl Launch {
 }
 
 fn refused(exit: Exit, message: String) -> Reply {
-    Reply::Refused {
-        exit: exit.code(),
-        message,
+    Reply::refused(exit, message)
+}
+
+/// Who decides on commands: the launcher's own gate, on whom the kernel names.
+pub struct Judge<'a> {
+    pub gate: &'a Gate,
+    pub plan: &'a Plan,
+    pub subject: Subject,
+}
+
+impl Judge<'_> {
+    /// The error is the reply. That the launcher is there, its process id and its service stay visible.
+    fn allows(&self, asked: &Asked, by: Peer) -> Result<(), Reply> {
+        if !self.gate.decides() {
+            return Ok(());
+        }
+        let person = person(by)?;
+        let (action, secrets) = self.meant(&asked.request);
+        let command = Command {
+            person: &person,
+            action,
+            secrets: &secrets,
+            said: &asked.said,
+            by: Some((by.pid, by.uid)),
+        };
+        let decided = self.gate.command(&command, &self.subject, self.plan);
+        decided.map_err(|failures| {
+            let failure = failures.first();
+            Reply::Refused {
+                exit: failure.map_or(Exit::Denied, |failure| failure.exit).code(),
+                message: failure.map(in_a_line).unwrap_or_default(),
+                service: Some(self.plan.service.clone()),
+            }
+        })
     }
+
+    /// What a request does, and with which secrets: without a name, with all. A name that is none of
+    /// them is refused later, and has nothing that could be decided on.
+    fn meant(&self, request: &Request) -> (Action, BTreeSet<SecretName>) {
+        let (action, name) = match request {
+            Request::Status => return (Action::Status, BTreeSet::new()),
+            Request::Rotate { secret } => (Action::Rotate, secret.as_ref()),
+            Request::Rollback { secret, .. } => (Action::Rollback, secret.as_ref()),
+            Request::Revoke { secret } => (Action::Revoke, Some(secret)),
+        };
+        let known = self.plan.secrets.keys();
+        let meant = known.filter(|known| name.is_none_or(|name| known.as_str() == name));
+        (action, meant.cloned().collect())
+    }
+}
+
+/// By the kernel's word: SO_PEERCRED (unix(7)). Its groups are those of /etc/group: a launcher that has
+/// confined itself starts no getent(1). Whether it has a terminal is not known.
+fn person(by: Peer) -> Result<Person, Reply> {
+    let known = Database::host().local_person(by.uid);
+    let (name, groups) = known.map_err(|error| refused(Exit::Os, chain(&error)))?;
+    Ok(Person {
+        name: name.unwrap_or_else(|| by.uid.to_string()),
+        uid: by.uid,
+        groups,
+        interactive: false,
+    })
+}
+
+fn in_a_line(failure: &Failure) -> String {
+    failure
+        .error
+        .downcast_ref::<Denial>()
+        .map_or_else(|| chain(&*failure.error), Denial::in_a_line)
 }

@@ -69,6 +69,8 @@ pub enum ControlError {
         exit: u8,
         /// And these words.
         message: String,
+        /// The service that it is of, where its state is not for whom asked.
+        service: Option<String>,
     },
     /// A place of sockets cannot be looked into.
     Place(String),

@@ -130,9 +130,10 @@ fn obvious<'a>(
 fn answers_to(seen: &Seen, name: &str, number: Option<u32>) -> bool {
     let by_number = number.is_some() && seen.pid == number;
     by_number
+        || seen.service() == Some(name)
         || seen.status.as_ref().is_ok_and(|status| {
             let program = status.program_pid.and_then(|pid| u32::try_from(pid).ok());
-            status.service == name || number.is_some_and(|number| program == Some(number))
+            number.is_some_and(|number| program == Some(number))
         })
 }
 
@@ -141,8 +142,5 @@ fn describe(seen: &Seen) -> String {
     let pid = seen
         .pid
         .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
-    match &seen.status {
-        Ok(status) => format!("{pid} ({})", status.service),
-        Err(_) => format!("{pid} (no answer)"),
-    }
+    format!("{pid} ({})", seen.service().unwrap_or("no answer"))
 }

@@ -8,12 +8,12 @@ mod survey;
 use std::time::Duration;
 
 use super::event_loop::runtime;
-use crate::model::control::{Reply, Request};
+use crate::model::control::{Asked, Reply, Request};
 use crate::sys::filesystem;
 use crate::sys::users::Database;
 use crate::telemetry::control::{AskError, LONGEST_REPLY, Limits};
 
-pub(super) use desk::{first_status, open, serve};
+pub(super) use desk::{Judge, first_status, open, serve};
 pub use fault::ControlError;
 pub use find::Target;
 use find::runtime_directory;
@@ -62,22 +62,19 @@ fn name_users(seen: &mut [Seen]) {
 }
 
 /// Asks the launcher that is meant. What it refuses is an error.
-pub fn request(
-    target: &Target,
-    request: &Request,
-    patience: Duration,
-) -> Result<Reply, ControlError> {
+pub fn request(target: &Target, asked: Asked, patience: Duration) -> Result<Reply, ControlError> {
+    let is_status = asked.request == Request::Status;
     in_loop(async {
         let launcher = find::find(target, patience.min(GLANCE)).await?;
         let limits = Limits {
             patience,
             reply: LONGEST_REPLY,
         };
-        match put(&launcher, request, limits).await {
+        match put(&launcher, asked, limits).await {
             Err(ControlError::Asking {
                 fault: AskError::Silent(patience),
                 ..
-            }) if *request != Request::Status => Err(ControlError::NotYet { patience }),
+            }) if !is_status => Err(ControlError::NotYet { patience }),
             other => other,
         }
     })?

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::ControlError;
-use crate::model::control::{Reply, Request, Status};
+use crate::model::control::{Asked, Reply, Request, Status};
 use crate::stores::join;
 use crate::sys::filesystem;
 use crate::telemetry::control::{
@@ -33,14 +33,33 @@ pub struct Seen {
     pub status: Result<Status, ControlError>,
 }
 
+impl Seen {
+    /// The service that it is of, where it said so: it does also if its state is not for whom asked.
+    pub fn service(&self) -> Option<&str> {
+        match &self.status {
+            Ok(status) => Some(&status.service),
+            Err(ControlError::Refused { service, .. }) => service.as_deref(),
+            Err(_) => None,
+        }
+    }
+}
+
 /// Puts a request to a launcher. What it refuses is an error.
 pub async fn put(
     launcher: &Launcher,
-    request: &Request,
+    asked: impl Into<Asked>,
     limits: Limits,
 ) -> Result<Reply, ControlError> {
-    match ask(launcher, request, limits).await {
-        Ok(Reply::Refused { exit, message }) => Err(ControlError::Refused { exit, message }),
+    match ask(launcher, asked, limits).await {
+        Ok(Reply::Refused {
+            exit,
+            message,
+            service,
+        }) => Err(ControlError::Refused {
+            exit,
+            message,
+            service,
+        }),
         Ok(reply) => Ok(reply),
         Err(fault) => Err(ControlError::Asking {
             socket: launcher.path.clone(),
@@ -79,9 +98,14 @@ async fn glance(launcher: Launcher, patience: Duration) -> (Launcher, Seen) {
             socket: launcher.path.clone(),
             fault: AskError::NotUnderstood,
         }),
-        Err(ControlError::Refused { exit, message }) => Err(ControlError::Refused {
+        Err(ControlError::Refused {
+            exit,
+            message,
+            service,
+        }) => Err(ControlError::Refused {
             exit,
             message: shortened(message),
+            service: service.map(shortened),
         }),
         Err(error) => Err(error),
     };

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::query::{
-    Action, Context, Facts, Person, Principal, Query, Resource, Secret, Service, Time,
+    Action, Context, Facts, Justification, Person, Principal, Query, Resource, Secret, Service,
+    Time,
 };
 use crate::model::{DeliveryKind, IsolationUsed, Plan, Reason, SecretName, Source};
+use crate::sys::clock;
 
 /// What is the same for each question of a release.
 #[derive(Clone, Copy)]
@@ -36,14 +38,20 @@ impl Asking<'_> {
         asked.collect()
     }
 
-    /// May a person do this with these secrets of the running service?
+    /// May a person do this with these secrets of the running service (none: with the service)?
     pub fn command(
         &self,
-        person: &Person,
-        action: Action,
+        (person, action): (&Person, Action),
         secrets: &BTreeSet<SecretName>,
-        facts: &Facts,
+        said: &Justification,
     ) -> Vec<Query> {
+        // The launch's reason is not the command's.
+        let mut facts = Facts {
+            reason: String::new(),
+            break_glass: false,
+            ..self.facts.clone()
+        };
+        said.apply(&mut facts);
         let query = |resource| Query {
             principal: Principal::Person(person.clone()),
             action,
@@ -102,6 +110,16 @@ impl Asking<'_> {
             labels: spec.labels.clone(),
             age: 0,
         }))
+    }
+}
+
+/// The host's clock.
+pub fn now() -> Time {
+    let local = clock::local();
+    Time {
+        hour: local.hour,
+        weekday: local.weekday,
+        unix: local.unix,
     }
 }
 

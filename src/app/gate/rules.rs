@@ -1,16 +1,69 @@
 //! A site's policy at work: what it rules, and what follows from that.
 
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll, Waker};
 
-use crate::model::query::{Effect, Principal, Query, Resource, Ruling, Time};
-use crate::model::{Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec, Verdict};
+use crate::app::approvals::{Approvals, ApprovalsError, Granted, Need};
+
+use crate::model::query::{Effect, Obligation, Principal, Query, Resource, Ruling};
+use crate::model::{
+    ApprovalSpec, Approved, Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec,
+    Verdict,
+};
 
 /// Who rules, and how strictly.
 pub struct Rules {
     policy: Box<dyn Policy>,
     spec: PolicySpec,
+    approvals: Option<Approvals>,
     observer: Rc<dyn Observer>,
+}
+
+/// Why there are no approvals.
+pub enum Lacking {
+    /// Those that there are do not suffice: what is missing, a line each.
+    Notes(Vec<String>),
+    /// They could not be looked for.
+    Failed(ApprovalsError),
+}
+
+impl From<ApprovalsError> for Lacking {
+    fn from(error: ApprovalsError) -> Self {
+        match error {
+            ApprovalsError::Waiting(waiting) => Self::Notes(waiting.notes()),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+/// Whether approvals are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// They are waited for, as long as the site says.
+    Wait,
+    /// They are not asked for: it is only looked at what would be decided.
+    Look,
+}
+
+/// A release or command that only lacks approvals.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// All decisions; those that lack approvals are denied so far.
+    pub decisions: Vec<Decision>,
+}
+
+/// What came of a question to policy.
+#[derive(Debug)]
+pub enum Judged {
+    /// All of it may be.
+    Granted(Vec<Decision>),
+    /// It may be, once it is approved.
+    Open(Open),
+    /// It may not.
+    Denied(Denial),
 }
 
 impl Rules {
@@ -23,15 +76,71 @@ impl Rules {
         Self {
             policy: Box::new(policy),
             spec,
+            approvals: None,
             observer: Rc::clone(observer),
         }
     }
 
-    /// Decides on all of these; one that is refused refuses all, and names them all.
-    pub fn judge(&self, queries: Vec<Query>) -> Result<Vec<Decision>, Denial> {
+    /// With approvals from there.
+    #[must_use]
+    pub fn approved_by(self, spec: Option<&ApprovalSpec>) -> Self {
+        Self {
+            approvals: spec.map(Approvals::new),
+            ..self
+        }
+    }
+
+    /// Finds approvals, or makes a request for them and waits as long as the site says.
+    pub async fn obtain(&self, open: &Open) -> Result<Granted, Lacking> {
+        self.obtain_by(self.approvals()?, open).await
+    }
+
+    /// As [`Rules::obtain`], without waiting.
+    pub fn obtain_now(&self, open: &Open) -> Result<Granted, Lacking> {
+        let approvals = self.approvals()?.without_waiting();
+        let obtaining = pin!(self.obtain_by(&approvals, open));
+        match obtaining.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(obtained) => obtained,
+            Poll::Pending => Err(Lacking::Notes(Vec::new())),
+        }
+    }
+
+    async fn obtain_by(&self, approvals: &Approvals, open: &Open) -> Result<Granted, Lacking> {
+        let decided = open.decisions.iter();
+        let decided = decided
+            .filter(|decision| decision.verdict == Verdict::Denied)
+            .map(|decision| (&decision.query, &decision.ruling));
+        let need = Need::of(decided, &self.policy.digest())?;
+        let need = need.ok_or_else(|| Lacking::Notes(Vec::new()))?;
+        let members = |person: &str, group: &str| self.policy.is_member(person, group);
+        Ok(approvals
+            .obtain(&need, &members, self.observer.as_ref())
+            .await?)
+    }
+
+    /// Spends what was obtained. It counts from then on.
+    pub fn spend(&self, granted: &Granted) -> Result<Vec<Approved>, Lacking> {
+        let members = |person: &str, group: &str| self.policy.is_member(person, group);
+        Ok(self
+            .approvals()?
+            .spend(granted, &members, self.observer.as_ref())?)
+    }
+
+    fn approvals(&self) -> Result<&Approvals, Lacking> {
+        self.approvals.as_ref().ok_or_else(|| {
+            let note = "the site has no `approvals:`, so that nobody can approve it";
+            Lacking::Notes(vec![note.to_owned()])
+        })
+    }
+
+    /// Decides on all of these, with the approvals that there are. One that is refused refuses all.
+    pub fn judge(&self, queries: Vec<Query>, held: &[Approved]) -> Judged {
+        let met = met_by(held);
         let rulings = self.policy.rule(&queries);
+        let mut wanted = Vec::new();
         let decisions = queries.into_iter().zip(rulings).map(|(query, ruling)| {
-            let verdict = self.verdict(&ruling);
+            let (verdict, open) = self.verdict(&query, &ruling, &met);
+            wanted.push(open);
             Decision {
                 query,
                 ruling,
@@ -39,58 +148,127 @@ impl Rules {
             }
         });
         let decisions: Vec<Decision> = decisions.collect();
-        decisions.iter().for_each(|decision| self.observe(decision));
-        let asked = decisions.len();
-        let (granted, refused): (Vec<_>, Vec<_>) = decisions
-            .into_iter()
-            .partition(|decision| decision.verdict.is_granted());
-        if refused.is_empty() {
-            return Ok(granted);
+        let denied = |(decision, open): (&Decision, &Vec<Obligation>)| {
+            decision.verdict == Verdict::Denied && open.is_empty()
+        };
+        let is_final = decisions.iter().zip(&wanted).any(denied);
+        if is_final {
+            return Judged::Denied(self.denied(decisions, Vec::new()));
         }
-        Err(Denial {
-            refused,
+        if wanted.iter().any(|open| !open.is_empty()) {
+            return Judged::Open(Open { decisions });
+        }
+        self.observe(&decisions);
+        Judged::Granted(decisions)
+    }
+
+    /// What follows from a ruling; and the approvals that it takes, if nothing else is missing.
+    fn verdict(
+        &self,
+        query: &Query,
+        ruling: &Ruling,
+        met: &BTreeSet<&str>,
+    ) -> (Verdict, Vec<Obligation>) {
+        let refused = match self.spec.mode {
+            PolicyMode::Observe => Verdict::Observed,
+            PolicyMode::Enforce => Verdict::Denied,
+        };
+        match ruling.effect {
+            Effect::Allow => (Verdict::Allowed, Vec::new()),
+            Effect::Deny => (refused, Vec::new()),
+            Effect::Pending => {
+                let unmet = ruling.obligations.iter();
+                let unmet = unmet.filter(|obligation| !is_met(obligation, query, met));
+                let unmet: Vec<Obligation> = unmet.cloned().collect();
+                let is_approval = |one: &Obligation| matches!(one, Obligation::Approval { .. });
+                if unmet.is_empty() {
+                    (Verdict::Met, unmet)
+                } else if refused == Verdict::Denied && unmet.iter().all(is_approval) {
+                    (refused, unmet)
+                } else {
+                    (refused, Vec::new())
+                }
+            }
+        }
+    }
+
+    /// What only lacked approvals, now that there are all of them.
+    pub fn approved(&self, open: Open) -> Vec<Decision> {
+        let decisions = open.decisions.into_iter().map(|decision| {
+            let verdict = match decision.verdict {
+                Verdict::Denied => Verdict::Met,
+                other => other,
+            };
+            Decision {
+                verdict,
+                ..decision
+            }
+        });
+        let decisions: Vec<Decision> = decisions.collect();
+        self.observe(&decisions);
+        decisions
+    }
+
+    /// A refusal of those that are denied.
+    pub fn denied(&self, decisions: Vec<Decision>, notes: Vec<String>) -> Denial {
+        self.observe(&decisions);
+        let asked = decisions.len();
+        let refused = decisions.into_iter();
+        Denial {
+            refused: refused
+                .filter(|decision| !decision.verdict.is_granted())
+                .collect(),
             asked,
             directory: self.spec.directory.clone(),
-            notes: Vec::new(),
-        })
-    }
-
-    fn verdict(&self, ruling: &Ruling) -> Verdict {
-        match (ruling.effect, self.spec.mode) {
-            (Effect::Allow, _) => Verdict::Allowed,
-            (Effect::Deny | Effect::Pending, PolicyMode::Observe) => Verdict::Observed,
-            (Effect::Deny | Effect::Pending, PolicyMode::Enforce) => Verdict::Denied,
+            notes,
         }
     }
 
-    fn observe(&self, decision: &Decision) {
-        let Decision {
-            query,
-            ruling,
-            verdict,
-        } = decision;
-        self.observer.observe(&Event::PolicyDecided {
-            action: query.action,
-            resource: match &query.resource {
-                Resource::Secret(secret) => secret.name.clone(),
-                Resource::Service(service) => service.name.clone(),
-            },
-            principal: match &query.principal {
-                Principal::Service(service) => service.name.clone(),
-                Principal::Person(person) => person.name.clone(),
-            },
-            effect: ruling.effect,
-            verdict: *verdict,
-            policies: ruling.policies.clone(),
-        });
+    fn observe(&self, decisions: &[Decision]) {
+        for decision in decisions {
+            let Decision {
+                query,
+                ruling,
+                verdict,
+            } = decision;
+            self.observer.observe(&Event::PolicyDecided {
+                action: query.action,
+                resource: match &query.resource {
+                    Resource::Secret(secret) => secret.name.clone(),
+                    Resource::Service(service) => service.name.clone(),
+                },
+                principal: match &query.principal {
+                    Principal::Service(service) => service.name.clone(),
+                    Principal::Person(person) => person.name.clone(),
+                },
+                effect: ruling.effect,
+                verdict: *verdict,
+                policies: ruling.policies.clone(),
+            });
+        }
+    }
+
+    /// Says that somebody broke the glass.
+    pub fn glass_broken(&self, query: &Query, by: Option<(i32, u32)>) {
+        let facts = &query.context.facts;
+        if facts.break_glass {
+            self.observer.observe(&Event::BreakGlass {
+                action: query.action,
+                reason: facts.reason.clone(),
+                by,
+            });
+        }
     }
 }
 
-/// The host's clock.
-pub fn now() -> Time {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-    Time {
-        unix: unix.map_or(0, |since| since.as_secs() as i64),
-        ..Time::default()
+/// The policies that approvals were spent for.
+fn met_by(held: &[Approved]) -> BTreeSet<&str> {
+    held.iter().map(|approved| &*approved.policy).collect()
+}
+
+fn is_met(obligation: &Obligation, query: &Query, met: &BTreeSet<&str>) -> bool {
+    match obligation {
+        Obligation::Reason { .. } => !query.context.facts.reason.trim().is_empty(),
+        Obligation::Approval { policy, .. } => met.contains(&**policy),
     }
 }

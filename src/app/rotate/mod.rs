@@ -16,7 +16,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 
 use super::command::{self, Commands};
-use super::failure::Failures;
+use super::failure::{Failure, Failures};
 use super::fetch::Stores;
 use super::gate::{Gate, Subject};
 use super::kept::Kept;
@@ -24,7 +24,9 @@ use super::live::Deliveries;
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
 use crate::delivery::{DeliveryError, Served};
-use crate::model::{Event, Observer, Plan, Receipt, Refresh, SecretName, Topic};
+use crate::model::{
+    Denial, Event, Observer, Plan, Receipt, Refresh, RotationError, SecretName, Topic,
+};
 use crate::rotation::engine::{self, Completed, Conditions, ControlRequest, Fingerprints};
 use crate::rotation::{Engine, Reach};
 use crate::secret::{Digest, DigestKey};
@@ -100,6 +102,11 @@ pub struct First {
 /// An engine, and what it acts on.
 pub struct Rotation<'a>(Engine<'a, Real<'a>>);
 
+/// Policy had the program stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Expelled(String);
+
 /// What ended a wait.
 enum Woken<'a> {
     Noticed(Noticed),
@@ -151,6 +158,15 @@ impl<'a> Rotation<'a> {
         let real = self.0.into_effects();
         real.report_mistaken();
         real.live.remove()
+    }
+
+    /// Why policy had the program stopped, if it did.
+    pub fn expelled(&self) -> Option<Failure> {
+        let why = self.0.expelled()?;
+        let error = RotationError::Expelled {
+            why: why.to_owned(),
+        };
+        Some(Failure::new(Denial::EXIT, Expelled(error.to_string())))
     }
 
     /// Where events go.

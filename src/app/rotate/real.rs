@@ -13,7 +13,7 @@ use crate::app::exposed;
 use crate::app::failure::{Failure, Failures, os};
 use crate::app::fetch::{Round, Stores};
 use crate::app::gate::{Authorised, Gate, Subject};
-use crate::app::host::of_spawn;
+use crate::app::host::{Host, of_spawn};
 use crate::app::kept::Kept;
 use crate::app::live::Deliveries;
 use crate::app::memory;
@@ -21,11 +21,13 @@ use crate::app::unit::Unit;
 use crate::app::values::{self, Unusable};
 use crate::delivery::{DeliveryError, Served};
 use crate::model::{
-    Event, Exit, Generation, Observer, Plan, Reason, Receipt, RotateAction, SecretName, Source,
-    Topic, Verify, Version, chain, random,
+    Denial, Event, Exit, Generation, Observer, Plan, Reason, Receipt, RotateAction, SecretName,
+    Source, Topic, Verify, Version, chain, random,
 };
 use crate::rotation::Means;
-use crate::rotation::engine::{Completed, Conditions, Effects, Failed, Pins, Stage, StageError};
+use crate::rotation::engine::{
+    Completed, Conditions, Denied, Effects, Failed, Pins, Stage, StageError,
+};
 use crate::secret::{Digest, DigestKey};
 use crate::stores::{Leases, Local, Past, StoreError};
 use crate::supervisor::Handle;
@@ -77,19 +79,18 @@ impl Effects for Real<'_> {
         random()
     }
 
-    fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Failed> {
-        let subject = self.subject.clone();
-        let asked = Some(&secrets);
-        let authorised = self
-            .gate
-            .authorise(self.plan, subject, Reason::Rotation, asked);
-        let authorised = Rc::new(authorised.map_err(one)?);
+    fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Denied> {
+        let authorised = Rc::new(self.authorise(&secrets)?);
         self.authorised = Some(Rc::clone(&authorised));
         let (stores, key) = (self.stores, Rc::clone(&self.key));
         self.pending = Some(Box::pin(async move {
             Completed::Fetched(pins::ask(&authorised, stores, &key, secrets, pins).await)
         }));
         Ok(())
+    }
+
+    fn allows(&mut self, secrets: &BTreeSet<SecretName>) -> Result<(), Denied> {
+        self.authorise(secrets).map(drop)
     }
 
     fn record(&mut self, versions: BTreeMap<SecretName, Version>) {
@@ -252,6 +253,38 @@ impl Effects for Real<'_> {
 }
 
 impl<'a> Real<'a> {
+    fn authorise(&self, secrets: &BTreeSet<SecretName>) -> Result<Authorised<'a>, Denied> {
+        let subject = self.subject.clone();
+        let authorised =
+            self.gate
+                .authorise_now(self.plan, subject, Reason::Rotation, Some(secrets));
+        authorised.map_err(|denial| Denied {
+            stop: denial.stops(),
+            failed: Failed {
+                exit: Denial::EXIT,
+                why: denial.in_a_line(),
+            },
+        })
+    }
+
+    /// Has policy decide on a program that is to be started in place of another: it may be another file
+    /// by now, or another place for its files.
+    pub fn authorise_restart(&mut self, host: &Host) -> Result<(), Failures> {
+        if !self.gate.decides() {
+            return Ok(());
+        }
+        let subject = self.gate.subject(self.plan, host);
+        if subject != self.subject {
+            let secrets = None;
+            let authorised =
+                self.gate
+                    .authorise_now(self.plan, subject.clone(), Reason::Rotation, secrets);
+            authorised.map_err(|denial| vec![Failure::new(Denial::EXIT, denial)])?;
+            self.subject = subject;
+        }
+        Ok(())
+    }
+
     fn leases(&self, source: &Source) -> Option<&'a dyn Leases> {
         self.stores[&source.store].leases()
     }

@@ -29,6 +29,7 @@ impl Rotation<'_> {
             real.report(removed);
             let host = host::settle(real.plan, real.unit.activation(), real.users.as_ref());
             let launched = host.and_then(|host| {
+                real.authorise_restart(&host)?;
                 let (unit, observer) = (&real.unit, &real.observer);
                 let release = (&*payloads, receipt);
                 supervise::start_with(real.plan, host, release, unit, supervisor, observer)

@@ -13,7 +13,8 @@ use clap::{Args, ValueEnum};
 
 use super::failure::log_object;
 use super::run::warnings;
-use super::{Failure, Globals, Loaded, LogFormat, Outcome, Palette, Stream, output};
+use super::said::SaidArgs;
+use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
 use crate::manifest::Overrides;
 use crate::model::Exit;
@@ -58,6 +59,8 @@ pub struct CheckArgs {
     /// How the plan is written
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
+    #[command(flatten)]
+    said: SaidArgs,
     /// The program and its arguments, instead of the manifest's run.command
     #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -80,7 +83,9 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
         accept_store: arguments.accept_store,
         ..Overrides::default()
     };
-    let Loaded { plan, site } = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let loaded = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let (plan, governance) = loaded.governed(arguments.said.clone());
+    let site = governance.site.as_deref();
     warn(&plan.warnings, globals)?;
     let look = match (arguments.values, arguments.online) {
         (true, _) => Look::Values,
@@ -88,16 +93,14 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
         (false, false) => Look::Host,
     };
     let observer = warnings(globals);
-    let look = || app::preflight(&plan, look, &observer);
+    let look = || app::preflight(&plan, &governance, look, &observer);
     let report = (!arguments.manifest_only).then(look);
     let found = report.as_ref().and_then(|report| report.as_ref().ok());
     warn(found.map_or(&[], |found| &found.warnings), globals)?;
     if !globals.quiet {
         output::print(&match arguments.format {
-            PlanFormat::Text => {
-                text::plan(&plan, site.as_ref(), found, Palette::of(Stream::Stdout))
-            }
-            PlanFormat::Json => format!("{:#}\n", json::plan(&plan, site.as_ref(), found)),
+            PlanFormat::Text => text::plan(&plan, site, found, Palette::of(Stream::Stdout)),
+            PlanFormat::Json => format!("{:#}\n", json::plan(&plan, site, found)),
         })?;
     }
     match report {

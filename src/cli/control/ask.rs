@@ -7,8 +7,9 @@ use clap::Args;
 use super::{Whom, failure, odd, patience};
 use crate::app::control;
 use crate::cli::output::print;
+use crate::cli::said::SaidArgs;
 use crate::cli::{Globals, Outcome};
-use crate::model::control::{Reply, Request};
+use crate::model::control::{Asked, Reply, Request};
 use crate::model::printable::printable;
 use crate::model::{Exit, VersionRef};
 
@@ -57,6 +58,8 @@ struct Launcher {
     target: Option<String>,
     #[command(flatten)]
     whom: Whom,
+    #[command(flatten)]
+    said: SaidArgs,
     /// How long to wait for the answer
     #[arg(long, value_name = "DURATION", value_parser = patience, default_value = "60s")]
     timeout: Duration,
@@ -101,15 +104,15 @@ pub struct RevokeArgs {
 /// Has the stores asked at once.
 pub fn rotate(arguments: RotateArgs, globals: Globals) -> Outcome {
     let secret = arguments.secret;
-    put(&arguments.launcher, &Request::Rotate { secret }, globals)
+    put(arguments.launcher, Request::Rotate { secret }, globals)
 }
 
 /// Has the values before handed over again.
 pub fn rollback(arguments: RollbackArgs, globals: Globals) -> Outcome {
     let (secret, to) = (arguments.secret, arguments.to);
     put(
-        &arguments.launcher,
-        &Request::Rollback { secret, to },
+        arguments.launcher,
+        Request::Rollback { secret, to },
         globals,
     )
 }
@@ -117,12 +120,13 @@ pub fn rollback(arguments: RollbackArgs, globals: Globals) -> Outcome {
 /// Has a lease revoked and replaced.
 pub fn revoke(arguments: RevokeArgs, globals: Globals) -> Outcome {
     let secret = arguments.secret;
-    put(&arguments.launcher, &Request::Revoke { secret }, globals)
+    put(arguments.launcher, Request::Revoke { secret }, globals)
 }
 
-fn put(launcher: &Launcher, request: &Request, globals: Globals) -> Outcome {
+fn put(launcher: Launcher, request: Request, globals: Globals) -> Outcome {
     let target = launcher.whom.target(launcher.target.as_ref());
-    match control::request(&target, request, launcher.timeout) {
+    let said = launcher.said.into();
+    match control::request(&target, Asked { request, said }, launcher.timeout) {
         Ok(Reply::Done { .. }) if globals.quiet => Ok(Exit::Ok),
         Ok(Reply::Done { message, .. }) => print(&format!("{}\n", printable(&message))),
         Ok(_) => Err(odd()),

@@ -9,10 +9,11 @@ use super::age::{ago, length};
 use super::{Whom, failure, odd, patience, plain_json};
 use crate::app::control;
 use crate::cli::output::print;
+use crate::cli::said::SaidArgs;
 use crate::cli::table::{Cell, heads, table};
 use crate::cli::{Failure, Globals, Outcome, Palette, Stream};
 use crate::model::Exit;
-use crate::model::control::{ControlGroupRequest, Reply, Request, SecretStatus, Status};
+use crate::model::control::{Asked, ControlGroupRequest, Reply, Request, SecretStatus, Status};
 use crate::model::printable::printable;
 
 const EXAMPLES: &str = "\
@@ -58,6 +59,8 @@ pub struct StatusArgs {
     alive: bool,
     #[command(flatten)]
     whom: Whom,
+    #[command(flatten)]
+    said: SaidArgs,
     /// How long to wait for the answer
     #[arg(long, value_name = "DURATION", value_parser = patience, default_value = "5s")]
     timeout: Duration,
@@ -95,7 +98,11 @@ pub fn run(arguments: &StatusArgs, globals: Globals) -> Outcome {
 fn ask(arguments: &StatusArgs) -> Result<Status, Failure> {
     let name = arguments.target.as_ref().or(arguments.named.as_ref());
     let target = arguments.whom.target(name);
-    match control::request(&target, &Request::Status, arguments.timeout) {
+    let asked = Asked {
+        request: Request::Status,
+        said: arguments.said.clone().into(),
+    };
+    match control::request(&target, asked, arguments.timeout) {
         Ok(Reply::Status(status)) => Ok(*status),
         Ok(_) => Err(odd()),
         Err(error) => Err(failure(&error)),

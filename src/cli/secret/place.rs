@@ -1,16 +1,26 @@
 //! Which sealed store, for the commands that work on one.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Args;
 
 use super::super::run::warnings;
-use super::super::{Failure, Globals};
-use crate::app::sealed;
+use super::super::said::SaidArgs;
+use super::super::{Failure, Globals, Loaded};
+use crate::app::{custody, sealed};
 use crate::manifest::Overrides;
-use crate::model::{Exit, Observer, Plan, StoreKind};
+use crate::model::query::Action;
+use crate::model::{Exit, Observer, StoreKind, StoreName};
 use crate::stores::sealed::SealedStore;
+
+/// A store, what it is called, and the manifest that names it.
+struct Named {
+    name: StoreName,
+    store: SealedStore,
+    loaded: Option<Loaded>,
+}
 
 /// Options that name a sealed store.
 #[derive(Args)]
@@ -34,6 +44,8 @@ pub struct PlaceArgs {
     /// ~/.config/hushpipe/identity.txt]
     #[arg(long, value_name = "FILE", global = true)]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    said: SaidArgs,
     /// Take the store as it is although this host knows a newer or another one; with rekey, also files
     /// that its index does not have. Look at it first
     #[arg(long, global = true)]
@@ -43,33 +55,62 @@ pub struct PlaceArgs {
 impl PlaceArgs {
     /// The store that the options and the surroundings name. It is looked at when it is used.
     pub fn open(&self, globals: Globals) -> Result<SealedStore, Failure> {
-        let observer = warnings(globals);
-        if let Some(store) = &self.store {
-            let identity = self.identity_file()?;
-            return Ok(sealed::by_path(
-                store.clone(),
-                identity,
-                self.accept_store,
-                observer,
-            ));
+        Ok(self.named(globals)?.store)
+    }
+
+    /// The same, where the site's policy lets this user do it with these secrets (none: all). The identity
+    /// is not opened before.
+    pub fn open_to(
+        &self,
+        action: Action,
+        keys: &[&str],
+        globals: Globals,
+    ) -> Result<SealedStore, Failure> {
+        let Named {
+            name,
+            store,
+            loaded,
+        } = self.named(globals)?;
+        let (plan, governance) = match loaded {
+            Some(loaded) => {
+                let (plan, governance) = loaded.governed(self.said.clone());
+                (Some(plan), governance)
+            }
+            None => (None, super::super::load::governance(self.said.clone())?),
+        };
+        let mut keys: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        if keys.is_empty() && governance.site.is_some() {
+            // A store that has none yet, or cannot be read: what is wrong with it shows when it is used.
+            let listed = store.list().unwrap_or_default();
+            keys.extend(listed.iter().map(|one| one.key.to_string()));
         }
+        let observer = warnings(globals);
+        let secrets = (&name, &keys);
+        custody::allowed(&governance, plan.as_ref(), action, secrets, &observer)
+            .map_err(|failures| Failure::found(&failures))?;
+        Ok(store)
+    }
+
+    fn named(&self, globals: Globals) -> Result<Named, Failure> {
+        let observer = warnings(globals);
         let named = self.manifest.is_some() || self.store_name.is_some();
         let around = std::env::var_os("HUSHPIPE_MANIFEST").is_some_and(|path| !path.is_empty())
             || Path::new("hushpipe.yaml").exists();
-        if named || around {
+        if self.store.is_none() && (named || around) {
             return self.of_manifest(observer);
         }
-        let identity = self.identity_file()?;
-        Ok(sealed::by_path(
-            "secrets".into(),
-            identity,
-            self.accept_store,
-            observer,
-        ))
+        let path = self.store.clone().unwrap_or_else(|| "secrets".into());
+        let (identity, accept) = (self.identity_file()?, self.accept_store);
+        Ok(Named {
+            name: sealed::unnamed(),
+            store: sealed::by_path(path, identity, accept, observer),
+            loaded: None,
+        })
     }
 
-    fn of_manifest(&self, observer: Rc<dyn Observer>) -> Result<SealedStore, Failure> {
-        let plan = self.plan()?;
+    fn of_manifest(&self, observer: Rc<dyn Observer>) -> Result<Named, Failure> {
+        let loaded = self.load()?;
+        let plan = &loaded.plan;
         let mut stores = Vec::new();
         for (name, store) in &plan.stores {
             let asked = self.store_name.as_deref();
@@ -86,7 +127,13 @@ impl PlaceArgs {
                 if let Some(identity) = &self.identity {
                     spec.identity_file.clone_from(identity);
                 }
-                Ok(SealedStore::open((*name).clone(), &spec, observer).trusting(owners))
+                let name = (*name).clone();
+                let store = SealedStore::open(name.clone(), &spec, observer).trusting(owners);
+                Ok(Named {
+                    name,
+                    store,
+                    loaded: Some(loaded),
+                })
             }
             [] => Err(Failure::text(
                 Exit::Usage,
@@ -101,14 +148,14 @@ impl PlaceArgs {
         }
     }
 
-    fn plan(&self) -> Result<Plan, Failure> {
+    fn load(&self) -> Result<Loaded, Failure> {
         // Which program will run does not matter here: it may come from `run`'s command line.
         let overrides = Overrides {
             command: vec!["true".into()],
             accept_store: self.accept_store,
             ..Overrides::default()
         };
-        super::super::load(self.manifest.as_deref(), &overrides).map(|loaded| loaded.plan)
+        super::super::load(self.manifest.as_deref(), &overrides)
     }
 
     fn identity_file(&self) -> Result<PathBuf, Failure> {

@@ -187,6 +187,12 @@ impl<E: Effects> Engine<'_, E> {
         self.effects.stop();
     }
 
+    /// Has the program stopped; nothing follows.
+    pub(super) fn expel(&mut self) {
+        self.timer = None;
+        self.effects.stop();
+    }
+
     /// The program and its leftovers are gone. `true`: another one is to be started in its place, with
     /// [`Engine::next_to_start`]. `is_stopping`: the program was asked to end, for nothing to follow.
     pub fn ended(&mut self, ended: &Ended, is_stopping: bool) -> bool {

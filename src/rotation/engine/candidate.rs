@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::effects::{Answers, Effects};
+use super::effects::{Answers, Denied, Effects, Failed};
 use super::generations::Candidate;
 use super::known::Fingerprints;
 use super::pins::{self, Pin, Pins};
@@ -49,18 +49,33 @@ impl<E: Effects> Engine<'_, E> {
             .effects
             .fetch(self.asked.clone(), self.pins.clone())
             .err()?;
-        // The program keeps what it has; with a later change it is decided on anew.
+        // With a later change it is decided on anew.
         self.is_due_again();
         self.pins = std::mem::take(&mut self.pins)
             .into_iter()
             .filter_map(|(name, pin)| Some((name, *pin.held()?)))
             .collect();
-        let error = RotationError::Denied { why: denied.why };
+        self.since = None;
+        Some(self.denied(denied))
+    }
+
+    /// Policy denies the generation: the program keeps what it has, or is not to.
+    fn denied(&mut self, Denied { failed, stop }: Denied) -> Input {
+        let Failed { exit, why } = failed;
+        let error = if stop {
+            self.expelled = Some(why.clone());
+            RotationError::Expelled { why }
+        } else {
+            RotationError::Denied { why }
+        };
         let message = error.to_string();
         self.failed(error);
-        self.answer_refused(denied.exit, &message);
-        self.since = None;
-        Some(Input::Found(Found::default()))
+        self.answer_refused(exit, &message);
+        if stop {
+            Input::Expelled
+        } else {
+            Input::Found(Found::default())
+        }
     }
 
     /// What was fetched last is fetched again, with what is due next.

@@ -24,9 +24,11 @@ pub trait Effects {
     /// A draw from all of `u64`.
     fn random(&mut self) -> u64;
 
-    /// Has the gate decide, and starts to ask the stores for these secrets, each as its pin says. Pins end where the store has a
-    /// newer version by now, and new ones are refused where they cannot be had.
-    fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Failed>;
+    /// Has the gate decide, and starts to ask the stores for these secrets, each as its pin says. Pins end
+    /// where the store has a newer version by now, and new ones are refused where they cannot be had.
+    fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Denied>;
+    /// Has the gate decide whether the program may have the versions before of these secrets again.
+    fn allows(&mut self, secrets: &BTreeSet<SecretName>) -> Result<(), Denied>;
     /// Starts to put a generation with these new versions on record.
     fn record(&mut self, versions: BTreeMap<SecretName, Version>);
     /// Starts to notify the program.
@@ -56,7 +58,7 @@ pub trait Effects {
     fn discard(&mut self);
     /// Drops values that nothing is made of.
     fn forget(&mut self, values: Self::Values);
-    /// Stops the program, for another one to be started: [`super::Engine::ended`] follows, and then
+    /// Stops the program: [`super::Engine::ended`] follows, and then, where another one is to be started,
     /// [`super::Engine::next_to_start`].
     fn stop(&mut self);
     /// What the program has is being changed, or no longer.
@@ -103,6 +105,14 @@ pub enum StageError {
     },
     /// The system refused something, and may allow it later.
     System(Vec<Failed>),
+}
+
+/// The gate denies a generation.
+pub struct Denied {
+    /// Why.
+    pub failed: Failed,
+    /// The program is not to keep what it has either.
+    pub stop: bool,
 }
 
 /// Something failed.

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use conditions::Conditions;
-pub use effects::{Answers, Completed, Effects, Failed, First, Stage, StageError};
+pub use effects::{Answers, Completed, Denied, Effects, Failed, First, Stage, StageError};
 use generations::{Candidate, Previous};
 pub use known::Fingerprints;
 use known::Known;
@@ -78,6 +78,8 @@ pub struct Engine<'p, E: Effects> {
     stuck: bool,
     /// What is to be started in the program's place.
     to_start: Option<Action>,
+    /// Policy takes away what the program has, and why.
+    expelled: Option<String>,
     waiting: Waiting,
 }
 
@@ -123,6 +125,7 @@ impl<'p, E: Effects> Engine<'p, E> {
             expired: BTreeMap::new(),
             stuck: false,
             to_start: None,
+            expelled: None,
             waiting: Waiting::default(),
         };
         engine.adopted_all();
@@ -132,6 +135,11 @@ impl<'p, E: Effects> Engine<'p, E> {
     /// What it acts on.
     pub const fn effects(&mut self) -> &mut E {
         &mut self.effects
+    }
+
+    /// Why policy had the program stopped, if it did.
+    pub fn expelled(&self) -> Option<&str> {
+        self.expelled.as_deref()
     }
 
     /// What it acted on.
@@ -233,6 +241,7 @@ impl<'p, E: Effects> Engine<'p, E> {
             Action::Notify => return self.notify(),
             Action::Verify => return self.verify(),
             Action::Stop => self.stop(),
+            Action::Expel => self.expel(),
             Action::Retire => self.retire(),
             Action::Quarantine => self.quarantine(),
             Action::Discard => self.discard(),

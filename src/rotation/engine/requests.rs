@@ -99,7 +99,10 @@ impl<E: Effects> Engine<'_, E> {
                 | State::StoppingBack
                 | State::StartingBack,
             ) => Ok(None),
-            (None, State::Staging | State::Swapping | State::Starting | State::Over) => {
+            (
+                None,
+                State::Staging | State::Swapping | State::Starting | State::Expelling | State::Over,
+            ) => {
                 let text = "a rotation is at its turning point: ask again".to_owned();
                 Err(refused(Exit::Deadline, text))
             }
@@ -122,6 +125,11 @@ impl<E: Effects> Engine<'_, E> {
         let Some(previous) = self.previous.take() else {
             return Err(refused(Exit::Usage, self.nothing_kept()));
         };
+        let names: BTreeSet<SecretName> = previous.fingerprints.digests.keys().cloned().collect();
+        if let Err(denied) = self.effects.allows(&names) {
+            self.previous = Some(previous);
+            return Err(refused(denied.failed.exit, denied.failed.why));
+        }
         let Previous {
             payloads,
             receipt,
@@ -134,7 +142,6 @@ impl<E: Effects> Engine<'_, E> {
             );
             return Err(refused(Exit::Value, text));
         }
-        let names: BTreeSet<SecretName> = fingerprints.digests.keys().cloned().collect();
         let restart = apply::actions(self.plan, &names).contains(&RotateAction::Restart);
         let means = if restart { Means::Restart } else { Means::Told };
         let seen = names.iter();
@@ -329,10 +336,7 @@ impl<E: Effects> Engine<'_, E> {
 }
 
 fn refused(exit: Exit, message: String) -> Reply {
-    Reply::Refused {
-        exit: exit.code(),
-        message,
-    }
+    Reply::refused(exit, message)
 }
 
 /// As on the command line.

@@ -83,6 +83,7 @@ const fn state(state: State) -> &'static str {
         State::SwappingBack | State::NotifyingBack | State::StoppingBack | State::StartingBack => {
             "rolling back"
         }
+        State::Expelling => "stopping",
         State::Over => "over",
     }
 }

@@ -54,6 +54,8 @@ enum Step {
     Break,
     /// Policy denies releases, or allows them again.
     Deny,
+    /// A denial has the program stopped, or not.
+    Expel,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -72,6 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Pin),
         1 => Just(Step::Disk),
         1 => Just(Step::Deny),
+        1 => prop::bool::weighted(0.2).prop_map(|stops| if stops { Step::Expel } else { Step::Deny }),
         12 => prop::bool::weighted(0.85).prop_map(Step::Land),
         6 => (1..40_u64).prop_map(Step::Wait),
         2 => Just(Step::Rotate),
@@ -141,6 +144,7 @@ impl<'p> Simulation<'p> {
             Step::Toggle(store) => self.world().stores[store].down = true,
             Step::Disk => self.world().host.disk ^= true,
             Step::Deny => self.world().host.denies ^= true,
+            Step::Expel => self.world().host.expels ^= true,
             Step::Break => self.world().program.starts ^= true,
             Step::Land(well) => self.land(well),
             Step::Wait(seconds) => self.wait(Duration::from_secs(seconds)),
@@ -424,6 +428,47 @@ fn what_cannot_be_recorded_is_not_delivered() {
         simulation.world().program.sees[1],
         Values::from([(one("e"), 2)])
     );
+}
+
+/// The program is stopped, no store is asked, and nothing follows.
+#[test]
+fn what_policy_takes_away_is_stopped_for_good() {
+    let plan = plan(&APART, false, false);
+    let mut simulation = Simulation::new(&plan, APART);
+    simulation.step(Step::Deny);
+    simulation.step(Step::Expel);
+    simulation.step(Step::Rotate);
+    assert!(matches!(simulation.world().pending, Some(Pending::Stop)));
+    assert_eq!(simulation.engine.standing().state, "stopping");
+    assert_eq!(simulation.engine.expelled(), Some("not now"));
+    let reply = simulation.replies.pop().expect("it was requested");
+    let Ok(Reply::Refused { exit, .. }) = reply.blocking_recv() else {
+        panic!("it was denied");
+    };
+    assert_eq!(exit, Exit::Denied.code());
+    simulation.step(Step::Land(true));
+    assert!(simulation.over);
+}
+
+/// What was denied meanwhile does not come back by hand either.
+#[test]
+fn nobody_is_rolled_back_to_what_is_denied() {
+    let plan = plan(&APART, false, true);
+    let mut simulation = Simulation::new(&plan, APART);
+    simulation.step(Step::Write(VERSIONED, Quality::Good));
+    simulation.step(Step::Wait(2));
+    simulation.rests();
+    let has = Values::from([(one("e"), 2)]);
+    assert_eq!(simulation.world().program.sees[1], has);
+    for (denies, sees) in [(true, 2), (false, 1)] {
+        simulation.world().host.denies = denies;
+        simulation.step(Step::RollBack);
+        simulation.rests();
+        assert_eq!(
+            simulation.world().program.sees[1],
+            Values::from([(one("e"), sees)])
+        );
+    }
 }
 
 /// No store is asked; who requested it gets to know why.

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::rotation::Means;
 use crate::rotation::draft::tests::{names, plan_of};
 use crate::rotation::engine::{
-    Answers, Effects, Failed, Fingerprints, Pin, Pins, Stage, StageError,
+    Answers, Denied, Effects, Failed, Fingerprints, Pin, Pins, Stage, StageError,
 };
 use crate::stores::{Fault, Past, StoreError};
 
@@ -113,6 +113,10 @@ pub struct Host {
     pub disk: bool,
     /// Policy denies every release.
     pub denies: bool,
+    /// And wants the program stopped then.
+    pub expels: bool,
+    /// The program is stopped for that.
+    pub expelled: bool,
 }
 
 pub struct World {
@@ -239,6 +243,8 @@ impl World {
             host: Host {
                 disk: true,
                 denies: false,
+                expels: false,
+                expelled: false,
             },
             program: Program {
                 alive: true,
@@ -468,11 +474,21 @@ impl Effects for World {
         u64::MAX
     }
 
-    fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Failed> {
-        if self.host.denies {
-            return Err(refused(Exit::Denied));
-        }
+    fn fetch(&mut self, secrets: BTreeSet<SecretName>, pins: Pins) -> Result<(), Denied> {
+        let allowed = self.allows(&secrets);
+        self.host.expelled = allowed.as_ref().is_err_and(|denied| denied.stop);
+        allowed?;
         self.take_off(Pending::Fetch(secrets, pins));
+        Ok(())
+    }
+
+    fn allows(&mut self, _: &BTreeSet<SecretName>) -> Result<(), Denied> {
+        if self.host.denies {
+            return Err(Denied {
+                failed: refused(Exit::Denied),
+                stop: self.host.expels,
+            });
+        }
         Ok(())
     }
 
@@ -557,7 +573,9 @@ impl Effects for World {
     fn forget(&mut self, _: Values) {}
 
     fn stop(&mut self) {
-        self.count_restart();
+        if !self.host.expelled {
+            self.count_restart();
+        }
         self.take_off(Pending::Stop);
     }
 

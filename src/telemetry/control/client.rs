@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::places::{self, Place, Unusable};
 use super::server::sweep;
-use crate::model::control::{Reply, Request};
+use crate::model::control::{Asked, Reply};
 use crate::model::format_duration;
 use crate::sys::{beneath, filesystem, process, socket};
 
@@ -238,20 +238,16 @@ fn is_absent(error: &io::Error) -> bool {
 /// tells.
 pub async fn ask(
     launcher: &Launcher,
-    request: &Request,
+    asked: impl Into<Asked>,
     limits: Limits,
 ) -> Result<Reply, AskError> {
-    let patience = limits.patience;
-    timeout(patience, exchange(launcher, request, limits.reply))
+    let (patience, asked) = (limits.patience, asked.into());
+    timeout(patience, exchange(launcher, &asked, limits.reply))
         .await
         .unwrap_or(Err(AskError::Silent(patience)))
 }
 
-async fn exchange(
-    launcher: &Launcher,
-    request: &Request,
-    longest: usize,
-) -> Result<Reply, AskError> {
+async fn exchange(launcher: &Launcher, asked: &Asked, longest: usize) -> Result<Reply, AskError> {
     let mut stream = loop {
         match launcher.connect() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(TRY_AGAIN).await,
@@ -259,7 +255,7 @@ async fn exchange(
         }
     };
     launcher.recognise(&stream)?;
-    if stream.write_all(&request.to_line()).await.is_err() {
+    if stream.write_all(&asked.to_line()).await.is_err() {
         // Refused before it was heard: the reply says why.
     }
     let line = hear(&mut stream, longest).await?;

@@ -13,7 +13,7 @@ pub use client::{AskError, Found, LONGEST_OF_OTHERS, LONGEST_REPLY, Launcher, Li
 pub use places::{Place, Unusable, of_all, of_launcher, of_user, others};
 pub use server::{NoSocket, Server};
 
-use crate::model::control::{Reply, Request};
+use crate::model::control::{Asked, Reply};
 
 /// Who asks, as SO_PEERCRED tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,5 +28,5 @@ pub struct Peer {
 pub trait Desk {
     /// The reply to a request, when what was asked is done. Dropped when who asked goes away, which
     /// takes nothing back.
-    fn answer(&self, request: Request, by: Peer) -> impl Future<Output = Reply>;
+    fn answer(&self, asked: Asked, by: Peer) -> impl Future<Output = Reply>;
 }

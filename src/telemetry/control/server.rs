@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::places::{self, Made, Place, Unusable};
 use super::{Desk, Peer};
 use crate::model::Exit;
-use crate::model::control::{LONGEST_REQUEST, Reply, Request};
+use crate::model::control::{Asked, LONGEST_REQUEST, Reply};
 use crate::sys::{filesystem, process, socket};
 
 /// How many are served at once.
@@ -273,10 +273,10 @@ async fn attend(
         // Somebody looked whether a launcher lives.
         return;
     }
-    let reply = match Request::parse(&line) {
-        Ok(request) => tokio::select! {
+    let reply = match Asked::parse(&line) {
+        Ok(asked) => tokio::select! {
             biased;
-            reply = desk.answer(request, by) => reply,
+            reply = desk.answer(asked, by) => reply,
             () = gone(&mut stream) => return,
         },
         Err(error) => refusal(Exit::Usage, &error.to_string()),
@@ -308,10 +308,7 @@ async fn gone(stream: &mut UnixStream) {
 }
 
 fn refusal(exit: Exit, message: &str) -> Reply {
-    Reply::Refused {
-        exit: exit.code(),
-        message: message.to_owned(),
-    }
+    Reply::refused(exit, message)
 }
 
 /// Without waiting: a refusal fits into the socket's buffer.

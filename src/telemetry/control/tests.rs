@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::model::control::Status;
+use crate::model::control::{Request, Status};
 use crate::sys::{filesystem, process};
 
 const LIMITS: Limits = Limits {
@@ -28,9 +28,9 @@ struct Clerk {
 }
 
 impl Desk for Clerk {
-    async fn answer(&self, request: Request, by: Peer) -> Reply {
+    async fn answer(&self, asked: Asked, by: Peer) -> Reply {
         self.asked.set(self.asked.get() + 1);
-        match request {
+        match asked.request {
             Request::Status => Reply::Status(Box::new(Status {
                 pid: process::id() as u32,
                 ..Status::default()
@@ -47,7 +47,7 @@ impl Desk for Clerk {
 /// Answers with more than a socket holds.
 struct Talker;
 impl Desk for Talker {
-    async fn answer(&self, _: Request, _: Peer) -> Reply {
+    async fn answer(&self, _: Asked, _: Peer) -> Reply {
         Reply::Done {
             message: "x".repeat(8 << 20),
             generation: 1,

@@ -1,0 +1,82 @@
+//! What a site brings to the gate: policies in force, approvals, and the facts of a launch.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::app::approvals::UnixGroups;
+use crate::app::facts;
+use crate::app::failure::Failures;
+use crate::app::host::Host;
+use crate::app::policies::{self, PolicyDirectory, Refreshed};
+use crate::approval::Members;
+use crate::model::query::{Facts, Justification, Query, Ruling};
+use crate::model::{Event, Observer, Plan, Policy, PolicySpec, Site};
+
+/// What governs a launch or a command.
+#[derive(Clone, Debug, Default)]
+pub struct Governance {
+    /// `None`: nothing does.
+    pub site: Option<Rc<Site>>,
+    /// `--reason` and `--break-glass`.
+    pub said: Justification,
+}
+
+/// The policies of a directory, read again where it has changed.
+pub struct InForce {
+    directory: RefCell<PolicyDirectory>,
+    observer: Rc<dyn Observer>,
+}
+
+impl InForce {
+    /// Reads and checks them.
+    pub fn open(spec: &PolicySpec, observer: &Rc<dyn Observer>) -> Result<Self, Failures> {
+        Ok(Self {
+            directory: RefCell::new(policies::open(spec)?),
+            observer: Rc::clone(observer),
+        })
+    }
+}
+
+impl Policy for InForce {
+    fn rule(&self, queries: &[Query]) -> Vec<Ruling> {
+        let mut directory = self.directory.borrow_mut();
+        match directory.refresh() {
+            Refreshed::Same => {}
+            Refreshed::Changed => self.observer.observe(&Event::PolicyReloaded {
+                policies: directory.policies().len(),
+            }),
+            Refreshed::Kept(message) => self.observer.observe(&Event::PolicyStale { message }),
+        }
+        let policies = directory.policies();
+        queries.iter().map(|query| policies.decide(query)).collect()
+    }
+
+    fn digest(&self) -> String {
+        self.directory.borrow().sha256().to_string()
+    }
+
+    /// By entities.json, or by the host's groups.
+    fn is_member(&self, person: &str, group: &str) -> bool {
+        let directory = self.directory.borrow();
+        directory.policies().is_member(person, &[], group) || UnixGroups.is_member(person, group)
+    }
+}
+
+impl Governance {
+    /// What is found out about a launch; `None`: there is no site.
+    pub fn facts(&self, plan: &Plan, host: &Host) -> Option<Facts> {
+        let facts = facts::of_launch(plan, self.site.as_deref()?, &host.launch);
+        Some(self.with_words(facts))
+    }
+
+    /// What is found out about a command of this process's user; `None`: there is no site.
+    pub fn facts_of_command(&self, plan: Option<&Plan>) -> Option<Facts> {
+        let facts = facts::of_command(plan, self.site.as_deref()?);
+        Some(self.with_words(facts))
+    }
+
+    fn with_words(&self, mut facts: Facts) -> Facts {
+        self.said.apply(&mut facts);
+        facts
+    }
+}
