@@ -226,7 +226,7 @@ fn writes(plan: &Plan, site: Option<&Site>) -> Vec<PathBuf> {
     if let Some(site) = site {
         let approvals = site.approvals.iter();
         paths.extend(approvals.map(|approvals| approvals.directory.clone()));
-        for audit in &site.audit {
+        if let Some(audit) = &site.audit {
             paths.push(audit.directory.clone());
             paths.extend(audit.key_file.parent().map(Path::to_owned));
         }
@@ -260,10 +260,10 @@ fn reads(plan: &Plan, site: Option<&Site>) -> Option<Vec<PathBuf>> {
         // Policies and approvals are read again at each rotation.
         let policy = site.policy.iter();
         files.extend(policy.map(|policy| policy.directory.clone()));
-        for approvals in &site.approvals {
+        if let Some(approvals) = &site.approvals {
             files.extend([approvals.signers.clone(), approvals.directory.clone()]);
         }
-        for audit in &site.audit {
+        if let Some(audit) = &site.audit {
             files.extend([audit.key_file.clone(), audit.directory.join("tile")]);
             files.extend(audit.fingerprint_key_file.clone());
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::failure::{Failures, os};
 use super::fetch::delivered;
-use super::gate::Gate;
+use super::gate::{Gate, Governance};
 use super::host::{Prior, of_spawn};
 use super::kept::Kept;
 use super::pipeline::Pipeline;
@@ -25,11 +25,12 @@ use crate::sys::signals::Signals;
 /// before.
 pub async fn run(
     plan: &Plan,
-    gate: &Gate,
+    governance: &Governance,
     signals: Signals,
     prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
+    let gate = &Gate::of(governance, observer)?;
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;

@@ -82,15 +82,16 @@ pub fn run(
             message: message.clone(),
         });
     }
-    let gate = gate::Gate::of(governance, observer)?;
     let activation = unit::claim()?;
     let inherited = inherited::claim(plan, activation.as_ref())?;
     let signals = take_signals()?;
     let prior = host::Prior::new(plan, activation, inherited);
     let runtime = runtime()?;
     let ended = match plan.mode {
-        Mode::Supervise => runtime.block_on(supervise::run(plan, &gate, signals, prior, observer)),
-        Mode::Exec => runtime.block_on(exec::run(plan, &gate, signals, prior, observer)),
+        Mode::Supervise => {
+            runtime.block_on(supervise::run(plan, governance, signals, prior, observer))
+        }
+        Mode::Exec => runtime.block_on(exec::run(plan, governance, signals, prior, observer)),
     };
     last_message::written();
     ended.map_err(|failures| failure::in_manifest(failures, &plan.manifest))

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use super::confine::Confined;
+use super::control::Judge;
 use super::failure::{Failure, Failures, os};
 use super::fetch::delivered;
-use super::control::Judge;
-use super::gate::{Authorised, Gate, Subject};
+use super::gate::{Authorised, Gate, Governance, Subject};
 use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
 use super::live::Deliveries;
@@ -45,13 +45,14 @@ const WAITING: usize = 16;
 /// Fetches, hands over, starts the program, and stays until it has ended. Gives its exit code.
 pub async fn run(
     plan: &Plan,
-    gate: &Gate,
+    governance: &Governance,
     signals: Signals,
     prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
     let standing = Rc::new(Standing::new(control::first_status(plan), observer));
     let observer: &Rc<dyn Observer> = &(Rc::<Standing>::clone(&standing) as _);
+    let gate = &Gate::of(governance, observer)?;
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = take_over(plan, signals, reaper, observer)?;

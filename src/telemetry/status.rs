@@ -33,6 +33,8 @@ pub struct Standing {
     phase: Cell<Phase>,
     /// Something failed since the last good rotation.
     faulty: Cell<bool>,
+    /// The approvals that a launch waits for.
+    approval: RefCell<Option<String>>,
     rotating: RefCell<(Rotating, Instant)>,
     wanted: Notify,
     observer: Rc<dyn Observer>,
@@ -50,6 +52,7 @@ impl Standing {
             status: RefCell::new(status),
             phase: Cell::new(Phase::Starting),
             faulty: Cell::new(false),
+            approval: RefCell::new(None),
             rotating: RefCell::new((rotating, Instant::now())),
             wanted: Notify::new(),
             observer: Rc::clone(observer),
@@ -85,9 +88,10 @@ impl Standing {
             next,
             restarts_left,
         } = rotating.clone();
+        let approval = self.approval.borrow();
         let state = match self.phase.get() {
             Phase::Starting if !status.control_groups.is_empty() => WAITING_FOR_APPROVAL,
-            Phase::Starting => "starting",
+            Phase::Starting => approval.as_deref().unwrap_or("starting"),
             Phase::Running => state,
             Phase::Stopping => "stopping",
             Phase::Restarting => RESTARTING,
@@ -249,8 +253,28 @@ impl Standing {
         }
     }
 
+    fn approval(&self, event: &Event) {
+        match event {
+            Event::ApprovalRequested { needed, .. } => {
+                let text = format!("waiting for approval 0 of {needed}");
+                self.approval.replace(Some(text));
+            }
+            Event::ApprovalGiven { given, needed, .. } => {
+                let text = format!("waiting for approval {given} of {needed}");
+                self.approval.replace(Some(text));
+            }
+            Event::ApprovalSpent { .. } | Event::PolicyDecided { .. } => {
+                self.approval.replace(None);
+            }
+            _ => {}
+        }
+    }
+
     /// What people have to do before the program can start, in a line; `None`: nothing.
     pub fn waits_for_people(&self) -> Option<String> {
+        if let Some(approval) = &*self.approval.borrow() {
+            return Some(approval.clone());
+        }
         let status = self.status.borrow();
         let first = status.control_groups.first()?;
         Some(format!(
@@ -267,6 +291,7 @@ impl Observer for Standing {
     fn observe(&self, event: &Event) {
         self.observer.observe(event);
         self.control_group(event);
+        self.approval(event);
         self.program(event);
         self.rotation(event);
         self.store(event);
@@ -339,6 +364,34 @@ mod tests {
         });
         let status = standing.now();
         assert_eq!((status.healthy, status.program_pid), (false, None));
+    }
+
+    #[test]
+    fn a_launch_that_waits_for_approvals_says_how_many_it_has() {
+        let observer: Rc<dyn Observer> = Rc::new(());
+        let standing = Standing::new(Status::default(), &observer);
+        let text = String::new;
+        standing.observe(&Event::ApprovalRequested {
+            request: text(),
+            policy: text(),
+            needed: 2,
+            group: text(),
+        });
+        assert_eq!(standing.now().state, "waiting for approval 0 of 2");
+        standing.observe(&Event::ApprovalGiven {
+            request: text(),
+            by: text(),
+            given: 1,
+            needed: 2,
+        });
+        assert_eq!(standing.now().state, "waiting for approval 1 of 2");
+        assert!(standing.waits_for_people().is_some());
+        standing.observe(&Event::ApprovalSpent {
+            request: text(),
+            policy: text(),
+            people: Vec::new(),
+        });
+        assert_eq!(standing.now().state, "starting");
     }
 
     #[test]

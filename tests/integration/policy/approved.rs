@@ -51,7 +51,9 @@ fn with_people(wait: &str) -> Hushpipe {
 }
 
 fn launched(hushpipe: Hushpipe) -> Hushpipe {
-    hushpipe.args(["run", "--", "cat", "{place}/run/db"])
+    hushpipe
+        .controlled()
+        .args(["run", "--", "cat", "{place}/run/db"])
 }
 
 fn requests(place: &Place) -> Vec<PathBuf> {
@@ -128,6 +130,7 @@ fn a_launch_waits_and_ends_at_once_and_cleanly_when_it_is_asked_to() {
     running.wait_for_stderr("two-people wants 2 of sre to approve");
     sign(running.place(), "alice");
     running.wait_for_stderr("alice approved");
+    assert_eq!(running.status()["state"], "waiting for approval 1 of 2");
     sign(running.place(), "bob");
     assert_eq!(running.wait().success().stdout(), "v\n");
 }
