@@ -4,6 +4,7 @@
 
 mod environment;
 mod error;
+mod judge;
 mod judged;
 mod program;
 #[cfg(test)]
@@ -306,7 +307,10 @@ fn find(run: &RunSpec, path: Option<&OsStr>) -> Result<Program, SpawnError> {
     let found = resolve(command, path, run.cwd.as_deref())?;
     look_for_interpreter(&found)?;
     match run.sha256 {
-        expected if run.judged => Program::judged(found, path, run.cwd.as_deref(), expected),
+        expected if run.judged => {
+            let start = judge::judge(&found, path, run.cwd.as_deref())?;
+            Program::judged(found, start, expected)
+        }
         None => Program::by_path(found),
         Some(digest) => Program::pinned(found, digest),
     }

@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, access};
 use sha2::Digest;
 
 use super::error::{SpawnError, interpreter};
-use super::judged::{self, Judged, Word};
+use super::judged::{Judged, Start, Word};
 use crate::model;
 use crate::sys::child::Pinned;
 use crate::sys::filesystem;
@@ -26,7 +26,7 @@ pub struct Program {
     path: PathBuf,
     text: CString,
     pinned: Option<Pinned>,
-    /// See [`judged`](super::judged).
+    /// Of a script that was judged.
     line: Vec<Word>,
     judged: Option<Judged>,
 }
@@ -68,11 +68,9 @@ impl Program {
     /// To be executed as policy judges it, with its interpreters.
     pub(super) fn judged(
         found: PathBuf,
-        path: Option<&OsStr>,
-        cwd: Option<&Path>,
+        start: Start,
         expected: Option<model::Sha256>,
     ) -> Result<Self, SpawnError> {
-        let start = judged::judge(&found, path, cwd)?;
         let is = start.judged.sha256;
         if let Some(expected) = expected.filter(|expected| *expected != is) {
             return Err(SpawnError::Digest {
