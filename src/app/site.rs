@@ -97,35 +97,29 @@ fn read(path: &Path, rule: &Rule<'_>) -> Result<Site, ManifestError> {
 
 fn refused(path: &Path, error: WalkError, rule: &Rule<'_>) -> ManifestError {
     let shown = printable_path(path);
-    match error.fault {
-        WalkFault::System(source) => {
-            let help = match source.kind() {
-                ErrorKind::NotFound if rule.root_alone => {
-                    "it is a link that leads to nothing: root repairs or removes it".to_owned()
-                }
-                ErrorKind::NotFound => format!("create it, or unset {VARIABLE}"),
-                ErrorKind::PermissionDenied => {
-                    "every user that runs hushpipe must be able to read the site: chmod 0644, and 0755 \
-                     for its directory"
-                        .to_owned()
-                }
-                _ => "root repairs or removes it".to_owned(),
-            };
-            let message = format!("cannot open the site {shown}");
-            ManifestError::site(path, message, help, Some(source))
-        }
-        _ => {
-            let owner = if rule.root_alone { 0 } else { effective_uid() };
-            let message = format!("the site {shown} cannot be trusted: {error}");
-            let help = match error.remedy(owner) {
-                Some(command) => format!("look at the file, and then: {command}"),
-                None => {
-                    "a site is a regular file that only root can change, nor its directories".into()
-                }
-            };
-            ManifestError::site(path, message, help, None)
-        }
+    if let WalkFault::System(source) = error.fault {
+        let help = match source.kind() {
+            ErrorKind::NotFound if rule.root_alone => {
+                "it is a link that leads to nothing: root repairs or removes it".to_owned()
+            }
+            ErrorKind::NotFound => format!("create it, or unset {VARIABLE}"),
+            ErrorKind::PermissionDenied => {
+                "every user that runs hushpipe must be able to read the site: chmod 0644, and 0755 for \
+                 its directory"
+                    .to_owned()
+            }
+            _ => "root repairs or removes it".to_owned(),
+        };
+        let message = format!("cannot open the site {shown}");
+        return ManifestError::site(path, message, help, Some(source));
     }
+    let owner = if rule.root_alone { 0 } else { effective_uid() };
+    let message = format!("the site {shown} cannot be trusted: {error}");
+    let help = error.remedy(owner).map_or_else(
+        || "a site is a regular file that only root can change, in directories that only root can change".to_owned(),
+        |command| format!("look at the file, and then: {command}"),
+    );
+    ManifestError::site(path, message, help, None)
 }
 
 fn printable_path(path: &Path) -> String {

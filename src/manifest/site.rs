@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(policy.directory, Path::new("/srv/policy.d"));
         assert_eq!(site.manifests.unwrap().signers, Path::new("/srv/signers"));
         let approvals = site.approvals.unwrap();
-        assert_eq!(approvals.wait, Duration::from_secs(600));
+        assert_eq!(approvals.wait, Duration::from_mins(10));
         let audit = site.audit.unwrap();
         assert!(!audit.required);
         assert_eq!(

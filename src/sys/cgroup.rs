@@ -66,7 +66,7 @@ fn components(path: &str) -> Option<Vec<&str>> {
     let odd = |part: &&str| {
         matches!(*part, "" | "." | "..") || part.len() > 255 || part.chars().any(char::is_control)
     };
-    (!all.iter().any(|part| odd(&part))).then_some(all)
+    (!all.iter().any(odd)).then_some(all)
 }
 
 fn place(all: &[&str]) -> Place {
@@ -108,7 +108,7 @@ fn unit(all: &[&str]) -> String {
 }
 
 fn is_slice(name: &str) -> bool {
-    name.ends_with(".slice")
+    name.strip_suffix(".slice").is_some()
 }
 
 fn is_manager(name: &str) -> bool {

@@ -111,7 +111,7 @@ fn unreadable(path: &Path, source: io::Error) -> SpawnError {
     }
 }
 
-fn look(path: &Path, mut also: Option<&mut sha2::Sha256>) -> Result<Looked, SpawnError> {
+fn look(path: &Path, also: Option<&mut sha2::Sha256>) -> Result<Looked, SpawnError> {
     let wrong = |source| unreadable(path, source);
     let file = File::open(path).map_err(wrong)?;
     let metadata = file.metadata().map_err(wrong)?;
@@ -122,7 +122,7 @@ fn look(path: &Path, mut also: Option<&mut sha2::Sha256>) -> Result<Looked, Spaw
         path: path.to_owned(),
         source,
     })?;
-    let digest = digest(held.file(), also.as_deref_mut()).map_err(wrong)?;
+    let digest = digest(held.file(), also).map_err(wrong)?;
     Ok(Looked {
         script: starts_as_script(held.file()).map_err(wrong)?,
         held,
@@ -264,10 +264,7 @@ impl Next {
     ) -> Result<Self, SpawnError> {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let line = line.trim_ascii();
-        let end = line
-            .iter()
-            .position(|byte| blank(byte))
-            .unwrap_or(line.len());
+        let end = line.iter().position(blank).unwrap_or(line.len());
         let (program, rest) = line.split_at(end);
         if program.is_empty() {
             return Err(SpawnError::UnknownFormat(script.to_owned()));

@@ -51,14 +51,17 @@ pub(super) fn text(word: OsString) -> Result<CString, SpawnError> {
     CString::new(word.into_vec()).map_err(|_| SpawnError::NulInArgument(0))
 }
 
+/// Scripts that stay open in the program, and at which numbers.
+pub(super) type Scripts = Vec<(OwnedFd, i32)>;
+
 /// The words of the command line before the program's arguments, and the descriptors that they name.
 /// Scripts are open at numbers that nothing else takes and that scripts do not use themselves.
 pub(super) fn settle(
     line: Vec<Word>,
     taken: &[i32],
     below: u64,
-) -> Result<(Vec<CString>, Vec<(OwnedFd, i32)>), SpawnError> {
-    let mut fds: Vec<(OwnedFd, i32)> = Vec::new();
+) -> Result<(Vec<CString>, Scripts), SpawnError> {
+    let mut fds: Scripts = Vec::new();
     let mut words = Vec::with_capacity(line.len());
     for word in line {
         let script = match word {
@@ -74,7 +77,7 @@ pub(super) fn settle(
                 && !fds.iter().any(|(_, other)| other == number)
         });
         let number = free.next().ok_or_else(|| SpawnError::NotCopied {
-            path: PathBuf::from(filesystem::path_of(script.as_fd())),
+            path: filesystem::path_of(script.as_fd()),
             source: io::Error::from_raw_os_error(libc::EMFILE),
         })?;
         words.push(text(OsString::from(format!("/dev/fd/{number}")))?);
