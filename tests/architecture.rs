@@ -61,6 +61,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "fuzzing",
         &[
             "model",
+            "approval",
             "secret",
             "manifest",
             "stores",

@@ -13,6 +13,8 @@ mod pattern;
 mod request;
 mod signers;
 mod sshsig;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use certificate::Certificate;

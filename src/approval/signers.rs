@@ -106,6 +106,8 @@ pub enum SignerError {
     },
 }
 
+const NO_KEY: &str = "it has no key: PRINCIPALS [OPTIONS] TYPE BASE64";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line {
     number: usize,
@@ -185,6 +187,9 @@ impl Line {
             return Err("it has a NUL byte".to_owned());
         }
         let (principals, rest) = principals(text)?;
+        if rest.is_empty() {
+            return Err(NO_KEY.to_owned());
+        }
         let (options, rest) = match word(rest) {
             (name, encoded) if Algorithm::of_key(name).is_some() => {
                 (Options::default(), (name, encoded))
@@ -276,7 +281,7 @@ fn word(text: &str) -> (&str, &str) {
 
 fn key(name: &str, encoded: &str) -> Result<PublicKey, String> {
     if name.is_empty() {
-        return Err("it has no key: PRINCIPALS [OPTIONS] TYPE BASE64".to_owned());
+        return Err(NO_KEY.to_owned());
     }
     if Algorithm::of_certificate(name).is_some() {
         return Err(
@@ -308,7 +313,7 @@ fn options<'t>(text: &'t str, zone: Zone<'_>) -> Result<(Options, &'t str), Stri
         match rest.chars().next() {
             Some(',') => rest = &rest[1..],
             Some(' ' | '\t') => break,
-            None => return Err("it has no key: PRINCIPALS [OPTIONS] TYPE BASE64".to_owned()),
+            None => return Err(NO_KEY.to_owned()),
             Some(_) => return Err("options are separated by commas, without blanks".to_owned()),
         }
     }

@@ -66,3 +66,14 @@ fn notify_messages_of_the_seeds_are_heard() {
 fn control_requests_of_the_seeds_are_read() {
     run("fuzz/seeds/control", super::control);
 }
+
+#[test]
+fn requests_for_approval_of_the_seeds_are_read() {
+    run("fuzz/seeds/request", super::request);
+}
+
+#[test]
+fn signatures_of_the_seeds_are_read() {
+    run("fuzz/seeds/signature", super::signature);
+    run("vectors/sshsig", super::signature);
+}
