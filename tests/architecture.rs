@@ -84,6 +84,11 @@ const WIDER: &[(&str, &[&str], &str)] = &[
         "`hushpipe secret` is about one kind of store, and shows what is in it",
     ),
     (
+        "src/cli/approval",
+        &["approval"],
+        "`hushpipe approval` shows requests as they are",
+    ),
+    (
         "src/cli/doctor",
         &["sys"],
         "`hushpipe doctor` asks the kernel what it supports, and launches nothing",

@@ -98,7 +98,7 @@ fn manifest(plan: &Plan) -> Manifest {
     Manifest {
         path: plan.manifest_file.as_deref().map(text).unwrap_or_default(),
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
-        signed_by: String::new(),
+        signed_by: plan.manifest_signer.clone().unwrap_or_default(),
     }
 }
 

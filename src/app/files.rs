@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::sys::durable;
+use crate::sys::{beneath, durable};
 
 /// Makes a file. One that is there stays as it is: [`io::ErrorKind::AlreadyExists`].
 pub fn create(path: &Path, text: &str, mode: u32) -> io::Result<()> {
@@ -31,6 +31,16 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether there is a regular file that can be read.
+pub fn is_there(path: &Path) -> bool {
+    open(path, File::options().read(true)).is_ok()
+}
+
+/// As [`read`], of no more than `most` bytes.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    beneath::read_whole(open(path, File::options().read(true))?, most)
 }
 
 /// Appends to a regular file, which is made if it is not there.

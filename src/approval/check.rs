@@ -209,6 +209,13 @@ pub enum CheckError {
     },
 }
 
+impl CheckError {
+    /// Whether it is about one signature, and not about the request.
+    pub const fn is_of_signature(&self) -> bool {
+        matches!(self, Self::Signature { .. })
+    }
+}
+
 /// Why a signature does not count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApprovalError {

@@ -248,6 +248,21 @@ impl Request {
         bytes
     }
 
+    /// The launch that it is for.
+    pub fn launch(&self) -> Launch {
+        Launch {
+            service: self.service.clone(),
+            environment: self.environment.clone(),
+            host: self.host.clone(),
+            uid: self.uid,
+            manifest_sha256: self.manifest_sha256.clone(),
+            program: self.program.clone(),
+            arguments_sha256: self.arguments_sha256.clone(),
+            secrets: self.secrets.clone(),
+            policies_sha256: self.policies.sha256.clone(),
+        }
+    }
+
     fn check(&self) -> Result<(), RequestError> {
         let wrong = |what| Err(RequestError::Value(what));
         if !(1..=MAX_USES).contains(&self.uses) {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::said::SaidArgs;
 use super::{Failure, Palette, Stream};
+use crate::app::approvals::manifests;
 use crate::app::{Governance, manifest_of_root, site};
 use crate::manifest::{self, ManifestError, Overrides};
 use crate::model::{Plan, Site};
@@ -22,12 +23,19 @@ pub struct Loaded {
 pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Failure> {
     let found = site::load().map_err(|error| failure(&error))?;
     let site = found.site;
-    let mut plan = manifest::find(explicit)
-        .and_then(|path| {
-            let text = manifest::read(&path, manifest_of_root)?;
-            manifest::plan(&path, &text, overrides, site.as_ref())
-        })
-        .map_err(|error| failure(&error))?;
+    let path = manifest::find(explicit).map_err(|error| failure(&error))?;
+    let text = manifest::read(&path, manifest_of_root).map_err(|error| failure(&error))?;
+    // What was read is what is verified and what is decoded.
+    let signer = match site.as_ref().and_then(|site| site.manifests.as_ref()) {
+        Some(wanted) => Some(
+            manifests::signer(wanted, &path, text.text.as_bytes())
+                .map_err(|error| Failure::new(error.exit(), &error))?,
+        ),
+        None => None,
+    };
+    let mut plan =
+        manifest::plan(&path, &text, overrides, site.as_ref()).map_err(|error| failure(&error))?;
+    plan.manifest_signer = signer;
     plan.warnings.splice(0..0, found.warnings);
     Ok(Loaded { plan, site })
 }

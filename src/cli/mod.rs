@@ -1,5 +1,6 @@
 //! Arguments, one file a command, rendering of output and errors.
 
+mod approval;
 mod check;
 #[cfg(feature = "man")]
 mod completions;
@@ -19,6 +20,7 @@ mod run;
 mod said;
 mod schema;
 mod secret;
+mod signed;
 mod style;
 #[cfg(feature = "systemd")]
 mod systemd;
@@ -78,6 +80,12 @@ enum Command {
     Revoke(control::RevokeArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
+    /// Show requests for approval, and who approved them
+    Approval(approval::ApprovalArgs),
+    /// Approve a request: show it, ask, and sign it
+    Approve(approval::ApproveArgs),
+    /// Sign a manifest, or check its signature
+    Manifest(signed::ManifestArgs),
     /// Print the JSON Schema of the manifest, or of the site
     Schema(schema::SchemaArgs),
     #[cfg(feature = "init")]
@@ -119,6 +127,9 @@ pub fn main() -> u8 {
         Command::Rollback(arguments) => control::rollback(arguments, globals),
         Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
+        Command::Approval(arguments) => approval::run(&arguments),
+        Command::Approve(arguments) => approval::approve(&arguments, globals),
+        Command::Manifest(arguments) => signed::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         #[cfg(feature = "init")]
         Command::Init(arguments) => init::run(&arguments, globals),

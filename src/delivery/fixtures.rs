@@ -18,6 +18,7 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
         manifest: "hushpipe.yaml".into(),
         manifest_file: None,
         manifest_sha256: None,
+        manifest_signer: None,
         service: "test".to_owned(),
         environment: None,
         owner: None,

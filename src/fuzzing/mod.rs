@@ -8,16 +8,16 @@ mod manifest;
 mod request;
 #[cfg(test)]
 mod seeds;
-mod site;
 mod signature;
+mod site;
 mod template;
 
 pub use control::control;
 pub use dotenv::dotenv;
 pub use manifest::manifest;
-pub use site::site;
 pub use request::request;
 pub use signature::signature;
+pub use site::site;
 pub use template::template;
 
 /// Stands in for a value: no message may repeat it.

@@ -94,6 +94,7 @@ impl Builder<'_> {
             manifest: self.name.to_owned(),
             manifest_file: None,
             manifest_sha256: None,
+            manifest_signer: None,
             service: word(&manifest.service)?,
             environment,
             owner: word(&manifest.owner),

@@ -30,6 +30,9 @@ pub struct Plan {
     /// Of the bytes that were read; only on a host with a site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest_sha256: Option<Sha256>,
+    /// Who signed the manifest, where the site wants a signature.
+    #[serde(skip)]
+    pub manifest_signer: Option<String>,
     /// Identity in policy, audit and metrics.
     pub service: String,
     /// Such as `production`.

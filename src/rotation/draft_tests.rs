@@ -112,6 +112,7 @@ fn plan() -> Plan {
         manifest: PathBuf::new(),
         manifest_file: None,
         manifest_sha256: None,
+        manifest_signer: None,
         service: "t".to_owned(),
         environment: None,
         owner: None,

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::pin::pin;
@@ -93,6 +93,40 @@ pub fn spawn(
         stdout,
         stderr,
     })
+}
+
+/// Runs a program that asks its user at the terminal what it needs (a passphrase, a touch): in hushpipe's
+/// own process group, with hushpipe's standard error and this input, and as [`spawn`] otherwise. Gives
+/// whether it succeeded, and what it wrote, cut after `most` bytes. It is waited for here: for commands that
+/// have no other child.
+pub fn converse(
+    argv: &[OsString],
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    input: OwnedFd,
+    most: u64,
+) -> io::Result<(bool, Vec<u8>)> {
+    let (program, arguments) = argv
+        .split_first()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment)
+        .stdin(input)
+        .stdout(Stdio::piped());
+    let parent = rustix::process::getpid();
+    // SAFETY: `prepare` makes system calls alone: nothing is allocated, no lock is taken.
+    unsafe { command.pre_exec(move || prepare(parent)) };
+    let mut child = command.spawn()?;
+    let mut written = Vec::new();
+    let read = match child.stdout.take() {
+        Some(stdout) => stdout.take(most).read_to_end(&mut written),
+        None => Ok(0),
+    };
+    let status = child.wait()?;
+    read?;
+    Ok((status.success(), written))
 }
 
 fn receiver(end: OwnedFd) -> io::Result<Receiver> {

@@ -3,6 +3,7 @@
 // Tests start programs as they like: nothing here reaps behind their back.
 #![allow(clippy::disallowed_methods)]
 
+mod approvals;
 mod bad_input;
 mod binary;
 #[path = "../compliance/mod.rs"]

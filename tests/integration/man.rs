@@ -56,7 +56,8 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
     assert_eq!(names(&place.join("man/man1")), expected);
     let files = ["hushpipe-site.yaml.5", "hushpipe.yaml.5"];
     assert_eq!(names(&place.join("man/man5")), files);
-    assert_eq!(names(&place.join("man/man7")), ["hushpipe-templates.7"]);
+    let pages = ["hushpipe-approval.7", "hushpipe-templates.7"];
+    assert_eq!(names(&place.join("man/man7")), pages);
     for path in crate::harness::walk(&place.join("man"))
         .iter()
         .filter(|path| path.is_file())

@@ -6,12 +6,15 @@
 //! puts a use on record, before anything is delivered. What is obtained and not spent is still there for
 //! the next launch.
 
+mod desk;
 mod error;
 mod ledger;
+pub mod manifests;
 mod members;
 mod need;
 mod place;
 mod signers;
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -20,11 +23,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 
+pub use desk::{ApproveError, Approving, Shown};
 pub use error::{ApprovalsError, Waiting};
 use ledger::Ledger;
 pub use members::UnixGroups;
 pub use need::Need;
 use place::{Place, Stored, is_own};
+pub use signing::{SigningError, sign};
 
 use crate::approval::{
     Approver, Case, CheckError, MAX_USES, Members, Moment, Request, RequestId, Signers, Spent,

@@ -1,5 +1,6 @@
 //! `hushpipe man`: the manual pages, from the same texts that `--help` and `hushpipe schema` show.
 
+mod approvals;
 mod commands;
 mod manifest;
 mod page;
@@ -60,6 +61,7 @@ pub fn run(arguments: &ManArgs, root: Command) -> Outcome {
 fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Internal, &error);
     let mut pages = commands::pages(root).map_err(failed)?;
+    pages.push(approvals::page());
     pages.push(manifest::page());
     pages.push(manifest::site_page());
     pages.push(templates::page());

@@ -95,6 +95,7 @@ fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
         manifest: PathBuf::from("m.yaml"),
         manifest_file: None,
         manifest_sha256: None,
+        manifest_signer: None,
         service: "s".to_owned(),
         environment: None,
         owner: None,

@@ -1,0 +1,137 @@
+//! Signed manifests: `hushpipe.yaml.sig` beside `hushpipe.yaml`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::ApprovalsError;
+use super::{now, signers};
+use crate::app::files;
+use crate::approval::{MAX_SIGNATURE, Signature, SignatureError, SignerError};
+use crate::model::printable::printable;
+use crate::model::{Exit, ManifestSigners};
+
+/// The namespace of manifests' signatures.
+pub const NAMESPACE: &str = "manifest@hushpipe";
+
+/// Why a manifest does not count as signed.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsignedError {
+    /// From a pipe: there is nothing beside it.
+    #[error(
+        "this site wants manifests to be signed, and one from standard input has no signature: \
+         name a file with -m FILE"
+    )]
+    Stdin,
+    /// It has none.
+    #[error(
+        "the manifest is not signed, and this site wants a signature: there is no {}\n  \
+         help: `hushpipe manifest sign -m {}`, by one of {}",
+        shown(signature),
+        shown(manifest),
+        shown(signers)
+    )]
+    Missing {
+        /// The manifest.
+        manifest: PathBuf,
+        /// Where its signature would be.
+        signature: PathBuf,
+        /// Whose would count.
+        signers: PathBuf,
+    },
+    /// It cannot be read.
+    #[error("cannot read {}", shown(path))]
+    Unreadable {
+        /// The signature.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is none, or of what the manifest was before.
+    #[error(
+        "{}: {why}\n  help: sign the manifest again, as it is now: `hushpipe manifest sign -m {}`",
+        shown(signature),
+        shown(manifest)
+    )]
+    Stale {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The signature.
+        signature: PathBuf,
+        /// Why.
+        why: SignatureError,
+    },
+    /// By somebody whose signature does not count.
+    #[error("{}: {}: {why}", shown(signature), shown(signers))]
+    Foreign {
+        /// The signature.
+        signature: PathBuf,
+        /// Whose would count.
+        signers: PathBuf,
+        /// Why.
+        why: SignerError,
+    },
+    /// Whose signatures count is not known.
+    #[error(transparent)]
+    Signers(#[from] ApprovalsError),
+}
+
+impl UnsignedError {
+    /// hushpipe's exit code for it: 77, as the site denies it; that of the signers' file, where that is
+    /// wrong.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Signers(error) => error.exit(),
+            _ => Exit::Denied,
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
+
+/// Where the signature of a manifest is.
+pub fn signature_of(manifest: &Path) -> PathBuf {
+    let mut path = manifest.as_os_str().to_owned();
+    path.push(".sig");
+    path.into()
+}
+
+/// Who signed these bytes of a manifest: the principal. `path` says where the signature is.
+pub fn signer(
+    wanted: &ManifestSigners,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<String, UnsignedError> {
+    if path == Path::new("-") {
+        return Err(UnsignedError::Stdin);
+    }
+    let file = signature_of(path);
+    // Anybody may have made it: it is nothing but bytes that verify, or do not.
+    let signature = match files::read_at_most(&file, MAX_SIGNATURE as u64) {
+        Ok(signature) => signature,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(UnsignedError::Missing {
+                manifest: path.to_owned(),
+                signature: file,
+                signers: wanted.signers.clone(),
+            });
+        }
+        Err(source) => return Err(UnsignedError::Unreadable { path: file, source }),
+    };
+    let signers = signers::read(&wanted.signers)?;
+    let stale = |why| UnsignedError::Stale {
+        manifest: path.to_owned(),
+        signature: file.clone(),
+        why,
+    };
+    let parsed = Signature::parse(&signature).map_err(stale)?;
+    let key = parsed.verify(bytes, NAMESPACE).map_err(stale)?;
+    let found = signers.find(key, NAMESPACE, now());
+    let signer = found.map_err(|why| UnsignedError::Foreign {
+        signature: file.clone(),
+        signers: wanted.signers.clone(),
+        why,
+    })?;
+    Ok(signer.names.into_iter().next().unwrap_or_default())
+}

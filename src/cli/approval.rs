@@ -1,0 +1,318 @@
+//! `hushpipe approval …` and `hushpipe approve`: requests, and who approved them.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::print;
+use super::table::{cells, heads, table};
+use super::{Failure, Globals, Outcome, Palette, Stream, load};
+use crate::app::approvals::{Approvals, ApprovalsError, ApproveError, Approving, Shown};
+use crate::app::site;
+use crate::approval::Request;
+use crate::model::Exit;
+use crate::model::printable::printable;
+
+const ABOUT: &str = "\
+A launch that a policy allows once people approved it writes a request into the site's
+`approvals.directory`. `hushpipe approve ID` signs it; see hushpipe-approval(7).
+
+Examples:
+  hushpipe approval list
+  hushpipe approval show 3f2a
+  hushpipe approval verify 3f2a && echo approved";
+
+/// Arguments of `approval`.
+#[derive(Args)]
+#[command(after_help = ABOUT)]
+pub struct ApprovalArgs {
+    #[command(subcommand)]
+    command: ApprovalCommand,
+}
+
+#[derive(Subcommand)]
+enum ApprovalCommand {
+    /// List the requests, the newest first
+    #[command(after_help = "\
+Examples:
+  hushpipe approval list
+  hushpipe approval list --json | jq -r '.[] | select(.state == \"waiting\") | .id'")]
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a request in words, and who approved it
+    #[command(after_help = "\
+Examples:
+  hushpipe approval show 3f2a          the first digits of its id are enough, from four on
+  hushpipe approval show 3f2a --json")]
+    Show {
+        /// The request's id, or how it starts
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that a request is approved by so many people, and has not ended
+    #[command(after_help = "\
+Whether these are people that a policy names is for the launch to judge. The exit code is 1 where
+there are fewer, or where the request has expired or is used up.
+
+Examples:
+  hushpipe approval verify 3f2a
+  hushpipe approval verify 3f2a --people 2")]
+    Verify {
+        /// The request's id, or how it starts
+        id: String,
+        /// How many distinct people
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        people: usize,
+    },
+}
+
+const APPROVE: &str = "\
+The signature is made by ssh-keygen, in the namespace approval@hushpipe, so that keys in an agent
+or in hardware work; it is written beside the request, as ID.json.USER.sig. A FILE is a request
+that was copied from another host: copy FILE.USER.sig back, beside the request there. By hand:
+`ssh-keygen -Y sign -n approval@hushpipe -f KEY ID.json`.
+
+Examples:
+  hushpipe approve 3f2a
+  hushpipe approve 3f2a --key ~/.ssh/id_ed25519_sk
+  hushpipe approve ./3f2a4c5d6e7f8091a2b3c4d5e6f70819.json --key ~/.ssh/id_ed25519.pub";
+
+/// Arguments of `approve`.
+#[derive(Args)]
+#[command(after_help = APPROVE)]
+pub struct ApproveArgs {
+    /// The request's id, or how it starts; or its file
+    #[arg(value_name = "ID|FILE")]
+    request: String,
+    /// The key: a private one, or a public one in the agent [default: the first in ~/.ssh]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs an `approval` command.
+pub fn run(arguments: &ApprovalArgs) -> Outcome {
+    let approvals = approvals()?;
+    match &arguments.command {
+        ApprovalCommand::List { json } => list(&approvals.all().map_err(|e| failure(&e))?, *json),
+        ApprovalCommand::Show { id, json } => {
+            let shown = approvals.one(id).map_err(|error| failure(&error))?;
+            if *json {
+                return print(&format!("{:#}\n", as_json(&shown)));
+            }
+            show(&shown)
+        }
+        ApprovalCommand::Verify { id, people } => {
+            let shown = approvals.one(id).map_err(|error| failure(&error))?;
+            show(&shown)?;
+            let enough = shown.approvers.len() >= *people && !has_ended(&shown);
+            Ok(if enough { Exit::Ok } else { Exit::No })
+        }
+    }
+}
+
+/// Runs `approve`.
+pub fn approve(arguments: &ApproveArgs, globals: Globals) -> Outcome {
+    let key = arguments.key.as_deref();
+    let named = &arguments.request;
+    let is_file = named.contains('/') || Path::new(named).extension().is_some();
+    let approvals = if is_file { None } else { Some(approvals()?) };
+    let approving = match &approvals {
+        Some(approvals) => approvals.to_approve(named),
+        None => Approving::of_file(Path::new(named)),
+    };
+    let approving = approving.map_err(|error| refused(&error))?;
+    say(&words(&approving.request, approving.owner.as_deref()))?;
+    if !arguments.yes && !confirmed()? {
+        return Err(Failure::text(Exit::No, "not approved"));
+    }
+    let written = match &approvals {
+        Some(approvals) => approvals.approve(&approving, key),
+        None => approving.sign_beside(key),
+    };
+    let written = written.map_err(|error| refused(&error))?;
+    if globals.quiet {
+        return Ok(Exit::Ok);
+    }
+    let path = printable(&written.display().to_string());
+    print(&format!("approved: {path}\n"))
+}
+
+fn approvals() -> Result<Approvals, Failure> {
+    let found = site::load().map_err(|error| load::failure(&error))?;
+    let spec = found.site.and_then(|site| site.approvals);
+    let spec = spec.ok_or_else(|| {
+        Failure::text(
+            Exit::Manifest,
+            "this host's site has no approvals: add `approvals: { signers, directory }` to \
+             /etc/hushpipe/site.yaml",
+        )
+    })?;
+    Ok(Approvals::new(&spec))
+}
+
+fn failure(error: &ApprovalsError) -> Failure {
+    Failure::new(error.exit(), error)
+}
+
+fn refused(error: &ApproveError) -> Failure {
+    Failure::new(error.exit(), error)
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let written = std::io::stderr().write_all(text.as_bytes());
+    written.map_err(|error| Failure::new(Exit::Os, &error))
+}
+
+fn confirmed() -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        let text = "standard input is no terminal, so nobody can confirm: read the request, and give --yes";
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    say("Approve it? [y/N] ")?;
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::new(Exit::Os, &error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn has_ended(shown: &Shown) -> bool {
+    shown.request.is_err() || shown.errors.iter().any(|error| !error.is_of_signature())
+}
+
+/// `waiting`, `approved`, `ended` or `broken`.
+fn state(shown: &Shown) -> &'static str {
+    match &shown.request {
+        Err(_) => "broken",
+        Ok(_) if has_ended(shown) => "ended",
+        Ok(_) if shown.approvers.is_empty() => "waiting",
+        Ok(_) => "approved",
+    }
+}
+
+fn people(shown: &Shown) -> String {
+    let names: Vec<String> = shown
+        .approvers
+        .iter()
+        .map(|one| printable(one.name()))
+        .collect();
+    names.join(", ")
+}
+
+fn list(all: &[Shown], json: bool) -> Outcome {
+    if json {
+        let all: Vec<Value> = all.iter().map(as_json).collect();
+        return print(&format!("{:#}\n", Value::Array(all)));
+    }
+    let row = |shown: &Shown| {
+        let (created, service, by) = match &shown.request {
+            Ok(request) => (
+                request.created.to_string(),
+                printable(&request.service),
+                printable(&request.by),
+            ),
+            Err(_) => (String::new(), String::new(), printable(&shown.owner)),
+        };
+        let id = shown.id.as_str().get(..12).unwrap_or_default().to_owned();
+        vec![
+            id,
+            state(shown).to_owned(),
+            created,
+            service,
+            by,
+            people(shown),
+        ]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    let palette = Palette::of(Stream::Stdout);
+    let names = ["ID", "STATE", "CREATED", "SERVICE", "BY", "APPROVED BY"];
+    let mut lines = vec![heads(&names, palette)];
+    lines.extend(cells(&rows));
+    print(&table(&lines, 0, palette))
+}
+
+fn show(shown: &Shown) -> Outcome {
+    let mut text = match &shown.request {
+        Ok(request) => words(request, Some(&shown.owner)),
+        Err(why) => format!("Request {}: {}\n", shown.id, printable(&why.to_string())),
+    };
+    if let Some(uses) = shown.uses {
+        writeln!(text, "  used        {uses} times").expect("a String takes it");
+    }
+    for approver in &shown.approvers {
+        let (name, keys) = (printable(approver.name()), approver.keys.join(", "));
+        writeln!(text, "  approved by {name} ({keys})").expect("a String takes it");
+    }
+    for error in &shown.errors {
+        writeln!(text, "  note        {}", printable(&error.to_string()))
+            .expect("a String takes it");
+    }
+    print(&text)
+}
+
+/// A request, for who is to approve it.
+fn words(request: &Request, owner: Option<&str>) -> String {
+    let plain = printable;
+    let mut rows = vec![
+        ("service", plain(&request.service)),
+        ("host", plain(&request.host)),
+        ("environment", plain(&request.environment)),
+        ("requested by", plain(&request.by)),
+        ("reason", plain(&request.reason)),
+        ("program", plain(&request.program.path)),
+        ("  sha256", plain(&request.program.sha256)),
+        ("as uid", request.uid.to_string()),
+        (
+            "arguments",
+            format!("sha256 {}", plain(&request.arguments_sha256)),
+        ),
+        (
+            "manifest",
+            format!("sha256 {}", plain(&request.manifest_sha256)),
+        ),
+    ];
+    for secret in &request.secrets {
+        let text = format!("{} of store {}", plain(&secret.asked), plain(&secret.store));
+        rows.push(("secret", text));
+    }
+    for policy in &request.policies.ids {
+        rows.push(("policy", plain(policy)));
+    }
+    rows.push(("created", request.created.to_string()));
+    rows.push(("expires", request.expires.to_string()));
+    rows.push(("launches", request.uses.to_string()));
+    if let Some(owner) = owner {
+        rows.push(("file of", plain(owner)));
+    }
+    let mut text = format!("Request {}\n", request.id);
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        writeln!(text, "  {name:<11} {value}").expect("a String takes it");
+    }
+    text
+}
+
+fn as_json(shown: &Shown) -> Value {
+    let people = shown.approvers.iter();
+    let people = people.map(|one| json!({ "names": one.names, "keys": one.keys }));
+    let errors = shown.errors.iter().map(ToString::to_string);
+    json!({
+        "id": shown.id.as_str(),
+        "state": state(shown),
+        "owner": shown.owner,
+        "request": shown.request.as_ref().ok(),
+        "error": shown.request.as_ref().err().map(ToString::to_string),
+        "approved_by": people.collect::<Vec<_>>(),
+        "notes": errors.collect::<Vec<_>>(),
+        "used": shown.uses,
+    })
+}

@@ -1,0 +1,120 @@
+//! hushpipe-approval(7): who approves what, who can write where, and what is trusted.
+
+use roff::{Roff, bold, roman};
+
+use super::page::Page;
+use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+
+const WHAT: [&str; 5] = [
+    "A policy with @approval(\"2 of sre within 8h\") forbids until two people of the group sre approved the \
+     launch. The launch writes a request into the site's approvals.directory, reports its id, and waits for \
+     as long as approvals.wait says; then it ends with 77. The request stays: the next start of the same \
+     launch finds it, with the approvals that it has by then.",
+    "A request names the service, host, environment, user, secrets, the digests of manifest, program and \
+     arguments, and the digest of all policies. It is good for that launch and no other, until it expires, and \
+     for as many launches as it says (uses).",
+    "An approval is a signature of the request's file by OpenSSH (ssh-keygen -Y, namespace \
+     approval@hushpipe). Whose count, approvals.signers says: a file of allowed signers, see ssh-keygen(1). The \
+     principal there is the person; policy's groups are those of entities.json and the host's unix groups. Keys \
+     are ssh-ed25519, ecdsa-sha2-nistp256 and -nistp384, RSA of 3072 to 8192 bits, and keys in hardware (sk-*), \
+     which must have been touched; certificates count by a cert-authority line. ecdsa-sha2-nistp521 is refused.",
+    "One person with several keys or names counts once. Nobody approves their own request: not who is named in \
+     it, nor who starts the launch. A user alice is taken to be alice@example.com of the signers.",
+    "A signature has no time, so an approval is as old as its request. An approval that was seen expired once \
+     stays expired, and one that was used at a later time than the clock has now does not count.",
+];
+
+const WHERE: [(&str, &str); 5] = [
+    (
+        "approvals.signers",
+        "Only root may write it, and it decides whose signatures count. Each line must be right, or none counts.",
+    ),
+    (
+        "DIRECTORY",
+        "Of root, 0755, or of the user whose launches need approvals. hushpipe makes it.",
+    ),
+    (
+        "DIRECTORY/requests",
+        "Sticky (1777): everybody may add files and nobody can change those of others. chgrp and chmod 1770 let a \
+         group alone add them. ID.json is a request, and counts for launches of the user whose file it is. \
+         ID.json.sig and ID.json.NAME.sig are signatures: whoever put them there, they count if they verify. \
+         Anything else is passed over.",
+    ),
+    (
+        "DIRECTORY/uses/UID",
+        "0700, of the user whose launches they are: one file for each request, one line for each use, on the disk \
+         before anything is delivered. A line that a crash cut short counts as a use. Removing the file gives the \
+         uses back, so it is the launching user that is trusted here.",
+    ),
+    (
+        "hushpipe.yaml.sig",
+        "A manifest's signature (namespace manifest@hushpipe), where the site has manifests.signers. The bytes that \
+         are verified are those that are read. Missing, foreign or stale: 77.",
+    ),
+];
+
+const FORM: &str = "A request is one line of JSON: the keys of each object in the order of their bytes, no blanks, \
+     lists sorted, strings with no more escapes than JSON demands, a newline at the end. hushpipe reads no other \
+     form, at most 256 KiB, and no unknown keys.";
+
+const EXAMPLE: &str = "\
+# /etc/hushpipe/site.yaml
+approvals:
+  signers: /etc/hushpipe/approvers
+  directory: /var/lib/hushpipe/approvals
+  wait: 10m
+
+# /etc/hushpipe/approvers
+alice@example.com namespaces=\"approval@hushpipe\" ssh-ed25519 AAAA...
+*@example.com cert-authority,valid-before=\"20280101Z\" ssh-ed25519 AAAA...
+
+# alice, on the host
+$ hushpipe approval list
+$ hushpipe approve 3f2a
+
+# the same by hand, and checked
+$ ssh-keygen -Y sign -n approval@hushpipe -f ~/.ssh/id_ed25519 ID.json
+$ ssh-keygen -Y verify -f /etc/hushpipe/approvers -I alice@example.com \\
+    -n approval@hushpipe -s ID.json.sig < ID.json";
+
+/// The page.
+pub(super) fn page() -> Page {
+    let mut roff = Roff::new();
+    let source = concat!("hushpipe ", env!("CARGO_PKG_VERSION"));
+    roff.control(
+        "TH",
+        ["hushpipe-approval", "7", NO_DATE, source, "hushpipe"],
+    );
+    unjustified(&mut roff);
+    roff.control("SH", ["NAME"]);
+    roff.text([roman(
+        "hushpipe-approval - launches that people approve, and who is trusted with what",
+    )]);
+    roff.control("SH", ["DESCRIPTION"]);
+    for paragraph in WHAT {
+        roff.control("PP", []);
+        roff.text([roman(paragraph)]);
+    }
+    roff.control("SH", ["WHO CAN WRITE WHERE"]);
+    for (place, about) in WHERE {
+        roff.control("TP", []);
+        roff.text([bold(place)]);
+        roff.text([roman(about)]);
+    }
+    roff.control("SH", ["FORMAT"]);
+    roff.text([roman(FORM)]);
+    roff.control("SH", ["EXAMPLES"]);
+    verbatim(&mut roff, EXAMPLE.lines());
+    let pages = [
+        ("hushpipe-approve", 1),
+        ("hushpipe-approval", 1),
+        ("hushpipe-manifest", 1),
+        ("ssh-keygen", 1),
+    ];
+    see_also(&mut roff, &pages);
+    Page {
+        name: "hushpipe-approval".to_owned(),
+        section: 7,
+        roff: ascii(&roff.to_roff()),
+    }
+}
