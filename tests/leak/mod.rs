@@ -16,6 +16,7 @@ mod others;
 mod rotations;
 mod scan;
 mod selftest;
+mod site;
 mod stocked;
 mod vault;
 mod written;
