@@ -11,6 +11,7 @@ use crate::model::control::{
     Condition, ControlGroupRequest, Moment, Next, Outage, RESTARTING, Rotating, Status,
 };
 use crate::model::printable::printable;
+use crate::model::query::Action;
 use crate::model::{Event, Observer};
 
 /// The state of a launch whose secrets people have to approve first.
@@ -263,7 +264,11 @@ impl Standing {
                 let text = format!("waiting for approval {given} of {needed}");
                 self.approval.replace(Some(text));
             }
-            Event::ApprovalSpent { .. } | Event::PolicyDecided { .. } => {
+            Event::ApprovalSpent { .. }
+            | Event::PolicyDecided {
+                action: Action::Deliver,
+                ..
+            } => {
                 self.approval.replace(None);
             }
             _ => {}

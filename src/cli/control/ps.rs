@@ -59,7 +59,7 @@ fn object(seen: &Seen) -> Value {
         "pid": status.map(|status| status.pid).or(seen.pid),
         "program_pid": status.and_then(|status| status.program_pid),
         "program": status.map(|status| &status.program),
-        "service": status.map(|status| &status.service),
+        "service": seen.service(),
         "generation": status.map(|status| status.generation),
         "state": status.map_or("no answer", |status| &status.state),
         "healthy": status.is_some_and(|status| status.healthy),

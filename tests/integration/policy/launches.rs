@@ -9,7 +9,7 @@ const FORBID: &str =
 /// Two secrets of a vault that counts its requests.
 fn with_vault(fake: &FakeAnswers) -> Hushpipe {
     let manifest = format!(
-        "version: 1\nservice: t\nstores: {{ v: {{ type: vault, address: \"{}\", auth: {{ method: token, token_file: \
+        "version: 1\nservice: t\nstores: {{ v: {{ type: vault, address: \"{}\", auth: {{ method: token, file: \
          \"{{place}}/token\" }} }} }}\nsecrets:\n  db: {{ store: v, path: kv/data/db }}\n  \
          api: {{ store: v, path: kv/data/api }}\n\
          deliver:\n  - {{ fd: 5, as: memfd, secret: db.x }}\n  - {{ fd: 6, as: memfd, secret: api.x }}\n\
