@@ -64,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "approval",
             "secret",
             "manifest",
+            "policy",
             "stores",
             "delivery",
             "supervisor",

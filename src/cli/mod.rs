@@ -15,6 +15,8 @@ mod load;
 #[cfg(feature = "man")]
 mod man;
 mod output;
+#[cfg(feature = "policy")]
+mod policy;
 mod quick;
 mod run;
 mod said;
@@ -88,6 +90,9 @@ enum Command {
     Manifest(signed::ManifestArgs),
     /// Print the JSON Schema of the manifest, or of the site
     Schema(schema::SchemaArgs),
+    #[cfg(feature = "policy")]
+    /// Check, explain, test and replay the policies of a site
+    Policy(policy::PolicyArgs),
     #[cfg(feature = "init")]
     /// Make a starting manifest, a sealed store and an identity
     Init(init::InitArgs),
@@ -131,6 +136,8 @@ pub fn main() -> u8 {
         Command::Approve(arguments) => approval::approve(&arguments, globals),
         Command::Manifest(arguments) => signed::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        #[cfg(feature = "policy")]
+        Command::Policy(arguments) => policy::run(&arguments, globals),
         #[cfg(feature = "init")]
         Command::Init(arguments) => init::run(&arguments, globals),
         Command::Secret(arguments) => secret::run(arguments, globals),

@@ -5,6 +5,8 @@
 mod control;
 mod dotenv;
 mod manifest;
+#[cfg(feature = "policy")]
+mod policy;
 mod request;
 #[cfg(test)]
 mod seeds;
@@ -15,6 +17,8 @@ mod template;
 pub use control::control;
 pub use dotenv::dotenv;
 pub use manifest::manifest;
+#[cfg(feature = "policy")]
+pub use policy::policy;
 pub use request::request;
 pub use signature::signature;
 pub use site::site;

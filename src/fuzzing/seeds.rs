@@ -77,3 +77,9 @@ fn signatures_of_the_seeds_are_read() {
     run("fuzz/seeds/signature", super::signature);
     run("vectors/sshsig", super::signature);
 }
+
+#[cfg(feature = "policy")]
+#[test]
+fn policies_of_the_seeds_are_read() {
+    run("fuzz/seeds/policy", super::policy);
+}

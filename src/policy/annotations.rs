@@ -171,7 +171,7 @@ mod tests {
     fn an_approval_is_exactly_what_the_grammar_says() {
         let read = approval("2 of sre within 8h").expect("it is one");
         assert_eq!((read.needed, read.group.as_str()), (2, "sre"));
-        assert_eq!(read.within, Duration::from_secs(8 * 3600));
+        assert_eq!(read.within, Duration::from_hours(8));
         for bad in [
             "",
             "2 of sre",

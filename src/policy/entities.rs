@@ -26,9 +26,9 @@ struct Written<'t> {
     #[serde(borrow, default)]
     parents: Vec<&'t RawValue>,
     #[serde(default)]
-    attrs: BTreeMap<String, serde::de::IgnoredAny>,
+    attrs: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
-    tags: BTreeMap<String, serde::de::IgnoredAny>,
+    tags: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Deserialize)]

@@ -103,13 +103,14 @@ impl Cause {
         let place = format!("{}:{}", printable(&self.file), self.line);
         let mut line = format!("policy `{}` ({place}) {does} it", printable(&self.policy));
         if !self.facts.is_empty() {
-            let _infallible = write!(line, ": {}", list(&self.facts));
+            write!(line, ": {}", list(&self.facts)).expect("a String takes all that is written");
         }
         for obligation in &self.obligations {
-            let _infallible = write!(line, "; {}", lifted_by(obligation));
+            write!(line, "; {}", lifted_by(obligation))
+                .expect("a String takes all that is written");
         }
         if let Some(wanted) = self.wanted.as_ref().filter(|text| !text.is_empty()) {
-            let _infallible = write!(line, " ({})", printable(wanted));
+            write!(line, " ({})", printable(wanted)).expect("a String takes all that is written");
         }
         line
     }

@@ -15,6 +15,10 @@ mod absent;
 #[cfg(feature = "policy")]
 mod annotations;
 #[cfg(feature = "policy")]
+mod cache;
+#[cfg(feature = "policy")]
+mod cases;
+#[cfg(feature = "policy")]
 mod decide;
 #[cfg(feature = "policy")]
 mod entities;
@@ -24,6 +28,8 @@ mod error;
 mod facts;
 #[cfg(feature = "policy")]
 mod policies;
+#[cfg(all(test, feature = "policy"))]
+mod proof;
 #[cfg(feature = "policy")]
 mod request;
 #[cfg(feature = "policy")]
@@ -41,6 +47,8 @@ mod uid;
 
 #[cfg(not(feature = "policy"))]
 pub use absent::Policies;
+#[cfg(feature = "policy")]
+pub use cases::{Case, cases};
 #[cfg(feature = "policy")]
 pub use error::{PolicyError, PolicyErrors};
 #[cfg(feature = "policy")]

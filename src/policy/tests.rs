@@ -89,7 +89,7 @@ fn a_forbid_with_an_approval_is_pending() {
             policy: "two".to_owned(),
             needed: 2,
             group: "sre".to_owned(),
-            within: Duration::from_secs(8 * 3600),
+            within: Duration::from_hours(8),
         }]
     );
     let mut other = query();
@@ -288,7 +288,7 @@ fn the_schema_has_a_json_form() {
     let json = schema_json();
     assert!(json[""]["entityTypes"]["Secret"].is_object());
     assert_eq!(
-        json[""]["actions"].as_object().map(|all| all.len()),
+        json[""]["actions"].as_object().map(serde_json::Map::len),
         Some(7)
     );
 }

@@ -12,6 +12,7 @@ mod harness;
 #[path = "../integration/docker/images.rs"]
 mod images;
 mod launches;
+mod policy;
 mod site;
 mod supervised;
 mod table;
@@ -177,6 +178,7 @@ fn main() -> ExitCode {
     let bench = Bench::new(hushpipe, slim);
     let mut rows = launches::measure(&bench, effort);
     rows.extend(site::measure(&bench, effort));
+    rows.extend(policy::measure(&bench));
     rows.extend(supervised::measure(&bench, effort));
     rows.extend(vault::measure(&bench.hushpipe, effort));
     rows.extend(docker::measure(&bench, effort));

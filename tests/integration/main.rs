@@ -27,6 +27,7 @@ mod man;
 mod manifest;
 mod packages;
 mod policy;
+mod policy_commands;
 mod quickstart;
 mod rotation;
 mod sealed;

@@ -56,8 +56,12 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
     assert_eq!(names(&place.join("man/man1")), expected);
     let files = ["hushpipe-site.yaml.5", "hushpipe.yaml.5"];
     assert_eq!(names(&place.join("man/man5")), files);
-    let pages = ["hushpipe-approval.7", "hushpipe-templates.7"];
-    assert_eq!(names(&place.join("man/man7")), pages);
+    let topics = [
+        "hushpipe-approval.7",
+        "hushpipe-policy.7",
+        "hushpipe-templates.7",
+    ];
+    assert_eq!(names(&place.join("man/man7")), topics);
     for path in crate::harness::walk(&place.join("man"))
         .iter()
         .filter(|path| path.is_file())

@@ -22,7 +22,7 @@ use crate::model::{
     Approved, AuditError, Decision, Denial, Event, IsolationUsed, NoSite, Observer, Plan, Reason,
     Receipt, Recorder, Release, SecretName, Site, Topic, Version, chain, record,
 };
-pub use queries::Asking;
+pub use queries::{Asking, now};
 use rules::{Judged, Lacking};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::Digest as _;
 
+use super::cache;
 use crate::app::failure::{Failure, Failures};
 use crate::model::printable::printable;
 use crate::model::{Exit, Sha256};
@@ -72,15 +73,25 @@ impl PolicyDirectory {
     /// Reads and checks it.
     pub fn open(path: &Path) -> Result<Self, Failures> {
         let texts = Texts::read(path)?;
-        let policies = Policies::parse(&texts.policies, texts.entities.as_deref());
-        let policies = policies.map_err(|errors| in_directory(path, errors))?;
-        Ok(Self {
+        let policies = texts.check(path)?;
+        Ok(Self::new(path, texts, policies))
+    }
+
+    /// The same, unless the cache has what these texts come to.
+    pub fn open_cached(path: &Path) -> Result<Self, Failures> {
+        let texts = Texts::read(path)?;
+        let policies = texts.check_cached(path)?;
+        Ok(Self::new(path, texts, policies))
+    }
+
+    fn new(path: &Path, texts: Texts, policies: Policies) -> Self {
+        Self {
             path: path.to_owned(),
             policies,
             sha256: texts.sha256,
             stamp: texts.stamp,
             broken: None,
-        })
+        }
     }
 
     /// The last good ones.
@@ -103,8 +114,7 @@ impl PolicyDirectory {
             if texts.sha256 == self.sha256 {
                 return Ok((texts.stamp, None));
             }
-            let policies = Policies::parse(&texts.policies, texts.entities.as_deref());
-            let policies = policies.map_err(|errors| in_directory(&self.path, errors))?;
+            let policies = texts.check_cached(&self.path)?;
             Ok((texts.stamp, Some((policies, texts.sha256))))
         });
         match read {
@@ -147,6 +157,20 @@ impl PolicyDirectory {
 }
 
 impl Texts {
+    fn check(&self, path: &Path) -> Result<Policies, Failures> {
+        let policies = Policies::parse(&self.policies, self.entities.as_deref());
+        policies.map_err(|errors| in_directory(path, errors))
+    }
+
+    fn check_cached(&self, path: &Path) -> Result<Policies, Failures> {
+        if let Some(policies) = cache::load(self.sha256) {
+            return Ok(policies);
+        }
+        let policies = self.check(path)?;
+        cache::store(self.sha256, &policies);
+        Ok(policies)
+    }
+
     fn read(path: &Path) -> Result<Self, Failures> {
         let directory = open_directory(path)?;
         let names = names(path, &directory)?;

@@ -4,6 +4,8 @@ mod approvals;
 mod commands;
 mod manifest;
 mod page;
+#[cfg(feature = "policy")]
+mod policy;
 pub mod templates;
 mod text;
 
@@ -65,6 +67,8 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     pages.push(manifest::page());
     pages.push(manifest::site_page());
     pages.push(templates::page());
+    #[cfg(feature = "policy")]
+    pages.push(policy::page());
     Ok(pages)
 }
 

@@ -1,0 +1,56 @@
+//! What policy would decide on a launch now: by the launch's own way to the facts, without asking a store.
+
+use serde::Serialize;
+
+use super::PolicyDirectory;
+use crate::app::failure::Failures;
+use crate::app::gate::{Asking, now};
+use crate::app::host::{self, Prior};
+use crate::app::inherited::Inherited;
+use crate::app::{facts, failure};
+use crate::model::query::{Facts, Query, Ruling};
+use crate::model::{Plan, Reason, Site};
+use crate::policy::Why;
+
+/// What is decided on one secret, and why.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The question.
+    pub query: Query,
+    /// Policy's answer.
+    pub ruling: Ruling,
+    /// Its causes.
+    pub why: Why,
+}
+
+/// Settles the host as a launch does, and decides on each secret of the plan.
+pub fn explain(
+    plan: &Plan,
+    site: &Site,
+    directory: &PolicyDirectory,
+    reason: &str,
+) -> Result<Vec<Explained>, Failures> {
+    let prior = Prior::new(plan, None, Inherited::default());
+    let host = host::settle(plan, None, prior.users.as_ref())
+        .map_err(|failures| failure::in_manifest(failures, &plan.manifest))?;
+    let facts = Facts {
+        reason: reason.to_owned(),
+        ..facts::of_launch(plan, site, &host.launch)
+    };
+    let order = host.order.first().copied();
+    let asking = Asking {
+        plan,
+        facts: &facts,
+        isolation: order.filter(|_| !host.layout.is_empty()),
+        time: now(),
+    };
+    let secrets = plan.secrets.keys().cloned().collect();
+    let policies = directory.policies();
+    let explained = asking.deliver(&secrets, Reason::Launch).into_iter();
+    let explained = explained.map(|query| {
+        let ruling = policies.decide(&query);
+        let why = policies.why(&query, &ruling);
+        Explained { query, ruling, why }
+    });
+    Ok(explained.collect())
+}

@@ -1,0 +1,342 @@
+//! hushpipe-policy(7): facts, annotations, and examples that a test runs.
+
+use roff::{Roff, bold, roman};
+
+use super::page::Page;
+use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+
+const RULES: [&str; 6] = [
+    "The site of a host (hushpipe-site.yaml(5)) can name a directory of policies. hushpipe then decides on \
+     each secret before it asks a store: at launch, at every rotation, at secret get --reveal, set, rm and \
+     rekey, and at each command to a running launcher.",
+    "Policies are written in Cedar (https://docs.cedarpolicy.com), in files *.cedar; entities.json says who \
+     is in which role or group. The directory holds nothing else, belongs to root, and nobody else can \
+     write to it. At most 1,000 files and 10 MiB are read.",
+    "What no policy permits is denied. A forbid wins over every permit. An error while a policy is \
+     evaluated, such as an overflow, denies. The order of policies does not matter.",
+    "Policies are validated against a schema when they are loaded; `hushpipe policy schema` prints it. A \
+     wrong name or type is an error, and nothing is started. If the directory changes, hushpipe reads it \
+     again before the next decision; if it cannot be read then, the last good policies stay in force and \
+     hushpipe reports it once.",
+    "Text that is not known is empty, so no attribute needs `has`. Labels are tags: \
+     resource.hasTag(\"pci\") && resource.getTag(\"pci\") == \"yes\". Those of the site are \
+     context.site's.",
+    "A policy binds where hushpipe has the credentials and the program does not: units of root, entrypoints, \
+     run.user. Who can read the credentials can ask the store without hushpipe; the store's own policy is \
+     for that.",
+];
+
+/// A fact, where it comes from, and who could make it say something else.
+struct Source {
+    names: &'static str,
+    from: &'static str,
+    liar: &'static str,
+}
+
+const SOURCES: [Source; 17] = [
+    Source {
+        names: "principal.name, .owner, .environment and labels of a Service",
+        from: "the manifest; the environment is the site's, if it has one",
+        liar: "Whoever can write the manifest. Pin it by context.manifest, or let the site require signatures.",
+    },
+    Source {
+        names: "principal in Role::\"...\", in Group::\"...\"",
+        from: "entities.json; for a Person the host's groups (group(5)) as well",
+        liar: "Root, and whoever can write the policy directory or manages the host's groups.",
+    },
+    Source {
+        names: "principal.name, .uid of a Person",
+        from: "the real uid of the command, or SO_PEERCRED (unix(7)) of the other end of the control socket",
+        liar: "Root.",
+    },
+    Source {
+        names: "principal.interactive, context.terminal",
+        from: "isatty(3) of standard input",
+        liar: "The caller: script(1) makes a terminal. Good against accidents only.",
+    },
+    Source {
+        names: "resource.name, .store, .store_type, .path, .classification, .owner, .environment and labels",
+        from: "the manifest",
+        liar: "Whoever can write the manifest. A forbid on a classification is good against a manifest that \
+               leaves it out only together with a permit that wants one, or with signed manifests.",
+    },
+    Source {
+        names: "resource.age",
+        from: "the store: seconds since its version was made, 0 if the store does not say",
+        liar: "The store.",
+    },
+    Source {
+        names: "context.deliveries, .isolation, .mode, .redacted",
+        from: "the plan that hushpipe carries out",
+        liar: "Root.",
+    },
+    Source {
+        names: "context.occasion",
+        from: "launch, rotation, or the command's name",
+        liar: "Root.",
+    },
+    Source {
+        names: "context.program.path, .sha256, .interpreter, .interpreter_sha256, .owner, .mode",
+        from: "the descriptor of the file that is executed; mode is in octal, such as \"0755\"",
+        liar: "Root. Libraries and configuration that the program reads are not part of it.",
+    },
+    Source {
+        names: "context.program.pinned",
+        from: "whether these bytes are those that run: a sealed copy, fs-verity, or files that only root can write",
+        liar: "Root.",
+    },
+    Source {
+        names: "context.arguments_sha256",
+        from: "the arguments after the first, each followed by a NUL byte",
+        liar: "Root. A secret in arguments counts as its placeholder.",
+    },
+    Source {
+        names: "context.user, .uid",
+        from: "run.user, else hushpipe's own user, by the host's database",
+        liar: "Root.",
+    },
+    Source {
+        names: "context.login_uid",
+        from: "/proc/self/loginuid (audit(7)): who logged in, whatever su or sudo did since; -1 for services",
+        liar: "Root. Empty of meaning where PAM does not set it.",
+    },
+    Source {
+        names: "context.unit, .container, .pod",
+        from: "hushpipe's own cgroup",
+        liar: "Root; a user can choose the names of units of the own user manager.",
+    },
+    Source {
+        names: "context.host, .environment, .site",
+        from: "uname(2), and the site; the environment is the manifest's where the site has none",
+        liar: "Root; without the site's environment, whoever can write the manifest.",
+    },
+    Source {
+        names: "context.manifest.path, .sha256, .signed_by",
+        from: "the manifest's bytes as they were read, and its checked signature",
+        liar: "Nobody without the signer's key.",
+    },
+    Source {
+        names: "context.time.hour, .weekday, .unix",
+        from: "the host's clock and time zone; weekday 1 is Monday",
+        liar: "Root, and the host's time servers.",
+    },
+];
+
+const CHOSEN: &str = "The caller chooses context.reason (--reason TEXT) and context.break_glass (--break-glass \
+     TEXT). They are for the record, and for policies that want them.";
+
+const ANNOTATIONS: [(&str, &str); 4] = [
+    (
+        "@id(\"NAME\")",
+        "The name of the policy in refusals and in the record. Default: file and line.",
+    ),
+    (
+        "@approval(\"N of GROUP within DURATION\")",
+        "On a forbid: N valid approvals by distinct members of GROUP lift it, none of them the requester's \
+         and none older than DURATION. See `hushpipe approve`.",
+    ),
+    (
+        "@reason(\"TEXT\")",
+        "On a forbid: a reason lifts it. TEXT, if there is any, is shown to whoever has to give one.",
+    ),
+    (
+        "@on_rotation(\"stop\")",
+        "On a forbid: if it denies a rotation, hushpipe stops the program. Otherwise the program keeps the \
+         secrets that it has.",
+    ),
+];
+
+/// Run by a test, with [`CASES`].
+const POLICIES: &str = r#"// Teams deliver what they own.
+@id("own-secrets")
+permit (principal, action == Action::"deliver", resource)
+when { resource.owner == principal.owner && resource.classification != "" };
+
+// Restricted secrets in production need two colleagues, and private files.
+@id("restricted-production-needs-two")
+@approval("2 of sre within 8h")
+forbid (principal, action == Action::"deliver", resource)
+when { resource.classification == "restricted" && context.environment == "production" };
+
+@id("restricted-in-private")
+forbid (principal, action == Action::"deliver", resource)
+when { resource.classification == "restricted" && context.isolation != "private" };
+
+// Operators control launchers; who reveals says why, and does it during the day.
+@id("operators")
+permit (principal in Group::"sre", action, resource);
+
+@id("reveal-needs-a-reason")
+@reason("a ticket, such as INC-123")
+forbid (principal, action == Action::"reveal", resource)
+unless { context.time.hour >= 8 && context.time.hour < 18 && !context.break_glass };"#;
+
+const ENTITIES: &str = r#"[
+  { "uid": { "type": "Person", "id": "ann" }, "parents": [{ "type": "Group", "id": "sre" }] },
+  { "uid": { "type": "Person", "id": "bob" }, "parents": [{ "type": "Group", "id": "sre" }] }
+]"#;
+
+const CASES: &str = r"defaults:
+  principal: { name: billing, owner: payments }
+  resource: { name: db, owner: payments, classification: restricted }
+  context: { environment: production, isolation: private }
+cases:
+  - name: two colleagues are needed
+    query: {}
+    decision: pending
+    policies: [restricted-production-needs-two]
+  - name: nowhere but in private
+    query: { context: { isolation: shared } }
+    decision: deny
+  - name: another team's secret
+    query: { resource: { owner: search } }
+    decision: deny
+    policies: []
+    reason: no policy permits it
+  - name: a staging host
+    query: { context: { environment: staging } }
+    decision: allow
+    policies: [own-secrets]
+  - name: revealed at night
+    query:
+      principal: { type: Person, name: ann, owner: null }
+      action: reveal
+      context: { time: { hour: 3 } }
+    decision: pending
+    reason: a ticket";
+
+const WALK: &str = r#"apt-get install ./hushpipe_*.deb openssh-client
+mkdir -p /etc/hushpipe/policy.d && cd /etc/hushpipe
+
+# Two colleagues. Each makes a key on the own machine (ssh-keygen -t ed25519) and sends the .pub file.
+cat > approvers <<'END'
+ann namespaces="approval@hushpipe" ssh-ed25519 AAAA... ann
+bob namespaces="approval@hushpipe" ssh-ed25519 AAAA... bob
+END
+cat > policy.d/entities.json <<'END'      # as ENTITIES above
+cat > policy.d/main.cedar <<'END'         # as POLICIES above
+cat > site.yaml <<'END'
+version: 1
+environment: production
+policy: { directory: /etc/hushpipe/policy.d }
+approvals: { signers: /etc/hushpipe/approvers, wait: 10m }
+END
+chmod -R go-w /etc/hushpipe
+hushpipe policy check
+
+# A service with a restricted secret.
+mkdir -p /srv/billing && cd /srv/billing && hushpipe init
+hushpipe secret set db
+#   hushpipe.yaml:  owner: payments
+#                   secrets: { db: { store: local, key: db, classification: restricted } }
+hushpipe policy explain          # db: pending
+hushpipe run -- ./billing        # writes a request, prints its id, and waits
+
+# Each colleague, on this host or with the request's file on another one:
+hushpipe approval show ID
+hushpipe approve ID"#;
+
+/// The page.
+pub(super) fn page() -> Page {
+    let mut roff = Roff::new();
+    let source = concat!("hushpipe ", env!("CARGO_PKG_VERSION"));
+    roff.control("TH", ["hushpipe-policy", "7", NO_DATE, source, "hushpipe"]);
+    unjustified(&mut roff);
+    roff.control("SH", ["NAME"]);
+    roff.text([roman(
+        "hushpipe-policy - who may have which secret: policies, their facts and annotations",
+    )]);
+    roff.control("SH", ["DESCRIPTION"]);
+    for rule in RULES {
+        roff.control("PP", []);
+        roff.text([roman(rule)]);
+    }
+    roff.control("SH", ["FACTS"]);
+    for source in SOURCES {
+        roff.control("TP", []);
+        roff.text([bold(source.names)]);
+        roff.text([roman(format!("From {}.", source.from))]);
+        roff.control("br", []);
+        roff.text([roman(format!("Who could lie: {}", source.liar))]);
+    }
+    roff.control("PP", []);
+    roff.text([roman(CHOSEN)]);
+    roff.control("SH", ["ANNOTATIONS"]);
+    for (name, about) in ANNOTATIONS {
+        roff.control("TP", []);
+        roff.text([bold(name)]);
+        roff.text([roman(about)]);
+    }
+    for (heading, text) in [
+        ("POLICIES", POLICIES),
+        ("ENTITIES", ENTITIES),
+        ("CASES", CASES),
+    ] {
+        roff.control("SH", [heading]);
+        if heading == "CASES" {
+            roff.text([roman("For hushpipe policy test, of the policies above:")]);
+        }
+        verbatim(&mut roff, text.lines());
+    }
+    roff.control("SH", ["TWO APPROVALS IN TEN MINUTES"]);
+    roff.text([roman("On a Debian host, as root:")]);
+    verbatim(&mut roff, WALK.lines());
+    see_also(
+        &mut roff,
+        &[
+            ("hushpipe", 1),
+            ("hushpipe-policy", 1),
+            ("hushpipe-approval", 7),
+            ("hushpipe.yaml", 5),
+            ("hushpipe-site.yaml", 5),
+        ],
+    );
+    Page {
+        name: "hushpipe-policy".to_owned(),
+        section: 7,
+        roff: ascii(&roff.to_roff()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::policies::{PolicyDirectory, cases, schema_text};
+    use crate::manifest::document;
+
+    #[test]
+    fn the_examples_do_what_their_cases_say() {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        fs::write(directory.path().join("main.cedar"), POLICIES).expect("it can be written");
+        fs::write(directory.path().join("entities.json"), ENTITIES).expect("it can be written");
+        let opened = PolicyDirectory::open(directory.path());
+        let opened = opened.unwrap_or_else(|failures| panic!("{}", failures[0].error));
+        let document = document(Path::new("cases.yaml"), CASES);
+        let document = document.unwrap_or_else(|error| panic!("{}", error.text()));
+        let cases = cases(document).unwrap_or_else(|errors| panic!("{errors:?}"));
+        assert_eq!(cases.len(), 5);
+        for case in cases {
+            assert_eq!(
+                case.check(opened.policies()),
+                Vec::<String>::new(),
+                "{}",
+                case.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_attribute_of_the_schema_has_its_source() {
+        let said: String = SOURCES.iter().map(|source| source.names).collect();
+        let said = format!("{said} {CHOSEN}");
+        let attributes = schema_text().lines().filter_map(|line| {
+            let (name, _) = line.strip_prefix("  ")?.split_once(": ")?;
+            Some(name)
+        });
+        let missing: Vec<&str> = attributes.filter(|name| !said.contains(name)).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,313 @@
+//! Random queries on random policies: the ruling is the one that Cedar's own authorizer gives on the whole
+//! set, with entities, context and request that Cedar reads from JSON and validates by the schema; also
+//! after the cache. `HUSHPIPE_NIGHTLY` asks 100,000 times.
+
+use std::fmt::Write as _;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, EntityUid, PolicyId, PolicySet, Request, Schema,
+};
+use serde_json::{Value, json};
+
+use super::facts::view;
+use super::policies::Policies;
+use super::schema::schema;
+use super::tests::query;
+use crate::model::query::{Action, Effect, Person, Principal, Query, Resource, Secret, Service};
+use crate::model::words::Words;
+
+/// xorshift64*, seeded: the same cases each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
+    }
+
+    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.below(all.len())]
+    }
+
+    fn is(&mut self) -> bool {
+        self.below(2) == 0
+    }
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c\"", "d\0", "e\u{2028}é", ""];
+const GROUPS: [&str; 4] = ["g", "h", "i", "j\\"];
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", cedar_policy::EntityId::new(text).escaped())
+}
+
+fn policy(random: &mut Random, index: usize) -> String {
+    let forbids = random.below(3) == 0;
+    let mut text = format!("@id(\"p{index}\")");
+    if forbids {
+        text += random.of(&[
+            "",
+            "",
+            " @approval(\"1 of g within 1h\")",
+            " @reason",
+            " @reason @approval(\"2 of h within 1d\")",
+        ]);
+    }
+    let deliver = random.is();
+    let name = quoted(random.of(&NAMES));
+    let group = quoted(random.of(&GROUPS));
+    let (kind, above) = if deliver {
+        ("Service", "Role")
+    } else {
+        ("Person", "Group")
+    };
+    let principal = match random.below(6) {
+        0 => format!(" == {kind}::{name}"),
+        1 => format!(" in {above}::{group}"),
+        2 => format!(" is {kind}"),
+        3 => format!(" is {kind} in {above}::{group}"),
+        _ => String::new(),
+    };
+    let action = match (deliver, random.below(4)) {
+        (true, 3) => " in [Action::\"deliver\"]",
+        (true, _) => " == Action::\"deliver\"",
+        (false, 0) => " == Action::\"reveal\"",
+        (false, _) => " in [Action::\"reveal\", Action::\"change\", Action::\"rotate\"]",
+    };
+    let resource = match random.below(4) {
+        0 => format!(" == Secret::{}", quoted(random.of(&NAMES))),
+        1 => " is Secret".to_owned(),
+        _ => String::new(),
+    };
+    let effect = if forbids { "forbid" } else { "permit" };
+    write!(
+        text,
+        " {effect} (principal{principal}, action{action}, resource{resource})"
+    )
+    .expect("a String takes all that is written");
+    for _ in 0..random.below(3) {
+        let clause = random.of(&["when", "unless"]);
+        write!(text, " {clause} {{ {} }}", condition(random))
+            .expect("a String takes all that is written");
+    }
+    text + ";\n"
+}
+
+fn condition(random: &mut Random) -> String {
+    let name = quoted(random.of(&NAMES));
+    match random.below(9) {
+        0 => format!("resource.classification == {name}"),
+        1 => format!(
+            "resource.hasTag({name}) && resource.getTag({name}) == {}",
+            quoted(random.of(&NAMES))
+        ),
+        2 => "context.program.pinned && context.break_glass".to_owned(),
+        3 => "context.deliveries.contains(\"file\") || context.deliveries.isEmpty()".to_owned(),
+        4 => format!("context.site.hasTag({name})"),
+        // It overflows for the oldest.
+        5 => "resource.age * 2 > 10".to_owned(),
+        6 => format!(
+            "Role::{} in Role::{}",
+            quoted(random.of(&GROUPS)),
+            quoted(random.of(&GROUPS))
+        ),
+        7 => format!("principal.name == {name}"),
+        _ => format!("context.reason != {name} && context.program.mode like \"07*\""),
+    }
+}
+
+/// A tree of roles, and one of groups, with members.
+fn entities(random: &mut Random) -> Value {
+    let mut all = Vec::new();
+    for (above, below) in [("Role", "Service"), ("Group", "Person")] {
+        let parents = |random: &mut Random, from: usize| {
+            let groups = GROUPS[from..].iter().filter(|_| random.below(3) == 0);
+            let parents = groups.map(|id| json!({"type": above, "id": id}));
+            parents.collect::<Vec<_>>()
+        };
+        for (index, id) in GROUPS.iter().enumerate() {
+            let parents = parents(random, index + 1);
+            all.push(json!({"uid": {"type": above, "id": id}, "parents": parents}));
+        }
+        for id in NAMES.iter().filter(|_| random.is()).collect::<Vec<_>>() {
+            let parents = parents(random, 0);
+            all.push(json!({"uid": {"type": below, "id": id}, "parents": parents}));
+        }
+    }
+    Value::Array(all)
+}
+
+fn asked(random: &mut Random) -> Query {
+    let mut asked = query();
+    asked.action = Action::TABLE[random.below(4)].1;
+    let name = |random: &mut Random| random.of(&NAMES).to_owned();
+    asked.principal = if asked.action == Action::Deliver {
+        Principal::Service(Service {
+            name: name(random),
+            ..Service::default()
+        })
+    } else {
+        Principal::Person(Person {
+            name: name(random),
+            uid: 7,
+            groups: GROUPS
+                .iter()
+                .filter(|_| random.is())
+                .map(|&id| id.to_owned())
+                .collect(),
+            interactive: random.is(),
+        })
+    };
+    asked.resource = Resource::Secret(Box::new(Secret {
+        name: name(random),
+        classification: name(random),
+        labels: std::iter::once((name(random), name(random))).collect(),
+        age: if random.below(3) == 0 {
+            i64::MAX
+        } else {
+            random.below(20) as i64
+        },
+        ..Secret::default()
+    }));
+    let context = &mut asked.context;
+    context.deliveries = if random.is() {
+        vec!["file".to_owned()]
+    } else {
+        Vec::new()
+    };
+    context.facts.program.pinned = random.is();
+    context.facts.program.mode = if random.is() { 0o755 } else { 0o4711 };
+    context.facts.break_glass = random.is();
+    context.facts.reason = name(random);
+    context.facts.site = std::iter::once((name(random), name(random))).collect();
+    asked
+}
+
+/// As Cedar's JSON has it.
+struct Asked {
+    request: Request,
+    entities: Entities,
+}
+
+fn cedar(schema: &Schema, query: &Query, written: &Value) -> Asked {
+    let facts = view(query);
+    let uid = |kind: &str, of: &Value| json!({"type": kind, "id": of["name"]});
+    let principal = match query.principal {
+        Principal::Service(_) => uid("Service", &facts["principal"]),
+        Principal::Person(_) => uid("Person", &facts["principal"]),
+    };
+    let resource = uid("Secret", &facts["resource"]);
+    let attributes = |of: &Value| {
+        let mut attributes = of.clone();
+        let object = attributes.as_object_mut().expect("it is an object");
+        object.retain(|key, _| !matches!(key.as_str(), "type" | "labels" | "groups"));
+        attributes
+    };
+    let mut parents = Vec::new();
+    let mut entities: Vec<Value> = Vec::new();
+    for entity in written.as_array().expect("it is a list") {
+        if entity["uid"] == principal {
+            parents.extend(entity["parents"].as_array().cloned().unwrap_or_default());
+        } else if matches!(entity["uid"]["type"].as_str(), Some("Role" | "Group")) {
+            let mut entity = entity.clone();
+            entity["attrs"] = json!({});
+            entities.push(entity);
+        }
+    }
+    if let Principal::Person(person) = &query.principal {
+        let groups = person.groups.iter();
+        parents.extend(groups.map(|id| json!({"type": "Group", "id": id})));
+    }
+    let none = json!({});
+    let labels = |of: &Value| of.get("labels").unwrap_or(&none).clone();
+    entities.push(json!({"uid": principal, "parents": parents,
+        "attrs": attributes(&facts["principal"]), "tags": labels(&facts["principal"])}));
+    entities.push(json!({"uid": resource, "parents": [],
+        "attrs": attributes(&facts["resource"]), "tags": labels(&facts["resource"])}));
+    let site = json!({"type": "Site", "id": "site"});
+    entities
+        .push(json!({"uid": site, "parents": [], "attrs": {}, "tags": facts["context"]["site"]}));
+    let mut context = facts["context"].clone();
+    context["site"] = site;
+    let action = json!({"type": "Action", "id": query.action});
+    let uid = |json: Value| EntityUid::from_json(json).expect("it is a name");
+    let action = uid(action);
+    let context = Context::from_json_value(context, Some((schema, &action)));
+    let context = context.unwrap_or_else(|error| panic!("{error}"));
+    let request = Request::new(uid(principal), action, uid(resource), context, Some(schema));
+    Asked {
+        request: request.unwrap_or_else(|error| panic!("{error}")),
+        entities: Entities::from_json_value(Value::Array(entities), Some(schema))
+            .unwrap_or_else(|error| panic!("{error}")),
+    }
+}
+
+/// What the ruling must be, by Cedar's decisions alone: of the whole set, of the set without the forbids
+/// that a reason has lifted, and of the set without all that something could lift.
+fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> Effect {
+    let decide =
+        |set: &PolicySet| Authorizer::new().is_authorized(&asked.request, set, &asked.entities);
+    let without = |drop: &dyn Fn(&PolicyId) -> bool| {
+        let kept = set.policies().filter(|policy| !drop(policy.id()));
+        PolicySet::from_policies(kept.cloned()).expect("ids differ")
+    };
+    let has = |id: &PolicyId, name: &str| set.annotation(id, name).is_some();
+    if decide(set).diagnostics().errors().next().is_some() {
+        return Effect::Deny;
+    }
+    let given = !reason.trim().is_empty();
+    let lifted = |id: &PolicyId| given && has(id, "reason") && !has(id, "approval");
+    if decide(&without(&lifted)).decision() == Decision::Allow {
+        return Effect::Allow;
+    }
+    let open = |id: &PolicyId| has(id, "reason") || has(id, "approval");
+    match decide(&without(&open)).decision() {
+        Decision::Allow => Effect::Pending,
+        Decision::Deny => Effect::Deny,
+    }
+}
+
+#[test]
+fn the_ruling_is_cedars_own() {
+    let nightly = std::env::var_os("HUSHPIPE_NIGHTLY").is_some();
+    let rounds = if nightly { 2_000 } else { 20 };
+    let schema = schema();
+    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut seen = std::collections::BTreeMap::new();
+    for round in 0..rounds {
+        let text: String = (0..random.below(12))
+            .map(|index| policy(&mut random, index))
+            .collect();
+        let written = entities(&mut random);
+        let files = [("p.cedar".to_owned(), text.clone())];
+        let policies = Policies::parse(&files, Some(&written.to_string()));
+        let policies = policies.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let kept = Policies::from_cache(&policies.to_cache()).expect("it was written so");
+        let set: PolicySet = text.parse().expect("it was parsed");
+        for _ in 0..50 {
+            let query = asked(&mut random);
+            let cedar = cedar(&schema, &query, &written);
+            let expected = expected(&set, &cedar, &query.context.facts.reason);
+            let ruling = policies.decide(&query);
+            assert_eq!(
+                ruling.effect, expected,
+                "round {round}: {query:?}\n{written}\n{text}"
+            );
+            assert_eq!(
+                kept.decide(&query),
+                ruling,
+                "round {round}: {query:?}\n{text}"
+            );
+            assert_eq!(policies.why(&query, &ruling).effect, ruling.effect);
+            let errors = usize::from(!ruling.errors.is_empty());
+            *seen.entry((ruling.effect, errors)).or_insert(0) += 1;
+        }
+    }
+    // Else the cases show nothing.
+    assert!(
+        seen.len() == 4 && seen.values().all(|count| *count >= 5),
+        "{seen:?}"
+    );
+}
