@@ -60,3 +60,22 @@ fn nginx_keeps_its_promises() {
 fn redis_is_served_from_memory() {
     example("redis", 0);
 }
+
+#[test]
+fn policies_keep_their_promises() {
+    let place = Place::new();
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/policy/run");
+    let output = Command::new(run)
+        .env(
+            "HUSHPIPE",
+            place.bring(env!("CARGO_BIN_EXE_hushpipe"), "hushpipe"),
+        )
+        .env("TMPDIR", place.path())
+        .output()
+        .expect("the example can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n--- stderr\n{errors}");
+    assert!(said.ends_with("All as promised.\n"), "{said}");
+    assert_eq!(place.entries(), [""; 0], "something was left behind");
+}
