@@ -62,7 +62,7 @@ pub async fn run(
         gate,
         observer,
     };
-    let ended = launch(pipeline, &mut supervisor, prior, standing).await;
+    let ended = Box::pin(launch(pipeline, &mut supervisor, prior, standing)).await;
     close::close(&stores, &mut supervisor, observer.as_ref()).await;
     ended
 }
@@ -103,7 +103,7 @@ async fn launch(
         asking
     )));
     let authorised = authorise(&pipeline, &subject, unit.announcer(), &standing);
-    let authorised = beside(serving.as_mut(), authorised);
+    let authorised = Box::pin(beside(serving.as_mut(), authorised));
     let authorised = match supervisor.during(authorised).await {
         Ok(authorised) => authorised?,
         Err(interrupted) => return ended(interrupted),

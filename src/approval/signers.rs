@@ -338,17 +338,20 @@ impl Options {
             }
             ("namespaces", Some(value)) => {
                 let (value, rest) = dequoted(name, value)?;
-                once(name, self.namespaces.replace(PatternList::new(&value)))?;
+                once(
+                    name,
+                    self.namespaces.replace(PatternList::new(&value)).as_ref(),
+                )?;
                 Ok(rest)
             }
             ("valid-after", Some(value)) => {
                 let (moment, rest) = timestamp(name, value, zone)?;
-                once(name, self.after.replace(moment))?;
+                once(name, self.after.replace(moment).as_ref())?;
                 Ok(rest)
             }
             ("valid-before", Some(value)) => {
                 let (moment, rest) = timestamp(name, value, zone)?;
-                once(name, self.before.replace(moment))?;
+                once(name, self.before.replace(moment).as_ref())?;
                 Ok(rest)
             }
             ("namespaces" | "valid-after" | "valid-before", None) => {
@@ -363,7 +366,7 @@ impl Options {
     }
 }
 
-fn once<T>(name: &str, before: Option<T>) -> Result<(), String> {
+fn once<T>(name: &str, before: Option<&T>) -> Result<(), String> {
     match before {
         Some(_) => Err(format!("option {name} is there twice")),
         None => Ok(()),

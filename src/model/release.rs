@@ -195,7 +195,8 @@ fn why(ruling: &Ruling) -> String {
         (_, several) => format!("policies {} forbid it", several.join(", ")),
     };
     for error in &ruling.errors {
-        why += &format!("; a policy failed: {}", printable(error));
+        why += "; a policy failed: ";
+        why += &printable(error);
     }
     if ruling.effect == Effect::Pending {
         for obligation in &ruling.obligations {

@@ -97,6 +97,7 @@ impl Approvals {
     }
 
     /// The same, for who cannot wait: a rotation.
+    #[must_use]
     pub fn without_waiting(&self) -> Self {
         let mut now = self.clone();
         now.spec.wait = Duration::ZERO;

@@ -148,9 +148,12 @@ impl Place {
         };
         let request = match &bytes {
             None => Err(RequestError::TooLong),
-            Some(bytes) => Request::parse(bytes).and_then(|request| match request.id == *id {
-                true => Ok(request),
-                false => Err(RequestError::Value("its file has another name than its id")),
+            Some(bytes) => Request::parse(bytes).and_then(|request| {
+                if request.id == *id {
+                    Ok(request)
+                } else {
+                    Err(RequestError::Value("its file has another name than its id"))
+                }
             }),
         };
         let read = |name: &String| {
@@ -230,8 +233,10 @@ fn parts(name: &str) -> Option<(RequestId, &'static str)> {
     let id = RequestId::parse(id)?;
     match rest {
         "json" => Some((id, "json")),
-        rest if rest.starts_with("json.") && rest.ends_with(".sig") => Some((id, "sig")),
-        _ => None,
+        rest => {
+            let signature = rest.strip_prefix("json.")?.strip_suffix("sig")?;
+            (signature.is_empty() || signature.ends_with('.')).then_some((id, "sig"))
+        }
     }
 }
 

@@ -48,7 +48,9 @@ impl Fixture {
             let key = path.join(name);
             keygen(&["-q", "-t", "ed25519", "-N", "", "-f", key.to_str().unwrap()]);
             let public = fs::read_to_string(path.join(format!("{name}.pub"))).unwrap();
-            signers += &format!("{name} {public}");
+            signers += name;
+            signers += " ";
+            signers += &public;
         }
         fs::write(path.join("approvers"), signers).unwrap();
         let approvals = Approvals::new(&ApprovalSpec {

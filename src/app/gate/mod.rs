@@ -322,7 +322,7 @@ impl Subject {
         }
     }
 
-    fn authorised<'p>(self, plan: &'p Plan, reason: Reason) -> Authorised<'p> {
+    fn authorised(self, plan: &Plan, reason: Reason) -> Authorised<'_> {
         Authorised {
             plan,
             subject: self,

@@ -294,16 +294,16 @@ fn another_launch_is_not_the_one_that_was_approved() {
     other("host", |launch| launch.host = "db2".into());
     other("service", |launch| launch.service = "billing".into());
     other("environment", |launch| {
-        launch.environment = "staging".into()
+        launch.environment = "staging".into();
     });
     other("user", |launch| launch.uid = 0);
     other("manifest", |launch| launch.manifest_sha256 = digest('e'));
     other("program", |launch| launch.program.path = "/tmp/psql".into());
     other("a program of digest", |launch| {
-        launch.program.sha256 = digest('e')
+        launch.program.sha256 = digest('e');
     });
     other("arguments of digest", |launch| {
-        launch.arguments_sha256 = digest('e')
+        launch.arguments_sha256 = digest('e');
     });
     let mut given = Given::new();
     given.launch.secrets.insert(asked("db/root"));

@@ -77,13 +77,12 @@ const fn state(state: State) -> &'static str {
         State::Staging => "staging",
         State::Swapping => "swapping",
         State::Notifying => "notifying",
-        State::Stopping => "stopping",
+        State::Stopping | State::Expelling => "stopping",
         State::Starting => "starting",
         State::Verifying => "verifying",
         State::SwappingBack | State::NotifyingBack | State::StoppingBack | State::StartingBack => {
             "rolling back"
         }
-        State::Expelling => "stopping",
         State::Over => "over",
     }
 }

@@ -108,6 +108,7 @@ pub struct Program {
 }
 
 /// What lies around the program.
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Host {
     /// The disk has room.
     pub disk: bool,
