@@ -1,5 +1,5 @@
 //! The audit log: records of what was released, to whom and why, as leaves of a Merkle tree whose head is
-//! signed. [`Log`] adds to it, [`Archive`] reads it, and [`verify`] says whether it is whole.
+//! signed. [`Log`] adds to it, [`Archive`] reads it, and [`verify()`] says whether it is whole.
 //!
 //! Rooms that have values are not imported here: a record cannot hold one.
 

@@ -97,7 +97,7 @@ impl VerifierKey {
         &self.name
     }
 
-    /// SHA-256(key name || 0x0A || signature type || public key)[:4].
+    /// `SHA-256(key name || 0x0A || signature type || public key)[:4]`.
     pub fn id(&self) -> u32 {
         let mut text = self.name.as_bytes().to_vec();
         text.extend([b'\n', self.kind.byte()]);

@@ -100,7 +100,7 @@ const fn split(count: u64) -> u64 {
     1 << (63 - (count - 1).leading_zeros())
 }
 
-/// PATH(index, D[size]): from the leaf's sibling up (RFC 6962, section 2.1.1).
+/// `PATH(index, D[size])`: from the leaf's sibling up (RFC 6962, section 2.1.1).
 pub fn inclusion<N: Nodes>(nodes: &N, index: u64, size: u64) -> Result<Vec<Hash>, N::Error> {
     let (mut start, mut count) = (0, size);
     let mut path = Vec::new();
@@ -119,7 +119,7 @@ pub fn inclusion<N: Nodes>(nodes: &N, index: u64, size: u64) -> Result<Vec<Hash>
     Ok(path)
 }
 
-/// PROOF(old, D[size]) (RFC 6962, section 2.1.2), for `0 < old <= size`.
+/// `PROOF(old, D[size])` (RFC 6962, section 2.1.2), for `0 < old <= size`.
 pub fn consistency<N: Nodes>(nodes: &N, old: u64, size: u64) -> Result<Vec<Hash>, N::Error> {
     let (mut start, mut count, mut old, mut whole) = (0, size, old, true);
     let mut proof = Vec::new();

@@ -48,7 +48,7 @@ pub use read::{Text, find, read};
 use records::Manifest;
 pub use site::{MAX_SITE_BYTES, parse_site, site_schema};
 
-/// Checks the text of a manifest that was [`read`], on a host with this site. Variables are those of this
+/// Checks the text of a manifest that was [`read()`], on a host with this site. Variables are those of this
 /// process.
 pub fn plan(
     name: &Path,

@@ -90,6 +90,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
     ),
     ("src/cli/init/", "writes the user's own project"),
     ("src/cli/man/", "writes manual pages where the user says"),
+    (
+        "src/cli/policy.rs",
+        "reads the records that the user names, to replay them",
+    ),
     ("src/cli/secret", "a manifest in the working directory"),
     ("src/cli/systemd/", "reads the host's units"),
     ("src/delivery/readers.rs", "reads /proc"),

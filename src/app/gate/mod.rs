@@ -22,7 +22,9 @@ use crate::model::{
     Approved, AuditError, Decision, Denial, Event, IsolationUsed, NoSite, Observer, Plan, Reason,
     Receipt, Recorder, Release, SecretName, Site, Topic, Version, chain, record,
 };
-pub use queries::{Asking, now};
+pub use queries::Asking;
+#[cfg(feature = "policy")]
+pub use queries::now;
 use rules::{Judged, Lacking};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;
