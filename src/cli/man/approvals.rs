@@ -37,7 +37,7 @@ const WHERE: [(&str, &str); 5] = [
         "DIRECTORY/requests",
         "Sticky (1777): everybody may add files and nobody can change those of others. chgrp and chmod 1770 let a \
          group alone add them. ID.json is a request, and counts for launches of the user whose file it is. \
-         ID.json.sig and ID.json.NAME.sig are signatures: whoever put them there, they count if they verify. \
+         ID.json.sig and ID.json.NAME.sig (`hushpipe approve`: the user and the start of the key's fingerprint) are signatures: whoever put them there, they count if they verify. \
          Anything else is passed over.",
     ),
     (
@@ -51,6 +51,18 @@ const WHERE: [(&str, &str); 5] = [
         "A manifest's signature (namespace manifest@hushpipe), where the site has manifests.signers. The bytes that \
          are verified are those that are read. Missing, foreign or stale: 77.",
     ),
+];
+
+const LIMITS: [&str; 4] = [
+    "Approvals are for launches only: a command to a running launcher, or on a sealed store, that only lacks \
+     an approval is refused.",
+    "An approval at launch lifts the same policy at rotations, restarts and commands while that launcher \
+     runs, however long that is.",
+    "Groups of those who approve are the host's, by its whole user database. Groups of who sends a command to \
+     a running launcher are those in /etc/group only: the launcher has confined itself and starts no \
+     getent(1).",
+    "A manifest's words on itself (service, owner, classification) bind only where manifests are signed, or \
+     where root alone can write them.",
 ];
 
 const FORM: &str = "A request is one line of JSON: the keys of each object in the order of their bytes, no blanks, \
@@ -100,6 +112,11 @@ pub(super) fn page() -> Page {
         roff.control("TP", []);
         roff.text([bold(place)]);
         roff.text([roman(about)]);
+    }
+    roff.control("SH", ["LIMITS"]);
+    for limit in LIMITS {
+        roff.control("PP", []);
+        roff.text([roman(limit)]);
     }
     roff.control("SH", ["FORMAT"]);
     roff.text([roman(FORM)]);

@@ -26,6 +26,20 @@ const RULES: [&str; 6] = [
      for that.",
 ];
 
+const LIMITS: [&str; 7] = [
+    "An approval at launch lifts the same policy at rotations while that launcher runs.",
+    "Approvals are for launches only: a command that only lacks an approval is denied.",
+    "The groups of who sends a command to a running launcher are those in /etc/group only, not those of \
+     LDAP or sssd. principal.interactive is false there.",
+    "In a container with a cgroup namespace of its own (cgroup_namespaces(7)), context.unit, .container and \
+     .pod are empty: a permit that wants them denies, and a forbid on them does not hold.",
+    "An ordinary user who runs hushpipe can hide the site from it in a user namespace \
+     (user_namespaces(7)), or run another program in its place. A site binds what root starts.",
+    "The commands of on_rotate and verify are not judged: context.program is the service's program.",
+    "What a manifest says of itself and its secrets (owner, classification, labels) binds only where manifests \
+     are signed, or where root alone can write them.",
+];
+
 /// A fact, where it comes from, and who could make it say something else.
 struct Source {
     names: &'static str,
@@ -261,6 +275,11 @@ pub(super) fn page() -> Page {
     }
     roff.control("PP", []);
     roff.text([roman(CHOSEN)]);
+    roff.control("SH", ["LIMITS"]);
+    for limit in LIMITS {
+        roff.control("PP", []);
+        roff.text([roman(limit)]);
+    }
     roff.control("SH", ["ANNOTATIONS"]);
     for (name, about) in ANNOTATIONS {
         roff.control("TP", []);
