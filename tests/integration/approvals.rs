@@ -1,7 +1,6 @@
 //! Approvals and signed manifests, by the commands and by ssh-keygen: what one signs, the other accepts.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::harness::{Hushpipe, Output, Place};
@@ -82,7 +81,10 @@ fn again(output: Output) -> Hushpipe {
 #[test]
 fn a_manifest_is_refused_until_somebody_who_may_signed_it_as_it_is() {
     let run = |hushpipe: Hushpipe| hushpipe.args(["run", "-m", "{place}/hushpipe.yaml"]).run();
-    let output = run(hushpipe(place())).code(77).stdout_is("");
+    let exec = ["run", "--exec", "-m", "{place}/hushpipe.yaml"];
+    let output = hushpipe(place()).args(exec).run().code(77).stdout_is("");
+    let output = output.stderr_has("not signed");
+    let output = run(again(output)).code(77).stdout_is("");
     let output = output
         .stderr_has("not signed")
         .stderr_has("hushpipe manifest sign -m");
@@ -108,6 +110,9 @@ fn a_manifest_is_refused_until_somebody_who_may_signed_it_as_it_is() {
         .success()
         .stdout_has("signed by ssh-ed25519 SHA256:");
     let output = run(again(output)).success().stdout_is("s3cret");
+    let check = ["check", "--manifest-only", "-m", "{place}/hushpipe.yaml"];
+    let output = again(output).args(check).run().success();
+    let output = output.stdout_has("signed by one of ");
     let verify = ["manifest", "verify", "-m", "{place}/hushpipe.yaml"];
     let output = again(output).args(verify).run().success();
     let output = output.stdout_has("signed by alice@example.com");
@@ -195,14 +200,16 @@ fn who_counts_approves_by_the_command_and_ssh_keygen_accepts_it() {
     let output = list(again(output)).stdout_has("waiting");
     let output = approve(again(output), "alice")
         .success()
-        .stdout_has(".json.root.sig");
+        .stdout_has(".json.root-");
+    let signature = signatures(output.place(), "approvals/requests");
     let output = list(again(output))
         .stdout_has("approved")
         .stdout_has("alice@example.com");
     let command = format!(
         "ssh-keygen -Y verify -f {0}/approvers -I alice@example.com -n approval@hushpipe \
-         -s {0}/approvals/requests/{id}.json.root.sig < {0}/approvals/requests/{id}.json",
-        output.place().path().display()
+         -s {0}/approvals/requests/{1} < {0}/approvals/requests/{id}.json",
+        output.place().path().display(),
+        signature[0]
     );
     let verified = Command::new("sh")
         .args(["-c", &command])
@@ -237,6 +244,13 @@ fn who_counts_approves_by_the_command_and_ssh_keygen_accepts_it() {
         .stderr_has("no request 1234");
 }
 
+/// The names of signature files in a directory of the place.
+fn signatures(place: &Place, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(place.join(directory)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".sig")).collect()
+}
+
 #[test]
 fn a_request_in_a_file_is_signed_beside_it() {
     let place = place();
@@ -250,24 +264,25 @@ fn a_request_in_a_file_is_signed_beside_it() {
             .run()
     };
     let output = approve(Hushpipe::at(place), "copied.json").success();
-    let output = output.stdout_has("copied.json.root.sig");
-    let signature = output.place().join("copied.json.root.sig");
-    assert!(Path::new(&signature).is_file());
+    let output = output.stdout_has("copied.json.root-");
+    assert_eq!(signatures(output.place(), "").len(), 1);
+    // Another key of the same user is another file; the same key takes its own place.
+    let again_by = |output: Output, key: &str| {
+        let key = format!("{{place}}/{key}");
+        again(output)
+            .args(["approve", "{place}/copied.json", "--yes", "--key", &key])
+            .run()
+            .success()
+    };
+    let output = again_by(again_by(output, "mallory"), "alice");
+    assert_eq!(signatures(output.place(), "").len(), 2);
     let output = approve(again(output), "wrong.json")
         .code(65)
         .stderr_has("canonical form");
     let output = approve(again(output), "long.json")
         .code(71)
         .stderr_has("cannot read");
-    assert_eq!(
-        output
-            .place()
-            .entries()
-            .iter()
-            .filter(|name| name.ends_with(".sig"))
-            .count(),
-        1
-    );
+    assert_eq!(signatures(output.place(), "").len(), 2);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::error::ApprovalsError;
 use super::ledger::Ledger;
 use super::need::name_of;
-use super::place::{Place, Stored};
+use super::place::{Place, Stored, short};
 use super::signing::{SigningError, sign};
 use super::{Approvals, now, signers};
 use crate::app::files;
@@ -160,7 +160,8 @@ impl Approvals {
             return Err(ApproveError::Signer { signers, why });
         }
         let (place, _) = self.stored(approving.request.id.as_str())?;
-        Ok(place.sign(&approving.request.id, &name_of(effective_uid()), &signature)?)
+        let user = name_of(effective_uid());
+        Ok(place.sign(&approving.request.id, (&user, &key), &signature)?)
     }
 }
 
@@ -231,11 +232,11 @@ impl Approving {
         })
     }
 
-    /// Signs it, and puts `FILE.NAME.sig` beside it. Whether the key counts, its site knows.
+    /// Signs it, and puts `FILE.NAME-KEY.sig` beside it. Whether the key counts, its site knows.
     pub fn sign_beside(&self, key: Option<&Path>) -> Result<PathBuf, ApproveError> {
-        let (signature, _) = sign(&self.bytes, NAMESPACE, key)?;
+        let (signature, key) = sign(&self.bytes, NAMESPACE, key)?;
         let mut path = self.beside.clone().unwrap_or_default().into_os_string();
-        path.push(format!(".{}.sig", name_of(effective_uid())));
+        path.push(format!(".{}-{}.sig", name_of(effective_uid()), short(&key)));
         let path = PathBuf::from(path);
         let text = String::from_utf8_lossy(&signature);
         files::replace(&path, &text, 0o644).map_err(|source| ApprovalsError::System {

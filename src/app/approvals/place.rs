@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ApprovalsError;
 use crate::approval::{
-    MAX_REQUEST, MAX_SIGNATURE, Request, RequestError, RequestId, SignatureFile,
+    MAX_REQUEST, MAX_SIGNATURE, Request, RequestError, RequestId, SignatureFile, SigningKey,
 };
 use crate::sys::filesystem::{self, effective_uid};
 use crate::sys::held;
@@ -187,13 +187,15 @@ impl Place {
         self.put(&name, &request.to_bytes())
     }
 
-    /// Puts a signature of a user's beside a request, in the place of an earlier one of the same user's.
+    /// Puts a signature of a user's beside a request, in the place of an earlier one of the same user's by
+    /// the same key.
     pub fn sign(
         &self,
         id: &RequestId,
-        user: &str,
+        (user, key): (&str, &SigningKey),
         bytes: &[u8],
     ) -> Result<PathBuf, ApprovalsError> {
+        let user = format!("{user}-{}", short(key));
         let name = format!("{id}.json.{user}.sig");
         match put(&self.requests, name.as_ref(), bytes) {
             Ok(()) => Ok(self.path_of(name)),
@@ -211,6 +213,14 @@ impl Place {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), ApprovalsError> {
         put(&self.requests, name.as_ref(), bytes).map_err(self.system("write", name))
     }
+}
+
+/// The start of a key's fingerprint, as it can be in a file's name: so long that no two keys share it.
+pub fn short(key: &SigningKey) -> String {
+    let fingerprint = key.key().fingerprint();
+    let (_, digest) = fingerprint.split_once(':').unwrap_or_default();
+    let plain = digest.chars().filter(char::is_ascii_alphanumeric);
+    plain.take(16).collect()
 }
 
 /// Writes a file that all may read. Its name is there once the file is whole and on the disk. It waits
