@@ -49,14 +49,6 @@ pub fn person() -> Person {
     }
 }
 
-/// Who is at the other end of a socket, by SO_PEERCRED (unix(7)).
-pub fn person_of_peer(pid: i32, uid: u32) -> Person {
-    Person {
-        interactive: pid > 0 && process::has_terminal(pid),
-        ..person_of(uid)
-    }
-}
-
 fn person_of(uid: u32) -> Person {
     let users = Database::host();
     let user = users.user(&uid.to_string()).ok();
@@ -189,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_person_is_named_with_the_groups() {
-        let root = person_of_peer(0, 0);
+        let root = person_of(0);
         assert_eq!(
             (&*root.name, root.uid, root.interactive),
             ("root", 0, false)
@@ -199,7 +191,7 @@ mod tests {
             "{:?}",
             root.groups
         );
-        let stranger = person_of_peer(0, 4242);
+        let stranger = person_of(4242);
         assert_eq!((&*stranger.name, stranger.groups.len()), ("4242", 0));
         assert_eq!(person().uid, nix::unistd::getuid().as_raw());
     }

@@ -195,16 +195,6 @@ pub fn login_uid(pid: i32) -> Option<u32> {
     (uid != u32::MAX).then_some(uid)
 }
 
-/// Whether a process has a controlling terminal.
-pub fn has_terminal(pid: i32) -> bool {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let end = stat.iter().rposition(|byte| *byte == b')');
-    let fields = end.and_then(|end| std::str::from_utf8(stat.get(end + 2..)?).ok());
-    // State, parent, process group, session, terminal.
-    let terminal = fields.and_then(|fields| fields.split_ascii_whitespace().nth(4));
-    terminal.is_some_and(|number| number != "0")
-}
-
 /// One process; `None` when it is gone.
 pub fn look_up(pid: i32) -> Option<Process> {
     parse_stat(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)

@@ -8,7 +8,6 @@ use crate::app::facts;
 use crate::app::failure::Failures;
 use crate::app::host::Host;
 use crate::app::policies::{self, PolicyDirectory, Refreshed};
-use crate::approval::Members;
 use crate::model::query::{Facts, Justification, Query, Ruling};
 use crate::model::{Event, Observer, Plan, Policy, PolicySpec, Site};
 
@@ -55,10 +54,11 @@ impl Policy for InForce {
         self.directory.borrow().sha256().to_string()
     }
 
-    /// By entities.json, or by the host's groups.
+    /// By entities.json, or by the host's groups, which may be in groups of entities.json.
     fn is_member(&self, person: &str, group: &str) -> bool {
         let directory = self.directory.borrow();
-        directory.policies().is_member(person, &[], group) || UnixGroups.is_member(person, group)
+        let groups = UnixGroups.of(person);
+        directory.policies().is_member(person, &groups, group)
     }
 }
 
