@@ -13,7 +13,7 @@ use super::unit::Unit;
 use super::values::Gathered;
 use super::{close, last_message, open, supervise};
 use crate::http;
-use crate::model::{Exited, Observer, Plan};
+use crate::model::{Exited, Observer, Plan, Reason};
 use crate::secret::SecretBytes;
 use crate::supervisor::Supervisor;
 use crate::supervisor::spawn::SpawnError;
@@ -60,8 +60,8 @@ async fn prepare(
     let Pipeline {
         plan,
         stores,
+        gate,
         observer,
-        ..
     } = pipeline;
     let unit = Unit::exec(&cleared.host.launch, prior.activation, prior.inherited);
     let releasing = async {
@@ -85,6 +85,7 @@ async fn prepare(
         plan,
         payloads: &payloads,
         receipt: &receipt,
+        gate: (gate, Reason::Launch),
         group: Group::Shared,
         mask: supervisor.callers_mask(),
         unit: &unit,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::container;
 use super::exposed;
 use super::failure::{Failure, Failures};
+use super::gate::Gate;
 use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, of_spawn};
 use super::live::Deliveries;
 use super::unit::Unit;
@@ -14,7 +15,7 @@ use crate::delivery::{
     Feed, Layout, Live, Owner, SharedDirectories, make_mount_points, prepare_fds,
 };
 use crate::model::{
-    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Receipt, Signal, Topic,
+    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Reason, Receipt, Signal, Topic,
 };
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
@@ -82,6 +83,8 @@ pub struct Placing<'a> {
     pub payloads: &'a [SecretBytes],
     /// They are on record.
     pub receipt: &'a Receipt,
+    /// Is asked again where files cannot go where it was said that they go; and why this is placed.
+    pub gate: (&'a Gate, Reason),
     /// The program's process group.
     pub group: Group,
     /// What is blocked in it.
@@ -112,6 +115,8 @@ impl Placing<'_> {
                 Attempt::Refused(error) => {
                     let mut host = host::settle(self.plan, None, None)?;
                     host.confinement = Confinement::NotNeeded;
+                    let (gate, why) = self.gate;
+                    gate.elsewhere(self.plan, &host, why, IsolationUsed::Shared)?;
                     self.warn(host.bootstrap.open(&error.cause()).filter(|_| apart));
                     self.shared(host, Some(error.to_string()))
                 }

@@ -23,8 +23,8 @@ use super::watch::Changes;
 use super::{close, control, memory, open};
 use crate::delivery::Feed;
 use crate::model::{
-    Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, Receipt, StoreKind, StoreSpec,
-    Topic, chain,
+    Delivery, DeliveryKind, Event, Exited, Mode, Observer, Plan, Reason, Receipt, StoreKind,
+    StoreSpec, Topic, chain,
 };
 use crate::rotation::engine::ControlRequest;
 use crate::secret::{DigestKey, SecretBytes};
@@ -127,7 +127,7 @@ async fn launch(
         receipt,
         kept,
     };
-    let (first, feeds) = start(plan, first, &unit, supervisor, observer)?;
+    let (first, feeds) = start(plan, first, gate, &unit, supervisor, observer)?;
     memory::settle();
     if let Err(error) = origin::leave() {
         let message = format!("cannot leave the directory that hushpipe was started in: {error}");
@@ -296,6 +296,7 @@ fn keep(gathered: &Gathered, keeps: bool) -> Result<Option<Kept>, Failures> {
 fn start(
     plan: &Plan,
     released: Released,
+    gate: &Gate,
     unit: &Unit,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
@@ -315,6 +316,7 @@ fn start(
         plan,
         host,
         (&payloads, &receipt),
+        (gate, Reason::Launch),
         unit,
         supervisor,
         observer,
@@ -339,6 +341,7 @@ pub fn start_with(
     plan: &Plan,
     host: Host,
     (payloads, receipt): (&[SecretBytes], &Receipt),
+    gate: (&Gate, Reason),
     unit: &Unit,
     supervisor: &mut Supervisor,
     observer: &Rc<dyn Observer>,
@@ -347,6 +350,7 @@ pub fn start_with(
         plan,
         payloads,
         receipt,
+        gate,
         group: supervisor.group(),
         mask: supervisor.callers_mask(),
         unit,

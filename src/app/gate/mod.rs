@@ -157,6 +157,25 @@ impl Gate {
         Ok(subject.authorised(plan, reason).by(decided))
     }
 
+    /// Has policy decide again, at once, on files that cannot go where it was asked about: nothing is
+    /// placed yet, and the program was settled anew. The decision is on record when this returns.
+    pub fn elsewhere(
+        &self,
+        plan: &Plan,
+        host: &Host,
+        why: Reason,
+        isolation: IsolationUsed,
+    ) -> Result<(), Failures> {
+        if !self.decides() {
+            return Ok(());
+        }
+        let subject = self.subject(plan, host).placed(isolation);
+        let authorised = self.authorise_now(plan, subject, why, None).map_err(one)?;
+        self.spend(&authorised)?;
+        let recorded = self.recorder.decided(&authorised.decisions);
+        recorded.map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
+    }
+
     /// Decides; where only approvals are missing, waits for them.
     async fn decide(
         &self,
@@ -321,6 +340,15 @@ impl Subject {
             uid: host.launch.owner().0,
             isolation: first.filter(|_| !host.layout.is_empty()),
             facts,
+        }
+    }
+
+    /// With its files, if it has some, where they went.
+    #[must_use]
+    pub fn placed(self, isolation: IsolationUsed) -> Self {
+        Self {
+            isolation: self.isolation.map(|_| isolation),
+            ..self
         }
     }
 

@@ -21,8 +21,8 @@ use crate::app::unit::Unit;
 use crate::app::values::{self, Unusable};
 use crate::delivery::{DeliveryError, Served};
 use crate::model::{
-    Denial, Event, Exit, Generation, Observer, Plan, Reason, Receipt, RotateAction, SecretName,
-    Source, Topic, Verify, Version, chain, random,
+    Denial, Event, Exit, Generation, IsolationUsed, Observer, Plan, Reason, Receipt, RotateAction,
+    SecretName, Source, Topic, Verify, Version, chain, random,
 };
 use crate::rotation::Means;
 use crate::rotation::engine::{
@@ -254,7 +254,11 @@ impl Effects for Real<'_> {
 
 impl<'a> Real<'a> {
     fn authorise(&self, secrets: &BTreeSet<SecretName>) -> Result<Authorised<'a>, Denied> {
-        let subject = self.subject.clone();
+        let used = match self.live.is_private() {
+            true => IsolationUsed::Private,
+            false => IsolationUsed::Shared,
+        };
+        let subject = self.subject.clone().placed(used);
         let authorised =
             self.gate
                 .authorise_now(self.plan, subject, Reason::Rotation, Some(secrets));

@@ -5,7 +5,7 @@ use crate::app::failure::Failures;
 use crate::app::live::Deliveries;
 use crate::app::{host, memory, supervise};
 use crate::delivery::Feed;
-use crate::model::chain;
+use crate::model::{Reason, chain};
 use crate::supervisor::{Ended, Supervisor};
 
 impl Rotation<'_> {
@@ -32,7 +32,8 @@ impl Rotation<'_> {
                 real.authorise_restart(&host)?;
                 let (unit, observer) = (&real.unit, &real.observer);
                 let release = (&*payloads, receipt);
-                supervise::start_with(real.plan, host, release, unit, supervisor, observer)
+                let gate = (real.gate, Reason::Rotation);
+                supervise::start_with(real.plan, host, release, gate, unit, supervisor, observer)
             });
             drop(payloads);
             memory::settle();
