@@ -55,6 +55,7 @@ fn place() -> Place {
             &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", &file],
         );
     }
+    place.copy_probe();
     let public = place.read("alice.pub");
     place.write(
         "approvers",
@@ -163,6 +164,31 @@ fn a_manifest_is_refused_until_somebody_who_may_signed_it_as_it_is() {
     let output = output
         .code(77)
         .stderr_has("standard input has no signature");
+    // Policy sees who signed.
+    let output = again(output).args([
+        "manifest",
+        "sign",
+        "-m",
+        "{place}/hushpipe.yaml",
+        "--key",
+        "{place}/alice",
+    ]);
+    let mut output = output.run().success();
+    let site = output.place().read("site.yaml");
+    let policy = output
+        .place()
+        .fill("policy: { directory: '{place}/policy.d' }\n");
+    output
+        .place()
+        .replace("site.yaml", format!("{site}{policy}"));
+    output.place().make_directory("policy.d");
+    for (signer, exit) in [("alice@example.com", 0), ("bob@example.com", 77)] {
+        let permit = format!(
+            "permit (principal, action, resource) when {{ context.manifest.signed_by == \"{signer}\" }};"
+        );
+        output.place().replace("policy.d/p.cedar", permit);
+        output = run(again(output)).code(exit);
+    }
     // A wrong file of signers is the site's fault.
     let signers = output.place().read("manifest-signers");
     output.place().replace(

@@ -43,10 +43,10 @@ fn launch(rest: &str) -> Hushpipe {
 }
 
 /// A directory of a test's own in memory, where shared files may be.
-struct Memory(TempDir);
+pub struct Memory(TempDir);
 
 impl Memory {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("hushpipe-test-")
             .tempdir_in("/dev/shm")
@@ -67,12 +67,12 @@ impl Memory {
     }
 
     /// The text with `{memory}` filled in.
-    fn fill(&self, text: &str) -> String {
+    pub fn fill(&self, text: &str) -> String {
         let path = self.0.path().to_str().expect("it has a UTF-8 name");
         text.replace("{memory}", path)
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         walk(self.0.path()).is_empty()
     }
 }

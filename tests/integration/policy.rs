@@ -21,6 +21,7 @@ fn site_in_mode(hushpipe: Hushpipe, mode: &str, policies: &str, more: &str) -> H
         "version: 1\nenvironment: production\npolicy: {{ directory: \"{{place}}/policy.d\", mode: \
          {mode} }}\n{more}"
     );
+    hushpipe.place().copy_probe();
     let text = hushpipe.place().fill(&text);
     hushpipe
         .file("site.yaml", text)

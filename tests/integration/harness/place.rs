@@ -62,6 +62,14 @@ impl Place {
         self.bring(own, "probe")
     }
 
+    /// The same as a file of its own, for tests whose program is judged: each new link to a file, such as
+    /// another test's, changes its inode.
+    pub fn copy_probe(&self) {
+        let own = std::env::current_exe().expect("the test knows its program");
+        self.make_directory("bin");
+        fs::copy(own, self.join("bin/probe")).expect("there is space for it");
+    }
+
     /// A program, linked or copied to where every user can start it.
     pub fn bring(&self, program: impl AsRef<Path>, name: &str) -> PathBuf {
         let here = self.join(&format!("bin/{name}"));

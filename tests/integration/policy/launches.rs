@@ -1,6 +1,7 @@
 //! A launch that is denied makes no request, in whichever way it is made.
 
 use super::{PERMIT, files, site, site_in_mode};
+use crate::delivery::Memory;
 use crate::harness::{FakeAnswers, Hushpipe};
 
 const FORBID: &str =
@@ -93,6 +94,31 @@ fn a_manifest_cannot_weaken_what_the_site_says() {
         .stderr_has("policy prod forbids it");
     let another = super::FILES.replace("service: t", "service: t\nenvironment: test");
     run(&another).code(78);
+}
+
+#[test]
+fn files_that_cannot_be_private_are_judged_as_what_they_become() {
+    let private = "@id(\"private\") forbid (principal, action, resource) when { context.isolation != \
+                   \"private\" };";
+    // Root without CAP_SYS_ADMIN: in a container.
+    let host = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"];
+    let run = |policies: &str, host: &[&str]| {
+        let memory = Memory::new();
+        let manifest = super::FILES.replace("{place}/run/db", &memory.fill("{memory}/run/db"));
+        let hushpipe = site(files("v").manifest(&manifest), policies, "");
+        let output = match host {
+            [] => hushpipe,
+            host => hushpipe.through(host),
+        };
+        let output = output.args(["run", "--", "echo", "started"]).run();
+        assert!(memory.is_empty());
+        output
+    };
+    let only = PERMIT.to_owned() + private;
+    run(&only, &[]).success().stdout_is("started\n");
+    run(PERMIT, &host).success().stdout_is("started\n");
+    let output = run(&only, &host).code(77).stdout_is("");
+    output.stderr_has("policy private forbids it");
 }
 
 #[test]
