@@ -196,7 +196,9 @@ impl Hold<'_> {
         let state = self.state();
         state.recovered.clear();
         state.end += bytes.len() as u64;
-        leaves.into_iter().for_each(|leaf| state.push(leaf));
+        for leaf in leaves {
+            state.push(leaf);
+        }
         Ok(size + found.len() as u64)
     }
 

@@ -9,16 +9,12 @@ mod directory;
 mod error;
 mod load;
 mod log;
-#[cfg(test)]
-mod log_tests;
 mod note;
 mod record;
 #[cfg(test)]
-mod tamper_tests;
+mod tests;
 pub mod tiles;
 pub mod tree;
-#[cfg(test)]
-mod tree_tests;
 mod verify;
 
 pub use archive::{Archive, Line};

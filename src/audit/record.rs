@@ -123,6 +123,12 @@ impl Fingerprint {
         Self(hex(digest))
     }
 
+    /// Of 64 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        fits.then(|| Self(text.to_owned()))
+    }
+
     /// In hex.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -390,7 +396,7 @@ mod tests {
             };
             let mut line = Vec::new();
             draft.write(12, &writer(), &mut line);
-            assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+            assert_eq!(memchr::memchr_iter(b'\n', &line).count(), 1);
             assert_eq!(seq(&line), Some(12));
             let record = Record::parse(&line).unwrap();
             assert_eq!(record.entry.as_ref(), &entry);

@@ -97,7 +97,7 @@ fn range<N: Nodes>(nodes: &N, start: u64, count: u64) -> Result<Hash, N::Error> 
 
 /// The largest power of two that is smaller than `count`, which is at least 2.
 const fn split(count: u64) -> u64 {
-    1 << (63 - (count - 1).leading_zeros())
+    1 << (count - 1).ilog2()
 }
 
 /// `PATH(index, D[size])`: from the leaf's sibling up (RFC 6962, section 2.1.1).

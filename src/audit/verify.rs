@@ -79,7 +79,7 @@ pub fn verify(
     match &head {
         Some(head) => check.wanted.push((head.clone(), CHECKPOINT.to_owned())),
         None if check.found.findings.is_empty() => {
-            check.find(CHECKPOINT, "there is none".to_owned())
+            check.find(CHECKPOINT, "there is none".to_owned());
         }
         None => {}
     }
@@ -340,7 +340,7 @@ impl<'a> Check<'a> {
             };
             let index = format!("{digits}{group}").parse::<u64>().ok();
             let index = index.filter(|_| is_group(group));
-            let Some(index) = index.filter(|index| self.way_of(level, *index) == way) else {
+            let Some(index) = index.filter(|index| Self::way_of(level, *index) == way) else {
                 self.stranger(&path);
                 continue;
             };
@@ -361,7 +361,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    fn way_of(&self, level: u8, index: u64) -> PathBuf {
+    fn way_of(level: u8, index: u64) -> PathBuf {
         PathBuf::from_iter(Tile::full(level, index).place().0)
     }
 

@@ -400,9 +400,4 @@ impl<'p> Authorised<'p> {
     pub const fn plan(&self) -> &'p Plan {
         self.plan
     }
-
-    /// Takes what tells the values that were fetched from others, by the site's key.
-    pub fn take_fingerprints(&self, fingerprints: BTreeMap<SecretName, String>) {
-        self.fingerprints.borrow_mut().extend(fingerprints);
-    }
 }

@@ -254,9 +254,10 @@ impl Effects for Real<'_> {
 
 impl<'a> Real<'a> {
     fn authorise(&self, secrets: &BTreeSet<SecretName>) -> Result<Authorised<'a>, Denied> {
-        let used = match self.live.is_private() {
-            true => IsolationUsed::Private,
-            false => IsolationUsed::Shared,
+        let used = if self.live.is_private() {
+            IsolationUsed::Private
+        } else {
+            IsolationUsed::Shared
         };
         let subject = self.subject.clone().placed(used);
         let authorised =

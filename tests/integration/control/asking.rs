@@ -53,7 +53,7 @@ fn a_status_has_the_same_keys_always() {
     let pid = running.pid().to_string();
     let status = json(&beside(running.place(), &["status", &pid, "--json"]).success());
     let keys: Vec<&String> = status.as_object().unwrap().keys().collect();
-    let expected = "conditions generation healthy last_fault last_rotation manifest next outages pid \
+    let expected = "conditions control_groups generation healthy last_fault last_rotation manifest next outages pid \
                     program program_pid protections restarts restarts_left secrets service started state version";
     let mut keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
     keys.sort_unstable();

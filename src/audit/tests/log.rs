@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::*;
+use crate::audit::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -279,7 +279,7 @@ fn a_log_without_its_key_is_refused() {
 fn a_log_that_lost_records_is_refused() {
     let bench = Bench::filled(30);
     let text = fs::read_to_string(bench.at("records.jsonl")).unwrap();
-    let shorter = &text[..text[..text.len() - 1].rfind('\n').unwrap() + 1];
+    let shorter = &text[..=text[..text.len() - 1].rfind('\n').unwrap()];
     fs::write(bench.at("records.jsonl"), shorter).unwrap();
     let mut log = bench.open();
     let error = log.hold(PATIENCE).unwrap_err();
@@ -311,7 +311,7 @@ fn pruning_keeps_the_tree_and_is_on_record() {
     drop(hold);
     assert_eq!(bench.findings(), [""; 0]);
     let next = bench.archive().directory.segments().unwrap()[0];
-    fs::remove_file(bench.at(&super::directory::segment(next))).unwrap();
+    fs::remove_file(bench.at(&crate::audit::directory::segment(next))).unwrap();
     let findings = bench.findings();
     assert!(
         findings

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use super::tiles::{Edge, HEIGHT, Tile, WIDTH};
-use super::tree::{self, Hash, Nodes};
+use crate::audit::tiles::{Edge, HEIGHT, Tile, WIDTH};
+use crate::audit::tree::{self, Hash, Nodes};
 
 /// The eight leaves, and the roots of the trees that they make, of certificate-transparency-go and
 /// google/trillian (`merkle/testonly`).
@@ -38,7 +38,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::model::Sha256(hash.try_into().expect("a hash has 32 bytes")).to_string()
 }
 
 /// MTH of RFC 6962, section 2.1, to the letter.

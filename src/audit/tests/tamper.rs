@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::*;
+use crate::audit::*;
+use crate::audit::{directory, tiles, tree};
 use crate::model::random;
 
 /// A log in memory: its files by path.
@@ -112,7 +113,7 @@ fn sign_anew(files: &mut Files, size: u64, key: &SignerKey) {
         .collect();
     for line in directory::lines(&records).take(size as usize) {
         edge.push(tree::leaf(line), &mut |tile, hashes| {
-            full.push((tile, hashes.to_vec()))
+            full.push((tile, hashes.to_vec()));
         });
     }
     files.retain(|(name, _)| !name.starts_with("tile"));
@@ -167,7 +168,7 @@ fn change(files: &mut Files, stranger: &SignerKey) -> String {
         }
         6 => {
             in_lines(files, |lines| {
-                lines.insert(below(lines.len()), lines[below(lines.len())].clone())
+                lines.insert(below(lines.len()), lines[below(lines.len())].clone());
             });
             "a record doubled".to_owned()
         }

@@ -1,0 +1,5 @@
+//! The log as a whole.
+
+mod log;
+mod tamper;
+mod tree;
