@@ -1,6 +1,7 @@
 //! Under a site: neither deciding, nor asking for approvals, nor spending them leaves anything of a value
 //! in what hushpipe says, in its files or in its memory.
 
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
 use super::canary::Canary;
@@ -60,7 +61,7 @@ fn site(place: &Place) {
         let made = ["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name];
         ssh_keygen(place, &made, Stdio::null());
         let key = place.read(&format!("{name}.pub"));
-        signers += &format!("{name} namespaces=\"approval@hushpipe\" {key}");
+        write!(signers, "{name} namespaces=\"approval@hushpipe\" {key}").unwrap();
     }
     place.write("approvers", signers);
 }

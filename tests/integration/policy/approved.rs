@@ -1,5 +1,6 @@
 //! Approvals end to end: keys and signatures are made by ssh-keygen(1).
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -45,7 +46,7 @@ fn with_people(wait: &str) -> Hushpipe {
             &["-q", "-t", "ed25519", "-N", "", "-C", person, "-f", &file],
         );
         let key = std::fs::read_to_string(hushpipe.place().join(&format!("{person}.pub")));
-        signers += &format!("{person} {}", key.expect("ssh-keygen made it"));
+        write!(signers, "{person} {}", key.expect("ssh-keygen made it")).unwrap();
     }
     hushpipe.file("approvers", signers)
 }

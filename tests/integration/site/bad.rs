@@ -76,10 +76,10 @@ fn a_site_that_others_can_change_is_refused() {
         };
         said("others can write to", &|site| set(site, 0o666));
         said("others can write to", &|site| {
-            set(site.parent().unwrap(), 0o777)
+            set(site.parent().unwrap(), 0o777);
         });
         said("belongs to uid 99", &|site| {
-            chown(site, Some(99), None).unwrap()
+            chown(site, Some(99), None).unwrap();
         });
         said("belongs to uid 99", &|site| {
             chown(site.parent().unwrap(), Some(99), None).unwrap();
