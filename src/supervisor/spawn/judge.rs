@@ -22,7 +22,7 @@ use sha2::Digest as _;
 
 use super::error::SpawnError;
 use super::judged::{Judged, Start, Word, text};
-use super::program::{copy, resolve, starts_as_script};
+use super::program::{copy, resolve, sha256_and, starts_as_script};
 use crate::model::Sha256;
 use crate::sys::child::Pinned;
 use crate::sys::filesystem;
@@ -64,8 +64,11 @@ pub(super) fn judge(
     let mut interpreters = sha2::Sha256::new();
     for _ in 0..=DEEPEST {
         let is_first = judged.is_none();
-        let also = (!is_first).then_some(&mut interpreters);
-        let looked = look(&at, also)?;
+        let looked = if is_first {
+            look(&at, &mut io::sink())
+        } else {
+            look(&at, &mut interpreters)
+        }?;
         let judged = judged.get_or_insert_with(|| looked.judged());
         if !looked.script {
             if !is_first {
@@ -111,7 +114,7 @@ fn unreadable(path: &Path, source: io::Error) -> SpawnError {
     }
 }
 
-fn look(path: &Path, also: Option<&mut sha2::Sha256>) -> Result<Looked, SpawnError> {
+fn look(path: &Path, also: &mut dyn io::Write) -> Result<Looked, SpawnError> {
     let wrong = |source| unreadable(path, source);
     let file = File::open(path).map_err(wrong)?;
     let metadata = file.metadata().map_err(wrong)?;
@@ -122,7 +125,7 @@ fn look(path: &Path, also: Option<&mut sha2::Sha256>) -> Result<Looked, SpawnErr
         path: path.to_owned(),
         source,
     })?;
-    let digest = digest(held.file(), also).map_err(wrong)?;
+    let digest = sha256_and(held.file(), also).map_err(wrong)?;
     Ok(Looked {
         script: starts_as_script(held.file()).map_err(wrong)?,
         held,
@@ -143,7 +146,8 @@ fn hold(path: &Path, file: File) -> io::Result<Held> {
         Ok(pinned) => pinned.into_file(),
         Err(file) => file,
     };
-    copy(&mut File::from(file)).map(|(copy, _)| Held::Copy(copy))
+    // Its digest is made with those of all others.
+    copy(&mut File::from(file), &mut io::sink()).map(Held::Copy)
 }
 
 fn only_root_changes(path: &Path, file: &File) -> bool {
@@ -219,27 +223,6 @@ impl Looked {
             }
             Held::Copy(file) => Pinned::copy(file, false).map_err(wrong),
             Held::Pinned(pinned) => Ok(pinned),
-        }
-    }
-}
-
-fn digest(file: impl AsFd, mut also: Option<&mut sha2::Sha256>) -> io::Result<Sha256> {
-    let file = File::from(file.as_fd().try_clone_to_owned()?);
-    let mut hasher = sha2::Sha256::new();
-    let mut block = vec![0; 64 * 1024];
-    let mut at = 0;
-    loop {
-        match file.read_at(&mut block, at) {
-            Ok(0) => return Ok(Sha256(hasher.finalize().into())),
-            Ok(length) => {
-                hasher.update(&block[..length]);
-                if let Some(also) = also.as_deref_mut() {
-                    also.update(&block[..length]);
-                }
-                at += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
@@ -195,14 +195,23 @@ pub fn open_program(path: &Path) -> Result<OwnedFd, SpawnError> {
 
 /// The SHA-256 digest of an opened file's whole content.
 pub fn sha256(file: impl AsFd) -> io::Result<model::Sha256> {
-    let mut file = File::from(file.as_fd().try_clone_to_owned()?);
-    file.rewind()?;
+    sha256_and(file, &mut io::sink())
+}
+
+/// The same; `also` gets the content as well.
+pub(super) fn sha256_and(file: impl AsFd, also: &mut dyn Write) -> io::Result<model::Sha256> {
+    let file = File::from(file.as_fd().try_clone_to_owned()?);
     let mut hasher = sha2::Sha256::new();
     let mut block = vec![0; 64 * 1024];
+    let mut at = 0;
     loop {
-        match file.read(&mut block) {
+        match file.read_at(&mut block, at) {
             Ok(0) => return Ok(model::Sha256(hasher.finalize().into())),
-            Ok(length) => hasher.update(&block[..length]),
+            Ok(length) => {
+                hasher.update(&block[..length]);
+                also.write_all(&block[..length])?;
+                at += length as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -227,7 +236,9 @@ fn pin(path: &Path) -> Result<(Pinned, model::Sha256), SpawnError> {
             Ok((pinned, digest))
         }
         Err(file) => {
-            let copied = copy(&mut File::from(file)).and_then(|(copy, digest)| {
+            let mut hasher = sha2::Sha256::new();
+            let copied = copy(&mut File::from(file), &mut hasher).and_then(|copy| {
+                let digest = model::Sha256(hasher.finalize().into());
                 let script = starts_as_script(&copy)?;
                 Ok((Pinned::copy(copy, script)?, digest))
             });
@@ -239,21 +250,20 @@ fn pin(path: &Path) -> Result<(Pinned, model::Sha256), SpawnError> {
     }
 }
 
-/// Copies and digests in one go: what is executed is what the digest is of.
-pub(super) fn copy(file: &mut File) -> io::Result<(File, model::Sha256)> {
+/// Copies; `also` gets what is copied, so that a digest that is made there is of the copy.
+pub(super) fn copy(file: &mut File, also: &mut dyn Write) -> io::Result<File> {
     file.rewind()?;
     let mut copy = Pinned::blank()?;
-    let mut hasher = sha2::Sha256::new();
-    io::copy(file, &mut Both(&mut copy, &mut hasher))?;
-    Ok((copy, model::Sha256(hasher.finalize().into())))
+    io::copy(file, &mut Both(&mut copy, also))?;
+    Ok(copy)
 }
 
-struct Both<'a>(&'a mut File, &'a mut sha2::Sha256);
+struct Both<'a>(&'a mut File, &'a mut dyn Write);
 
 impl Write for Both<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.0.write(bytes)?;
-        self.1.update(&bytes[..written]);
+        self.1.write_all(&bytes[..written])?;
         Ok(written)
     }
 
