@@ -24,6 +24,10 @@ pub mod fuzzing;
 pub mod http;
 pub mod manifest;
 pub mod model;
+#[cfg(feature = "policy")]
+pub mod policy;
+#[cfg(not(feature = "policy"))]
+#[path = "policy/absent.rs"]
 pub mod policy;
 pub mod rotation;
 pub mod secret;

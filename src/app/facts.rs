@@ -25,7 +25,7 @@ pub fn of_launch(plan: &Plan, site: &Site, launch: &Launch) -> Facts {
             program,
         ),
         arguments_sha256: arguments(launch),
-        user: name_of(&users, uid),
+        user: users.name_of_user(uid),
         uid,
         ..around(Some(plan), site)
     }
@@ -35,7 +35,7 @@ pub fn of_launch(plan: &Plan, site: &Site, launch: &Launch) -> Facts {
 pub fn of_command(plan: Option<&Plan>, site: &Site) -> Facts {
     let uid = own_uid();
     Facts {
-        user: name_of(&Database::host(), uid),
+        user: Database::host().name_of_user(uid),
         uid,
         ..around(plan, site)
     }
@@ -56,7 +56,7 @@ fn person_of(uid: u32) -> Person {
     let groups = groups.unwrap_or_default();
     let names = groups.into_iter().map(|gid| users.name_of_group(gid));
     Person {
-        name: name_of(&users, uid),
+        name: users.name_of_user(uid),
         uid,
         groups: names.collect(),
         interactive: false,
@@ -116,10 +116,6 @@ fn arguments(launch: &Launch) -> String {
         hasher.update(argument.to_bytes_with_nul());
     }
     crate::model::Sha256(hasher.finalize().into()).to_string()
-}
-
-fn name_of(users: &Database, uid: u32) -> String {
-    users.local_name(uid).unwrap_or_else(|| uid.to_string())
 }
 
 fn own_uid() -> u32 {

@@ -3,7 +3,7 @@
 //! followed, and no FIFO is waited for.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -24,13 +24,7 @@ const MAX_FILE: u64 = 256 << 20;
 
 /// Reads a regular file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = open(path, File::options().read(true))?;
-    if file.metadata()?.len() > MAX_FILE {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    read_at_most(path, MAX_FILE)
 }
 
 /// Whether there is a regular file that can be read.
@@ -41,6 +35,15 @@ pub fn is_there(path: &Path) -> bool {
 /// As [`read`], of no more than `most` bytes.
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     beneath::read_whole(open(path, File::options().read(true))?, most)
+}
+
+/// The same; `-` is standard input.
+pub fn read_input(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if path == Path::new("-") {
+        beneath::read_whole(io::stdin().lock(), most)
+    } else {
+        read_at_most(path, most)
+    }
 }
 
 /// Appends to a regular file, which is made if it is not there.

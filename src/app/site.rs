@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::manifest::{MAX_SITE_BYTES, ManifestError, parse_site};
 use crate::model::Site;
-use crate::model::printable::printable;
+use crate::model::printable::{printable, printable_path};
 use crate::sys::filesystem::{self, effective_uid};
 use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 
@@ -120,8 +120,4 @@ fn refused(path: &Path, error: WalkError, rule: &Rule<'_>) -> ManifestError {
         |command| format!("look at the file, and then: {command}"),
     );
     ManifestError::site(path, message, help, None)
-}
-
-fn printable_path(path: &Path) -> String {
-    printable(&path.display().to_string())
 }

@@ -14,7 +14,7 @@ mod request;
 mod signers;
 mod sshsig;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wire;
 
 pub use certificate::Certificate;

@@ -12,9 +12,10 @@ use super::checkpoint::Checkpoint;
 use super::directory::{CHECKPOINT, Directory, RECORDS, first_seq, lines, segment, whole};
 use super::error::LogError;
 use super::note::VerifierKey;
-use super::record::{self, Cut, Entry, Kind, hex};
+use super::record::{self, Cut, Entry, Kind};
 use super::tiles::{Edge, HEIGHT, Tile, WIDTH};
 use super::tree::{self, Hash};
+use crate::model::hex;
 
 /// The state of a log under its lock.
 #[derive(Debug)]

@@ -23,6 +23,6 @@ pub use error::LogError;
 pub use log::{Hold, Log, Place, SIGN_EVERY};
 pub use note::{NoteError, SignerKey, VerifierKey};
 pub use record::{
-    Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, hex, seq,
+    Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, seq,
 };
 pub use verify::{Finding, Since, Verified, verify};

@@ -146,24 +146,56 @@ pub fn includes(leaf: &Hash, index: u64, (size, root): (u64, &Hash), path: &[Has
     if index >= size {
         return false;
     }
-    let (mut place, mut last, mut hash) = (index, size - 1, *leaf);
+    let (mut climb, mut hash) = (Climb::new(index, size - 1), *leaf);
     for sibling in path {
-        if last == 0 {
-            return false;
-        }
-        if place & 1 == 1 || place == last {
-            hash = node(sibling, &hash);
-            while place & 1 == 0 && place != 0 {
-                place >>= 1;
-                last >>= 1;
-            }
-        } else {
-            hash = node(&hash, sibling);
-        }
-        place >>= 1;
-        last >>= 1;
+        hash = match climb.up() {
+            None => return false,
+            Some(Side::Left) => node(sibling, &hash),
+            Some(Side::Right) => node(&hash, sibling),
+        };
     }
-    last == 0 && hash == *root
+    climb.is_at_root() && hash == *root
+}
+
+/// The way from a node to the root, as both proofs are checked on it (RFC 9162, sections 2.1.3.2 and
+/// 2.1.4.2: `fn` and `sn`).
+struct Climb {
+    place: u64,
+    last: u64,
+}
+
+/// Where a sibling is.
+enum Side {
+    Left,
+    Right,
+}
+
+impl Climb {
+    const fn new(place: u64, last: u64) -> Self {
+        Self { place, last }
+    }
+
+    const fn shift(&mut self) {
+        self.place >>= 1;
+        self.last >>= 1;
+    }
+
+    /// Goes up by the next sibling. `None`: it is at the root.
+    const fn up(&mut self) -> Option<Side> {
+        if self.last == 0 {
+            return None;
+        }
+        let is_left = self.place & 1 == 1 || self.place == self.last;
+        while is_left && self.place & 1 == 0 && self.place != 0 {
+            self.shift();
+        }
+        self.shift();
+        Some(if is_left { Side::Left } else { Side::Right })
+    }
+
+    const fn is_at_root(&self) -> bool {
+        self.last == 0
+    }
 }
 
 /// Whether a tree begins with an older one (RFC 9162, section 2.1.4.2). Each tree begins with the empty
@@ -174,7 +206,7 @@ pub fn extends(old: (u64, &Hash), new: (u64, &Hash), proof: &[Hash]) -> bool {
         let same = old_size == size && old_root == root || old_size == 0 && *old_root == empty();
         return old_size <= size && proof.is_empty() && same;
     }
-    let (mut place, mut last) = (old_size - 1, size - 1);
+    let mut climb = Climb::new(old_size - 1, size - 1);
     let is_node = old_size.is_power_of_two();
     let mut hashes = proof.iter();
     let Some(first) = (if is_node {
@@ -184,27 +216,19 @@ pub fn extends(old: (u64, &Hash), new: (u64, &Hash), proof: &[Hash]) -> bool {
     }) else {
         return false;
     };
-    while place & 1 == 1 {
-        place >>= 1;
-        last >>= 1;
+    while climb.place & 1 == 1 {
+        climb.shift();
     }
     let (mut old_hash, mut hash) = (*first, *first);
     for sibling in hashes {
-        if last == 0 {
-            return false;
-        }
-        if place & 1 == 1 || place == last {
-            old_hash = node(sibling, &old_hash);
-            hash = node(sibling, &hash);
-            while place & 1 == 0 && place != 0 {
-                place >>= 1;
-                last >>= 1;
+        match climb.up() {
+            None => return false,
+            Some(Side::Left) => {
+                old_hash = node(sibling, &old_hash);
+                hash = node(sibling, &hash);
             }
-        } else {
-            hash = node(&hash, sibling);
+            Some(Side::Right) => hash = node(&hash, sibling),
         }
-        place >>= 1;
-        last >>= 1;
     }
-    last == 0 && old_hash == *old_root && hash == *root
+    climb.is_at_root() && old_hash == *old_root && hash == *root
 }

@@ -312,10 +312,7 @@ impl<'a> Check<'a> {
 
     fn stranger(&mut self, path: &Path) {
         let what = "no tile of this log has this name".to_owned();
-        self.find(
-            crate::model::printable::printable(&path.to_string_lossy()),
-            what,
-        );
+        self.find(crate::model::printable::printable_path(path), what);
     }
 
     /// Looks through the directories of one level; `digits` are those of the way so far.

@@ -1,20 +1,20 @@
 //! `hushpipe approval …` and `hushpipe approve`: requests, and who approved them.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::confirm::confirmed;
 use super::output::print;
 use super::table::{cells, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream, load};
 use crate::app::approvals::{Approvals, ApprovalsError, ApproveError, Approving, Shown};
-use crate::app::site;
 use crate::approval::Request;
 use crate::model::Exit;
-use crate::model::printable::printable;
+use crate::model::printable::{printable, printable_path};
 
 const ABOUT: &str = "\
 A launch that a policy allows once people approved it writes a request into the site's
@@ -121,6 +121,9 @@ pub fn run(arguments: &ApprovalArgs) -> Outcome {
     }
 }
 
+const UNASKED: &str =
+    "standard input is no terminal, so nobody can confirm: read the request, and give --yes";
+
 /// Runs `approve`.
 pub fn approve(arguments: &ApproveArgs, globals: Globals) -> Outcome {
     let key = arguments.key.as_deref();
@@ -133,7 +136,7 @@ pub fn approve(arguments: &ApproveArgs, globals: Globals) -> Outcome {
     };
     let approving = approving.map_err(|error| refused(&error))?;
     say(&words(&approving.request, approving.owner.as_deref()))?;
-    if !arguments.yes && !confirmed()? {
+    if !arguments.yes && !confirmed("Approve it?", UNASKED)? {
         return Err(Failure::text(Exit::No, "not approved"));
     }
     let written = match &approvals {
@@ -144,13 +147,12 @@ pub fn approve(arguments: &ApproveArgs, globals: Globals) -> Outcome {
     if globals.quiet {
         return Ok(Exit::Ok);
     }
-    let path = printable(&written.display().to_string());
+    let path = printable_path(&written);
     print(&format!("approved: {path}\n"))
 }
 
 fn approvals() -> Result<Approvals, Failure> {
-    let found = site::load().map_err(|error| load::failure(&error))?;
-    let spec = found.site.and_then(|site| site.approvals);
+    let spec = load::site()?.and_then(|site| site.approvals);
     let spec = spec.ok_or_else(|| {
         Failure::text(
             Exit::Manifest,
@@ -172,18 +174,6 @@ fn refused(error: &ApproveError) -> Failure {
 fn say(text: &str) -> Result<(), Failure> {
     let written = std::io::stderr().write_all(text.as_bytes());
     written.map_err(|error| Failure::new(Exit::Os, &error))
-}
-
-fn confirmed() -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        let text = "standard input is no terminal, so nobody can confirm: read the request, and give --yes";
-        return Err(Failure::text(Exit::Usage, text));
-    }
-    say("Approve it? [y/N] ")?;
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::new(Exit::Os, &error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn has_ended(shown: &Shown) -> bool {

@@ -19,6 +19,12 @@ pub struct Loaded {
     pub site: Option<Site>,
 }
 
+/// The host's site, where its warnings are of no use.
+pub fn site() -> Result<Option<Site>, Failure> {
+    let found = site::load().map_err(|error| failure(&error))?;
+    Ok(found.site)
+}
+
 /// Finds, reads and checks the site and the manifest; a fault is shown with excerpts.
 pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Failure> {
     let found = site::load().map_err(|error| failure(&error))?;
@@ -53,9 +59,8 @@ impl Loaded {
 
 /// What governs a command that has no manifest.
 pub fn governance(said: SaidArgs) -> Result<Governance, Failure> {
-    let found = site::load().map_err(|error| failure(&error))?;
     Ok(Governance {
-        site: found.site.map(Rc::new),
+        site: site()?.map(Rc::new),
         said: said.into(),
     })
 }

@@ -4,6 +4,7 @@ mod approval;
 mod check;
 #[cfg(feature = "man")]
 mod completions;
+mod confirm;
 mod control;
 mod doctor;
 mod failure;

@@ -3,21 +3,21 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::load::{Loaded, failure, load};
+use super::load::{Loaded, failure, load, site};
 use super::output::print;
 use super::table::{cells, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream};
+use crate::app::files;
 use crate::app::policies::{self, Explained, PolicyDirectory, Replay};
-use crate::app::{files, site};
 use crate::manifest::{Overrides, document};
-use crate::model::printable::printable;
-use crate::model::query::{Effect, Resource};
+use crate::model::printable::{printable, printable_path};
+use crate::model::query::Effect;
 use crate::model::{Exit, parse_duration};
 
 const EXAMPLES: &str = "\
@@ -28,7 +28,7 @@ Examples:
   hushpipe policy check ./policy.d            are they good?
   hushpipe policy explain -m app.yaml         what would a launch get, and why?
   hushpipe policy test --with ./policy.d cases.yaml
-  hushpipe policy replay --since 30d --with ./policy.d
+  hushpipe policy replay --since 30d --with ./policy.d records.jsonl
   hushpipe policy schema > hushpipe.cedarschema";
 
 /// Arguments of `policy`.
@@ -134,17 +134,17 @@ struct TestArgs {
 }
 
 const REPLAY: &str = "\
-Reads the decisions of the audit log, asks the policies of DIR the same, and shows what differs.
+Reads decisions on record, asks the policies of DIR the same, and shows what differs.
 
 Examples:
-  hushpipe policy replay --since 30d --with ./policy.d
+  hushpipe policy replay --since 30d --with ./policy.d records.jsonl
   ssh db1 cat /var/log/hushpipe/records.jsonl | hushpipe policy replay --with ./policy.d -";
 
 #[derive(Args)]
 struct ReplayArgs {
-    /// The records, one JSON object a line; - is standard input [default: the site's audit log]
+    /// The records, one JSON object a line; - is standard input
     #[arg(value_name = "FILE")]
-    file: Option<PathBuf>,
+    file: PathBuf,
     /// The directory of the policies
     #[arg(long = "with", value_name = "DIR")]
     directory: PathBuf,
@@ -172,10 +172,7 @@ pub fn run(arguments: &PolicyArgs, globals: Globals) -> Outcome {
 fn open(directory: Option<&Path>) -> Result<(PathBuf, PolicyDirectory), Failure> {
     let directory = match directory {
         Some(directory) => directory.to_owned(),
-        None => of_site(
-            |site| Some(site.policy?.directory),
-            "policies: name a directory",
-        )?,
+        None => of_site()?,
     };
     match PolicyDirectory::open(&directory) {
         Ok(opened) => Ok((directory, opened)),
@@ -183,17 +180,16 @@ fn open(directory: Option<&Path>) -> Result<(PathBuf, PolicyDirectory), Failure>
     }
 }
 
-fn of_site<T>(
-    of: impl FnOnce(crate::model::Site) -> Option<T>,
-    missing: &str,
-) -> Result<T, Failure> {
-    let found = site::load().map_err(|error| failure(&error))?.site;
-    let missing = || Failure::text(Exit::Usage, format!("this host's site has no {missing}"));
-    let Some(site) = found else {
+fn of_site() -> Result<PathBuf, Failure> {
+    let Some(site) = site()? else {
         let text = "this host has no site: name a directory or a file";
         return Err(Failure::text(Exit::Usage, text));
     };
-    of(site).ok_or_else(missing)
+    let policy = site.policy.map(|policy| policy.directory);
+    policy.ok_or_else(|| {
+        let text = "this host's site has no policies: name a directory";
+        Failure::text(Exit::Usage, text)
+    })
 }
 
 fn check(directory: Option<&Path>, globals: Globals) -> Outcome {
@@ -210,10 +206,7 @@ fn check(directory: Option<&Path>, globals: Globals) -> Outcome {
             1 => "1 policy, no errors".to_owned(),
             count => format!("{count} policies, no errors"),
         };
-        print(&format!(
-            "{}: {count}\n",
-            printable(&directory.display().to_string())
-        ))?;
+        print(&format!("{}: {count}\n", printable_path(&directory)))?;
     }
     Ok(Exit::Ok)
 }
@@ -253,12 +246,8 @@ fn explain(arguments: &ExplainArgs) -> Outcome {
 fn explanation(explained: &[Explained]) -> String {
     let mut out = String::new();
     for one in explained {
-        let name = match &one.query.resource {
-            Resource::Secret(secret) => &secret.name,
-            Resource::Service(service) => &service.name,
-        };
-        writeln!(out, "{}: {}", printable(name), one.ruling.effect)
-            .expect("a String takes all that is written");
+        let name = printable(one.query.resource.name());
+        writeln!(out, "{name}: {}", one.ruling.effect).expect("a String takes all that is written");
         for line in one.why.lines() {
             writeln!(out, "  {line}").expect("a String takes all that is written");
         }
@@ -267,7 +256,7 @@ fn explanation(explained: &[Explained]) -> String {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    let path = printable(&path.display().to_string());
+    let path = printable_path(path);
     Failure::text(
         Exit::NoManifest,
         format!("cannot read {path}\n  cause: {error}"),
@@ -278,19 +267,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
 const MAX_CASES: u64 = 16 << 20;
 
 fn test(arguments: &TestArgs, globals: Globals) -> Outcome {
-    let bytes = if arguments.file == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin()
-            .lock()
-            .take(MAX_CASES)
-            .read_to_end(&mut bytes);
-        read.map(|_| bytes)
-    } else {
-        files::read(&arguments.file)
-    };
+    let bytes = files::read_input(&arguments.file, MAX_CASES);
     let bytes = bytes.map_err(|error| unreadable(&arguments.file, &error))?;
     let wrong = |text: String| Failure::text(Exit::Manifest, text);
-    let name = printable(&arguments.file.display().to_string());
+    let name = printable_path(&arguments.file);
     let text = String::from_utf8(bytes).map_err(|_| wrong(format!("{name}: not UTF-8")))?;
     let document = document(&arguments.file, &text).map_err(|error| failure(&error))?;
     let cases = policies::cases(document).map_err(|errors| {
@@ -337,20 +317,13 @@ fn replay(arguments: &ReplayArgs) -> Outcome {
     let since = since.map_err(|error| Failure::text(Exit::Usage, format!("--since: {error}")))?;
     let since = since.and_then(policies::ago);
     let (_, opened) = open(Some(&arguments.directory))?;
-    let file = match &arguments.file {
-        Some(file) => file.clone(),
-        None => of_site(
-            |site| Some(site.audit?.directory.join("records.jsonl")),
-            "audit log: name a file of records",
-        )?,
-    };
+    let file = &arguments.file;
     let replayed = if file == Path::new("-") {
         Replay::of(std::io::stdin().lock(), since, opened.policies())
     } else {
-        File::open(&file)
-            .and_then(|file| Replay::of(BufReader::new(file), since, opened.policies()))
+        File::open(file).and_then(|file| Replay::of(BufReader::new(file), since, opened.policies()))
     };
-    let replayed = replayed.map_err(|error| unreadable(&file, &error))?;
+    let replayed = replayed.map_err(|error| unreadable(file, &error))?;
     if arguments.json {
         return print(&format!("{:#}\n", json!(replayed)));
     }

@@ -3,7 +3,7 @@
 mod place;
 
 use std::ffi::OsString;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::failure::log_object;
 use super::output::print;
 use super::table::{cells, heads, table};
-use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream};
+use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, confirm};
 use place::PlaceArgs;
 
 use crate::app::sealed::{self, Input, Part, SealedError, SetOptions};
@@ -417,20 +417,10 @@ fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome
 fn confirmed(store: &SealedStore, key: &Key) -> Result<bool, Failure> {
     // What is not there needs no question.
     stored(store.history(key))?;
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::text(
-            Exit::Usage,
-            "removing cannot be undone, and nobody can be asked here: give --yes",
-        ));
-    }
-    let io = |error: std::io::Error| Failure::new(Exit::Os, &error);
-    let question = format!("Remove {key} with all its versions? It cannot be undone. [y/N] ");
-    std::io::stderr()
-        .write_all(question.as_bytes())
-        .map_err(io)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(io)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    confirm::confirmed(
+        &format!("Remove {key} with all its versions? It cannot be undone."),
+        "removing cannot be undone, and nobody can be asked here: give --yes",
+    )
 }
 
 fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcome {

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use super::output::print;
 use super::{Failure, Outcome, load};
 use crate::app::approvals::{manifests, sign};
-use crate::app::{files, manifest_of_root, site};
+use crate::app::{files, manifest_of_root};
 use crate::manifest;
-use crate::model::printable::printable;
+use crate::model::printable::{printable, printable_path};
 use crate::model::{Exit, ManifestSigners};
 
 const ABOUT: &str = "\
@@ -68,7 +68,7 @@ pub fn run(arguments: &ManifestArgs) -> Outcome {
             let (signature, signer) = sign(text.as_bytes(), manifests::NAMESPACE, key.as_deref())
                 .map_err(|error| Failure::new(error.exit(), &error))?;
             let file = manifests::signature_of(&path);
-            let shown = printable(&file.display().to_string());
+            let shown = printable_path(&file);
             let written = files::replace(&file, &String::from_utf8_lossy(&signature), 0o644);
             written.map_err(|error| {
                 Failure::text(Exit::Os, format!("cannot write {shown}\n  cause: {error}"))
@@ -86,7 +86,7 @@ pub fn run(arguments: &ManifestArgs) -> Outcome {
             let wanted = wanted.map_or_else(of_site, Ok)?;
             let signer = manifests::signer(&wanted, &path, text.as_bytes())
                 .map_err(|error| Failure::new(error.exit(), &error))?;
-            let shown = printable(&path.display().to_string());
+            let shown = printable_path(&path);
             print(&format!("{shown}: signed by {}\n", printable(&signer)))
         }
     }
@@ -106,8 +106,8 @@ fn read(named: Option<&PathBuf>) -> Result<(PathBuf, String), Failure> {
 }
 
 fn of_site() -> Result<ManifestSigners, Failure> {
-    let found = site::load().map_err(|error| load::failure(&error))?;
-    found.site.and_then(|site| site.manifests).ok_or_else(|| {
+    let site = load::site()?;
+    site.and_then(|site| site.manifests).ok_or_else(|| {
         Failure::text(
             Exit::Usage,
             "this host's site wants no signatures: name whose count with --signers FILE",

@@ -120,10 +120,20 @@ impl ManifestError {
         help: impl Into<String>,
         source: Option<std::io::Error>,
     ) -> Self {
+        Self::ended(name, Exit::NoManifest, message, help, source)
+    }
+
+    fn ended(
+        name: &Path,
+        exit: Exit,
+        message: impl Into<String>,
+        help: impl Into<String>,
+        source: Option<std::io::Error>,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             cause: Cause::Unreadable {
-                exit: Exit::NoManifest,
+                exit,
                 message: message.into(),
                 help: help.into(),
                 source,
@@ -133,18 +143,10 @@ impl ManifestError {
 
     /// Who must not say what root runs can change it.
     pub(super) fn distrusted(name: &Path, reason: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            cause: Cause::Unreadable {
-                exit: Exit::Denied,
-                message: format!("root does not run what others can change: {reason}"),
-                help:
-                    "close it to others, or, if you have looked at it, give it on standard input: \
-                       -m - <FILE"
-                        .to_owned(),
-                source: None,
-            },
-        }
+        let message = format!("root does not run what others can change: {reason}");
+        let help = "close it to others, or, if you have looked at it, give it on standard input: \
+                    -m - <FILE";
+        Self::ended(name, Exit::Denied, message, help, None)
     }
 
     /// The site cannot be used as it is: who can change it, or why it cannot be read.
@@ -154,15 +156,7 @@ impl ManifestError {
         help: impl Into<String>,
         source: Option<std::io::Error>,
     ) -> Self {
-        Self {
-            name: name.to_owned(),
-            cause: Cause::Unreadable {
-                exit: Exit::Manifest,
-                message: message.into(),
-                help: help.into(),
-                source,
-            },
-        }
+        Self::ended(name, Exit::Manifest, message, help, source)
     }
 
     /// The same, where a site is what was read.

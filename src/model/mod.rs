@@ -41,8 +41,9 @@ pub use release::{
     Release, Verdict, record,
 };
 pub use signal::{Signal, SignalError};
-pub use site::{ApprovalSpec, AuditSpec, ManifestSigners, PolicyMode, PolicySpec, Site};
+pub use site::{ApprovalSpec, ManifestSigners, PolicyMode, PolicySpec, Site};
 pub use startup::{Forking, Ready, Startup};
 pub use units::{
-    FileMode, Generation, Sha256, UnitError, Version, VersionRef, format_duration, parse_duration,
+    FileMode, Generation, Sha256, UnitError, Version, VersionRef, format_duration, hex,
+    parse_duration,
 };

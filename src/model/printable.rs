@@ -1,6 +1,8 @@
 //! Text of others on its way to a terminal: names, messages and answers come from manifests, servers and
 //! other processes.
 
+use std::path::Path;
+
 /// Whether a character acts on a terminal, or changes how those around it are shown: control
 /// characters, and those of Unicode that are not seen or turn the direction of writing.
 pub fn acts(c: char) -> bool {
@@ -21,6 +23,11 @@ pub fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+/// A path as [`printable`] text. What is not UTF-8 is replaced.
+pub fn printable_path(path: &Path) -> String {
+    printable(&path.to_string_lossy())
 }
 
 #[cfg(test)]

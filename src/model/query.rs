@@ -52,6 +52,16 @@ pub enum Principal {
     Person(Person),
 }
 
+impl Principal {
+    /// The service's, or the person's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Service(service) => &service.name,
+            Self::Person(person) => &person.name,
+        }
+    }
+}
+
 /// A service, as manifest and site describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -88,6 +98,16 @@ pub enum Resource {
     Secret(Box<Secret>),
     /// A launch as a whole: its status.
     Service(Service),
+}
+
+impl Resource {
+    /// The secret's, or the service's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Secret(secret) => &secret.name,
+            Self::Service(service) => &service.name,
+        }
+    }
 }
 
 /// A secret's description.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
-use super::printable::printable;
+use super::printable::{printable, printable_path};
 use super::query::{Action, Effect, Facts, Obligation, Principal, Query, Resource, Ruling};
 use super::words::words;
 use super::{Exit, Plan, SecretName, Version};
@@ -33,8 +33,6 @@ pub struct Release<'a> {
     pub decisions: &'a [Decision],
     /// The approvals that lifted denials.
     pub approvals: &'a [Approved],
-    /// HMAC-SHA256 of the values under the site's fingerprint key, in hex; none without one.
-    pub fingerprints: &'a BTreeMap<SecretName, String>,
 }
 
 /// Approvals that were spent on a release.
@@ -160,7 +158,7 @@ impl Denial {
         let notes = self.notes.iter().map(|note| printable(note));
         let help = format!(
             "`hushpipe policy explain` shows every fact; the policies are in {}",
-            printable(&self.directory.display().to_string())
+            printable_path(&self.directory)
         );
         (head, refused.chain(notes).collect(), help)
     }
@@ -180,10 +178,11 @@ impl fmt::Display for Denial {
 impl std::error::Error for Denial {}
 
 fn named(resource: &Resource) -> String {
-    match resource {
-        Resource::Secret(secret) => format!("secret {}", printable(&secret.name)),
-        Resource::Service(service) => format!("service {}", printable(&service.name)),
-    }
+    let kind = match resource {
+        Resource::Secret(_) => "secret",
+        Resource::Service(_) => "service",
+    };
+    format!("{kind} {}", printable(resource.name()))
 }
 
 /// Which policies decided, and how the refusal is lifted.

@@ -10,50 +10,27 @@
 //! - Only the policies whose scope may match a query are parsed and evaluated for it. A policy whose scope
 //!   does not match is false and cannot fail, so that the ruling is the same.
 
-#[cfg(not(feature = "policy"))]
-mod absent;
-#[cfg(feature = "policy")]
 mod annotations;
-#[cfg(feature = "policy")]
 mod cache;
-#[cfg(feature = "policy")]
 mod cases;
-#[cfg(feature = "policy")]
 mod decide;
-#[cfg(feature = "policy")]
 mod entities;
-#[cfg(feature = "policy")]
 mod error;
-#[cfg(feature = "policy")]
 mod facts;
-#[cfg(feature = "policy")]
 mod policies;
-#[cfg(all(test, feature = "policy"))]
+#[cfg(test)]
 mod proof;
-#[cfg(feature = "policy")]
 mod request;
-#[cfg(feature = "policy")]
 mod rule;
-#[cfg(feature = "policy")]
 mod schema;
-#[cfg(feature = "policy")]
 mod scope;
-#[cfg(feature = "policy")]
 mod statements;
-#[cfg(all(test, feature = "policy"))]
+#[cfg(test)]
 mod tests;
-#[cfg(feature = "policy")]
 mod uid;
 
-#[cfg(not(feature = "policy"))]
-pub use absent::Policies;
-#[cfg(feature = "policy")]
 pub use cases::{Case, cases};
-#[cfg(feature = "policy")]
 pub use error::{PolicyError, PolicyErrors};
-#[cfg(feature = "policy")]
 pub use facts::{Cause, Fact, Why};
-#[cfg(feature = "policy")]
 pub use policies::Policies;
-#[cfg(feature = "policy")]
 pub use schema::{schema_json, schema_text};

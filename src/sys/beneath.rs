@@ -104,10 +104,10 @@ pub fn read_file(directory: impl AsFd, name: impl AsRef<OsStr>, most: u64) -> io
     read_whole(open_file(directory, name)?, most)
 }
 
-/// All of an open file of no more than `most` bytes (EFBIG).
-pub fn read_whole(file: File, most: u64) -> io::Result<Vec<u8>> {
+/// All of an open file, or of a stream, of no more than `most` bytes (EFBIG).
+pub fn read_whole(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = file.take(most + 1).read_to_end(&mut bytes)?;
+    let read = from.take(most + 1).read_to_end(&mut bytes)?;
     if read as u64 > most {
         return Err(io::ErrorKind::FileTooLarge.into());
     }

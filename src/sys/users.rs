@@ -116,6 +116,11 @@ impl Database {
         Some(entry.name.to_owned())
     }
 
+    /// The same; the number of one who has none.
+    pub fn name_of_user(&self, uid: u32) -> String {
+        self.local_name(uid).unwrap_or_else(|| uid.to_string())
+    }
+
     /// A user's name, and the names of its groups, as /etc/passwd and /etc/group have them; a group
     /// without a name is its number. No program is started for it.
     pub fn local_person(&self, uid: u32) -> Result<(Option<String>, Vec<String>), UsersError> {

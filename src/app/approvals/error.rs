@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::approval::{CheckError, RequestId, SignersError};
 use crate::model::Exit;
-use crate::model::printable::printable;
+use crate::model::printable::{printable, printable_path};
 use crate::sys::filesystem::effective_uid;
 use crate::sys::walk::WalkError;
 
@@ -21,7 +21,7 @@ pub enum ApprovalsError {
         source: WalkError,
     },
     /// The operating system's word.
-    #[error("cannot {doing} {}", printable(&path.display().to_string()))]
+    #[error("cannot {doing} {}", printable_path(path))]
     System {
         /// `read`
         doing: &'static str,
@@ -33,7 +33,7 @@ pub enum ApprovalsError {
     /// A use cannot be put on record, so nothing is delivered.
     #[error(
         "cannot record the use of an approval in {}: nothing is delivered",
-        printable(&path.display().to_string())
+        printable_path(path)
     )]
     Unrecorded {
         /// Where.
@@ -52,7 +52,7 @@ pub enum ApprovalsError {
     /// Somebody makes more files than anybody needs.
     #[error(
         "{} has more than {most} files: remove those that do not belong there",
-        printable(&path.display().to_string())
+        printable_path(path)
     )]
     TooMany {
         /// Where.
@@ -67,7 +67,10 @@ pub enum ApprovalsError {
     #[error("the launch has no digest of its {0}, so that no approval can be for it")]
     NoDigest(&'static str),
     /// There is no request of that name.
-    #[error("no request {id} in {}: see `hushpipe approval list`", printable(&path.display().to_string()))]
+    #[error(
+        "no request {id} in {}: see `hushpipe approval list`",
+        printable_path(path)
+    )]
     Unknown {
         /// Its name.
         id: String,

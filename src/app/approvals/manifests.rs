@@ -7,7 +7,7 @@ use super::error::ApprovalsError;
 use super::{now, signers};
 use crate::app::files;
 use crate::approval::{MAX_SIGNATURE, Signature, SignatureError, SignerError};
-use crate::model::printable::printable;
+use crate::model::printable::printable_path;
 use crate::model::{Exit, ManifestSigners};
 
 /// The namespace of manifests' signatures.
@@ -26,9 +26,9 @@ pub enum UnsignedError {
     #[error(
         "the manifest is not signed, and this site wants a signature: there is no {}\n  \
          help: `hushpipe manifest sign -m {}`, by one of {}",
-        shown(signature),
-        shown(manifest),
-        shown(signers)
+        printable_path(signature),
+        printable_path(manifest),
+        printable_path(signers)
     )]
     Missing {
         /// The manifest.
@@ -39,7 +39,7 @@ pub enum UnsignedError {
         signers: PathBuf,
     },
     /// It cannot be read.
-    #[error("cannot read {}", shown(path))]
+    #[error("cannot read {}", printable_path(path))]
     Unreadable {
         /// The signature.
         path: PathBuf,
@@ -49,8 +49,8 @@ pub enum UnsignedError {
     /// It is none, or of what the manifest was before.
     #[error(
         "{}: {why}\n  help: sign the manifest again, as it is now: `hushpipe manifest sign -m {}`",
-        shown(signature),
-        shown(manifest)
+        printable_path(signature),
+        printable_path(manifest)
     )]
     Stale {
         /// The manifest.
@@ -61,7 +61,7 @@ pub enum UnsignedError {
         why: SignatureError,
     },
     /// By somebody whose signature does not count.
-    #[error("{}: {}: {why}", shown(signature), shown(signers))]
+    #[error("{}: {}: {why}", printable_path(signature), printable_path(signers))]
     Foreign {
         /// The signature.
         signature: PathBuf,
@@ -84,10 +84,6 @@ impl UnsignedError {
             _ => Exit::Denied,
         }
     }
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string())
 }
 
 /// Where the signature of a manifest is.

@@ -163,13 +163,7 @@ impl Approvals {
         let request = stored.request.as_ref().map_err(|_| unknown())?;
         let ledger = Ledger::make(&self.spec.directory)?;
         let locked = ledger.lock()?;
-        let judging = Judging {
-            directory: &self.spec.directory,
-            need,
-            signers: &signers,
-            members,
-            now: now(),
-        };
+        let judging = self.judging(need, &signers, members);
         let wanted = judging.wanted();
         let case = judging.case(&stored, request, &wanted, locked.read(id)?);
         let approved = check(&case).map_err(|not| {
@@ -220,6 +214,21 @@ impl Approvals {
         Ok(request)
     }
 
+    fn judging<'a>(
+        &'a self,
+        need: &'a Need,
+        signers: &'a Signers,
+        members: &'a dyn Members,
+    ) -> Judging<'a> {
+        Judging {
+            directory: &self.spec.directory,
+            need,
+            signers,
+            members,
+            now: now(),
+        }
+    }
+
     fn ask(&self, need: &Need) -> Result<Pending, ApprovalsError> {
         let request = self.request(need, Lifetime::default())?;
         Ok(Pending {
@@ -237,13 +246,7 @@ impl Approvals {
             return Ok(Found::Nothing);
         };
         let ledger = Ledger::open(&self.spec.directory)?;
-        let judging = Judging {
-            directory: &self.spec.directory,
-            need,
-            signers: &signers,
-            members,
-            now: now(),
-        };
+        let judging = self.judging(need, &signers, members);
         let mut found: Option<Pending> = None;
         for (id, names) in place.list()? {
             let Some(stored) = place.read(&id, &names)?.filter(is_own) else {

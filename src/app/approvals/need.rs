@@ -131,6 +131,5 @@ fn requesters(facts: &Facts) -> Vec<String> {
 
 /// A user's name; the number of one who has none.
 pub fn name_of(uid: u32) -> String {
-    let name = Database::host().local_name(uid);
-    name.unwrap_or_else(|| uid.to_string())
+    Database::host().name_of_user(uid)
 }

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::place::{Place, put};
 use super::*;
 use crate::app::event_loop::runtime;
-use crate::approval::{Asked, Launch, Program};
+use crate::approval::tests::check::launch;
 
 /// A site's approvals, with an Ed25519 key of alice and one of bob.
 struct Fixture {
@@ -101,25 +101,8 @@ impl Fixture {
 }
 
 fn need() -> Need {
-    let digest = |c: char| String::from(c).repeat(64);
     Need {
-        launch: Launch {
-            service: "payments".into(),
-            environment: "production".into(),
-            host: "db1".into(),
-            uid: 1000,
-            manifest_sha256: digest('b'),
-            program: Program {
-                path: "/usr/bin/psql".into(),
-                sha256: digest('d'),
-            },
-            arguments_sha256: digest('a'),
-            secrets: BTreeSet::from([Asked {
-                asked: "db/password".into(),
-                store: "bao".into(),
-            }]),
-            policies_sha256: digest('c'),
-        },
+        launch: launch(),
         wanted: BTreeSet::from([Wanted {
             policy: "two".into(),
             needed: 2,

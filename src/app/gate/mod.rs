@@ -22,9 +22,7 @@ use crate::model::{
     Approved, AuditError, Decision, Denial, Event, IsolationUsed, NoSite, Observer, Plan, Reason,
     Receipt, Recorder, Release, SecretName, Site, Topic, Version, chain, record,
 };
-pub use queries::Asking;
-#[cfg(feature = "policy")]
-pub use queries::now;
+use queries::Asking;
 use rules::{Judged, Lacking};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;
@@ -63,8 +61,6 @@ pub struct Authorised<'p> {
     decisions: Vec<Decision>,
     /// Approvals that are spent when it is put on record.
     granted: Cell<Option<Granted>>,
-    /// Of what was fetched, where the site has a key for them.
-    fingerprints: RefCell<BTreeMap<SecretName, String>>,
 }
 
 impl Gate {
@@ -133,10 +129,7 @@ impl Gate {
             return Ok(subject.authorised(plan, reason));
         };
         let queries = subject.queries(plan, reason, None);
-        queries
-            .first()
-            .into_iter()
-            .for_each(|query| rules.glass_broken(query, None));
+        rules.glass_broken(&queries, None);
         let decided = self.decide(rules, queries, patience).await?;
         Ok(subject.authorised(plan, reason).by(decided))
     }
@@ -260,10 +253,7 @@ impl Gate {
         let asking = subject.asking(plan, &facts);
         let who = (command.person, command.action);
         let queries = asking.command(who, command.secrets, command.said);
-        queries
-            .first()
-            .into_iter()
-            .for_each(|query| rules.glass_broken(query, command.by));
+        rules.glass_broken(&queries, command.by);
         self.command_decided(rules, queries)
     }
 
@@ -280,10 +270,7 @@ impl Gate {
         let Some(rules) = &self.rules else {
             return Ok(());
         };
-        queries
-            .first()
-            .into_iter()
-            .for_each(|query| rules.glass_broken(query, None));
+        rules.glass_broken(&queries, None);
         self.command_decided(rules, queries)
     }
 
@@ -294,7 +281,6 @@ impl Gate {
         versions: &BTreeMap<SecretName, Version>,
     ) -> Result<Receipt, Failures> {
         let approvals = self.spend(authorised)?;
-        let fingerprints = authorised.fingerprints.borrow().clone();
         let release = Release {
             plan: authorised.plan,
             program: &authorised.subject.program,
@@ -304,7 +290,6 @@ impl Gate {
             facts: authorised.subject.facts.as_deref(),
             decisions: &authorised.decisions,
             approvals: &approvals,
-            fingerprints: &fingerprints,
         };
         record(&*self.recorder, &release)
             .await
@@ -359,7 +344,6 @@ impl Subject {
             reason,
             decisions: Vec::new(),
             granted: Cell::new(None),
-            fingerprints: RefCell::default(),
         }
     }
 
@@ -372,7 +356,8 @@ impl Subject {
         }
     }
 
-    fn queries(
+    /// What policy is asked about these secrets of the plan; `None`: about all.
+    pub fn queries(
         &self,
         plan: &Plan,
         reason: Reason,

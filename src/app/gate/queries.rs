@@ -6,7 +6,7 @@ use crate::model::query::{
     Action, Context, Facts, Justification, Person, Principal, Query, Resource, Secret, Service,
     Time,
 };
-use crate::model::{DeliveryKind, IsolationUsed, Plan, Reason, SecretName, Source};
+use crate::model::{DeliveryKind, IsolationUsed, Plan, Reason, SecretName, SecretSpec, Source};
 use crate::sys::clock;
 
 /// What is the same for each question of a release.
@@ -91,25 +91,30 @@ impl Asking<'_> {
     }
 
     fn secret(&self, name: &SecretName) -> Resource {
-        let plan = self.plan;
-        let spec = &plan.secrets[name];
+        let spec = &self.plan.secrets[name];
         let store = &spec.source.store;
-        let owner = spec.owner.as_ref().or(plan.owner.as_ref());
         Resource::Secret(Box::new(Secret {
             name: name.to_string(),
             store: store.to_string(),
-            store_type: plan.stores[store].kind.name().to_owned(),
+            store_type: self.plan.stores[store].kind.name().to_owned(),
             path: path(&spec.source),
-            classification: spec.classification.clone().unwrap_or_default(),
-            owner: owner.cloned().unwrap_or_default(),
-            environment: spec
-                .environment
-                .as_ref()
-                .unwrap_or(&self.facts.environment)
-                .clone(),
-            labels: spec.labels.clone(),
-            age: 0,
+            ..described(Some(self.plan), Some(spec), self.facts)
         }))
+    }
+}
+
+/// A secret as its manifest describes it, as far as there is one and it does.
+pub fn described(plan: Option<&Plan>, spec: Option<&SecretSpec>, facts: &Facts) -> Secret {
+    let owner = spec.and_then(|spec| spec.owner.as_ref());
+    let owner = owner.or_else(|| plan?.owner.as_ref());
+    let classification = spec.and_then(|spec| spec.classification.as_ref());
+    let environment = spec.and_then(|spec| spec.environment.as_ref());
+    Secret {
+        classification: classification.cloned().unwrap_or_default(),
+        owner: owner.cloned().unwrap_or_default(),
+        environment: environment.unwrap_or(&facts.environment).clone(),
+        labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
+        ..Secret::default()
     }
 }
 

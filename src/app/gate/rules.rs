@@ -7,8 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::app::approvals::{Approvals, ApprovalsError, Granted, Need};
-
-use crate::model::query::{Effect, Obligation, Principal, Query, Resource, Ruling};
+use crate::model::query::{Effect, Obligation, Query, Ruling};
 use crate::model::{
     ApprovalSpec, Approved, Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec,
     Verdict,
@@ -233,14 +232,8 @@ impl Rules {
             } = decision;
             self.observer.observe(&Event::PolicyDecided {
                 action: query.action,
-                resource: match &query.resource {
-                    Resource::Secret(secret) => secret.name.clone(),
-                    Resource::Service(service) => service.name.clone(),
-                },
-                principal: match &query.principal {
-                    Principal::Service(service) => service.name.clone(),
-                    Principal::Person(person) => person.name.clone(),
-                },
+                resource: query.resource.name().to_owned(),
+                principal: query.principal.name().to_owned(),
                 effect: ruling.effect,
                 verdict: *verdict,
                 policies: ruling.policies.clone(),
@@ -249,7 +242,9 @@ impl Rules {
     }
 
     /// Says that somebody broke the glass.
-    pub fn glass_broken(&self, query: &Query, by: Option<(i32, u32)>) {
+    pub fn glass_broken(&self, queries: &[Query], by: Option<(i32, u32)>) {
+        // The facts are those of each.
+        let Some(query) = queries.first() else { return };
         let facts = &query.context.facts;
         if facts.break_glass {
             self.observer.observe(&Event::BreakGlass {

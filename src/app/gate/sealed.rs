@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::queries::now;
+use super::queries::{described, now};
 use crate::model::query::{Action, Context, Facts, Person, Principal, Query, Resource, Secret};
 use crate::model::{Plan, SecretName, SecretSpec, StoreName};
 
@@ -63,21 +63,11 @@ fn secret(
     store: &StoreName,
     key: &str,
 ) -> Secret {
-    let owner = spec.and_then(|spec| spec.owner.as_ref());
-    let owner = owner.or_else(|| plan?.owner.as_ref());
-    let classification = spec.and_then(|spec| spec.classification.as_ref());
     Secret {
         name: key.to_owned(),
         store: store.to_string(),
         store_type: "sealed".to_owned(),
         path: key.to_owned(),
-        classification: classification.cloned().unwrap_or_default(),
-        owner: owner.cloned().unwrap_or_default(),
-        environment: spec
-            .and_then(|spec| spec.environment.as_ref())
-            .unwrap_or(&facts.environment)
-            .clone(),
-        labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
-        age: 0,
+        ..described(plan, spec, facts)
     }
 }

@@ -3,14 +3,14 @@
 //! with the cache is no error, as the policies themselves are there.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::model::Sha256;
 use crate::policy::Policies;
 use crate::sys::filesystem::{self, effective_uid};
-use crate::sys::held;
 use crate::sys::walk::{self, Links, Rule};
+use crate::sys::{beneath, held};
 
 /// Where it is.
 const DIRECTORY: &str = "/var/cache/hushpipe";
@@ -38,8 +38,7 @@ pub fn load(sha256: Sha256) -> Option<Policies> {
     }
     let path = Path::new(DIRECTORY).join(NAME);
     let file = File::from(walk::file(&path, &RULE).ok()?);
-    let mut bytes = Vec::new();
-    file.take(MAX).read_to_end(&mut bytes).ok()?;
+    let bytes = beneath::read_whole(file, MAX).ok()?;
     let kept = bytes.strip_prefix(header(sha256).as_slice())?;
     Policies::from_cache(kept)
 }

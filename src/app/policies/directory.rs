@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,10 @@ use sha2::Digest as _;
 
 use super::cache;
 use crate::app::failure::{Failure, Failures};
-use crate::model::printable::printable;
+use crate::model::printable::printable_path;
 use crate::model::{Exit, Sha256};
 use crate::policy::{Policies, PolicyError, PolicyErrors};
+use crate::sys::beneath;
 use crate::sys::filesystem::{self, Status};
 use crate::sys::walk::{self, Links, Rule, WalkError};
 
@@ -278,13 +279,11 @@ fn read_file(
     let file = File::from(opened);
     let wrong = |error| failure(DirectoryError::System(whole.clone(), error));
     let status = filesystem::status(&file).map_err(wrong)?;
-    let mut bytes = Vec::new();
-    file.take(*left + 1)
-        .read_to_end(&mut bytes)
-        .map_err(wrong)?;
-    *left = left
-        .checked_sub(bytes.len() as u64)
-        .ok_or_else(|| failure(DirectoryError::Large(path.to_owned())))?;
+    let bytes = beneath::read_whole(file, *left).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => failure(DirectoryError::Large(path.to_owned())),
+        _ => wrong(error),
+    })?;
+    *left -= bytes.len() as u64;
     match String::from_utf8(bytes) {
         Ok(text) => Ok((text, status)),
         Err(error) => {
@@ -309,25 +308,21 @@ fn in_directory(path: &Path, errors: PolicyErrors) -> Failures {
 
 #[derive(Debug, thiserror::Error)]
 enum DirectoryError {
-    #[error("{}: a policy directory holds *.cedar and entities.json alone: move it elsewhere", shown(.0))]
+    #[error("{}: a policy directory holds *.cedar and entities.json alone: move it elsewhere", printable_path(.0))]
     Other(PathBuf),
-    #[error("{}: more than {MAX_FILES} files: join some of them", shown(.0))]
+    #[error("{}: more than {MAX_FILES} files: join some of them", printable_path(.0))]
     Many(PathBuf),
-    #[error("{}: more than {} MiB of policies", shown(.0), MAX_BYTES >> 20)]
+    #[error("{}: more than {} MiB of policies", printable_path(.0), MAX_BYTES >> 20)]
     Large(PathBuf),
-    #[error("{}: not UTF-8 from byte {} on", shown(.0), .1 + 1)]
+    #[error("{}: not UTF-8 from byte {} on", printable_path(.0), .1 + 1)]
     NotText(PathBuf, usize),
-    #[error("{}: cannot be read", shown(.0))]
+    #[error("{}: cannot be read", printable_path(.0))]
     System(PathBuf, #[source] io::Error),
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string())
 }
 
 /// A walk that did not end well, and what it was for.
 #[derive(Debug, thiserror::Error)]
-#[error("the policies in {}: {error}{}", shown(.path), .error.help(filesystem::effective_uid()))]
+#[error("the policies in {}: {error}{}", printable_path(.path), .error.help(filesystem::effective_uid()))]
 struct Unsafe {
     path: PathBuf,
     error: WalkError,

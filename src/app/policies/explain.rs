@@ -1,10 +1,12 @@
 //! What policy would decide on a launch now: by the launch's own way to the facts, without asking a store.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use super::PolicyDirectory;
 use crate::app::failure::Failures;
-use crate::app::gate::{Asking, now};
+use crate::app::gate::Subject;
 use crate::app::host::{self, Prior};
 use crate::app::inherited::Inherited;
 use crate::app::{facts, failure};
@@ -37,17 +39,10 @@ pub fn explain(
         reason: reason.to_owned(),
         ..facts::of_launch(plan, site, &host.launch)
     };
-    let order = host.order.first().copied();
-    let asking = Asking {
-        plan,
-        facts: &facts,
-        isolation: order.filter(|_| !host.layout.is_empty()),
-        time: now(),
-    };
-    let secrets = plan.secrets.keys().cloned().collect();
+    let subject = Subject::of(&host, Some(Rc::new(facts)));
     let policies = directory.policies();
-    let explained = asking.deliver(&secrets, Reason::Launch).into_iter();
-    let explained = explained.map(|query| {
+    let queries = subject.queries(plan, Reason::Launch, None).into_iter();
+    let explained = queries.map(|query| {
         let ruling = policies.decide(&query);
         let why = policies.why(&query, &ruling);
         Explained { query, ruling, why }

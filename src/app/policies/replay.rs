@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::query::{Effect, Principal, Query, Resource, Ruling};
+use crate::model::query::{Effect, Query, Ruling};
 use crate::policy::Policies;
 
 /// A longer line is no record of hushpipe's.
@@ -113,15 +113,9 @@ impl Replay {
 
     fn note(&mut self, query: &Query, before: Effect, new: Ruling, last: String) {
         let change = Change {
-            principal: match &query.principal {
-                Principal::Service(service) => service.name.clone(),
-                Principal::Person(person) => person.name.clone(),
-            },
+            principal: query.principal.name().to_owned(),
             action: query.action.to_string(),
-            resource: match &query.resource {
-                Resource::Secret(secret) => secret.name.clone(),
-                Resource::Service(service) => service.name.clone(),
-            },
+            resource: query.resource.name().to_owned(),
             before,
             after: new.effect,
             policies: new.policies,
@@ -168,7 +162,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::query::{Action, Context, Secret, Service};
+    use crate::model::query::{Action, Context, Principal, Resource, Secret, Service};
 
     fn query(secret: &str) -> Query {
         Query {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::writer;
 use crate::audit::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,18 +68,6 @@ impl Bench {
             .iter()
             .map(ToString::to_string)
             .collect()
-    }
-}
-
-fn writer() -> Writer {
-    Writer {
-        host: "web1".to_owned(),
-        boot: String::new(),
-        launcher: "00".to_owned(),
-        pid: 1,
-        uid: 0,
-        service: "shop".to_owned(),
-        program: "/bin/true".to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::writer;
 use crate::audit::*;
 use crate::audit::{directory, tiles, tree};
 use crate::model::random;
@@ -49,15 +50,7 @@ fn made(place: &Path) -> (Files, SignerKey) {
         key_file: place.join("audit.key"),
     };
     let mut log = Log::open(&site, "web1").unwrap().with_segments(50_000);
-    let writer = Writer {
-        host: "web1".to_owned(),
-        boot: String::new(),
-        launcher: "00".to_owned(),
-        pid: 1,
-        uid: 0,
-        service: "shop".to_owned(),
-        program: "/bin/true".to_owned(),
-    };
+    let writer = writer();
     for number in 0..300 {
         let mut hold = log.hold(Duration::from_secs(5)).unwrap();
         let entry = Entry::new(Kind::Control).saying(format!("record {number}"));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::model::printable::printable;
+use crate::model::printable::{printable, printable_path};
 
 /// The lines of a report.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Report {
 
 /// A path in a sentence.
 pub fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy())
+    printable_path(path)
 }
 
 /// A path in a command for a shell; what is not UTF-8 in it cannot be shown.

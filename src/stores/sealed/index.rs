@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::key::Key;
 use super::signing::{self, Signature, Signer};
+use crate::model::hex;
 
 const FIRST_LINE: &str = "hushpipe-sealed-index 1";
 
@@ -307,15 +308,7 @@ pub fn digest(bytes: &[u8]) -> FileDigest {
     Sha256::digest(bytes).into()
 }
 
-/// Lowercase hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String grows");
-        text
-    })
-}
-
-/// The reverse; `None`: other digits, or another length.
+/// The reverse of [`hex`]; `None`: other digits, or another length.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte: &u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

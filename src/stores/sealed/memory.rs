@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::index::{FileDigest, StoreId, digest, hex, unhex};
+use super::index::{FileDigest, StoreId, digest, unhex};
+use crate::model::hex;
 use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 use crate::sys::{durable, held};
 
