@@ -154,6 +154,11 @@ fn guarded(archive: &[u8]) -> Vec<&[u8]> {
         .collect()
 }
 
+/// Whether no compiler of C has left its mark: assembly has no arrays on the stack that it could guard.
+fn is_assembled(archive: &[u8]) -> bool {
+    memchr::memmem::find(archive, b".comment").is_none()
+}
+
 /// The binary has no symbols; the archives of C that were linked into it lie beside it. The code that
 /// reads the guard is theirs, and stands in the binary as it does there.
 #[test]
@@ -168,6 +173,10 @@ fn c_in_the_static_one_sees_when_its_stack_was_written_over() {
     let is_linked = |code: &&[u8]| memchr::memmem::find(&binary, code).is_some();
     for archive in archives {
         let bytes = fs::read(&archive).expect("it was just found");
+        if is_assembled(&bytes) {
+            assert!(archive.ends_with("libpsm_s.a"), "{}", archive.display());
+            continue;
+        }
         if cfg!(target_arch = "x86_64") {
             let linked = guarded(&bytes).into_iter().filter(is_linked).count();
             assert!(
