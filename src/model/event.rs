@@ -624,7 +624,8 @@ events! {
         #[serde(flatten)]
         error: RotationError,
     } => Error, "{error}";
-    /// A store could not be watched or asked; the program keeps what it has.
+    /// A store could not be watched or asked, or it could not for another reason than before; the program
+    /// keeps what it has.
     StoreFault {
         /// Which store.
         store: StoreName,
@@ -634,7 +635,7 @@ events! {
         #[serde(skip)]
         message: String,
     } => Error, "{message}; the program keeps what it has";
-    /// A store that does not answer does not do so for another reason by now.
+    /// Of the reasons for which a store does not answer, one is over and this one lasts.
     StoreStill {
         /// Which store.
         store: StoreName,

@@ -10,9 +10,9 @@ mod error;
 mod family;
 pub mod format;
 pub mod join;
-mod links;
 mod names;
 mod numbered;
+mod path_watch;
 pub mod poll;
 mod polled;
 pub mod registry;
@@ -20,6 +20,7 @@ pub mod sealed;
 #[cfg(test)]
 #[path = "../../tests/stores/shelf.rs"]
 mod shelf;
+mod trail;
 mod traits;
 #[cfg(feature = "vault")]
 pub mod vault;

@@ -102,10 +102,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "the manifest is read before there is a plan; root's is checked by its walk",
     ),
     ("src/stores/command/", "the program of a command store"),
-    ("src/stores/directory", "watches what the walk reads"),
     ("src/http/", "the system's certificates"),
+    ("src/stores/path_watch.rs", "watches what the walk reads"),
     (
-        "src/stores/links.rs",
+        "src/stores/trail.rs",
         "finds what to watch; what is read is walked",
     ),
     (

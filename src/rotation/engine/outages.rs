@@ -1,11 +1,10 @@
-//! What is wrong with stores: each fault said once while it lasts, and its end once.
+//! What is wrong with stores: each reason reported once while it lasts, and the end of all once.
 
-use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::model::{Event, Observer, Outcome, StoreName, chain};
-use crate::stores::{Fault, StoreError};
+use crate::stores::{Fault, LastLine, StoreError};
 
 /// Who met a fault: it lasts until the same one meets it no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,11 +21,25 @@ type Kind = (StoreName, Option<String>, u8);
 
 struct Outage {
     outcome: Outcome,
-    /// The last one, in words.
+    /// The last one that was reported, in words.
     message: String,
     /// The same whenever it is met.
     same: String,
-    by: BTreeSet<By>,
+    /// The reasons that each one met last.
+    by: BTreeMap<By, BTreeSet<String>>,
+}
+
+impl Outage {
+    /// Whether a reason lasts that was reported.
+    fn has(&self, same: &String) -> bool {
+        self.by.values().any(|reasons| reasons.contains(same))
+    }
+
+    fn shows(&mut self, fault: &StoreError) {
+        self.outcome = fault.outcome();
+        self.message = chain(fault);
+        self.same = same(fault);
+    }
 }
 
 /// The faults that last.
@@ -57,18 +70,14 @@ impl Outages {
 
     /// The stores were asked, and these faults met.
     pub fn asked(&mut self, faults: &[StoreError]) {
-        for fault in faults {
-            self.note(By::Asking, fault);
-        }
+        self.note(By::Asking, faults);
         let lasting: BTreeSet<Kind> = faults.iter().map(kind_of).collect();
         self.over(By::Asking, |kind| lasting.contains(kind));
     }
 
     /// A store's watch meets these faults, and no others.
     pub fn watch_is_down(&mut self, faults: &[StoreError]) {
-        for fault in faults {
-            self.note(By::Watching, fault);
-        }
+        self.note(By::Watching, faults);
         let stores: BTreeSet<&StoreName> = faults.iter().map(|fault| &fault.store).collect();
         let lasting: BTreeSet<Kind> = faults.iter().map(kind_of).collect();
         self.over(By::Watching, |kind| {
@@ -81,42 +90,51 @@ impl Outages {
         self.over(By::Watching, |kind| kind.0 != *store);
     }
 
-    fn note(&mut self, by: By, fault: &StoreError) {
-        // Nothing is wrong with a store whose people take their time: it says itself what it waits for.
-        if matches!(fault.fault, Fault::Unapproved { .. }) {
-            return;
+    /// Nothing is wrong with a store whose people take their time: it says itself what it waits for.
+    fn note(&mut self, by: By, faults: &[StoreError]) {
+        let mut kinds: BTreeMap<Kind, Vec<&StoreError>> = BTreeMap::new();
+        for fault in faults {
+            if !matches!(fault.fault, Fault::Unapproved { .. }) {
+                kinds.entry(kind_of(fault)).or_default().push(fault);
+            }
         }
-        let (store, outcome, message) = (fault.store.clone(), fault.outcome(), chain(fault));
-        let same = same(fault);
-        match self.down.entry(kind_of(fault)) {
-            Entry::Vacant(entry) => {
-                entry.insert(Outage {
-                    outcome,
-                    message: message.clone(),
-                    same,
-                    by: BTreeSet::from([by]),
-                });
+        for (kind, faults) in kinds {
+            self.note_kind(by, kind, &faults);
+        }
+    }
+
+    /// Each reason is reported once while it lasts. If one of several ends, who asks for the status gets
+    /// one that lasts.
+    fn note_kind(&mut self, by: By, kind: Kind, faults: &[&StoreError]) {
+        let outage = self.down.entry(kind).or_insert_with(|| Outage {
+            outcome: faults[0].outcome(),
+            message: String::new(),
+            same: String::new(),
+            by: BTreeMap::new(),
+        });
+        let mut reasons = BTreeSet::new();
+        for fault in faults {
+            let same = same(fault);
+            if !outage.has(&same) && !reasons.contains(&same) {
+                outage.shows(fault);
                 self.observer.observe(&Event::StoreFault {
-                    store,
-                    outcome,
-                    message,
+                    store: fault.store.clone(),
+                    outcome: outage.outcome,
+                    message: outage.message.clone(),
                 });
             }
-            // Said once while it lasts; who asks for the status is told how it is now.
-            Entry::Occupied(mut entry) => {
-                let outage = entry.get_mut();
-                outage.by.insert(by);
-                if outage.same != same {
-                    outage.same = same;
-                    outage.message.clone_from(&message);
-                    outage.outcome = outcome;
-                    self.observer.observe(&Event::StoreStill {
-                        store,
-                        outcome,
-                        message,
-                    });
-                }
-            }
+            reasons.insert(same);
+        }
+        outage.by.insert(by, reasons);
+        if !outage.has(&outage.same)
+            && let Some(fault) = faults.last()
+        {
+            outage.shows(fault);
+            self.observer.observe(&Event::StoreStill {
+                store: fault.store.clone(),
+                outcome: outage.outcome,
+                message: outage.message.clone(),
+            });
         }
     }
 
@@ -152,10 +170,14 @@ fn kind_of(fault: &StoreError) -> Kind {
     (fault.store.clone(), asked, fault.exit().code())
 }
 
-/// In words that do not tell one secret of the store from another, nor one time from another.
+/// In words that do not tell one secret of the store from another, nor one time from another: what a
+/// command said last may be another thing at each try.
 fn same(fault: &StoreError) -> String {
     let mut same = fault.at_any_time();
     same.asked = None;
+    if let Fault::Program { last_line, .. } = &mut same.fault {
+        *last_line = LastLine::None;
+    }
     chain(&same)
 }
 
@@ -231,20 +253,75 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_told_without_a_second_line() {
+    fn another_reason_is_reported_once_and_not_at_each_poll() {
         let said = Rc::new(Said::default());
         let mut outages = Outages::new(Rc::clone(&said) as Rc<dyn Observer>);
-        for (cause, seconds) in [("sealed", 1), ("sealed", 2), ("refused", 3), ("refused", 5)] {
-            outages.watch_is_down(&[no_answer_as("a", "x", cause, seconds)]);
-        }
-        outages.watch_is_up(&StoreName::new("a").unwrap());
-        let still = chain(&no_answer_as("a", "x", "refused", 3));
-        let expected = [
-            "a down".to_owned(),
-            format!("a still: {still}"),
-            "a up".to_owned(),
+        let polls = [
+            ("sealed", 1),
+            ("sealed", 2),
+            ("refused", 3),
+            ("refused", 5),
+            ("sealed", 6),
         ];
-        assert_eq!(*said.0.borrow(), expected);
+        for (cause, seconds) in polls {
+            let fault = [no_answer_as("a", "x", cause, seconds)];
+            outages.watch_is_down(&fault);
+            outages.asked(&fault);
+            assert_eq!(
+                outages.first(),
+                Some(chain(&no_answer_as("a", "x", cause, said_at(seconds))).as_str())
+            );
+        }
+        outages.asked(&[]);
+        outages.watch_is_up(&StoreName::new("a").unwrap());
+        assert_eq!(*said.0.borrow(), ["a down", "a down", "a down", "a up"]);
+    }
+
+    /// When the reason was reported that is met after so long.
+    fn said_at(seconds: u64) -> u64 {
+        match seconds {
+            2 => 1,
+            5 => 3,
+            other => other,
+        }
+    }
+
+    #[test]
+    fn two_reasons_at_once_are_not_changes_of_one_another() {
+        let said = Rc::new(Said::default());
+        let mut outages = Outages::new(Rc::clone(&said) as Rc<dyn Observer>);
+        for seconds in 1..4 {
+            outages.watch_is_down(&[
+                no_answer_as("a", "x", "refused", seconds),
+                no_answer_as("a", "y", "sealed", seconds),
+            ]);
+            outages.asked(&[no_answer_as("a", "z", "reset", seconds)]);
+        }
+        assert_eq!(*said.0.borrow(), ["a down", "a down", "a down"]);
+        outages.asked(&[]);
+        outages.watch_is_down(&[no_answer_as("a", "x", "refused", 9)]);
+        let still = chain(&no_answer_as("a", "x", "refused", 9));
+        let last = said.0.borrow().last().cloned();
+        assert_eq!(last, Some(format!("a still: {still}")));
+    }
+
+    #[test]
+    fn what_a_command_said_last_is_no_reason() {
+        let said = Rc::new(Said::default());
+        let mut outages = Outages::new(Rc::clone(&said) as Rc<dyn Observer>);
+        for (ended, line) in [
+            ("exit code 1", "at 10:01"),
+            ("exit code 1", "at 10:02"),
+            ("exit code 2", "at 10:03"),
+        ] {
+            let program = Fault::Program {
+                program: "pass".to_owned(),
+                ended: ended.to_owned(),
+                last_line: LastLine::Shown(line.to_owned()),
+            };
+            outages.asked(&[fault("a", "x", program)]);
+        }
+        assert_eq!(*said.0.borrow(), ["a down", "a down"]);
     }
 
     #[test]

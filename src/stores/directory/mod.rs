@@ -1,7 +1,5 @@
 //! `type: directory`: one file a secret, as Docker, Kubernetes and systemd mount them.
 
-mod watch;
-
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
@@ -12,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
+use super::path_watch::{PathWatch, Wanted};
 use super::{
     Family, Fault, Fetched, Local, Store, StoreError, Watch, Watched, format, looked_at, polled,
 };
@@ -179,7 +178,14 @@ impl Store for Directory {
         if keys.is_empty() {
             return Ok(None);
         }
-        let watch = watch::DirectoryWatch::new(self.name.clone(), &self.path, &keys);
+        let wanted = keys.iter();
+        let wanted = wanted.map(|(key, places)| (Wanted::File(key.into()), places.clone()));
+        let watch = PathWatch::start(
+            self.name.clone(),
+            &self.path,
+            wanted,
+            Box::new(|_, _| false),
+        );
         polled::or_polled(&self.name, watch, || {
             let paths = keys.into_iter();
             paths

@@ -499,3 +499,37 @@ fn a_directory_that_is_not_there_yet_can_be_waited_for() {
     fs::write(made.join("a"), "1").unwrap();
     assert!(wakes(&mut watch, || symlink("made", &dir).unwrap()));
 }
+
+#[test]
+fn a_directory_far_above_that_is_exchanged_is_followed() {
+    let outer = tempfile::tempdir().unwrap();
+    let make = |name: &str, value: &str| {
+        let dir = outer.path().join(name).join("app/secrets");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("a"), value).unwrap();
+    };
+    make("now", "1");
+    make("next", "2");
+    let (now, next) = (outer.path().join("now"), outer.path().join("next"));
+    let dir = now.join("app/secrets");
+    let mut watch = watch(&dir, &["a"]);
+    assert!(wakes(&mut watch, || {
+        fs::rename(&now, outer.path().join("old")).unwrap();
+        fs::rename(&next, &now).unwrap();
+    }));
+    assert!(wakes(&mut watch, || fs::write(dir.join("a"), "3").unwrap()));
+    // What went away matters no more, and neither does what is beside it.
+    fs::write(outer.path().join("old/app/secrets/a"), "x").unwrap();
+    fs::write(outer.path().join("unrelated"), "x").unwrap();
+    assert!(!runtime_wait(&mut watch, QUIET));
+    // Both at once, and one after the other with a pause.
+    let old = outer.path().join("old");
+    assert!(wakes(&mut watch, || {
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, &old, rustix::fs::CWD, &now, flags).unwrap();
+    }));
+    fs::rename(&now, &next).unwrap();
+    assert!(!runtime_wait(&mut watch, QUIET));
+    assert!(wakes(&mut watch, || fs::rename(&old, &now).unwrap()));
+    assert!(wakes(&mut watch, || fs::write(dir.join("a"), "4").unwrap()));
+}

@@ -106,8 +106,8 @@ pub struct SealedStore {
     /// That nothing can be remembered, or that there is no index, is said once.
     said: Cell<bool>,
     said_accepted: Cell<bool>,
-    /// The last fetch was refused: the next index may end that.
-    refused: Rc<Cell<bool>>,
+    /// The last fetch was refused, or the watch reported something that was not fetched yet.
+    unsettled: Rc<Cell<bool>>,
     observer: Rc<dyn Observer>,
 }
 
@@ -139,7 +139,7 @@ impl SealedStore {
             accepts: Cell::new(spec.accept),
             said: Cell::new(false),
             said_accepted: Cell::new(false),
-            refused: Rc::new(Cell::new(false)),
+            unsettled: Rc::new(Cell::new(false)),
             observer,
         }
     }
@@ -570,7 +570,7 @@ impl Store for SealedStore {
     ) -> Local<'a, Vec<Result<Fetched, StoreError>>> {
         Box::pin(async move {
             let fetched = self.fetch_together(sources);
-            self.refused.set(fetched.iter().any(Result::is_err));
+            self.unsettled.set(fetched.iter().any(Result::is_err));
             fetched
         })
     }
@@ -599,8 +599,8 @@ impl Store for SealedStore {
         if wanted.is_empty() {
             return Ok(None);
         }
-        let index = watch::IndexAt::new(&self.path, &self.refused);
-        let watch = watch::SealedWatch::start(self.name.clone(), wanted.clone(), index);
+        let name = self.name.clone();
+        let watch = watch::SealedWatch::start(name, &self.path, wanted.clone(), &self.unsettled);
         polled::or_polled(&self.name, watch, || {
             // The index lies in the store's own directory.
             let all = wanted.values().flatten().copied().collect();

@@ -259,6 +259,68 @@ fn a_watch_goes_on_when_a_secret_is_removed_and_comes_again() {
 }
 
 #[test]
+fn a_store_that_takes_the_place_of_another_is_followed() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"1");
+    let sources = [source("token", None)];
+    let store = fixture.store.path().to_owned();
+    let (old, new) = (store.with_extension("old"), store.with_extension("new"));
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&store, &new])
+        .status();
+    assert!(copied.unwrap().success());
+    runtime().block_on(async {
+        let mut watch = fixture.store.watch(&watched(&sources)).unwrap().unwrap();
+        std::fs::rename(&store, &old).unwrap();
+        std::fs::rename(&new, &store).unwrap();
+        soon(watch.changed()).await.unwrap().unwrap();
+        fixture.store.fetch(&sources[0]).await.unwrap();
+        // What is there now is watched, and what is away is not.
+        std::fs::remove_dir_all(&old).unwrap();
+        let quiet = tokio::time::timeout(Duration::from_millis(1_200), watch.changed()).await;
+        assert!(quiet.is_err(), "the old store is watched");
+        fixture.set("token", b"2");
+        soon(watch.changed()).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn whatever_comes_last_of_a_store_that_is_brought_is_seen() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"1");
+    let sources = [source("token", None)];
+    let store = fixture.store.path().to_owned();
+    let directory = store.join("secrets/token");
+    runtime().block_on(async {
+        let mut watch = fixture.store.watch(&watched(&sources)).unwrap().unwrap();
+        for last in [
+            store.join("index"),
+            directory.join("1.age"),
+            directory.join("current.age"),
+        ] {
+            let away = last.with_extension("away");
+            std::fs::rename(&last, &away).unwrap();
+            assert_eq!(
+                fixture.store.fetch(&sources[0]).await.is_ok(),
+                last.ends_with("current.age")
+            );
+            // What was there before is over.
+            while tokio::time::timeout(Duration::from_millis(1_200), watch.changed())
+                .await
+                .is_ok()
+            {}
+            std::fs::rename(&away, &last).unwrap();
+            soon(watch.changed())
+                .await
+                .unwrap_or_else(|| panic!("{}", last.display()))
+                .unwrap();
+            fixture.store.fetch(&sources[0]).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn fields_are_read_in_the_format_that_is_asked_for() {
     let fixture = Fixture::new();
     fixture.set("db", br#"{"user":"app","port":5432}"#);

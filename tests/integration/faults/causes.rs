@@ -15,7 +15,7 @@ fn comes_to(life: &Life, text: &str) {
 }
 
 #[test]
-fn the_last_cause_of_an_outage_is_shown_and_the_first_one_logged() {
+fn each_cause_of_an_outage_is_logged_once_and_the_last_one_shown() {
     let mut life = Life::start(Bao::settings().manual().start());
     life.takes_note();
     life.bao.seal();
@@ -25,7 +25,13 @@ fn the_last_cause_of_an_outage_is_shown_and_the_first_one_logged() {
     life.proxy.set(Wire::Good);
     comes_to(&life, "sealed");
     is_told(&life.running, "sealed");
-    life.bears("sealed");
+    life.has("one");
+    let said = life.running.stderr().split_off(life.said.get());
+    let causes = ["sealed", "connection refused", "sealed"];
+    assert_eq!(said.lines().count(), causes.len(), "{said}");
+    for (line, cause) in said.lines().zip(causes) {
+        assert!(line.contains(cause), "{said}");
+    }
     life.bao.unseal();
     life.bao.kv_put("app", &json!({ "value": "two" }));
     life.running.wait_for_line("two");

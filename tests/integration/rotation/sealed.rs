@@ -225,13 +225,43 @@ fn a_store_that_is_put_back_is_refused_while_the_program_keeps_what_it_has() {
     place.seal("token", "two");
     running.wait_for_line("two");
     copy("store", "good");
-    fs::remove_dir_all(place.join("store")).unwrap();
-    copy("kept", "store");
+    let store = place.join("store");
+    fs::rename(&store, place.join("gone")).unwrap();
+    fs::rename(place.join("kept"), &store).unwrap();
     running.wait_for_stderr("it is older than before");
-    fs::remove_dir_all(place.join("store")).unwrap();
-    copy("good", "store");
+    fs::rename(&store, place.join("kept")).unwrap();
+    fs::rename(place.join("good"), &store).unwrap();
     running.wait_for_stderr("store local answers again");
     place.seal("token", "three");
     running.wait_for_line("three");
     running.stop().stdout_is("ready\ntwo\nthree\n");
+}
+
+#[test]
+fn each_reason_for_which_a_store_is_down_is_reported_once() {
+    let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
+    let place = running.place();
+    let copy = |from: &str, to: &str| {
+        let words = ["-a", "--no-target-directory", from, to];
+        let copied = Command::new("cp")
+            .args(words)
+            .current_dir(place.path())
+            .status();
+        assert!(copied.unwrap().success());
+    };
+    copy("store", "kept");
+    place.seal("token", "two");
+    running.wait_for_line("two");
+    copy("store", "good");
+    // File by file, as a person or another tool does it: half of it is there for a while.
+    fs::remove_dir_all(place.join("store")).unwrap();
+    copy("kept", "store");
+    running.wait_for_stderr("it is older than before");
+    fs::remove_dir_all(place.join("store")).unwrap();
+    running.wait_for_stderr("no sealed store is there");
+    copy("good", "store");
+    running.wait_for_stderr("store local answers again");
+    let output = running.stop().stdout_is("ready\ntwo\n");
+    said_times(&output, "it is older than before", 1);
+    said_times(&output, "answers again", 1);
 }
