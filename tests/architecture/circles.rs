@@ -402,7 +402,7 @@ fn told(edges: &Edges, circle: &BTreeSet<&str>) -> String {
 #[test]
 fn files_use_each_other_in_no_circle() {
     let all = sources("src");
-    let edges = files(&all).edges();
+    let edges = files(all).edges();
     let found = circles(&edges);
     let faults: Vec<String> = found.iter().map(|circle| told(&edges, circle)).collect();
     assert_none("circles between files", &faults);

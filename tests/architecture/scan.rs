@@ -85,12 +85,24 @@ impl Source {
             .collect()
     }
 
+    /// Names of its tests.
+    pub fn tests(&self) -> Vec<&str> {
+        let starts = [&["test", "]", "fn"][..], &["test", "]", "async", "fn"]];
+        let names = (0..self.words.len()).filter_map(|at| {
+            let here = |start: &&&[&str]| start.iter().enumerate().all(|(i, t)| self.is(at + i, t));
+            let start = starts.iter().find(here)?;
+            self.words
+                .get(at + start.len())
+                .map(|word| word.text.as_str())
+        });
+        names.collect()
+    }
+
     /// The file up to its unit tests, which end it.
     pub fn without_tests(&self) -> Self {
         let is_test_file = self.name.ends_with("/tests.rs") || self.name.contains("/tests/");
         let marks = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
-        let all = 0..self.words.len();
-        let tests = all.into_iter().find(|at| {
+        let tests = (0..self.words.len()).find(|at| {
             let mut here = marks.iter().enumerate();
             is_test_file || here.all(|(i, mark)| self.is(at + i, mark))
         });
