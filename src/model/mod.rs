@@ -47,3 +47,12 @@ pub use units::{
     FileMode, Generation, Sha256, UnitError, Version, VersionRef, format_duration, hex,
     parse_duration,
 };
+
+/// How often a test repeats something every day, and in `tests/run --nightly`.
+#[cfg(test)]
+pub fn rounds(daily: usize, nightly: usize) -> usize {
+    match std::env::var_os("HUSHPIPE_NIGHTLY") {
+        Some(_) => nightly,
+        None => daily,
+    }
+}

@@ -14,6 +14,7 @@ use super::policies::Policies;
 use super::schema::schema;
 use super::tests::query;
 use crate::model::query::{Action, Effect, Person, Principal, Query, Resource, Secret, Service};
+use crate::model::rounds;
 use crate::model::words::Words;
 
 /// xorshift64*, seeded: the same cases each time.
@@ -271,8 +272,7 @@ fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> Effect {
 
 #[test]
 fn the_ruling_is_cedars_own() {
-    let nightly = std::env::var_os("HUSHPIPE_NIGHTLY").is_some();
-    let rounds = if nightly { 2_000 } else { 20 };
+    let rounds = rounds(20, 2_000);
     let schema = schema();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut seen = std::collections::BTreeMap::new();

@@ -14,6 +14,7 @@ use super::place::{Place, put};
 use super::*;
 use crate::app::event_loop::runtime;
 use crate::approval::tests::check::launch;
+use crate::model::rounds;
 
 /// A site's approvals, with an Ed25519 key of alice and one of bob.
 struct Fixture {
@@ -268,7 +269,8 @@ fn spends_until_it_is_killed() {
 fn no_kill_gives_a_use_twice() {
     let place = tempfile::tempdir().unwrap();
     let mut delivered = Vec::new();
-    for round in 0..200_u32 {
+    let rounds = rounds(40, 200);
+    for round in 0..rounds as u32 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "app::approvals::tests::spends_until_it_is_killed",
@@ -292,7 +294,7 @@ fn no_kill_gives_a_use_twice() {
     }
     let distinct: BTreeSet<u32> = delivered.iter().copied().collect();
     assert_eq!(distinct.len(), delivered.len(), "a use was given twice");
-    assert!(delivered.len() >= 200, "{}", delivered.len());
+    assert!(delivered.len() >= rounds, "{}", delivered.len());
     let ledger = Ledger::open(place.path()).unwrap().unwrap();
     let uses = ledger.read(&RequestId::new([9; 16])).unwrap().uses;
     assert!(

@@ -74,9 +74,9 @@ fn what_was_changed_by_hand_is_no_request() {
 }
 
 #[test]
-fn ten_megabytes_are_no_request() {
+fn what_is_too_long_is_no_request() {
     let mut request = request();
-    request.reason = "x".repeat(10_000_000);
+    request.reason = "x".repeat(262_144);
     let error = Request::parse(&request.to_bytes()).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{EnvInherit, EnvSpec, Exit, Forward, Leftovers, Stop};
+use crate::model::{EnvInherit, EnvSpec, Exit, Forward, Leftovers, Stop, rounds};
 use crate::sys::child::{stage, stage_here};
 
 fn run_spec(command: &[&str]) -> RunSpec {
@@ -438,10 +438,10 @@ fn no_byte_runs_that_was_not_judged_however_often_the_files_are_exchanged() {
     fs::write(at("by"), by).unwrap();
     fs::set_permissions(at("by"), fs::Permissions::from_mode(0o755)).unwrap();
     let exchanger = Exchanger::start(directory.path().to_owned(), files);
-    let (mut ran, mut rounds) = (0, 0);
-    while exchanger.count() < 10_000 || ran < 100 {
-        rounds += 1;
-        assert!(rounds < 100_000, "{ran} programs ran");
+    let (mut ran, mut tries, wanted) = (0, 0, rounds(2_000, 10_000) as u64);
+    while exchanger.count() < wanted || ran < 100 {
+        tries += 1;
+        assert!(tries < 100_000, "{ran} programs ran");
         for name in ["renamed", "written", "binary", "by"] {
             let meanwhile = || exchanger.wait(10 * each);
             let Some((judged, code)) = judged_and_run(&at(name), meanwhile) else {
