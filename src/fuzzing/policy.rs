@@ -15,7 +15,7 @@ pub fn policy(data: &[u8]) {
     let files = [("a.cedar".to_owned(), policies.to_owned())];
     match Policies::parse(&files, entities) {
         Ok(parsed) => {
-            let kept = Policies::from_cache(&parsed.to_cache()).expect("it was written so");
+            let kept = Policies::from_cache(parsed.to_cache().to_vec()).expect("it was written so");
             assert_eq!(kept.len(), parsed.len());
         }
         Err(errors) => {

@@ -2,7 +2,9 @@
 
 use cedar_policy::{Authorizer, Entities, PolicySet, Request};
 
-use super::policies::Policies;
+use super::attributes;
+use super::compiled::{Damaged, Sought};
+use super::policies::{Policies, Slice};
 use super::request::{Asked, asked, principal, resource};
 use super::rule::Rule;
 use crate::model::printable::printable;
@@ -21,35 +23,43 @@ impl Policies {
     /// What the policies say to a query. What they cannot say is a denial.
     pub fn decide(&self, query: &Query) -> Ruling {
         match self.evaluate(query) {
-            Ok((permits, forbids)) => self.ruling(query, &permits, &forbids),
+            Ok(ruling) => ruling,
             Err(error) => denied(Vec::new(), vec![printable(&error)], false),
         }
     }
 
-    fn evaluate(&self, query: &Query) -> Result<(Held, Held), String> {
-        let principal = principal(query, &self.hierarchy);
-        let resource = resource(query, &self.hierarchy);
-        let action = query.action.word();
-        let matching = |rule: &Rule| rule.scope.may_match(&principal, action, &resource);
-        let chosen = self.rules.iter().enumerate();
-        let chosen = chosen.filter(|(_, rule)| matching(rule));
-        let slice = self.slice(chosen.map(|(index, _)| index).collect())?;
+    fn evaluate(&self, query: &Query) -> Result<Ruling, String> {
+        let damaged = |error: Damaged| error.to_string();
+        let principal = principal(&query.principal, &self.compiled).map_err(damaged)?;
+        let resource = resource(query, &self.compiled).map_err(damaged)?;
+        let matching = self.compiled.matching(&Sought {
+            principal: principal.known(),
+            action: query.action,
+            resource: resource.known(),
+            attributes: attributes::values(query),
+        });
+        let slice = self.slice(matching.map_err(damaged)?)?;
         let Asked { request, entities } =
             asked(&self.types, query, (&principal, &resource), &slice.others)?;
-        Ok((
-            held(&request, &slice.permits, &entities),
-            held(&request, &slice.forbids, &entities),
-        ))
+        let permits = held(&request, &slice.permits, &entities);
+        let forbids = held(&request, &slice.forbids, &entities);
+        Ok(slice.ruling(query, &permits, &forbids))
+    }
+}
+
+impl Slice {
+    fn rule(&self, index: usize) -> &Rule {
+        &self.built[&index].rule
     }
 
     fn ruling(&self, query: &Query, permits: &Held, forbids: &Held) -> Ruling {
-        let id = |index: &usize| self.rules[*index].id.clone();
+        let id = |index: &usize| self.rule(*index).id.clone();
         let failed = || permits.failed.iter().chain(&forbids.failed);
         if failed().next().is_some() {
             let shown = |(index, what): &(usize, String)| {
                 format!(
                     "policy `{}`: {}",
-                    printable(&self.rules[*index].id),
+                    printable(&self.rule(*index).id),
                     printable(what)
                 )
             };
@@ -60,7 +70,7 @@ impl Policies {
         let mut deciding = Vec::new();
         let mut firm = false;
         for index in &forbids.held {
-            match self.rules[*index].obligations(&query.context.facts.reason) {
+            match self.rule(*index).obligations(&query.context.facts.reason) {
                 Some(lifted) if lifted.is_empty() => continue,
                 Some(more) => obligations.extend(more),
                 None => firm = true,
@@ -69,7 +79,7 @@ impl Policies {
         }
         let stop = deciding
             .iter()
-            .any(|index| self.rules[*index].annotations.stop);
+            .any(|index| self.rule(*index).annotations.stop);
         let policies = || deciding.iter().map(id).collect();
         if firm {
             return denied(policies(), Vec::new(), stop);

@@ -15,8 +15,7 @@ use crate::model::printable::printable;
 use crate::model::words::Words;
 
 /// Each entity, and all that it is in, directly or through others.
-#[derive(Debug, Default)]
-pub struct Hierarchy(pub BTreeMap<Uid, BTreeSet<Uid>>);
+pub type Closed = BTreeMap<Uid, BTreeSet<Uid>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,60 +47,53 @@ struct Named {
 /// Entities as they are written, with the place of each.
 type Direct = BTreeMap<Uid, (usize, Vec<(usize, Uid)>)>;
 
-impl Hierarchy {
-    /// Reads the file; all that is wrong with it is given.
-    pub fn parse(file: File<'_>) -> Result<Self, Vec<PolicyError>> {
-        let entries: Vec<&RawValue> =
-            serde_json::from_str(file.text).map_err(|error| vec![json_error(file, 0, &error)])?;
-        let mut errors = Vec::new();
-        let mut direct = Direct::new();
-        for raw in entries {
-            match entry(file, raw, &mut errors) {
-                Some((at, uid, _)) if direct.contains_key(&uid) => {
-                    let message = format!("{} is there twice", printable(&uid.to_string()));
-                    errors.push(file.error(at, message, "put all its parents into one entry"));
-                }
-                Some((at, uid, parents)) => {
-                    direct.insert(uid, (at, parents));
-                }
-                None => {}
+/// Reads the file; all that is wrong with it is given.
+pub fn parse(file: File<'_>) -> Result<Closed, Vec<PolicyError>> {
+    let entries: Vec<&RawValue> =
+        serde_json::from_str(file.text).map_err(|error| vec![json_error(file, 0, &error)])?;
+    let mut errors = Vec::new();
+    let mut direct = Direct::new();
+    for raw in entries {
+        match entry(file, raw, &mut errors) {
+            Some((at, uid, _)) if direct.contains_key(&uid) => {
+                let message = format!("{} is there twice", printable(&uid.to_string()));
+                errors.push(file.error(at, message, "put all its parents into one entry"));
             }
-        }
-        let mut seen = BTreeSet::new();
-        for uid in direct.keys() {
-            if let Some((at, circle)) = circle(&direct, uid, &mut seen) {
-                let message = format!("a cycle: {}", printable(&circle));
-                errors.push(file.error(at, message, "remove one of these parents"));
+            Some((at, uid, parents)) => {
+                direct.insert(uid, (at, parents));
             }
-        }
-        if errors.is_empty() {
-            Ok(Self::close(&direct))
-        } else {
-            Err(errors)
+            None => {}
         }
     }
+    let mut seen = BTreeSet::new();
+    for uid in direct.keys() {
+        if let Some((at, circle)) = circle(&direct, uid, &mut seen) {
+            let message = format!("a cycle: {}", printable(&circle));
+            errors.push(file.error(at, message, "remove one of these parents"));
+        }
+    }
+    if errors.is_empty() {
+        Ok(close(&direct))
+    } else {
+        Err(errors)
+    }
+}
 
-    fn close(direct: &Direct) -> Self {
-        let above = |uid: &Uid| {
-            let mut found = BTreeSet::new();
-            let mut todo: Vec<&Uid> = vec![uid];
-            while let Some(uid) = todo.pop() {
-                let parents = direct.get(uid).map_or(&[][..], |(_, parents)| parents);
-                for (_, parent) in parents {
-                    if found.insert(parent.clone()) {
-                        todo.push(parent);
-                    }
+fn close(direct: &Direct) -> Closed {
+    let above = |uid: &Uid| {
+        let mut found = BTreeSet::new();
+        let mut todo: Vec<&Uid> = vec![uid];
+        while let Some(uid) = todo.pop() {
+            let parents = direct.get(uid).map_or(&[][..], |(_, parents)| parents);
+            for (_, parent) in parents {
+                if found.insert(parent.clone()) {
+                    todo.push(parent);
                 }
             }
-            found
-        };
-        Self(direct.keys().map(|uid| (uid.clone(), above(uid))).collect())
-    }
-
-    /// Adds an entity and all that it is in to a set.
-    pub fn add_above(&self, uid: &Uid, to: &mut BTreeSet<Uid>) {
-        to.extend(self.0.get(uid).into_iter().flatten().cloned());
-    }
+        }
+        found
+    };
+    direct.keys().map(|uid| (uid.clone(), above(uid))).collect()
 }
 
 fn offset(file: File<'_>, raw: &RawValue) -> usize {

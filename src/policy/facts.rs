@@ -1,14 +1,17 @@
 //! Why a ruling is what it is: the policies that decided, and the facts that their conditions read.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use cedar_policy::Policy;
+use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Template};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::expressions::tree;
+use super::guard::name_of;
 use super::policies::Policies;
 use super::request::octal;
-use super::rule::Rule;
 use crate::model::format_duration;
 use crate::model::printable::printable;
 use crate::model::query::{Effect, Obligation, Principal, Query, Resource, Ruling};
@@ -59,14 +62,15 @@ impl Policies {
     pub fn why(&self, query: &Query, ruling: &Ruling) -> Why {
         let facts = view(query);
         let causes = ruling.policies.iter().filter_map(|id| {
-            let rule = self.rules.iter().find(|rule| rule.id == *id)?;
+            let built = self.built(self.compiled.find(id)?).ok()?;
+            let rule = &built.rule;
             let reason = &query.context.facts.reason;
             Some(Cause {
                 policy: rule.id.clone(),
                 file: rule.file.clone(),
                 line: rule.line,
                 forbids: rule.forbids,
-                facts: reads(rule, &facts),
+                facts: reads(&built.policy, &facts),
                 obligations: rule.obligations(reason).unwrap_or_default(),
                 wanted: rule.annotations.reason.clone(),
             })
@@ -179,17 +183,16 @@ pub fn view(query: &Query) -> Value {
 }
 
 /// What a policy's conditions read, each once, in the order of the text.
-fn reads(rule: &Rule, facts: &Value) -> Vec<Fact> {
-    let parsed = Policy::parse(None, &rule.text).ok();
-    let json = parsed.and_then(|policy| policy.to_json().ok());
+fn reads(policy: &Policy, facts: &Value) -> Vec<Fact> {
     let mut found = Vec::new();
-    if let Some(conditions) = json.as_ref().and_then(|json| json.get("conditions")) {
-        walk(conditions, facts, &mut found);
+    for clause in tree(policy).iter().flat_map(Template::clauses) {
+        let (Clause::When(expression) | Clause::Unless(expression)) = clause;
+        walk(expression, facts, &mut found);
     }
     found
 }
 
-fn walk(expression: &Value, facts: &Value, found: &mut Vec<Fact>) {
+fn walk(expression: &Expr, facts: &Value, found: &mut Vec<Fact>) {
     if let Some((name, value)) = chain(expression, facts) {
         if !found.iter().any(|fact| fact.name == name) {
             let value = value.cloned().unwrap_or(Value::Null);
@@ -197,53 +200,61 @@ fn walk(expression: &Value, facts: &Value, found: &mut Vec<Fact>) {
         }
         return;
     }
+    let mut all = |parts: &[&Arc<Expr>]| parts.iter().for_each(|part| walk(part, facts, found));
     match expression {
-        Value::Array(all) => all.iter().for_each(|one| walk(one, facts, found)),
-        Value::Object(all) => all.values().for_each(|one| walk(one, facts, found)),
+        Expr::UnaryOp { expr, .. }
+        | Expr::GetAttr { expr, .. }
+        | Expr::HasAttr { expr, .. }
+        | Expr::Like { expr, .. } => all(&[expr]),
+        Expr::BinaryOp { left, right, .. } => all(&[left, right]),
+        Expr::Is { expr, in_expr, .. } => {
+            all(&[expr]);
+            all(&in_expr.iter().collect::<Vec<_>>());
+        }
+        Expr::IfThenElse {
+            cond,
+            then_expr,
+            else_expr,
+        } => all(&[cond, then_expr, else_expr]),
+        Expr::Set(parts) => all(&parts.iter().collect::<Vec<_>>()),
+        Expr::Record(parts) => all(&parts.values().collect::<Vec<_>>()),
         _ => {}
     }
 }
 
-/// A chain of attributes from a variable on, in Cedar's JSON form of policies
-/// (<https://docs.cedarpolicy.com/policies/json-format.html>).
-fn chain<'f>(expression: &Value, facts: &'f Value) -> Option<(String, Option<&'f Value>)> {
-    let (operator, operand) = single(expression.as_object()?)?;
-    match operator {
-        "." => {
-            let attribute = operand.get("attr")?.as_str()?;
-            let (name, value) = start(operand.get("left")?, facts)?;
-            let value = value.and_then(|value| value.get(attribute));
-            Some((format!("{name}.{}", printable(attribute)), value))
+/// A chain of attributes from a variable on, in Cedar's tree of a policy.
+fn chain<'f>(expression: &Expr, facts: &'f Value) -> Option<(String, Option<&'f Value>)> {
+    match expression {
+        Expr::GetAttr { expr, attr } => {
+            let (name, value) = start(expr, facts)?;
+            let value = value.and_then(|value| value.get(attr.as_str()));
+            Some((format!("{name}.{}", printable(attr)), value))
         }
-        "getTag" | "hasTag" => {
-            let label = operand.get("right")?.get("Value")?.as_str()?;
-            let (name, value) = start(operand.get("left")?, facts)?;
+        Expr::BinaryOp {
+            op: BinaryOp::GetTag | BinaryOp::HasTag,
+            left,
+            right,
+        } => {
+            let Expr::Literal(Literal::String(label)) = &**right else {
+                return None;
+            };
+            let (name, value) = start(left, facts)?;
             // The site is its labels.
             let labels = value.map(|value| value.get("labels").unwrap_or(value));
-            let value = labels.and_then(|labels| labels.get(label));
-            Some((
-                format!("{name}[{}]", printable(&json!(label).to_string())),
-                value,
-            ))
+            let value = labels.and_then(|labels| labels.get(label.as_str()));
+            let label = json!(label.as_str()).to_string();
+            Some((format!("{name}[{}]", printable(&label)), value))
         }
         _ => None,
     }
 }
 
-fn start<'f>(expression: &Value, facts: &'f Value) -> Option<(String, Option<&'f Value>)> {
-    let (operator, operand) = single(expression.as_object()?)?;
-    if operator == "Var" {
-        let name = operand.as_str()?;
-        return Some((name.to_owned(), facts.get(name)));
+fn start<'f>(expression: &Expr, facts: &'f Value) -> Option<(String, Option<&'f Value>)> {
+    match expression {
+        Expr::Var(var) => {
+            let name = name_of(var);
+            Some((name.to_owned(), facts.get(name)))
+        }
+        _ => chain(expression, facts),
     }
-    chain(expression, facts)
-}
-
-fn single(object: &Map<String, Value>) -> Option<(&str, &Value)> {
-    let mut entries = object.iter();
-    let (operator, operand) = entries.next()?;
-    entries
-        .next()
-        .is_none()
-        .then_some((operator.as_str(), operand))
 }

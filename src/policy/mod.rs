@@ -7,16 +7,22 @@
 //!
 //! - Entities' ids come from outside. They are passed to Cedar by value, and are never part of a text
 //!   that it parses.
-//! - Only the policies whose scope may match a query are parsed and evaluated for it. A policy whose scope
-//!   does not match is false and cannot fail, so that the ruling is the same.
+//! - Only the policies that may match a query are built and evaluated for it. One whose scope does not
+//!   match, or whose first condition does not hold, is false and cannot fail, so that the ruling is the
+//!   same ([`guard`]).
 
 mod annotations;
+mod attributes;
+mod bytes;
 mod cache;
 mod cases;
+mod compiled;
 mod decide;
 mod entities;
 mod error;
+mod expressions;
 mod facts;
+mod guard;
 mod policies;
 #[cfg(test)]
 mod proof;

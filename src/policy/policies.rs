@@ -7,13 +7,16 @@ use std::rc::Rc;
 use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
 use miette::Diagnostic;
 
-use super::entities::Hierarchy;
+use super::compiled::{Built, Checked, Compiled, Damaged};
+use super::entities::{self, Closed};
 use super::error::{File, PolicyError, PolicyErrors};
+use super::request;
 use super::rule::Rule;
 use super::schema::schema;
 use super::statements::{Statement, statements};
 use super::uid::{Kind, Types, Uid};
 use crate::model::printable::printable;
+use crate::model::query::{Person, Principal};
 
 /// How many slices are kept: one for each set of policies that may match a query.
 const SLICES: usize = 64;
@@ -21,20 +24,22 @@ const SLICES: usize = 64;
 /// The policies and entities of a site.
 #[derive(Debug)]
 pub struct Policies {
-    pub(super) rules: Vec<Rule>,
-    pub(super) hierarchy: Hierarchy,
+    pub(super) compiled: Compiled,
     pub(super) types: Types,
     warnings: Vec<PolicyError>,
+    built: RefCell<HashMap<usize, Rc<Built>>>,
     slices: RefCell<HashMap<Vec<usize>, Rc<Slice>>>,
 }
 
-/// Some of the policies, parsed: those that may match a query. The id of each is its index.
+/// Some of the policies: those that may match a query. The id of each is its index.
 #[derive(Debug)]
 pub(super) struct Slice {
     pub permits: PolicySet,
     pub forbids: PolicySet,
+    /// What is known of each.
+    pub built: BTreeMap<usize, Rc<Built>>,
     /// What they name beside principal and resource, and what that is in.
-    pub others: Vec<(Uid, BTreeSet<Uid>)>,
+    pub others: BTreeMap<Uid, BTreeSet<Uid>>,
 }
 
 impl Policies {
@@ -52,7 +57,8 @@ impl Policies {
                         let id = PolicyId::new(rules.len().to_string());
                         let added = set.add(policy.new_id(id));
                         added.expect("the numbers differ");
-                        rules.push((rule, statement.start));
+                        let text = statement.text;
+                        rules.push((Checked { rule, policy, text }, statement.start));
                     }
                     Err(wrong) => errors.extend(wrong),
                 }
@@ -60,48 +66,50 @@ impl Policies {
         }
         duplicates(&rules, files, &mut errors);
         let warnings = validate(&set, &rules, files, &mut errors);
-        let hierarchy = match entities {
-            Some(text) => Hierarchy::parse(File {
+        let entities = match entities {
+            Some(text) => entities::parse(File {
                 name: "entities.json",
                 text,
             }),
-            None => Ok(Hierarchy::default()),
+            None => Ok(Closed::new()),
         };
-        match hierarchy {
-            Ok(hierarchy) if errors.is_empty() => {
-                let rules = rules.into_iter().map(|(rule, _)| rule).collect();
-                Ok(Self::new(rules, hierarchy, warnings))
+        match entities {
+            Ok(entities) if errors.is_empty() => {
+                let types = Types::new();
+                let rules: Vec<_> = rules.into_iter().map(|(rule, _)| rule).collect();
+                let compiled = Compiled::of(&rules, &entities, &types);
+                Ok(Self::new(compiled, types, warnings))
             }
-            hierarchy => {
+            entities => {
                 let order = |error: &PolicyError| {
                     let place = files.iter().position(|(name, _)| *name == error.file);
                     (place, error.at.line, error.at.column)
                 };
                 errors.sort_by_key(order);
-                errors.extend(hierarchy.err().into_iter().flatten());
+                errors.extend(entities.err().into_iter().flatten());
                 Err(PolicyErrors(errors))
             }
         }
     }
 
-    pub(super) fn new(rules: Vec<Rule>, hierarchy: Hierarchy, warnings: Vec<PolicyError>) -> Self {
+    pub(super) fn new(compiled: Compiled, types: Types, warnings: Vec<PolicyError>) -> Self {
         Self {
-            rules,
-            hierarchy,
-            types: Types::new(),
+            compiled,
+            types,
             warnings,
+            built: RefCell::default(),
             slices: RefCell::default(),
         }
     }
 
     /// How many policies there are.
-    pub fn len(&self) -> usize {
-        self.rules.len()
+    pub const fn len(&self) -> usize {
+        self.compiled.len()
     }
 
     /// Whether there is none: everything is denied.
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// What Cedar finds odd: a policy that can never match, text that looks like another one.
@@ -110,20 +118,28 @@ impl Policies {
     }
 
     /// Whether somebody is in a group, by a unix group or by entities.json, directly or through others.
+    /// Where the compiled policies are damaged, nobody is.
     pub fn is_member(&self, person: &str, unix_groups: &[String], group: &str) -> bool {
         let wanted = Uid::new(Kind::Group, group);
-        let mut above = BTreeSet::new();
-        self.hierarchy
-            .add_above(&Uid::new(Kind::Person, person), &mut above);
-        for group in unix_groups {
-            let group = Uid::new(Kind::Group, group);
-            self.hierarchy.add_above(&group, &mut above);
-            above.insert(group);
-        }
-        above.contains(&wanted)
+        let person = Principal::Person(Person {
+            name: person.to_owned(),
+            groups: unix_groups.to_vec(),
+            ..Person::default()
+        });
+        let found = request::principal(&person, &self.compiled);
+        found.is_ok_and(|subject| subject.above.contains(&wanted))
     }
 
-    /// Some of the policies, parsed. An error: one cannot be parsed, though it was.
+    pub(super) fn built(&self, index: usize) -> Result<Rc<Built>, Damaged> {
+        if let Some(built) = self.built.borrow().get(&index) {
+            return Ok(Rc::clone(built));
+        }
+        let built = Rc::new(self.compiled.build(index, &self.types)?);
+        self.built.borrow_mut().insert(index, Rc::clone(&built));
+        Ok(built)
+    }
+
+    /// Some of the policies, by their indices.
     pub(super) fn slice(&self, chosen: Vec<usize>) -> Result<Rc<Slice>, String> {
         if let Some(slice) = self.slices.borrow().get(&chosen) {
             return Ok(Rc::clone(slice));
@@ -138,46 +154,31 @@ impl Policies {
     }
 
     fn cut(&self, chosen: &[usize]) -> Result<Slice, String> {
-        let texts: Vec<&str> = chosen
-            .iter()
-            .map(|i| self.rules[*i].text.as_str())
-            .collect();
-        let set: PolicySet = parsed(&texts.join("\n"))?;
-        let (mut permits, mut forbids) = (PolicySet::new(), PolicySet::new());
-        let mut others = BTreeMap::new();
-        for (place, index) in chosen.iter().enumerate() {
-            let policy = set.policy(&numbered(place)).ok_or("a policy is missing")?;
-            for uid in policy.entity_literals() {
-                let uid = Uid::of(&uid).filter(|uid| self.hierarchy.0.contains_key(uid));
-                if let Some(uid) = uid {
-                    let above = self.hierarchy.0[&uid].clone();
-                    others.insert(uid, above);
-                }
-            }
-            let to = if self.rules[*index].forbids {
-                &mut forbids
+        let mut slice = Slice {
+            permits: PolicySet::new(),
+            forbids: PolicySet::new(),
+            built: BTreeMap::new(),
+            others: BTreeMap::new(),
+        };
+        for index in chosen {
+            let built = self.built(*index).map_err(|error| error.to_string())?;
+            let to = if built.rule.forbids {
+                &mut slice.forbids
             } else {
-                &mut permits
+                &mut slice.permits
             };
-            let added = to.add(policy.new_id(PolicyId::new(index.to_string())));
-            added.map_err(|error| error.to_string())?;
+            to.add(built.policy.clone())
+                .map_err(|error| error.to_string())?;
+            slice.others.extend(built.others.iter().cloned());
+            slice.built.insert(*index, built);
         }
-        Ok(Slice {
-            permits,
-            forbids,
-            others: others.into_iter().collect(),
-        })
+        Ok(slice)
     }
 }
 
 /// As Cedar numbers the policies of a text.
 fn numbered(place: usize) -> PolicyId {
     PolicyId::new(format!("policy{place}"))
-}
-
-fn parsed(text: &str) -> Result<PolicySet, String> {
-    text.parse()
-        .map_err(|error: cedar_policy::ParseErrors| error.to_string())
 }
 
 /// The policies of a file. The whole of it is parsed at once, as that is faster; where that fails, each by
@@ -207,9 +208,13 @@ fn read<'t>(file: File<'t>, errors: &mut Vec<PolicyError>) -> Vec<(Statement<'t>
     read
 }
 
-fn duplicates(rules: &[(Rule, usize)], files: &[(String, String)], errors: &mut Vec<PolicyError>) {
+fn duplicates(
+    rules: &[(Checked<'_>, usize)],
+    files: &[(String, String)],
+    errors: &mut Vec<PolicyError>,
+) {
     let mut seen: BTreeMap<&str, &Rule> = BTreeMap::new();
-    for (rule, start) in rules {
+    for (Checked { rule, .. }, start) in rules {
         match seen.get(rule.id.as_str()) {
             Some(first) => {
                 let message = format!(
@@ -237,14 +242,14 @@ fn file_of<'t>(rule: &Rule, files: &'t [(String, String)]) -> File<'t> {
 /// Has Cedar validate all, and gives what it warns of.
 fn validate(
     set: &PolicySet,
-    rules: &[(Rule, usize)],
+    rules: &[(Checked<'_>, usize)],
     files: &[(String, String)],
     errors: &mut Vec<PolicyError>,
 ) -> Vec<PolicyError> {
     let result = Validator::new(schema()).validate(set, ValidationMode::Strict);
     let shown = |id: &PolicyId, says: &dyn Diagnostic| {
         let index: usize = id.to_string().parse().expect("its id is its index");
-        let (rule, start) = &rules[index];
+        let (Checked { rule, .. }, start) = &rules[index];
         let mut error = file_of(rule, files).diagnostic(*start, says);
         let id = PolicyId::new(&rule.id);
         let numbered = format!("policy `{index}`");

@@ -2,6 +2,7 @@
 //! set, with entities, context and request that Cedar reads from JSON and validates by the schema; also
 //! after the cache. `HUSHPIPE_NIGHTLY` asks 100,000 times.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use cedar_policy::{
@@ -90,31 +91,51 @@ fn policy(random: &mut Random, index: usize) -> String {
     .expect("a String takes all that is written");
     for _ in 0..random.below(3) {
         let clause = random.of(&["when", "unless"]);
-        write!(text, " {clause} {{ {} }}", condition(random))
+        write!(text, " {clause} {{ {} }}", condition(random, 2))
             .expect("a String takes all that is written");
     }
     text + ";\n"
 }
 
-fn condition(random: &mut Random) -> String {
-    let name = quoted(random.of(&NAMES));
-    match random.below(9) {
+/// Parts that the index knows, those that it does not, and those that fail, in any order.
+fn condition(random: &mut Random, depth: usize) -> String {
+    if depth > 0 && random.below(3) > 0 {
+        let left = condition(random, depth - 1);
+        return match random.below(5) {
+            0 => format!("!({left})"),
+            1 => format!("({left} || {})", condition(random, depth - 1)),
+            2 => format!(
+                "(if {left} then {} else true)",
+                condition(random, depth - 1)
+            ),
+            _ => format!("({left} && {})", condition(random, depth - 1)),
+        };
+    }
+    let mut name = || quoted(random.of(&NAMES));
+    let (name, other) = (name(), name());
+    match random.below(18) {
         0 => format!("resource.classification == {name}"),
-        1 => format!(
-            "resource.hasTag({name}) && resource.getTag({name}) == {}",
-            quoted(random.of(&NAMES))
-        ),
+        1 => format!("resource.hasTag({name}) && resource.getTag({name}) == {other}"),
         2 => "context.program.pinned && context.break_glass".to_owned(),
         3 => "context.deliveries.contains(\"file\") || context.deliveries.isEmpty()".to_owned(),
         4 => format!("context.site.hasTag({name})"),
         // It overflows for the oldest.
-        5 => "resource.age * 2 > 10".to_owned(),
-        6 => format!(
+        5 | 6 => "resource.age * 2 > 10".to_owned(),
+        7 => format!(
             "Role::{} in Role::{}",
             quoted(random.of(&GROUPS)),
             quoted(random.of(&GROUPS))
         ),
-        7 => format!("principal.name == {name}"),
+        8 => format!("principal.name == {name}"),
+        9 => format!("{name} != resource.classification"),
+        10 => format!("[{name}, {other}].contains(context.reason)"),
+        11 => format!("(context.reason == {name} || context.reason == {other})"),
+        12 => format!("(context.reason == {name} || principal.name == {other})"),
+        13 => "context.break_glass == false".to_owned(),
+        14 => "!context.break_glass".to_owned(),
+        15 => "context.program.mode == \"0755\"".to_owned(),
+        // It fails, as nothing is known of this secret.
+        16 => format!("(resource.name != {name} || Secret::{name}.owner == {other})"),
         _ => format!("context.reason != {name} && context.program.mode like \"07*\""),
     }
 }
@@ -245,9 +266,9 @@ fn cedar(schema: &Schema, query: &Query, written: &Value) -> Asked {
     }
 }
 
-/// What the ruling must be, by Cedar's decisions alone: of the whole set, of the set without the forbids
+/// What the ruling must be, and the policies that fail, by Cedar's decisions alone: of the whole set, of the set without the forbids
 /// that a reason has lifted, and of the set without all that something could lift.
-fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> Effect {
+fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> (Effect, BTreeSet<String>) {
     let decide =
         |set: &PolicySet| Authorizer::new().is_authorized(&asked.request, set, &asked.entities);
     let without = |drop: &dyn Fn(&PolicyId) -> bool| {
@@ -255,18 +276,25 @@ fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> Effect {
         PolicySet::from_policies(kept.cloned()).expect("ids differ")
     };
     let has = |id: &PolicyId, name: &str| set.annotation(id, name).is_some();
-    if decide(set).diagnostics().errors().next().is_some() {
-        return Effect::Deny;
+    let response = decide(set);
+    let failed = response.diagnostics().errors().map(|error| {
+        let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+        let id = set.annotation(error.policy_id(), "id");
+        id.expect("each has one").to_owned()
+    });
+    let failed: BTreeSet<String> = failed.collect();
+    if !failed.is_empty() {
+        return (Effect::Deny, failed);
     }
     let given = !reason.trim().is_empty();
     let lifted = |id: &PolicyId| given && has(id, "reason") && !has(id, "approval");
     if decide(&without(&lifted)).decision() == Decision::Allow {
-        return Effect::Allow;
+        return (Effect::Allow, failed);
     }
     let open = |id: &PolicyId| has(id, "reason") || has(id, "approval");
     match decide(&without(&open)).decision() {
-        Decision::Allow => Effect::Pending,
-        Decision::Deny => Effect::Deny,
+        Decision::Allow => (Effect::Pending, failed),
+        Decision::Deny => (Effect::Deny, failed),
     }
 }
 
@@ -284,22 +312,20 @@ fn the_ruling_is_cedars_own() {
         let files = [("p.cedar".to_owned(), text.clone())];
         let policies = Policies::parse(&files, Some(&written.to_string()));
         let policies = policies.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-        let kept = Policies::from_cache(&policies.to_cache()).expect("it was written so");
+        let kept = Policies::from_cache(policies.to_cache().to_vec()).expect("it was written so");
         let set: PolicySet = text.parse().expect("it was parsed");
         for _ in 0..50 {
             let query = asked(&mut random);
             let cedar = cedar(&schema, &query, &written);
-            let expected = expected(&set, &cedar, &query.context.facts.reason);
+            let (effect, failed) = expected(&set, &cedar, &query.context.facts.reason);
             let ruling = policies.decide(&query);
-            assert_eq!(
-                ruling.effect, expected,
-                "round {round}: {query:?}\n{written}\n{text}"
-            );
-            assert_eq!(
-                kept.decide(&query),
-                ruling,
-                "round {round}: {query:?}\n{text}"
-            );
+            let about = || format!("round {round}: {query:?}\n{written}\n{text}");
+            assert_eq!(ruling.effect, effect, "{}", about());
+            if !ruling.errors.is_empty() || !failed.is_empty() {
+                let named: BTreeSet<String> = ruling.policies.iter().cloned().collect();
+                assert_eq!(named, failed, "{}", about());
+            }
+            assert_eq!(kept.decide(&query), ruling, "{}", about());
             assert_eq!(policies.why(&query, &ruling).effect, ruling.effect);
             let errors = usize::from(!ruling.errors.is_empty());
             *seen.entry((ruling.effect, errors)).or_insert(0) += 1;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression};
 
-use super::entities::Hierarchy;
+use super::compiled::{Compiled, Damaged};
 use super::scope::Subject;
 use super::uid::{Kind, Types, Uid};
 use crate::model::query::{
@@ -18,32 +18,32 @@ pub struct Asked {
 }
 
 /// The principal of a query, with its roles or groups.
-pub fn principal(query: &Query, hierarchy: &Hierarchy) -> Subject {
+pub fn principal(of: &Principal, entities: &Compiled) -> Result<Subject, Damaged> {
     let mut above = BTreeSet::new();
-    let uid = match &query.principal {
+    let uid = match of {
         Principal::Service(service) => Uid::new(Kind::Service, &service.name),
         Principal::Person(person) => {
             for group in &person.groups {
                 let group = Uid::new(Kind::Group, group);
-                hierarchy.add_above(&group, &mut above);
+                entities.add_above(&group, &mut above)?;
                 above.insert(group);
             }
             Uid::new(Kind::Person, &person.name)
         }
     };
-    hierarchy.add_above(&uid, &mut above);
-    Subject { uid, above }
+    entities.add_above(&uid, &mut above)?;
+    Ok(Subject { uid, above })
 }
 
 /// The resource of a query.
-pub fn resource(query: &Query, hierarchy: &Hierarchy) -> Subject {
+pub fn resource(query: &Query, entities: &Compiled) -> Result<Subject, Damaged> {
     let uid = match &query.resource {
         Resource::Secret(secret) => Uid::new(Kind::Secret, &secret.name),
         Resource::Service(service) => Uid::new(Kind::Service, &service.name),
     };
     let mut above = BTreeSet::new();
-    hierarchy.add_above(&uid, &mut above);
-    Subject { uid, above }
+    entities.add_above(&uid, &mut above)?;
+    Ok(Subject { uid, above })
 }
 
 /// Makes both. `others` are entities that policies name, each with what it is in. The error says what
@@ -52,7 +52,7 @@ pub fn asked(
     types: &Types,
     query: &Query,
     (principal, resource): (&Subject, &Subject),
-    others: &[(Uid, BTreeSet<Uid>)],
+    others: &BTreeMap<Uid, BTreeSet<Uid>>,
 ) -> Result<Asked, String> {
     let site = types.uid(Kind::Site, "site");
     let context = context(&query.context, &site).map_err(|error| error.to_string())?;

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::annotations::{self, Annotations};
 use super::error::{File, PolicyError};
-use super::scope::Scope;
 use super::statements::Statement;
 use crate::model::Place;
 use crate::model::query::Obligation;
@@ -22,9 +21,6 @@ pub struct Rule {
     /// Whether it forbids.
     pub forbids: bool,
     pub annotations: Annotations,
-    pub scope: Scope,
-    /// As it is written.
-    pub text: String,
 }
 
 impl Rule {
@@ -51,8 +47,6 @@ impl Rule {
             column,
             forbids: policy.effect() == Effect::Forbid,
             annotations,
-            scope: Scope::of(policy),
-            text: statement.text.to_owned(),
         })
     }
 

@@ -1,14 +1,17 @@
-//! The head of a policy, and whether it may match.
+//! The head of a policy, and whether it may match: looked at as bytes, as each query looks at those of all
+//! policies.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::{ActionConstraint, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
-use serde::{Deserialize, Serialize};
 
+use super::bytes::{Reader, Writer};
 use super::uid::{Kind, Uid};
+use crate::model::query::Action;
+use crate::model::words::Words;
 
 /// What a policy is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     principal: Bound,
     resource: Bound,
@@ -17,7 +20,7 @@ pub struct Scope {
 }
 
 /// What a principal or a resource must be. Each that is there must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Bound {
     is: Option<Kind>,
     equals: Option<Uid>,
@@ -62,13 +65,71 @@ impl Scope {
         }
     }
 
-    /// Whether the head holds.
-    pub fn may_match(&self, principal: &Subject, action: &str, resource: &Subject) -> bool {
-        let actions = self.actions.as_ref();
-        actions.is_none_or(|actions| actions.iter().any(|one| one == action))
-            && self.principal.holds(principal)
-            && self.resource.holds(resource)
+    /// For [`may_match`].
+    pub fn write(&self, to: &mut Writer) {
+        let is_meant = |word: &str| {
+            let actions = self.actions.as_ref();
+            actions.is_none_or(|actions| actions.iter().any(|one| one == word))
+        };
+        let actions = Action::TABLE.iter().enumerate();
+        let bits = actions.filter(|(_, (word, _))| is_meant(word));
+        to.byte(bits.fold(0, |bits, (place, _)| bits | 1 << place));
+        self.principal.write(to);
+        self.resource.write(to);
     }
+}
+
+/// Principal or resource of a query as heads are compared with it.
+pub struct Known<'s> {
+    uid: (u8, &'s str),
+    /// In order.
+    above: Vec<(u8, &'s str)>,
+}
+
+impl Subject {
+    pub fn known(&self) -> Known<'_> {
+        let mut above: Vec<_> = self.above.iter().map(Uid::key).collect();
+        above.sort_unstable();
+        Known {
+            uid: self.uid.key(),
+            above,
+        }
+    }
+}
+
+/// Whether the head holds that [`Scope::write`] wrote. `None`: it is none. Where it does not hold, it may
+/// not have been read to its end.
+pub fn may_match(
+    from: &mut Reader<'_>,
+    principal: &Known<'_>,
+    action: Action,
+    resource: &Known<'_>,
+) -> Option<bool> {
+    let place = Action::TABLE.iter().position(|(_, one)| *one == action)?;
+    let actions = from.byte()?;
+    Some(actions & 1 << place != 0 && holds(from, principal)? && holds(from, resource)?)
+}
+
+/// Parts of a bound, as bits.
+const IS: u8 = 1;
+const EQUALS: u8 = 2;
+const WITHIN: u8 = 4;
+const NEVER: u8 = 8;
+
+fn holds(from: &mut Reader<'_>, subject: &Known<'_>) -> Option<bool> {
+    let parts = from.byte()?;
+    let mut holds = parts & NEVER == 0;
+    if parts & IS != 0 {
+        holds &= from.byte()? == subject.uid.0;
+    }
+    if parts & EQUALS != 0 {
+        holds &= (from.byte()?, from.text()?) == subject.uid;
+    }
+    if parts & WITHIN != 0 {
+        let wanted = (from.byte()?, from.text()?);
+        holds &= wanted == subject.uid || subject.above.binary_search(&wanted).is_ok();
+    }
+    Some(holds)
 }
 
 impl Bound {
@@ -102,11 +163,18 @@ impl Bound {
         }
     }
 
-    fn holds(&self, subject: &Subject) -> bool {
-        let within = |uid: &Uid| *uid == subject.uid || subject.above.contains(uid);
-        !self.never
-            && self.is.is_none_or(|kind| kind == subject.uid.kind)
-            && self.equals.as_ref().is_none_or(|uid| *uid == subject.uid)
-            && self.within.as_ref().is_none_or(within)
+    fn write(&self, to: &mut Writer) {
+        let parts = [
+            (IS, self.is.is_some()),
+            (EQUALS, self.equals.is_some()),
+            (WITHIN, self.within.is_some()),
+            (NEVER, self.never),
+        ];
+        let parts = parts.iter().filter(|(_, is)| *is);
+        to.byte(parts.fold(0, |bits, (bit, _)| bits | bit));
+        self.is.iter().for_each(|kind| to.byte(kind.place()));
+        for uid in [&self.equals, &self.within].into_iter().flatten() {
+            uid.write(to);
+        }
     }
 }

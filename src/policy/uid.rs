@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use cedar_policy::pst::EntityType;
 use cedar_policy::{EntityId, EntityTypeName, EntityUid};
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::bytes::{Reader, Writer};
 use crate::model::words::{Words, words};
 
 words! {
@@ -33,6 +35,13 @@ impl Kind {
         found.map(|(_, kind)| *kind)
     }
 
+    /// Its number in bytes, which is its place in the table.
+    pub fn place(self) -> u8 {
+        let place = Self::TABLE.iter().position(|(_, kind)| *kind == self);
+        let place = place.expect("the table has each kind");
+        u8::try_from(place).expect("there are few")
+    }
+
     /// What entities of this type may be in.
     pub const fn parent(self) -> Option<Self> {
         match self {
@@ -44,7 +53,7 @@ impl Kind {
 }
 
 /// The name of an entity.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid {
     pub kind: Kind,
     pub id: String,
@@ -56,6 +65,22 @@ impl Uid {
             kind,
             id: id.into(),
         }
+    }
+
+    /// What it is compared by.
+    pub fn key(&self) -> (u8, &str) {
+        (self.kind.place(), &self.id)
+    }
+
+    pub fn write(&self, to: &mut Writer) {
+        to.byte(self.kind.place());
+        to.text(&self.id);
+    }
+
+    /// What [`Uid::write`] wrote.
+    pub fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (_, kind) = Kind::TABLE.get(usize::from(from.byte()?))?;
+        Some(Self::new(*kind, from.text()?))
     }
 
     /// As Cedar has it; `None`: the schema has no such type.
@@ -76,30 +101,60 @@ impl fmt::Display for Uid {
     }
 }
 
-/// Cedar's names of the types, parsed once.
+/// Cedar's names of the types of the schema, made once.
 #[derive(Debug)]
 pub struct Types {
-    kinds: Vec<(Kind, EntityTypeName)>,
-    action: EntityTypeName,
+    /// In the order of [`Kind::TABLE`]; `Action` is the last.
+    all: Vec<Type>,
+}
+
+#[derive(Debug)]
+struct Type {
+    name: EntityTypeName,
+    /// The same in trees of policies.
+    in_tree: EntityType,
 }
 
 impl Types {
     pub fn new() -> Self {
-        let parse = |name: &str| name.parse().expect("a word is a name");
-        let kinds = Kind::TABLE.iter();
+        let words = Kind::TABLE.iter().map(|(word, _)| *word);
         Self {
-            kinds: kinds.map(|(word, kind)| (*kind, parse(word))).collect(),
-            action: parse("Action"),
+            all: words.chain(["Action"]).map(Type::new).collect(),
         }
     }
 
     pub fn uid(&self, kind: Kind, id: &str) -> EntityUid {
-        let found = self.kinds.iter().find(|(one, _)| *one == kind);
-        let (_, name) = found.expect("the table has each kind");
-        EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id))
+        self.named(usize::from(kind.place()), id)
     }
 
     pub fn action(&self, id: &str) -> EntityUid {
-        EntityUid::from_type_name_and_id(self.action.clone(), EntityId::new(id))
+        self.named(self.all.len() - 1, id)
+    }
+
+    fn named(&self, place: usize, id: &str) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.all[place].name.clone(), EntityId::new(id))
+    }
+
+    /// Where a tree's type is among these. `None`: the schema has it not.
+    pub fn place(&self, in_tree: &EntityType) -> Option<u8> {
+        let place = self.all.iter().position(|one| one.in_tree == *in_tree)?;
+        u8::try_from(place).ok()
+    }
+
+    /// The type of a tree at a place.
+    pub fn at(&self, place: u8) -> Option<EntityType> {
+        Some(self.all.get(usize::from(place))?.in_tree.clone())
+    }
+}
+
+impl Type {
+    /// By JSON: to read it as policies are read takes ten times as long, as it makes their parser.
+    fn new(word: &str) -> Self {
+        let uid = EntityUid::from_json(json!({"type": word, "id": ""})).expect("a word is a name");
+        let name = uid.type_name().clone();
+        Self {
+            in_tree: name.as_ref().clone().into(),
+            name,
+        }
     }
 }

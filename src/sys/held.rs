@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Mode, RenameFlags};
 use rustix::io::Errno;
 
-use super::beneath;
 use super::filesystem::{self, Status};
 use super::walk::{self, Reached, Rule, WalkError, WalkFault};
+use super::{beneath, durable};
 
 /// How long what a kill took along may take to die.
 pub const DYING: Duration = Duration::from_secs(1);
@@ -249,6 +249,20 @@ pub fn make_directories(path: &Path, rule: &Rule<'_>) -> Result<OwnedFd, WalkErr
     let made = made.map_err(|error| WalkError::new(&whole, error.into()))?;
     // Where others made it meanwhile, it is theirs.
     walk::check_directory(&made, &whole, rule).map(|_| made)
+}
+
+/// Writes a file that all may read, in the place of one that may be there. Its name is there once the
+/// file is whole and on the disk. It waits under a name that no other process can have taken.
+pub fn publish(directory: impl AsFd, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+    let new = unguessable(".new-");
+    let file = durable::write_new_at(&directory, &new, bytes, 0o600)?;
+    let named = filesystem::change_mode(&file, 0o644)
+        .and_then(|()| filesystem::rename_at(&directory, &new, name));
+    if let Err(error) = named {
+        filesystem::unlink_at(&directory, &new)?;
+        return Err(error);
+    }
+    durable::sync_names(directory)
 }
 
 /// Whether something of others is at a name.

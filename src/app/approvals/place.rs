@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::error::ApprovalsError;
@@ -197,7 +197,7 @@ impl Place {
     ) -> Result<PathBuf, ApprovalsError> {
         let user = format!("{user}-{}", short(key));
         let name = format!("{id}.json.{user}.sig");
-        match put(&self.requests, name.as_ref(), bytes) {
+        match held::publish(&self.requests, name.as_ref(), bytes) {
             Ok(()) => Ok(self.path_of(name)),
             // Somebody else took the name, perhaps to be in the way.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -211,7 +211,7 @@ impl Place {
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), ApprovalsError> {
-        put(&self.requests, name.as_ref(), bytes).map_err(self.system("write", name))
+        held::publish(&self.requests, name.as_ref(), bytes).map_err(self.system("write", name))
     }
 }
 
@@ -221,20 +221,6 @@ pub fn short(key: &SigningKey) -> String {
     let (_, digest) = fingerprint.split_once(':').unwrap_or_default();
     let plain = digest.chars().filter(char::is_ascii_alphanumeric);
     plain.take(16).collect()
-}
-
-/// Writes a file that all may read. Its name is there once the file is whole and on the disk. It waits
-/// under a name that nobody else can have taken.
-pub fn put(directory: impl AsFd, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
-    let new = held::unguessable(".new-");
-    let file = durable::write_new_at(&directory, &new, bytes, 0o600)?;
-    let named = filesystem::change_mode(&file, 0o644)
-        .and_then(|()| filesystem::rename_at(&directory, &new, name));
-    if let Err(error) = named {
-        filesystem::unlink_at(&directory, &new)?;
-        return Err(error);
-    }
-    durable::sync_names(directory)
 }
 
 /// `ID.json`, `ID.json.sig` or `ID.json.NAME.sig`: the id, and `json` or `sig`.

@@ -10,11 +10,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::ledger::Ledger;
-use super::place::{Place, put};
+use super::place::Place;
 use super::*;
 use crate::app::event_loop::runtime;
 use crate::approval::tests::check::launch;
 use crate::model::rounds;
+use crate::sys::held;
 
 /// A site's approvals, with an Ed25519 key of alice and one of bob.
 struct Fixture {
@@ -327,6 +328,6 @@ fn a_killed_writer_leaves_nothing_that_counts() {
     let place = tempfile::tempdir().unwrap();
     let made = Place::make(place.path()).unwrap();
     let requests = fs::File::open(place.path().join("requests")).unwrap();
-    put(&requests, ".new-0000".as_ref(), b"half a req").unwrap();
+    held::publish(&requests, ".new-0000".as_ref(), b"half a req").unwrap();
     assert!(made.list().unwrap().is_empty());
 }

@@ -1,9 +1,13 @@
-//! Policies that were checked, beside the digest of their texts: a launch then neither validates them nor
-//! parses those that cannot match. For root alone, in a directory that root alone can enter; what is wrong
-//! with the cache is no error, as the policies themselves are there.
+//! Policies that were checked, under a digest of their texts: a launch then neither parses nor validates
+//! them, and builds those that may match it. What is wrong with the cache is no error, as the policies
+//! themselves are there.
+//!
+//! Root alone writes there, so it is root's launches and `policy check` that fill it. Everybody may read what
+//! they know the name of: they have the texts, and read them each time.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::model::Sha256;
@@ -15,54 +19,67 @@ use crate::sys::{beneath, held};
 /// Where it is.
 const DIRECTORY: &str = "/var/cache/hushpipe";
 
-/// Its file: one for a host.
-const NAME: &str = "policies";
+/// How the names of its files begin.
+const PREFIX: &str = "policies-";
 
-/// No more is read: texts and what is known of them.
+/// So many files are kept: of this and earlier texts, of this and other sites.
+const MOST: usize = 8;
+
+/// No more is read.
 const MAX: u64 = 64 << 20;
 
 const RULE: Rule<'static> = Rule {
     links: Links::Before,
-    ..Rule::STRICT
+    ..Rule::ROOT
 };
 
-/// Of whom it is: this build, and these texts.
-fn header(sha256: Sha256) -> Vec<u8> {
-    format!("{} {sha256}\n", Policies::cache_version()).into_bytes()
+/// Of texts, and of what this build makes of them. It cannot be told from the digest of the texts alone,
+/// which is in requests for approvals, so that whoever has it had all of the texts.
+#[derive(Clone, Copy, Debug)]
+pub struct Key(pub Sha256);
+
+impl Key {
+    fn name(self) -> String {
+        format!("{PREFIX}{}", self.0)
+    }
 }
 
 /// The policies of these texts, if they were kept.
-pub fn load(sha256: Sha256) -> Option<Policies> {
-    if effective_uid() != 0 {
-        return None;
-    }
-    let path = Path::new(DIRECTORY).join(NAME);
+pub fn load(key: Key) -> Option<Policies> {
+    let path = Path::new(DIRECTORY).join(key.name());
     let file = File::from(walk::file(&path, &RULE).ok()?);
-    let bytes = beneath::read_whole(file, MAX).ok()?;
-    let kept = bytes.strip_prefix(header(sha256).as_slice())?;
-    Policies::from_cache(kept)
+    Policies::from_cache(beneath::read_whole(file, MAX).ok()?)
 }
 
 /// Keeps them. A host where that cannot be is slower.
-pub fn store(sha256: Sha256, policies: &Policies) {
+pub fn store(key: Key, policies: &Policies) {
     if effective_uid() == 0 {
         // Read-only, or full: what cannot be kept is made again.
-        keep(sha256, policies).ok();
+        keep(key, policies).ok();
     }
 }
 
-fn keep(sha256: Sha256, policies: &Policies) -> io::Result<()> {
+fn keep(key: Key, policies: &Policies) -> io::Result<()> {
     let directory = held::make_directories(Path::new(DIRECTORY), &RULE);
     let directory = directory.map_err(io::Error::other)?;
-    let temporary = held::unguessable(".policies-");
-    let mut file = File::from(filesystem::make_file_at(&directory, &temporary)?);
-    let written = file
-        .write_all(&header(sha256))
-        .and_then(|()| file.write_all(&policies.to_cache()))
-        .and_then(|()| filesystem::change_mode(&file, 0o600))
-        .and_then(|()| filesystem::rename_at(&directory, &temporary, NAME));
-    if written.is_err() {
-        filesystem::unlink_at(&directory, &temporary)?;
+    // Names are not for all.
+    filesystem::change_mode(&directory, 0o711)?;
+    held::publish(&directory, key.name().as_ref(), policies.to_cache())?;
+    prune(&directory)
+}
+
+/// Removes what was written longest ago, and what killed writers left.
+fn prune(directory: &OwnedFd) -> io::Result<()> {
+    let mut files = Vec::new();
+    for name in filesystem::entries(directory)? {
+        if let Some(status) = filesystem::status_at(directory, &name)? {
+            files.push((status.modified_at(), name));
+        }
     }
-    written
+    files.sort_unstable();
+    let many = files.len().saturating_sub(MOST);
+    for (_, name) in &files[..many] {
+        filesystem::unlink_at(directory, name)?;
+    }
+    Ok(())
 }

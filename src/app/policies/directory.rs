@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::Digest as _;
 
-use super::cache;
+use super::cache::{self, Key};
 use crate::app::failure::{Failure, Failures};
 use crate::model::printable::printable_path;
 use crate::model::{Exit, Sha256};
@@ -67,6 +67,7 @@ struct Texts {
     policies: Vec<(String, String)>,
     entities: Option<String>,
     sha256: Sha256,
+    key: Key,
     stamp: Stamp,
 }
 
@@ -164,11 +165,11 @@ impl Texts {
     }
 
     fn check_cached(&self, path: &Path) -> Result<Policies, Failures> {
-        if let Some(policies) = cache::load(self.sha256) {
+        if let Some(policies) = cache::load(self.key) {
             return Ok(policies);
         }
         let policies = self.check(path)?;
-        cache::store(self.sha256, &policies);
+        cache::store(self.key, &policies);
         Ok(policies)
     }
 
@@ -182,6 +183,7 @@ impl Texts {
             policies: Vec::new(),
             entities: None,
             sha256: Sha256([0; 32]),
+            key: Key(Sha256([0; 32])),
             stamp: Stamp::default(),
         };
         let mut digest = sha2::Sha256::new();
@@ -207,6 +209,9 @@ impl Texts {
                 texts.policies.push((name, text));
             }
         }
+        let version = Policies::cache_version();
+        let key = digest.clone().chain_update(version).finalize();
+        texts.key = Key(Sha256(key.into()));
         texts.sha256 = Sha256(digest.finalize().into());
         if failures.is_empty() {
             Ok(texts)

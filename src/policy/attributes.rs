@@ -1,0 +1,144 @@
+//! Attributes that a policy can compare with a text or read as a yes or no, by their names in policies:
+//! what [`super::guard`] looks at in place of Cedar.
+
+use std::borrow::Cow;
+
+use super::request::octal;
+use crate::model::query::{Principal, Query, Resource, Secret, Service};
+
+/// What an attribute is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'q> {
+    /// A string.
+    Text(Cow<'q, str>),
+    /// A boolean.
+    Flag(bool),
+}
+
+/// `None`: the query has no such attribute.
+type Get = for<'q> fn(&'q Query) -> Option<Value<'q>>;
+
+/// As [`super::request`] makes them for Cedar; a test compares both.
+pub const TABLE: &[(&str, Get)] = &[
+    ("principal.name", |query| Some(text(query.principal.name()))),
+    ("principal.owner", |query| Some(text(&caller(query)?.owner))),
+    ("principal.environment", |query| {
+        Some(text(&caller(query)?.environment))
+    }),
+    ("principal.interactive", |query| match &query.principal {
+        Principal::Person(person) => Some(Value::Flag(person.interactive)),
+        Principal::Service(_) => None,
+    }),
+    ("resource.name", |query| Some(text(query.resource.name()))),
+    ("resource.store", |query| Some(text(&secret(query)?.store))),
+    ("resource.store_type", |query| {
+        Some(text(&secret(query)?.store_type))
+    }),
+    ("resource.path", |query| Some(text(&secret(query)?.path))),
+    ("resource.classification", |query| {
+        Some(text(&secret(query)?.classification))
+    }),
+    ("resource.owner", |query| match &query.resource {
+        Resource::Secret(secret) => Some(text(&secret.owner)),
+        Resource::Service(service) => Some(text(&service.owner)),
+    }),
+    ("resource.environment", |query| match &query.resource {
+        Resource::Secret(secret) => Some(text(&secret.environment)),
+        Resource::Service(service) => Some(text(&service.environment)),
+    }),
+    ("context.isolation", |query| {
+        Some(text(&query.context.isolation))
+    }),
+    ("context.mode", |query| Some(text(&query.context.mode))),
+    ("context.redacted", |query| {
+        Some(Value::Flag(query.context.redacted))
+    }),
+    ("context.occasion", |query| {
+        Some(text(&query.context.occasion))
+    }),
+    ("context.program.path", |query| {
+        Some(text(&query.context.facts.program.path))
+    }),
+    ("context.program.sha256", |query| {
+        Some(text(&query.context.facts.program.sha256))
+    }),
+    ("context.program.pinned", |query| {
+        Some(Value::Flag(query.context.facts.program.pinned))
+    }),
+    ("context.program.interpreter", |query| {
+        Some(text(&query.context.facts.program.interpreter))
+    }),
+    ("context.program.interpreter_sha256", |query| {
+        Some(text(&query.context.facts.program.interpreter_sha256))
+    }),
+    ("context.program.mode", |query| {
+        let mode = octal(query.context.facts.program.mode);
+        Some(Value::Text(Cow::Owned(mode)))
+    }),
+    ("context.arguments_sha256", |query| {
+        Some(text(&query.context.facts.arguments_sha256))
+    }),
+    ("context.user", |query| {
+        Some(text(&query.context.facts.user))
+    }),
+    ("context.unit", |query| {
+        Some(text(&query.context.facts.unit))
+    }),
+    ("context.container", |query| {
+        Some(text(&query.context.facts.container))
+    }),
+    ("context.pod", |query| Some(text(&query.context.facts.pod))),
+    ("context.host", |query| {
+        Some(text(&query.context.facts.host))
+    }),
+    ("context.environment", |query| {
+        Some(text(&query.context.facts.environment))
+    }),
+    ("context.manifest.path", |query| {
+        Some(text(&query.context.facts.manifest.path))
+    }),
+    ("context.manifest.sha256", |query| {
+        Some(text(&query.context.facts.manifest.sha256))
+    }),
+    ("context.manifest.signed_by", |query| {
+        Some(text(&query.context.facts.manifest.signed_by))
+    }),
+    ("context.terminal", |query| {
+        Some(Value::Flag(query.context.facts.terminal))
+    }),
+    ("context.reason", |query| {
+        Some(text(&query.context.facts.reason))
+    }),
+    ("context.break_glass", |query| {
+        Some(Value::Flag(query.context.facts.break_glass))
+    }),
+];
+
+/// Where an attribute is in the table.
+pub fn place(name: &str) -> Option<u8> {
+    let place = TABLE.iter().position(|(one, _)| *one == name)?;
+    u8::try_from(place).ok()
+}
+
+/// All attributes of a query, in the table's order.
+pub fn values(query: &Query) -> Vec<Option<Value<'_>>> {
+    TABLE.iter().map(|(_, get)| get(query)).collect()
+}
+
+const fn text(text: &str) -> Value<'_> {
+    Value::Text(Cow::Borrowed(text))
+}
+
+fn caller(query: &Query) -> Option<&Service> {
+    match &query.principal {
+        Principal::Service(service) => Some(service),
+        Principal::Person(_) => None,
+    }
+}
+
+fn secret(query: &Query) -> Option<&Secret> {
+    match &query.resource {
+        Resource::Secret(secret) => Some(secret),
+        Resource::Service(_) => None,
+    }
+}

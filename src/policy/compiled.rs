@@ -1,0 +1,209 @@
+//! Checked policies in the form in which they are kept and looked through: bytes, in which a policy that
+//! cannot match a query costs some comparisons, and only one that may is built for Cedar.
+//!
+//! Each policy has its head ([`super::scope`], [`super::guard`]), its id, what is known of it
+//! ([`super::rule`]), the entities that it names, and its tree ([`super::expressions`]), or its text where
+//! it has none. Then follow the entities of entities.json, in their order, each with all that it is in.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use cedar_policy::{Policy, PolicyId};
+
+use super::attributes::Value;
+use super::bytes::{Reader, Writer};
+use super::entities::Closed;
+use super::expressions;
+use super::guard;
+use super::rule::Rule;
+use super::scope::{self, Known, Scope};
+use super::uid::{Types, Uid};
+use crate::model::query::Action;
+
+/// Policies and entities.
+#[derive(Debug)]
+pub struct Compiled {
+    bytes: Vec<u8>,
+    policies: Vec<Range<usize>>,
+    entities: Vec<Range<usize>>,
+}
+
+/// The bytes were changed by somebody else.
+#[derive(Debug, thiserror::Error)]
+#[error("the compiled policies are damaged: remove the files in /var/cache/hushpipe")]
+pub struct Damaged;
+
+/// A policy that was checked.
+pub struct Checked<'t> {
+    pub rule: Rule,
+    pub policy: Policy,
+    pub text: &'t str,
+}
+
+/// A policy, built.
+#[derive(Debug)]
+pub struct Built {
+    pub rule: Rule,
+    /// Its id is its index.
+    pub policy: Policy,
+    /// Entities that it names and entities.json has, each with what it is in.
+    pub others: Vec<(Uid, BTreeSet<Uid>)>,
+}
+
+/// Principal, action, resource and attributes of a query, as heads are compared with them.
+pub struct Sought<'q> {
+    pub principal: Known<'q>,
+    pub action: Action,
+    pub resource: Known<'q>,
+    pub attributes: Vec<Option<Value<'q>>>,
+}
+
+impl Compiled {
+    pub fn of(policies: &[Checked<'_>], entities: &Closed, types: &Types) -> Self {
+        let mut to = Writer::default();
+        to.count(policies.len());
+        for policy in policies {
+            to.block(&policy.compiled(entities, types));
+        }
+        to.count(entities.len());
+        for (uid, above) in entities {
+            let mut one = Writer::default();
+            uid.write(&mut one);
+            one.count(above.len());
+            above.iter().for_each(|uid| uid.write(&mut one));
+            to.block(&one.0);
+        }
+        Self::read(to.0).expect("it was written so")
+    }
+
+    /// `None`: these are not bytes of a build like this one.
+    pub fn read(bytes: Vec<u8>) -> Option<Self> {
+        let mut from = Reader::new(&bytes);
+        let (policies, entities) = (from.blocks()?, from.blocks()?);
+        from.is_at_end().then_some(())?;
+        Some(Self {
+            bytes,
+            policies,
+            entities,
+        })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many policies there are.
+    pub const fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    fn policy(&self, index: usize) -> Option<Reader<'_>> {
+        let range = self.policies.get(index)?.clone();
+        Some(Reader::new(&self.bytes[range]))
+    }
+
+    /// The policies that may match a query, in order.
+    pub fn matching(&self, sought: &Sought<'_>) -> Result<Vec<usize>, Damaged> {
+        let may_match = |index| {
+            let mut head = Reader::new(self.policy(index)?.block()?);
+            let in_scope = scope::may_match(
+                &mut head,
+                &sought.principal,
+                sought.action,
+                &sought.resource,
+            )?;
+            Some(in_scope && !guard::rules_out(&mut head, &sought.attributes)?)
+        };
+        let mut found = Vec::new();
+        for index in 0..self.policies.len() {
+            if may_match(index).ok_or(Damaged)? {
+                found.push(index);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The index of a policy, by its id.
+    pub fn find(&self, id: &str) -> Option<usize> {
+        let is_it = |index: &usize| {
+            self.policy(*index).is_some_and(|mut policy| {
+                policy.block();
+                policy.text() == Some(id)
+            })
+        };
+        (0..self.policies.len()).find(is_it)
+    }
+
+    /// Builds a policy.
+    pub fn build(&self, index: usize, types: &Types) -> Result<Built, Damaged> {
+        self.built(index, types).ok_or(Damaged)
+    }
+
+    fn built(&self, index: usize, types: &Types) -> Option<Built> {
+        let mut from = self.policy(index)?;
+        let (_, _) = (from.block()?, from.text()?);
+        let rule = serde_json::from_slice(from.block()?).ok()?;
+        let mut others = Vec::new();
+        for _ in 0..from.count()? {
+            let uid = Uid::read(&mut from)?;
+            let mut above = BTreeSet::new();
+            self.add_above(&uid, &mut above).ok()?;
+            others.push((uid, above));
+        }
+        let id = index.to_string();
+        let policy = if from.flag()? {
+            expressions::decode(from.block()?, types, &id)?
+        } else {
+            Policy::parse(Some(PolicyId::new(id)), from.text()?).ok()?
+        };
+        Some(Built {
+            rule,
+            policy,
+            others,
+        })
+    }
+
+    /// Adds all that an entity of entities.json is in to a set. Returns whether it is there.
+    pub fn add_above(&self, uid: &Uid, to: &mut BTreeSet<Uid>) -> Result<bool, Damaged> {
+        let entity = |range: &Range<usize>| Reader::new(&self.bytes[range.clone()]);
+        let order = |range: &Range<usize>| Uid::read(&mut entity(range)).cmp(&Some(uid.clone()));
+        let Ok(place) = self.entities.binary_search_by(order) else {
+            return Ok(false);
+        };
+        let mut from = entity(&self.entities[place]);
+        Uid::read(&mut from).ok_or(Damaged)?;
+        for _ in 0..from.count().ok_or(Damaged)? {
+            to.insert(Uid::read(&mut from).ok_or(Damaged)?);
+        }
+        Ok(true)
+    }
+}
+
+impl Checked<'_> {
+    fn compiled(&self, entities: &Closed, types: &Types) -> Vec<u8> {
+        let tree = expressions::tree(&self.policy)
+            .and_then(|tree| Some((expressions::encode(&tree, types)?, tree)));
+        let mut head = Writer::default();
+        Scope::of(&self.policy).write(&mut head);
+        let tests = tree.as_ref().map(|(_, tree)| guard::tests(tree.clauses()));
+        guard::write(&tests.unwrap_or_default(), &mut head);
+        let named = self.policy.entity_literals();
+        let named: BTreeSet<Uid> = named.iter().filter_map(Uid::of).collect();
+        let named: Vec<&Uid> = named
+            .iter()
+            .filter(|uid| entities.contains_key(uid))
+            .collect();
+        let mut to = Writer::default();
+        to.block(&head.0);
+        to.text(&self.rule.id);
+        to.block(&serde_json::to_vec(&self.rule).expect("texts and numbers can be written"));
+        to.count(named.len());
+        named.iter().for_each(|uid| uid.write(&mut to));
+        to.flag(tree.is_some());
+        match &tree {
+            Some((encoded, _)) => to.block(encoded),
+            None => to.text(self.text),
+        }
+        to.0
+    }
+}
