@@ -226,6 +226,10 @@ fn writes(plan: &Plan, site: Option<&Site>) -> Vec<PathBuf> {
     if let Some(site) = site {
         let approvals = site.approvals.iter();
         paths.extend(approvals.map(|approvals| approvals.directory.clone()));
+        if let Some(audit) = &site.audit {
+            paths.push(audit.directory.clone());
+            paths.extend(audit.key_file.parent().map(Path::to_owned));
+        }
     }
     paths.retain(|path| path.is_dir());
     for store in plan.stores.values() {
@@ -258,6 +262,10 @@ fn reads(plan: &Plan, site: Option<&Site>) -> Option<Vec<PathBuf>> {
         files.extend(policy.map(|policy| policy.directory.clone()));
         if let Some(approvals) = &site.approvals {
             files.extend([approvals.signers.clone(), approvals.directory.clone()]);
+        }
+        if let Some(audit) = &site.audit {
+            files.extend([audit.key_file.clone(), audit.directory.join("tile")]);
+            files.extend(audit.fingerprint_key_file.clone());
         }
     }
     for store in plan.stores.values() {

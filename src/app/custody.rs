@@ -1,5 +1,5 @@
-//! Who may reveal and change sealed secrets, where the site has a policy: asked before an identity is
-//! opened.
+//! Who may reveal and change sealed secrets, where the site has a policy, and that it is on record where
+//! the site has a log: before an identity is opened.
 //!
 //! It binds those who use this hushpipe. Who can run another program with the same identity is bound by
 //! the file's permissions alone.
@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::audit::By;
 use super::facts;
 use super::failure::Failures;
 use super::gate::{Gate, Governance, sealed_queries};
 use crate::model::query::Action;
 use crate::model::{Observer, Plan, StoreName};
 
-/// Fails with a denial, unless policy lets this process's user do it with all of these secrets of a sealed
+/// Fails unless policy lets this process's user do it, and that is on record, with all of these secrets of a sealed
 /// store (none: with the store as a whole). The manifest, if there is one, describes them.
 pub fn allowed(
     governance: &Governance,
@@ -25,7 +26,9 @@ pub fn allowed(
     let Some(facts) = governance.facts_of_command(plan) else {
         return Ok(());
     };
-    let gate = Gate::of(governance, observer)?;
+    let gate = Gate::of(governance, By::Command("hushpipe secret", plan), observer)?;
     let person = facts::person();
-    gate.asked(sealed_queries(plan, &facts, (&person, action), store, keys))
+    let allowed = gate.asked(sealed_queries(plan, &facts, (&person, action), store, keys));
+    gate.audit().settle();
+    allowed
 }

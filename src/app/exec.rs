@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::audit::By;
 use super::failure::{Failures, os};
 use super::fetch::delivered;
 use super::gate::{Gate, Governance};
@@ -30,7 +31,26 @@ pub async fn run(
     prior: Prior,
     observer: &Rc<dyn Observer>,
 ) -> Result<Exited, Failures> {
-    let gate = &Gate::of(governance, observer)?;
+    let gate = &Gate::of(governance, By::Launcher(plan), observer)?;
+    let observer = &gate.observer();
+    let launched = Box::pin(launch(plan, gate, signals, prior, observer));
+    let placed = match gate.audit().beside(launched).await? {
+        Ok(placed) => placed,
+        Err(ended) => return Ok(ended),
+    };
+    let failures = become_program(placed);
+    gate.audit().stayed(&failures);
+    Err(failures)
+}
+
+/// Everything up to the step that cannot be taken back; or how hushpipe ends in its place.
+async fn launch(
+    plan: &Plan,
+    gate: &Gate,
+    signals: Signals,
+    prior: Prior,
+    observer: &Rc<dyn Observer>,
+) -> Result<Result<Placed<StagedHere>, Exited>, Failures> {
     let reaper = Reaper::new();
     let stores = open::stores(plan, &reaper, observer)?;
     let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
@@ -40,14 +60,13 @@ pub async fn run(
         gate,
         observer,
     };
-    let placed = match prepare(pipeline, &mut supervisor, prior).await {
-        Ok(placed) => placed,
+    match prepare(pipeline, &mut supervisor, prior).await {
+        Ok(placed) => Ok(Ok(placed)),
         Err(ended) => {
             close::close(&stores, &mut supervisor, observer.as_ref()).await;
-            return ended;
+            ended.map(Err)
         }
-    };
-    Err(become_program(placed))
+    }
 }
 
 /// Everything up to the step that cannot be taken back. The error is how hushpipe ends instead.
@@ -93,7 +112,16 @@ async fn prepare(
     };
     let placed = placing.place::<StagedHere>(cleared.host).map_err(Err)?;
     delivered(versions, observer.as_ref());
-    Ok(placed)
+    // Files may have gone elsewhere than policy was asked about first: that is on record by now.
+    let ended = match supervisor.during(gate.audit().leave()).await {
+        Ok(Ok(())) => return Ok(placed),
+        Ok(Err(failures)) => Err(failures),
+        Err(interrupted) => supervise::ended(interrupted),
+    };
+    Err(match placed.live.give_up() {
+        Ok(()) => ended,
+        Err(left) => Err(ended.err().into_iter().flatten().chain(left).collect()),
+    })
 }
 
 /// What is to be delivered, while stores are closed.

@@ -165,6 +165,7 @@ async fn fetch_by(
         }
     }
     round.trim(authorised.plan());
+    authorised.note(&round.values);
     (round, told_once(faults))
 }
 

@@ -3,6 +3,7 @@
 //! values → record → place → supervise, with [`rotate`] as the one loop back.
 
 pub mod approvals;
+pub mod audit;
 mod bootstrap;
 mod close;
 mod command;

@@ -136,15 +136,33 @@ run: { command: [/bin/true] }
         Gate::new(Some(Rules::new(Denies, spec, &observer)), NoSite, observer)
     }
 
-    struct DiskFull;
+    /// Whether that shows before a store is asked.
+    struct DiskFull(bool);
+
+    fn full() -> AuditError {
+        AuditError {
+            why: "no space left".to_owned(),
+            help: Some("make room".to_owned()),
+        }
+    }
 
     impl Recorder for DiskFull {
         fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a> {
             assert_eq!(release.versions.len(), 1);
-            Box::pin(ready(Err(AuditError("the disk is full".to_owned()))))
+            Box::pin(ready(Err(full())))
+        }
+
+        fn prepare(&self) -> Result<(), AuditError> {
+            if self.0 { Err(full()) } else { Ok(()) }
         }
 
         fn decided(&self, _: &[Decision]) -> Result<(), AuditError> {
+            Ok(())
+        }
+
+        fn denied(&self, _: &[Decision]) {}
+
+        fn custody(&self, _: &[Query], _: &[Decision]) -> Result<(), AuditError> {
             Ok(())
         }
     }
@@ -194,10 +212,13 @@ run: { command: [/bin/true] }
 
     #[test]
     fn what_cannot_be_recorded_gets_no_receipt() {
-        let (failure, requests) = run(&Gate::new(None, DiskFull, Rc::new(())));
-        let (exit, why) = failure.unwrap();
-        assert_eq!((exit, requests), (Exit::Deadline, 1));
-        assert_eq!(why, "the release cannot be recorded: the disk is full");
+        for (beforehand, asked) in [(false, 1), (true, 0)] {
+            let (failure, requests) = run(&Gate::new(None, DiskFull(beforehand), Rc::new(())));
+            let (exit, why) = failure.unwrap();
+            assert_eq!((exit, requests), (Exit::Deadline, asked));
+            let wanted = "the audit log cannot be written: no space left\n  help: make room";
+            assert_eq!(why, wanted);
+        }
     }
 
     #[test]

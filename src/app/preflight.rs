@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::audit::By;
 use super::event_loop::{runtime, take_signals};
 use super::failure::{Failure, Failures};
 use super::fetch::{Stores, sources};
@@ -48,7 +49,11 @@ pub fn preflight(
     look: Look,
     observer: &Rc<dyn Observer>,
 ) -> Result<Report, Failures> {
-    let gate = Gate::of(governance, observer)?;
+    let gate = Gate::of(
+        governance,
+        By::Command("hushpipe check", Some(plan)),
+        observer,
+    )?;
     let prior = Prior::new(plan, None, Inherited::default());
     let host = host::settle(plan, None, prior.users.as_ref());
     let versions = match (look, &host) {
@@ -63,6 +68,7 @@ pub fn preflight(
         (Look::Values | Look::Stores, Err(_)) if gate.decides() => Ok(Versions::new()),
         (Look::Values | Look::Stores, _) => ask(plan, None, look, observer),
     };
+    gate.audit().settle();
     match (host, versions) {
         (Ok(host), Ok(versions)) => Ok(Report {
             warnings: host.warnings(plan),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
+use super::audit::By;
 use super::confine::Confined;
 use super::control::Judge;
 use super::failure::{Failure, Failures, os};
@@ -52,19 +53,23 @@ pub async fn run(
 ) -> Result<Exited, Failures> {
     let standing = Rc::new(Standing::new(control::first_status(plan), observer));
     let observer: &Rc<dyn Observer> = &(Rc::<Standing>::clone(&standing) as _);
-    let gate = &Gate::of(governance, observer)?;
-    let reaper = Reaper::new();
-    let stores = open::stores(plan, &reaper, observer)?;
-    let mut supervisor = take_over(plan, signals, reaper, observer)?;
-    let pipeline = Pipeline {
-        plan,
-        stores: &stores,
-        gate,
-        observer,
-    };
-    let ended = Box::pin(launch(pipeline, &mut supervisor, prior, standing)).await;
-    close::close(&stores, &mut supervisor, observer.as_ref()).await;
-    ended
+    let gate = &Gate::of(governance, By::Launcher(plan), observer)?;
+    let observer = &gate.observer();
+    let launched = Box::pin(async {
+        let reaper = Reaper::new();
+        let stores = open::stores(plan, &reaper, observer)?;
+        let mut supervisor = take_over(plan, signals, reaper, observer)?;
+        let pipeline = Pipeline {
+            plan,
+            stores: &stores,
+            gate,
+            observer,
+        };
+        let ended = Box::pin(launch(pipeline, &mut supervisor, prior, standing)).await;
+        close::close(&stores, &mut supervisor, observer.as_ref()).await;
+        ended
+    });
+    gate.audit().beside(launched).await
 }
 
 async fn launch(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::note::NoteError;
 use crate::model::format_duration;
+use crate::model::printable::printable_path;
 use crate::sys::filesystem::effective_uid;
 use crate::sys::walk::WalkError;
 
@@ -13,7 +14,7 @@ use crate::sys::walk::WalkError;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The system refused.
-    #[error("cannot {doing} {}{}", path.display(), advice(source, path))]
+    #[error("cannot {doing} {}", printable_path(path))]
     System {
         /// `read`, `write`, ...
         doing: &'static str,
@@ -23,15 +24,15 @@ pub enum LogError {
         source: io::Error,
     },
     /// Others can change it.
-    #[error("the audit log cannot be used: {error}{}", error.help(effective_uid()))]
+    #[error("the audit log cannot be trusted: {error}")]
     Untrusted {
         /// What the walk to it found.
         error: WalkError,
     },
     /// Another process holds the lock.
     #[error(
-        "another process has held the lock {} for {}: see who has it open (fuser), and end it if it hangs",
-        path.display(), format_duration(*waited)
+        "another process has held the lock {} for {}",
+        printable_path(path), format_duration(*waited)
     )]
     Locked {
         /// The lock.
@@ -41,9 +42,9 @@ pub enum LogError {
     },
     /// There is a log, and no key.
     #[error(
-        "the audit key {} is missing, but the log {} has records: restore the key from a backup, or \
-         move the log away to begin a new one",
-        key.display(), log.display()
+        "the audit key {} is missing, but the log {} has records",
+        printable_path(key),
+        printable_path(log)
     )]
     KeyMissing {
         /// Where the key is to be.
@@ -52,7 +53,7 @@ pub enum LogError {
         log: PathBuf,
     },
     /// Its file is not as a key file is.
-    #[error("{} cannot be used as the audit key: {why}", path.display())]
+    #[error("{} cannot be used as the audit key: {why}", printable_path(path))]
     Key {
         /// The file.
         path: PathBuf,
@@ -60,10 +61,7 @@ pub enum LogError {
         why: String,
     },
     /// It was changed, or is of another key.
-    #[error(
-        "the checkpoint {} cannot be used: {source}; `hushpipe audit verify` shows what is wrong with the log",
-        path.display()
-    )]
+    #[error("the checkpoint {} cannot be used", printable_path(path))]
     Checkpoint {
         /// Its file.
         path: PathBuf,
@@ -71,7 +69,7 @@ pub enum LogError {
         source: NoteError,
     },
     /// Its parts do not fit each other.
-    #[error("{} is damaged: {why}; `hushpipe audit verify` shows more", path.display())]
+    #[error("{} is damaged: {why}", printable_path(path))]
     Damaged {
         /// The file or directory.
         path: PathBuf,
@@ -91,6 +89,30 @@ impl LogError {
         }
     }
 
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        Some(match self {
+            Self::System { path, source, .. } => return advice(source, path),
+            Self::Untrusted { error } => {
+                let command = error.remedy(effective_uid())?;
+                format!("look at it, and then: {command}")
+            }
+            Self::Locked { path, .. } => {
+                let path = printable_path(path);
+                format!("`fuser -v {path}` names the process; end it if it hangs")
+            }
+            Self::KeyMissing { .. } => {
+                "restore the key from a backup, or move the log away to begin a new one".to_owned()
+            }
+            Self::Key { .. } => return None,
+            Self::Checkpoint { .. } | Self::Damaged { .. } => {
+                "`hushpipe audit verify` shows what is wrong with the log; to begin a new one, move the \
+                 log's directory away and keep it"
+                    .to_owned()
+            }
+        })
+    }
+
     /// Something does not fit.
     pub fn damaged(path: impl AsRef<Path>, why: impl Into<String>) -> Self {
         let path = path.as_ref().to_owned();
@@ -106,21 +128,21 @@ impl From<WalkError> for LogError {
 }
 
 /// What to do about an error of the system.
-fn advice(error: &io::Error, path: &Path) -> String {
+fn advice(error: &io::Error, path: &Path) -> Option<String> {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    match error.kind() {
+    Some(match error.kind() {
         StorageFull | QuotaExceeded => {
-            ": the disk is full; make room, the audit log recovers by itself".to_owned()
+            "make room on that file system; hushpipe writes the log again by itself".to_owned()
         }
         ReadOnlyFilesystem => format!(
-            ": the file system is read-only; a unit with ProtectSystem=strict needs ReadWritePaths={}",
-            path.parent().unwrap_or(path).display()
+            "remount the file system read-write; a unit with ProtectSystem=strict needs ReadWritePaths={}",
+            printable_path(path.parent().unwrap_or(path))
         ),
         PermissionDenied => format!(
-            ": uid {} may not write there; launchers that write the site's audit log run as root, or as \
-             the owner of its directory",
+            "uid {} may not write there; run launchers that write the site's audit log as root, or as the \
+             owner of its directory",
             effective_uid()
         ),
-        _ => String::new(),
-    }
+        _ => return None,
+    })
 }

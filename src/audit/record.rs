@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::model::hex;
-use crate::model::query::{Query, Ruling};
+use crate::model::query::{Facts, Query, Ruling};
 use crate::model::words::words;
 
 /// A record has no more bytes than this.
@@ -114,7 +114,7 @@ pub struct Writer {
 }
 
 /// HMAC-SHA256 (RFC 2104) of a value's bytes under the site's fingerprint key, in hex.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
 
@@ -122,12 +122,6 @@ impl Fingerprint {
     /// Of the digest.
     pub fn new(digest: &[u8; 32]) -> Self {
         Self(hex(digest))
-    }
-
-    /// Of 64 hex digits.
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        fits.then(|| Self(text.to_owned()))
     }
 
     /// In hex.
@@ -229,6 +223,9 @@ pub struct Entry {
     /// Who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Peer>,
+    /// What was found out about who asked or launched, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Box<Facts>>,
     /// What policy was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<Box<Query>>,
@@ -261,6 +258,7 @@ impl Entry {
             run_uid: None,
             secrets: Vec::new(),
             peer: None,
+            facts: None,
             query: None,
             ruling: None,
             cut: None,
@@ -273,6 +271,13 @@ impl Entry {
     pub fn failed(self) -> Self {
         let status_id = 2;
         Self { status_id, ..self }
+    }
+
+    /// Asked for by this process and uid; `None`: by none that is known.
+    #[must_use]
+    pub fn by(self, peer: Option<(i32, u32)>) -> Self {
+        let peer = peer.map(|(pid, uid)| Peer { pid, uid });
+        Self { peer, ..self }
     }
 
     /// With words.

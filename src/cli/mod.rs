@@ -1,6 +1,7 @@
 //! Arguments, one file a command, rendering of output and errors.
 
 mod approval;
+mod audit;
 mod check;
 #[cfg(feature = "man")]
 mod completions;
@@ -87,6 +88,8 @@ enum Command {
     Approval(approval::ApprovalArgs),
     /// Approve a request: show it, ask, and sign it
     Approve(approval::ApproveArgs),
+    /// Show, find, verify and prove records of the audit log
+    Audit(audit::AuditArgs),
     /// Sign a manifest, or check its signature
     Manifest(signed::ManifestArgs),
     /// Print the JSON Schema of the manifest, or of the site
@@ -134,6 +137,7 @@ pub fn main() -> u8 {
         Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
         Command::Approval(arguments) => approval::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments, globals),
         Command::Approve(arguments) => approval::approve(&arguments, globals),
         Command::Manifest(arguments) => signed::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -16,7 +16,11 @@ pub fn site(data: &[u8]) {
                 .approvals
                 .iter()
                 .flat_map(|approvals| [&approvals.signers, &approvals.directory]);
-            let mut paths = policy.chain(signers).chain(approvals);
+            let audit = site.audit.iter().flat_map(|audit| {
+                let keys = audit.fingerprint_key_file.iter();
+                keys.chain([&audit.directory, &audit.key_file])
+            });
+            let mut paths = policy.chain(signers).chain(approvals).chain(audit);
             assert!(paths.all(|path| path.is_absolute()));
             for (name, value) in &site.labels {
                 let unshown = |text: &str| text.is_empty() || text.contains(char::is_control);

@@ -12,10 +12,11 @@ use super::decode::{Decode, Decoder, Spanned};
 use super::fault::{Fault, ManifestError, Span, shown_name};
 use super::read::{MAX_BYTES, text_of};
 use super::records::{
-    ApprovalsRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath, SiteRecord,
+    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath,
+    SiteRecord,
 };
 use super::tree;
-use crate::model::{ApprovalSpec, ManifestSigners, PolicySpec, Sha256, Site};
+use crate::model::{ApprovalSpec, AuditSpec, ManifestSigners, PolicySpec, Sha256, Site};
 
 /// A site is at most this long, as a manifest is.
 pub const MAX_SITE_BYTES: usize = MAX_BYTES;
@@ -95,6 +96,7 @@ fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<
         policy: settled(&record.policy, policy)?,
         manifests: settled(&record.manifests, manifests)?,
         approvals: settled(&record.approvals, approvals)?,
+        audit: settled(&record.audit, audit)?,
     })
 }
 
@@ -145,8 +147,18 @@ fn approvals(record: &ApprovalsRecord) -> Option<ApprovalSpec> {
     })
 }
 
+fn audit(record: &AuditRecord) -> Option<AuditSpec> {
+    Some(AuditSpec {
+        required: *record.required.get()?,
+        directory: path(&record.directory)?,
+        key_file: path(&record.key_file)?,
+        fingerprint_key_file: path(&record.fingerprint_key_file),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;
@@ -174,14 +186,20 @@ mod tests {
         assert_eq!(site.manifests.unwrap().signers, Path::new("/srv/signers"));
         let approvals = site.approvals.unwrap();
         assert_eq!(approvals.wait, Duration::from_mins(10));
+        let audit = site.audit.unwrap();
+        assert!(!audit.required);
+        assert_eq!(
+            audit.fingerprint_key_file,
+            Some(PathBuf::from("/srv/fingerprint.key"))
+        );
     }
 
     #[test]
     fn keys_that_are_left_out_have_their_defaults() {
         let least = good("version: 1\n");
         assert!(least.policy.is_none() && least.manifests.is_none());
-        assert!(least.approvals.is_none());
-        let site = good("version: 1\npolicy: {}\nmanifests: {}\napprovals: {}\n");
+        assert!(least.approvals.is_none() && least.audit.is_none());
+        let site = good("version: 1\npolicy: {}\nmanifests: {}\napprovals: {}\naudit: {}\n");
         let policy = site.policy.unwrap();
         assert_eq!(policy.mode, PolicyMode::Enforce);
         assert_eq!(policy.directory, Path::new("/etc/hushpipe/policy.d"));
@@ -194,12 +212,16 @@ mod tests {
             approvals.directory,
             Path::new("/var/lib/hushpipe/approvals")
         );
+        let audit = site.audit.unwrap();
+        assert!(audit.required && audit.fingerprint_key_file.is_none());
+        assert_eq!(audit.directory, Path::new("/var/log/hushpipe"));
+        assert_eq!(audit.key_file, Path::new("/var/lib/hushpipe/audit.key"));
     }
 
     #[test]
     fn all_faults_are_reported_in_one_run() {
         let text = "version: 2\nenvironmnt: x\npolicy: { mode: obverse, directory: policy.d }\n\
-                    approvals: { wait: soon }\naudit: { required: true }\nsecrets: {}\n";
+                    approvals: { wait: soon }\naudit: { required: \"true\", sinks: [] }\nsecrets: {}\n";
         let error = parsed(text).unwrap_err();
         assert_eq!(error.exit(), Exit::Manifest);
         let shown = error.text();
@@ -209,7 +231,8 @@ mod tests {
             "site.yaml:3:17: `obverse` cannot stand here (did you mean `observe`?)",
             "site.yaml:3:37: `policy.d` cannot stand here: it is not absolute",
             "site.yaml:4:20: `soon` cannot stand here",
-            "site.yaml:5:1: unknown key `audit`",
+            "site.yaml:5:20: `true` is neither true nor false",
+            "site.yaml:5:28: unknown key `sinks`",
             "site.yaml:6:1: `secrets` cannot stand here: it is a key of a manifest",
         ] {
             assert!(shown.contains(wanted), "{wanted}: {shown}");
@@ -228,7 +251,7 @@ mod tests {
         }
         let escaped = good("version: 1\nlabels: { a: '$${B}' }\n");
         assert_eq!(escaped.labels["a"], "${B}");
-        let home = parsed("version: 1\npolicy: { directory: ~/log }\n").unwrap_err();
+        let home = parsed("version: 1\naudit: { directory: ~/log }\n").unwrap_err();
         assert!(
             home.text().contains("it is not absolute"),
             "{}",

@@ -33,6 +33,8 @@ pub struct Release<'a> {
     pub decisions: &'a [Decision],
     /// The approvals that lifted denials.
     pub approvals: &'a [Approved],
+    /// Of the values that were fetched for it, under the site's fingerprint key; none without one.
+    pub fingerprints: &'a BTreeMap<SecretName, Vec<[u8; 32]>>,
 }
 
 /// Approvals that were spent on a release.
@@ -277,7 +279,12 @@ pub trait Policy {
 
 /// Why a release is not on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditError(pub String);
+pub struct AuditError {
+    /// What failed, on what, and why.
+    pub why: String,
+    /// What to do, where that is known.
+    pub help: Option<String>,
+}
 
 impl AuditError {
     /// hushpipe's exit code for it.
@@ -286,7 +293,11 @@ impl AuditError {
 
 impl fmt::Display for AuditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the release cannot be recorded: {}", self.0)
+        write!(f, "the audit log cannot be written: {}", self.why)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -297,11 +308,22 @@ pub type Recording<'a> = Pin<Box<dyn Future<Output = Result<(), AuditError>> + '
 
 /// Puts releases and decisions on record.
 pub trait Recorder {
+    /// Fails where a release could not be recorded, as far as that can be seen beforehand: before a store
+    /// is asked.
+    fn prepare(&self) -> Result<(), AuditError>;
+
     /// Ends when this release is on record, with its decisions. Nothing of it is delivered before.
     fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a>;
 
-    /// Puts decisions on record that no release follows: denials, and those on commands.
+    /// Puts decisions on record that allow what no release follows: commands, and files that go elsewhere.
     fn decided(&self, decisions: &[Decision]) -> Result<(), AuditError>;
+
+    /// Takes denials, to put them on record as soon as that is possible: they are denials in any case.
+    fn denied(&self, decisions: &[Decision]);
+
+    /// Puts on record that a person is about to see or change secrets that no launcher delivers, with the
+    /// decisions on that.
+    fn custody(&self, queries: &[Query], decisions: &[Decision]) -> Result<(), AuditError>;
 }
 
 /// The proof that a release is on record. [`record`] alone makes it:
@@ -335,7 +357,17 @@ impl Recorder for NoSite {
         Box::pin(ready(Ok(())))
     }
 
+    fn prepare(&self) -> Result<(), AuditError> {
+        Ok(())
+    }
+
     fn decided(&self, _: &[Decision]) -> Result<(), AuditError> {
+        Ok(())
+    }
+
+    fn denied(&self, _: &[Decision]) {}
+
+    fn custody(&self, _: &[Query], _: &[Decision]) -> Result<(), AuditError> {
         Ok(())
     }
 }

@@ -33,6 +33,8 @@ pub struct Site {
     pub manifests: Option<ManifestSigners>,
     /// Whose approvals count, and where they lie.
     pub approvals: Option<ApprovalSpec>,
+    /// Where releases are put on record.
+    pub audit: Option<AuditSpec>,
 }
 
 /// `policy:`
@@ -79,6 +81,22 @@ pub struct ApprovalSpec {
     pub wait: Duration,
 }
 
+/// `audit:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditSpec {
+    /// What cannot be recorded is not delivered. Default true.
+    pub required: bool,
+    /// Where `records.jsonl`, `tile/` and `checkpoint` lie.
+    #[serde(serialize_with = "path")]
+    pub directory: PathBuf,
+    /// The Ed25519 key of checkpoints; made at first use (0600).
+    #[serde(serialize_with = "path")]
+    pub key_file: PathBuf,
+    /// The key of the values' fingerprints; `None`: no fingerprints.
+    #[serde(serialize_with = "super::written::path_or_none")]
+    pub fingerprint_key_file: Option<PathBuf>,
+}
+
 impl Site {
     /// What it requires, for people: a word each, and how.
     pub fn demands(&self) -> Vec<(&'static str, String)> {
@@ -101,6 +119,17 @@ impl Site {
             };
             let (signers, directory) = (approvals.signers.display(), approvals.directory.display());
             rows.push(("approvals", format!("by {signers}, in {directory}, {wait}")));
+        }
+        if let Some(audit) = &self.audit {
+            let required = if audit.required {
+                "required"
+            } else {
+                "not required"
+            };
+            rows.push((
+                "audit",
+                format!("{}, {required}", audit.directory.display()),
+            ));
         }
         rows
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod approvals;
+mod audit;
 mod bad_input;
 mod binary;
 #[path = "../compliance/mod.rs"]

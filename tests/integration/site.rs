@@ -57,6 +57,7 @@ fn check_shows_what_the_site_adds() {
         "region=eu-1",
         "/srv/policy.d, observed",
         "by /srv/approvers, in /srv/approvals, waited for up to 10m",
+        "/srv/log, not required",
     ] {
         let wanted = output.place().fill(wanted);
         assert!(

@@ -99,7 +99,10 @@ impl Desk for Launch<'_> {
             return refusal;
         }
         match asked.request {
-            Request::Status => Reply::Status(Box::new(self.standing.read().await)),
+            Request::Status => {
+                self.judge.gate.audit().status_read((by.pid, by.uid));
+                Reply::Status(Box::new(self.standing.read().await))
+            }
             other => match self.unknown(&other) {
                 Some(message) => refused(Exit::Usage, message),
                 None => self.pass(other, by).await,

@@ -15,13 +15,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::approvals::Granted;
+use super::audit::{Audit, By};
 use super::failure::{Failure, Failures};
 use super::host::Host;
 use crate::model::query::{Action, Facts, Justification, Person, Query};
 use crate::model::{
-    Approved, AuditError, Decision, Denial, Event, IsolationUsed, NoSite, Observer, Plan, Reason,
-    Receipt, Recorder, Release, SecretName, Site, Topic, Version, chain, record,
+    Approved, AuditError, Decision, Denial, IsolationUsed, NoSite, Observer, Plan, Reason, Receipt,
+    Recorder, Release, SecretName, Site, Version, chain, record,
 };
+use crate::secret::Value;
 use queries::Asking;
 use rules::{Judged, Lacking};
 pub use rules::{Patience, Rules};
@@ -36,6 +38,8 @@ pub struct Gate {
     /// `None`: no fact is gathered.
     governance: Option<Governance>,
     recorder: Box<dyn Recorder>,
+    /// The site's log, which the recorder writes.
+    audit: Audit,
     /// Approvals that were spent for this launcher. They hold as long as it runs, for the policies that
     /// they were given for.
     held: RefCell<Vec<Approved>>,
@@ -61,6 +65,9 @@ pub struct Authorised<'p> {
     decisions: Vec<Decision>,
     /// Approvals that are spent when it is put on record.
     granted: Cell<Option<Granted>>,
+    /// Of what was fetched, where the site has a key for them.
+    fingerprints: RefCell<BTreeMap<SecretName, Vec<[u8; 32]>>>,
+    audit: Audit,
 }
 
 impl Gate {
@@ -69,11 +76,20 @@ impl Gate {
         Self::new(None, NoSite, Rc::new(()))
     }
 
-    /// As the site says, if there is one. Its policies are read and checked.
-    pub fn of(governance: &Governance, observer: &Rc<dyn Observer>) -> Result<Self, Failures> {
+    /// As the site says, if there is one. Its policies are read and checked; its log is not opened yet.
+    pub fn of(
+        governance: &Governance,
+        by: By<'_>,
+        observer: &Rc<dyn Observer>,
+    ) -> Result<Self, Failures> {
         let Some(site) = &governance.site else {
-            return Ok(Self::without_site());
+            return Ok(Self {
+                observer: Rc::clone(observer),
+                ..Self::without_site()
+            });
         };
+        let audit = Audit::of(site.audit.as_ref(), by, observer)?;
+        let observer = &audit.observer(observer);
         let rules = site.policy.as_ref().map(|spec| {
             let policy = InForce::open(spec, observer)?;
             let rules = Rules::new(policy, spec.clone(), observer);
@@ -81,6 +97,8 @@ impl Gate {
         });
         Ok(Self {
             governance: Some(governance.clone()),
+            recorder: audit.recorder(),
+            audit,
             ..Self::new(rules.transpose()?, NoSite, Rc::clone(observer))
         })
     }
@@ -102,9 +120,20 @@ impl Gate {
             rules,
             governance: None,
             recorder: Box::new(recorder),
+            audit: Audit::default(),
             held: RefCell::default(),
             observer,
         }
+    }
+
+    /// What sees the events of a launch: the log of the site, and whoever saw them without one.
+    pub fn observer(&self) -> Rc<dyn Observer> {
+        Rc::clone(&self.observer)
+    }
+
+    /// The log of the site.
+    pub const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// The host's site.
@@ -125,13 +154,16 @@ impl Gate {
         reason: Reason,
         patience: Patience,
     ) -> Result<Authorised<'p>, Failures> {
+        if patience == Patience::Wait {
+            self.recorder.prepare().map_err(unrecorded)?;
+        }
         let Some(rules) = &self.rules else {
-            return Ok(subject.authorised(plan, reason));
+            return Ok(self.authorised(subject, plan, reason));
         };
         let queries = subject.queries(plan, reason, None);
         rules.glass_broken(&queries, None);
         let decided = self.decide(rules, queries, patience).await?;
-        Ok(subject.authorised(plan, reason).by(decided))
+        Ok(self.authorised(subject, plan, reason).by(decided))
     }
 
     /// Has policy decide on these secrets at once, without waiting for an approval.
@@ -143,11 +175,23 @@ impl Gate {
         secrets: Option<&BTreeSet<SecretName>>,
     ) -> Result<Authorised<'p>, Denial> {
         let Some(rules) = &self.rules else {
-            return Ok(subject.authorised(plan, reason));
+            return Ok(self.authorised(subject, plan, reason));
         };
         let queries = subject.queries(plan, reason, secrets);
         let decided = self.decide_now(rules, queries)?;
-        Ok(subject.authorised(plan, reason).by(decided))
+        Ok(self.authorised(subject, plan, reason).by(decided))
+    }
+
+    fn authorised<'p>(&self, subject: Subject, plan: &'p Plan, reason: Reason) -> Authorised<'p> {
+        Authorised {
+            plan,
+            subject,
+            reason,
+            decisions: Vec::new(),
+            granted: Cell::new(None),
+            fingerprints: RefCell::default(),
+            audit: self.audit.clone(),
+        }
     }
 
     /// Has policy decide again, at once, on files that cannot go where it was asked about: nothing is
@@ -166,7 +210,7 @@ impl Gate {
         let authorised = self.authorise_now(plan, subject, why, None).map_err(one)?;
         self.spend(&authorised)?;
         let recorded = self.recorder.decided(&authorised.decisions);
-        recorded.map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
+        recorded.map_err(unrecorded)
     }
 
     /// Decides; where only approvals are missing, waits for them.
@@ -227,14 +271,9 @@ impl Gate {
         Ok(spent)
     }
 
-    /// Puts a denial on record. It stays one if that fails.
+    /// Puts a denial on record, off the way of whoever is refused.
     fn refuse(&self, denial: Denial) -> Denial {
-        if let Err(error) = self.recorder.decided(&denial.refused) {
-            self.observer.observe(&Event::Fault {
-                about: Topic::Audit,
-                message: error.to_string(),
-            });
-        }
+        self.recorder.denied(&denial.refused);
         denial
     }
 
@@ -254,24 +293,23 @@ impl Gate {
         let who = (command.person, command.action);
         let queries = asking.command(who, command.secrets, command.said);
         rules.glass_broken(&queries, command.by);
-        self.command_decided(rules, queries)
-    }
-
-    /// As [`Gate::command`], for questions that are made elsewhere.
-    fn command_decided(&self, rules: &Rules, queries: Vec<Query>) -> Result<(), Failures> {
         // Approvals are for launches alone.
         let (decisions, _) = self.decide_now(rules, queries).map_err(one)?;
-        let recorded = self.recorder.decided(&decisions);
-        recorded.map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
+        self.recorder.decided(&decisions).map_err(unrecorded)
     }
 
-    /// Has policy decide on commands that have no launcher: on sealed secrets.
+    /// Has policy decide on commands that have no launcher: on sealed secrets. They are on record when
+    /// this returns.
     pub fn asked(&self, queries: Vec<Query>) -> Result<(), Failures> {
-        let Some(rules) = &self.rules else {
-            return Ok(());
+        let decisions = match &self.rules {
+            Some(rules) => {
+                rules.glass_broken(&queries, None);
+                self.decide_now(rules, queries.clone()).map_err(one)?.0
+            }
+            None => Vec::new(),
         };
-        rules.glass_broken(&queries, None);
-        self.command_decided(rules, queries)
+        let recorded = self.recorder.custody(&queries, &decisions);
+        recorded.map_err(unrecorded)
     }
 
     /// Puts a release with these versions on record, before anything of it is delivered.
@@ -281,6 +319,7 @@ impl Gate {
         versions: &BTreeMap<SecretName, Version>,
     ) -> Result<Receipt, Failures> {
         let approvals = self.spend(authorised)?;
+        let fingerprints = authorised.fingerprints.borrow().clone();
         let release = Release {
             plan: authorised.plan,
             program: &authorised.subject.program,
@@ -290,10 +329,10 @@ impl Gate {
             facts: authorised.subject.facts.as_deref(),
             decisions: &authorised.decisions,
             approvals: &approvals,
+            fingerprints: &fingerprints,
         };
-        record(&*self.recorder, &release)
-            .await
-            .map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
+        let recorded = record(&*self.recorder, &release).await;
+        recorded.map_err(unrecorded)
     }
 }
 
@@ -310,6 +349,10 @@ pub struct Command<'a> {
     pub said: &'a Justification,
     /// A process id and a uid.
     pub by: Option<(i32, u32)>,
+}
+
+fn unrecorded(error: AuditError) -> Failures {
+    vec![Failure::new(AuditError::EXIT, error)]
 }
 
 fn one(denial: Denial) -> Failures {
@@ -334,16 +377,6 @@ impl Subject {
         Self {
             isolation: self.isolation.map(|_| isolation),
             ..self
-        }
-    }
-
-    fn authorised(self, plan: &Plan, reason: Reason) -> Authorised<'_> {
-        Authorised {
-            plan,
-            subject: self,
-            reason,
-            decisions: Vec::new(),
-            granted: Cell::new(None),
         }
     }
 
@@ -384,5 +417,12 @@ impl<'p> Authorised<'p> {
     /// The plan that was decided on.
     pub const fn plan(&self) -> &'p Plan {
         self.plan
+    }
+
+    /// Keeps the fingerprints of what was fetched, where the site has a key for them.
+    pub fn note(&self, values: &BTreeMap<SecretName, Rc<Value>>) {
+        self.fingerprints
+            .borrow_mut()
+            .extend(self.audit.fingerprints(values));
     }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::writer;
 use crate::audit::*;
+use crate::model::chain;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -249,8 +250,8 @@ fn a_log_without_its_key_is_refused() {
     let mut log = bench.open();
     let error = log.hold(PATIENCE).unwrap_err();
     assert!(
-        error.to_string().contains("signed by another key")
-            || error.to_string().contains("the signature is wrong"),
+        chain(&error).contains("signed by another key")
+            || chain(&error).contains("the signature is wrong"),
         "{error}"
     );
     fs::write(bench.site().key_file, &key[..20]).unwrap();

@@ -120,5 +120,9 @@ fn faults_of(site: &Site) -> Vec<String> {
     if let Some(approvals) = &site.approvals {
         look("approvals.signers", file(&approvals.signers));
     }
+    let fingerprints = site.audit.as_ref();
+    if let Some(key) = fingerprints.and_then(|audit| audit.fingerprint_key_file.as_ref()) {
+        look("audit.fingerprint_key_file", file(key));
+    }
     faults
 }

@@ -54,8 +54,8 @@ on_rotate:
 const SITE_RULES: [&str; 6] = [
     "The site is the host's own file, /etc/hushpipe/site.yaml: what it requires holds for every launch on \
      the host, for every secret that a command shows or changes, and for every command to a running \
-     launcher. A manifest can require more, never less. A host without the file has no policy and \
-     no approvals.",
+     launcher. A manifest can require more, never less. A host without the file has no policy, no \
+     approvals and no audit log.",
     "It is one YAML document of at most 1 MiB. Unknown keys, duplicate keys, tags and merge keys are \
      errors; all errors are reported at once, with their places. There are no variables in it: the \
      environment of whoever runs hushpipe decides nothing. Paths are absolute.",
@@ -83,7 +83,12 @@ manifests:
 approvals:
   signers: /etc/hushpipe/approvers
   directory: /var/lib/hushpipe/approvals
-  wait: 10m";
+  wait: 10m
+audit:
+  required: true
+  directory: /var/log/hushpipe
+  key_file: /var/lib/hushpipe/audit.key
+  fingerprint_key_file: /etc/hushpipe/fingerprint.key";
 
 /// hushpipe.yaml(5).
 pub fn page() -> Page {
@@ -211,6 +216,6 @@ mod tests {
         let name = Path::new("/etc/hushpipe/site.yaml");
         let site = parse_site(name, SITE_EXAMPLE.into());
         let site = site.map_err(|error| error.render(false)).unwrap();
-        assert!(site.policy.is_some() && site.approvals.is_some());
+        assert!(site.policy.is_some() && site.audit.is_some());
     }
 }

@@ -16,7 +16,8 @@ pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Fds, Forks, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
 pub use site::{
-    ApprovalsRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath, SiteRecord,
+    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath,
+    SiteRecord,
 };
 pub use stores::{CommandRecord, Store};
 pub use vault::{AppRoleLogin, Login, VaultRecord};

@@ -29,6 +29,8 @@ record! {
         optional manifests "manifests": ManifestsRecord;
         /// Whose approvals count, and where they are.
         optional approvals "approvals": ApprovalsRecord;
+        /// Where deliveries are put on record.
+        optional audit "audit": AuditRecord;
     } elsewhere {
         "service": OF_A_MANIFEST => "write it in the manifest",
         "stores": OF_A_MANIFEST => "write it in the manifest",
@@ -69,6 +71,20 @@ record! {
         optional directory "directory": SitePath = "/var/lib/hushpipe/approvals";
         /// How long a launch waits for approvals before it is refused.
         optional wait "wait": Duration = "0s";
+    } elsewhere {}
+}
+
+record! {
+    /// Where deliveries are put on record.
+    AuditRecord("a mapping such as { directory: /var/log/hushpipe }") {
+        /// Whether a delivery that cannot be recorded is refused.
+        optional required "required": bool = "true";
+        /// The directory with the log: records.jsonl, tile and checkpoint.
+        optional directory "directory": SitePath = "/var/log/hushpipe";
+        /// The key that signs the log's checkpoints (Ed25519). It is created when it does not exist.
+        optional key_file "key_file": SitePath = "/var/lib/hushpipe/audit.key";
+        /// The key of the fingerprints of delivered values. Without it, there are no fingerprints.
+        optional fingerprint_key_file "fingerprint_key_file": SitePath;
     } elsewhere {}
 }
 

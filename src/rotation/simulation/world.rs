@@ -210,6 +210,7 @@ pub fn receipt() -> Receipt {
         facts: None,
         decisions: &[],
         approvals: &[],
+        fingerprints: &BTreeMap::new(),
     };
     let recording = pin!(record(&NoSite, &release));
     match recording.poll(&mut Context::from_waker(Waker::noop())) {

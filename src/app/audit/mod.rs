@@ -1,0 +1,146 @@
+//! The site's audit log: releases are recorded before they are delivered, and everything else beside the
+//! program.
+
+mod entries;
+mod keys;
+mod observer;
+mod reading;
+mod recorder;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+
+use super::failure::{Failure, Failures};
+use keys::fingerprint_key;
+use observer::Auditing;
+pub use reading::{Filter, Reading, Row};
+use recorder::{AuditRecorder, Shared};
+
+use crate::model::{AuditError, AuditSpec, NoSite, Observer, Plan, Recorder, SecretName, chain};
+use crate::secret::{FingerprintKey, Value};
+
+/// Who writes records.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// The launcher of this plan.
+    Launcher(&'a Plan),
+    /// A command, by its words, on secrets of a service, if it is about one.
+    Command(&'static str, Option<&'a Plan>),
+}
+
+fn why(failures: &Failures) -> Option<String> {
+    let first = failures.first()?;
+    Some(chain(&*first.error))
+}
+
+/// A site's log, where it has one.
+#[derive(Clone, Default)]
+pub struct Audit {
+    recorder: Option<Rc<AuditRecorder>>,
+    fingerprints: Option<Rc<FingerprintKey>>,
+}
+
+impl Audit {
+    /// The log that a site wants. It is not opened yet; the key of fingerprints is read.
+    pub fn of(
+        spec: Option<&AuditSpec>,
+        by: By<'_>,
+        observer: &Rc<dyn Observer>,
+    ) -> Result<Self, Failures> {
+        let Some(spec) = spec else {
+            return Ok(Self::default());
+        };
+        let fingerprints = fingerprint_key(spec)?;
+        let (service, program) = match by {
+            By::Launcher(plan) => (&*plan.service, plan.run.shown().swap_remove(0)),
+            By::Command(words, plan) => (plan.map_or("", |plan| &*plan.service), words.to_owned()),
+        };
+        let writer = recorder::writer(service, &program);
+        let recorder = AuditRecorder::new(spec, writer, observer);
+        if matches!(by, By::Launcher(_)) {
+            recorder.started();
+        }
+        Ok(Self {
+            recorder: Some(Rc::new(recorder)),
+            fingerprints,
+        })
+    }
+
+    /// What sees the events of a launch.
+    pub fn observer(&self, next: &Rc<dyn Observer>) -> Rc<dyn Observer> {
+        match &self.recorder {
+            Some(recorder) => Rc::new(Auditing::new(recorder, next)),
+            None => Rc::clone(next),
+        }
+    }
+
+    /// What the gate records by.
+    pub fn recorder(&self) -> Box<dyn Recorder> {
+        match &self.recorder {
+            Some(recorder) => Box::new(Shared(Rc::clone(recorder))),
+            None => Box::new(NoSite),
+        }
+    }
+
+    /// Of values, where the site has a key for that.
+    pub fn fingerprints(
+        &self,
+        values: &BTreeMap<SecretName, Rc<Value>>,
+    ) -> Vec<(SecretName, Vec<[u8; 32]>)> {
+        let Some(key) = &self.fingerprints else {
+            return Vec::new();
+        };
+        let values = values.iter();
+        values
+            .map(|(name, value)| (name.clone(), key.of_value(value)))
+            .collect()
+    }
+
+    /// Writes what comes beside a launch, and its end.
+    pub async fn beside<T>(
+        &self,
+        launch: impl Future<Output = Result<T, Failures>>,
+    ) -> Result<T, Failures> {
+        let Some(recorder) = &self.recorder else {
+            return launch.await;
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = launch => ended,
+            never = recorder.run() => match never {},
+        };
+        recorder.end(ended.as_ref().err().and_then(why));
+        ended
+    }
+
+    /// Writes what a command left to be written, and signs.
+    pub fn settle(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.settle();
+        }
+    }
+
+    /// Ends when all is on record that came before, and signed: hushpipe is about to become the program.
+    pub async fn leave(&self) -> Result<(), Failures> {
+        let Some(recorder) = &self.recorder else {
+            return Ok(());
+        };
+        let left = recorder.leave().await;
+        left.map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
+    }
+
+    /// hushpipe did not become the program after all.
+    pub fn stayed(&self, failures: &Failures) {
+        if let Some(recorder) = &self.recorder {
+            recorder.stayed(why(failures));
+        }
+    }
+
+    /// Records that a status was asked for: no event says that.
+    pub fn status_read(&self, (pid, uid): (i32, u32)) {
+        if let Some(recorder) = &self.recorder {
+            recorder.status_read((pid, uid));
+        }
+    }
+}

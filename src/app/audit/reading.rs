@@ -1,0 +1,299 @@
+//! Reading the log, for `hushpipe audit`. It is recorded that it was read, and how.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::keys::{fingerprint_key, open, place, unread};
+use super::recorder::{PATIENCE, writer};
+use crate::app::facts;
+use crate::app::failure::{Failure, Failures, os};
+use crate::audit::{
+    Archive, Checkpoint, Draft, Entry, Fingerprint, Kind, LogError, Place, Record, SignerKey,
+    Since, Verified, VerifierKey, seq, verify,
+};
+use crate::model::printable::{printable, printable_path};
+use crate::model::query::Facts;
+use crate::model::{AuditSpec, Exit, Site, chain};
+use crate::secret::{SecretBytes, Trusted};
+use crate::sys::process;
+
+/// A key file has no more bytes than this.
+const LONGEST_KEY: usize = 4 << 10;
+
+/// A value that is looked for has no more bytes than this.
+const LONGEST_VALUE: usize = 1 << 20;
+
+/// A log that is read.
+pub struct Reading {
+    archive: Archive,
+    place: Place,
+    spec: Option<AuditSpec>,
+    /// Who reads.
+    facts: Option<Facts>,
+}
+
+/// Which records are wanted: all that are given must fit.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this service.
+    pub service: Option<String>,
+    /// With this secret.
+    pub secret: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// Not before this time (RFC 3339).
+    pub since: Option<String>,
+    /// Before this time.
+    pub until: Option<String>,
+    /// With one of these fingerprints.
+    pub fingerprints: Option<Vec<Fingerprint>>,
+}
+
+/// A record, for people and for machines.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Number, time, service, kind, secrets, and words; printable.
+    pub cells: [String; 6],
+    /// The line as it is in the log.
+    pub json: String,
+}
+
+impl Filter {
+    fn fits(&self, record: &Record<'_>) -> bool {
+        let entry = &record.entry;
+        let secrets = || entry.secrets.iter();
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found)
+        };
+        is(&self.service, &record.service)
+            && is(&self.kind, entry.kind.word())
+            && self
+                .since
+                .as_deref()
+                .is_none_or(|since| &*record.time >= since)
+            && self
+                .until
+                .as_deref()
+                .is_none_or(|until| &*record.time < until)
+            && self
+                .secret
+                .as_ref()
+                .is_none_or(|wanted| secrets().any(|one| one.name == *wanted))
+            && self.fingerprints.as_ref().is_none_or(|wanted| {
+                secrets()
+                    .flat_map(|one| &one.fingerprints)
+                    .any(|one| wanted.contains(one))
+            })
+    }
+}
+
+fn row(record: &Record<'_>, line: &[u8]) -> Row {
+    let entry = &record.entry;
+    let secrets = entry
+        .secrets
+        .iter()
+        .map(|secret| match secret.version.as_str() {
+            "" => secret.name.clone(),
+            version => format!("{} {version}", secret.name),
+        });
+    let secrets: Vec<String> = secrets.collect();
+    let words = match entry.code {
+        Some(code) => format!("code {code}"),
+        None if entry.message.is_empty() => entry.reason.clone(),
+        None => entry.message.clone(),
+    };
+    let cells = [
+        record.seq.to_string(),
+        record.time.to_string(),
+        record.service.to_string(),
+        entry.kind.word().to_owned(),
+        secrets.join(", "),
+        words,
+    ];
+    Row {
+        cells: cells.map(|cell| printable(&cell)),
+        json: String::from_utf8_lossy(line).into_owned(),
+    }
+}
+
+fn failed(error: &LogError) -> Failures {
+    let help = error.help().map(|help| format!("\n  help: {help}"));
+    let text = chain(error) + &help.unwrap_or_default();
+    vec![Failure::new(Exit::Deadline, text)]
+}
+
+/// A value, as it is.
+fn value(from: impl Read) -> Result<SecretBytes, Failures> {
+    // With room for all of it, so that no copy is left by growing.
+    let mut bytes = Vec::with_capacity(LONGEST_VALUE + 1);
+    let read = from.take(LONGEST_VALUE as u64 + 1).read_to_end(&mut bytes);
+    let value = SecretBytes::new(bytes);
+    read.map_err(os("cannot read the value from standard input"))?;
+    match value.expose().len() {
+        0 => Err(usage("no value on standard input")),
+        length if length > LONGEST_VALUE => {
+            Err(usage("the value on standard input has more than 1 MiB"))
+        }
+        _ => Ok(value),
+    }
+}
+
+fn usage(text: impl Into<String>) -> Failures {
+    vec![Failure::new(Exit::Usage, text.into())]
+}
+
+impl Reading {
+    /// Of the site's log, or of a copy in that directory.
+    pub fn new(site: Option<&Site>, directory: Option<&Path>) -> Result<Self, Failures> {
+        let spec = site.and_then(|site| site.audit.clone());
+        let place = match (directory, &spec) {
+            (Some(directory), _) => Place {
+                directory: directory.to_owned(),
+                key_file: PathBuf::new(),
+            },
+            (None, Some(spec)) => place(spec),
+            (None, None) => {
+                let text = "this host's site has no `audit`: name a log by --directory";
+                return Err(vec![Failure::new(Exit::Manifest, text.to_owned())]);
+            }
+        };
+        let archive = Archive::open(&place.directory).map_err(|error| failed(&error))?;
+        let spec = spec.filter(|_| directory.is_none());
+        let facts = site.map(|site| facts::of_command(None, site));
+        Ok(Self {
+            archive,
+            place,
+            spec,
+            facts,
+        })
+    }
+
+    /// Records that the log is read. Whoever may not write it reads without.
+    pub fn note(&self, how: &str) -> Result<(), String> {
+        let Some(spec) = &self.spec else {
+            return Ok(());
+        };
+        let uid = self.facts.as_ref().map(|facts| facts.uid);
+        let entry = Entry::new(Kind::Read).saying(how);
+        let draft = Draft::now(Entry {
+            facts: self.facts.clone().map(Box::new),
+            ..entry.by(uid.map(|uid| (process::id(), uid)))
+        });
+        let written = open(spec).and_then(|mut log| {
+            let mut hold = log.hold(PATIENCE)?;
+            hold.append(&[draft], &writer("", "hushpipe audit"), false)?;
+            hold.sign()
+        });
+        written.map_err(|error| format!("this reading is not on record: {}", chain(&error)))
+    }
+
+    /// The verifier key: given as a vkey or as a file with one, or of the site's key file.
+    pub fn key(&self, given: Option<&str>) -> Result<VerifierKey, Failures> {
+        let wrong = |text: &str, why: &dyn std::fmt::Display| usage(format!("--key {text}: {why}"));
+        if let Some(text) = given {
+            if let Ok(key) = VerifierKey::parse(text) {
+                return Ok(key);
+            }
+            let read = Trusted::new(&[]).read(Path::new(text), LONGEST_KEY);
+            let read = read.map_err(|error| wrong(text, &unread(error)))?;
+            let read = String::from_utf8_lossy(read.expose()).trim().to_owned();
+            return VerifierKey::parse(&read).map_err(|error| wrong(text, &error));
+        }
+        if self.place.key_file.as_os_str().is_empty() {
+            return Err(usage(
+                "a log of --directory needs --key: `hushpipe audit key` on its host prints it",
+            ));
+        }
+        let path = &self.place.key_file;
+        let read = Trusted::new(&[]).read(path, LONGEST_KEY);
+        let read = read.map_err(|error| {
+            let why = unread(error);
+            usage(format!(
+                "the audit key cannot be read: {why}\n  help: give its public half by --key"
+            ))
+        })?;
+        let text = std::str::from_utf8(read.expose()).unwrap_or_default();
+        let key = SignerKey::parse(text).map_err(|error| {
+            let path = path.clone();
+            let why = error.to_string();
+            failed(&LogError::Key { path, why })
+        })?;
+        Ok(key.verifier().clone())
+    }
+
+    /// What a value would be recorded as, by the site's key: as it comes, and without or with the line
+    /// end that an editor or echo(1) adds.
+    pub fn fingerprints(&self, from: impl Read) -> Result<Vec<Fingerprint>, Failures> {
+        let key = match &self.spec {
+            Some(spec) => fingerprint_key(spec)?,
+            None => None,
+        };
+        let key = key.ok_or_else(|| {
+            usage("the site has no audit.fingerprint_key_file: values cannot be found")
+        })?;
+        let value = value(from)?;
+        let value = value.expose();
+        let bare = value.strip_suffix(b"\n").unwrap_or(value);
+        let ended = SecretBytes::new([bare, b"\n"].concat());
+        let mut found = [value, bare, ended.expose()].map(|one| Fingerprint::new(&key.of(one)));
+        found.sort_unstable();
+        let mut found = found.to_vec();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Shows the records that fit. Lines that are no records are shown by `verify`.
+    pub fn rows(&self, filter: &Filter, mut show: impl FnMut(Row) -> bool) -> Result<(), Failures> {
+        let shown = self.archive.lines(0, |line| {
+            Ok(match Record::parse(line.text) {
+                Ok(record) if line.whole && filter.fits(&record) => show(row(&record, line.text)),
+                _ => true,
+            })
+        });
+        shown.map_err(|error| failed(&error))
+    }
+
+    /// Whether all of it is as it was written.
+    pub fn verify(&self, key: &VerifierKey, since: Option<&Path>) -> Result<Verified, Failures> {
+        let since = since.map(|path| {
+            let note = Trusted::new(&[]).read(path, 64 << 10);
+            let note = note.map_err(|error| usage(format!("--since: {}", unread(error))))?;
+            let head = Checkpoint::open(note.expose(), key);
+            let name = printable_path(path);
+            let head = head.map_err(|error| usage(format!("--since {name}: {error}")))?;
+            Ok::<_, Failures>(Since { name, head })
+        });
+        verify(&self.archive, key, since.transpose()?.as_ref()).map_err(|error| failed(&error))
+    }
+
+    /// The signed head, as it was written.
+    pub fn checkpoint(&self) -> Result<String, Failures> {
+        let note = self.archive.note().map_err(|error| failed(&error))?;
+        let note = note.ok_or_else(|| {
+            failed(&LogError::damaged(
+                self.archive.at("checkpoint"),
+                "there is none yet",
+            ))
+        })?;
+        Ok(String::from_utf8_lossy(&note).into_owned())
+    }
+
+    /// The proof that a record is in the log; and the record, if it is still there.
+    pub fn prove(&self, index: u64, key: &VerifierKey) -> Result<String, Failures> {
+        let proof = self
+            .archive
+            .prove(index, key)
+            .map_err(|error| failed(&error))?;
+        if let Some(line) = self.archive.line(index).map_err(|error| failed(&error))? {
+            debug_assert_eq!(seq(&line), Some(index));
+            let wrong = |error| {
+                failed(&LogError::damaged(
+                    self.archive.at("records.jsonl"),
+                    format!("record {index}: {error}"),
+                ))
+            };
+            proof.verify(&line, key).map_err(wrong)?;
+        }
+        Ok(proof.to_string())
+    }
+}

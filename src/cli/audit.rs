@@ -1,0 +1,250 @@
+//! `hushpipe audit`: what was released, to whom and why, and whether the log of that is whole.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::table::{Cell, heads, table};
+use super::{Failure, Globals, Outcome, Palette, Stream, load, output};
+use crate::app;
+use crate::app::audit::{Filter, Reading};
+use crate::model::Exit;
+use crate::model::printable::printable;
+
+const EXAMPLES: &str = "\
+Examples:
+  hushpipe audit show --service shop           what this service was given, and when
+  hushpipe audit find --value < leaked         which services had this value
+  hushpipe audit verify                        whether anything was changed, removed or reordered
+  hushpipe audit verify --since kept           and whether it continues an older checkpoint
+  hushpipe audit prove 1234 > 1234.tlog-proof  a proof that needs nothing else of the log";
+
+/// Arguments of `audit`.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show records
+    Show(ShowArgs),
+    /// Find records, also by a value
+    Find(FindArgs),
+    /// Check every record, every tile and the checkpoint; exits 1 if anything is wrong
+    Verify(VerifyArgs),
+    /// Print the proof that a record is in the log (c2sp.org/tlog-proof)
+    Prove(ProveArgs),
+    /// Print the signed checkpoint (c2sp.org/tlog-checkpoint)
+    Checkpoint(PlaceArgs),
+    /// Print the verifier key of the log (c2sp.org/signed-note)
+    Key(PlaceArgs),
+}
+
+#[derive(Args, Debug)]
+struct PlaceArgs {
+    /// A copy of a log, instead of the one of this host's site
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct FilterArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// Only records of this service
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Only records with this secret
+    #[arg(long, value_name = "NAME")]
+    secret: Option<String>,
+    /// Only records of this kind, such as release, denied, rotated
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// Only records from this time on (RFC 3339, UTC): 2026-11-28, or with a time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only records before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Print the records as they are: one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct ShowArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+#[derive(Args, Debug)]
+struct FindArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Read a value from standard input, and find the releases that delivered it
+    #[arg(long)]
+    value: bool,
+}
+
+#[derive(Args, Debug)]
+struct VerifyArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// An older checkpoint that the log must continue
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+    /// The verifier key, or a file with it, instead of the site's key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct ProveArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// The number of the record
+    #[arg(value_name = "SEQ")]
+    seq: u64,
+    /// The verifier key, or a file with it, instead of the site's key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &AuditArgs, globals: Globals) -> Outcome {
+    match &arguments.command {
+        Command::Show(show) => rows(&show.filter, false, globals),
+        Command::Find(find) => rows(&find.filter, find.value, globals),
+        Command::Verify(arguments) => verify(arguments, globals),
+        Command::Prove(arguments) => {
+            let reading = open(&arguments.place)?;
+            let key = found(reading.key(arguments.key.as_deref()))?;
+            let proof = found(reading.prove(arguments.seq, &key))?;
+            note(&reading, &format!("prove {}", arguments.seq), globals);
+            output::print(&proof)
+        }
+        Command::Checkpoint(place) => output::print(&found(open(place)?.checkpoint())?),
+        Command::Key(place) => output::print(&format!("{}\n", found(open(place)?.key(None))?)),
+    }
+}
+
+fn open(place: &PlaceArgs) -> Result<Reading, Failure> {
+    let site = load::site()?;
+    found(Reading::new(site.as_ref(), place.directory.as_deref()))
+}
+
+fn found<T>(result: Result<T, app::Failures>) -> Result<T, Failure> {
+    result.map_err(|failures| Failure::found(&failures))
+}
+
+/// Whoever may not write the log can read it; it is said that this is not on record.
+fn note(reading: &Reading, how: &str, globals: Globals) {
+    if let Err(text) = reading.note(how) {
+        if !globals.quiet {
+            eprintln!("hushpipe: warning: {}", printable(&text));
+        }
+    }
+}
+
+fn rows(arguments: &FilterArgs, by_value: bool, globals: Globals) -> Outcome {
+    let reading = open(&arguments.place)?;
+    let stdin = || std::io::stdin().lock();
+    let fingerprints = by_value.then(|| found(reading.fingerprints(stdin())));
+    let filter = Filter {
+        service: arguments.service.clone(),
+        secret: arguments.secret.clone(),
+        kind: arguments.kind.clone(),
+        since: arguments.since.clone(),
+        until: arguments.until.clone(),
+        fingerprints: fingerprints.transpose()?,
+    };
+    // It is on record before anything is shown.
+    note(&reading, &arguments.words(by_value), globals);
+    if arguments.json {
+        return lines(&reading, &filter);
+    }
+    let mut cells: Vec<Vec<Cell>> = Vec::new();
+    found(reading.rows(&filter, |row| {
+        cells.push(row.cells.map(Cell::from).into_iter().collect());
+        true
+    }))?;
+    let palette = Palette::of(Stream::Stdout);
+    let names = ["SEQ", "TIME", "SERVICE", "KIND", "SECRETS", "DETAIL"];
+    let mut rows = vec![heads(&names, palette)];
+    rows.extend(cells);
+    output::print(&table(&rows, 0, palette))
+}
+
+/// A log may be larger than memory: lines are written as they are found.
+fn lines(reading: &Reading, filter: &Filter) -> Outcome {
+    const AT_ONCE: usize = 64 << 10;
+    let mut text = String::new();
+    let mut written = Ok(Exit::Ok);
+    found(reading.rows(filter, |row| {
+        text.push_str(&row.json);
+        text.push('\n');
+        if text.len() > AT_ONCE {
+            written = output::print(&std::mem::take(&mut text));
+        }
+        written.is_ok()
+    }))?;
+    written.and_then(|_| output::print(&text))
+}
+
+impl FilterArgs {
+    /// What is read, as it is recorded.
+    fn words(&self, by_value: bool) -> String {
+        let options = [
+            ("service", &self.service),
+            ("secret", &self.secret),
+            ("kind", &self.kind),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        let mut words = String::from(if by_value { "find --value" } else { "show" });
+        for (name, value) in options {
+            if let Some(value) = value {
+                words += &format!(" --{name} {value}");
+            }
+        }
+        words
+    }
+}
+
+fn verify(arguments: &VerifyArgs, globals: Globals) -> Outcome {
+    let reading = open(&arguments.place)?;
+    let key = found(reading.key(arguments.key.as_deref()))?;
+    let verified = found(reading.verify(&key, arguments.since.as_deref()))?;
+    let is_whole = verified.findings.is_empty();
+    if is_whole {
+        note(&reading, "verify", globals);
+    }
+    let text = if arguments.json {
+        let text = serde_json::to_string(&verified);
+        text.map_err(|error| Failure::new(Exit::Internal, &error))? + "\n"
+    } else {
+        let mut text = String::new();
+        for finding in &verified.findings {
+            text += &format!("{}\n", printable(&finding.to_string()));
+        }
+        text + &format!(
+            "{}: {} records under the checkpoint of {}, {} after it{}\n",
+            if is_whole { "whole" } else { "NOT WHOLE" },
+            verified.covered,
+            printable(key.name()),
+            verified.uncovered,
+            match verified.first {
+                0 => String::new(),
+                first => format!("; those before {first} were pruned"),
+            }
+        )
+    };
+    output::print(&text)?;
+    Ok(if is_whole { Exit::Ok } else { Exit::No })
+}
