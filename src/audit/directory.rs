@@ -9,14 +9,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::error::LogError;
 use super::tiles::Tile;
 use super::tree::Hash;
 use super::{checkpoint, record};
-use crate::sys::walk::{self, Links, Rule};
+use crate::sys::filesystem::Kind;
+use crate::sys::walk::{self, Links, Rule, WalkError, WalkFault, Writer};
 use crate::sys::{beneath, durable, filesystem, held};
 
 /// The current segment.
@@ -67,7 +68,31 @@ impl Directory {
     /// Opens the lock.
     pub fn lock(&self) -> Result<OwnedFd, LogError> {
         let opened = filesystem::open_marker_at(&self.fd, LOCK);
-        opened.map_err(LogError::system("open", self.at(LOCK)))
+        let lock = opened.map_err(LogError::system("open", self.at(LOCK)))?;
+        self.check(&lock, LOCK)?;
+        Ok(lock)
+    }
+
+    /// Whether a file of it is root's or this user's alone, as the directory is.
+    fn check(&self, file: impl AsFd, name: &str) -> Result<(), LogError> {
+        let path = self.at(name);
+        let found = filesystem::status(file).map_err(LogError::system("look at", &path))?;
+        let writable = |by| WalkFault::Writable {
+            by,
+            mode: found.mode,
+        };
+        let fault = match found {
+            found if found.kind != Kind::File => WalkFault::NotFile(found.kind),
+            found if ![0, filesystem::effective_uid()].contains(&found.uid) => WalkFault::Owner {
+                uid: found.uid,
+                unmapped: false,
+            },
+            found if found.mode & 0o002 != 0 => writable(Writer::Everybody),
+            found if found.mode & 0o020 != 0 => writable(Writer::Group(found.gid)),
+            found if found.links > 1 => WalkFault::Linked,
+            _ => return Ok(()),
+        };
+        Err(WalkError { path, fault }.into())
     }
 
     /// What stands at a name: its filesystem, number there, and size. `None`: nothing.
@@ -86,7 +111,9 @@ impl Directory {
             }
             Ok(file)
         });
-        opened.map_err(LogError::system("write", self.at(RECORDS)))
+        let records = opened.map_err(LogError::system("write", self.at(RECORDS)))?;
+        self.check(&records, RECORDS)?;
+        Ok(records)
     }
 
     /// Gives the current segment the name that it has from then on.

@@ -338,21 +338,29 @@ impl AuditRecorder {
         written: Result<(), LogError>,
         drafts: Vec<Draft>,
     ) -> Result<(), AuditError> {
-        match written {
-            Err(error) if self.spec.required => {
-                // Whoever asked for it reports it.
-                self.failing.set(true);
-                return Err(unrecorded(&error));
-            }
-            Err(error) => {
-                self.warn(&error);
-                drafts.into_iter().for_each(|draft| self.keep(draft));
-            }
-            Ok(()) => {}
+        let failed = written.is_err();
+        self.refused_or_warned(written)?;
+        if failed {
+            drafts.into_iter().for_each(|draft| self.keep(draft));
         }
         // There is something to sign, or to try again.
         self.wake.notify_one();
         Ok(())
+    }
+
+    fn refused_or_warned(&self, done: Result<(), LogError>) -> Result<(), AuditError> {
+        match done {
+            Err(error) if self.spec.required => {
+                // Whoever asked for it reports it.
+                self.failing.set(true);
+                Err(unrecorded(&error))
+            }
+            Err(error) => {
+                self.warn(&error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn put_now(&self, entries: Vec<Entry>, put: Put) -> Result<(), AuditError> {
@@ -369,7 +377,7 @@ pub struct Shared(pub Rc<AuditRecorder>);
 impl Recorder for Shared {
     fn prepare(&self) -> Result<(), AuditError> {
         let opened = self.0.open().map(drop);
-        self.0.or_later(opened, Vec::new())
+        self.0.refused_or_warned(opened)
     }
 
     fn write<'a>(&'a self, release: &'a Release<'_>) -> Recording<'a> {

@@ -11,7 +11,20 @@ use crate::harness::{Hushpipe, Output};
 const BROKEN: &[(&str, i32, &str, &str)] = &[
     ("chmod 777 log", 75, "others can write to", "chmod o-w"),
     ("chown 4711 log", 75, "belongs to", "chown"),
-    ("chown 4711 log/records.jsonl", 75, "log/records.jsonl", ""),
+    (
+        "chown 4711 log/records.jsonl",
+        75,
+        "log/records.jsonl",
+        "chown",
+    ),
+    (
+        "chmod 666 log/records.jsonl",
+        75,
+        "log/records.jsonl",
+        "chmod o-w",
+    ),
+    ("chown 4711 log/lock", 75, "log/lock", "chown"),
+    ("ln log/records.jsonl more", 75, "log/records.jsonl", ""),
     (
         "rm audit.key",
         75,

@@ -138,7 +138,6 @@ fn serving(hushpipe: Hushpipe) -> Running {
     hushpipe.place().copy_probe();
     let running = hushpipe
         .manifest(&manifest)
-        .controlled()
         .args(["-v", "run", "--", "{probe}", "on", "TERM", "exit:0"])
         .args(["on", "HUP", "cat:{place}/run/db", "serve"])
         .spawn();
