@@ -9,7 +9,8 @@ use super::host::{Confinement, Host};
 use crate::delivery::is_for_others;
 use crate::http;
 use crate::model::{
-    DeliveryKind, Event, Observer, Plan, RotateAction, Site, StoreKind, VaultStore, VerifyHow,
+    Delivery, DeliveryKind, Event, Observer, Plan, RotateAction, Site, StoreKind, VaultStore,
+    VerifyHow,
 };
 use crate::sys::landlock::{Access, Ruleset};
 use crate::sys::privileges::{self, Capabilities};
@@ -38,8 +39,27 @@ pub struct Confined<'a> {
     plan: &'a Plan,
     site: Option<&'a Site>,
     starts: Starts,
+    /// What the program's tree executes is held, and by whom it runs.
+    attends: Option<Attends>,
     /// The directories that delivery directories are made in.
     around: Vec<PathBuf>,
+}
+
+/// Whose processes are held at execve(2), for `getenv`: ptrace(2) asks for an equal user and no fewer
+/// capabilities, or for CAP_SYS_PTRACE.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attends {
+    Root,
+    User,
+}
+
+impl Attends {
+    fn of(plan: &Plan, host: &Host) -> Option<Self> {
+        let is_getenv = |delivery: &Delivery| matches!(delivery.kind, DeliveryKind::Getenv { .. });
+        let (uid, _) = host.launch.owner();
+        let who = if uid == 0 { Self::Root } else { Self::User };
+        plan.deliveries.iter().any(is_getenv).then_some(who)
+    }
 }
 
 /// What may be started later.
@@ -66,6 +86,7 @@ impl<'a> Confined<'a> {
             plan,
             site,
             starts,
+            attends: Attends::of(plan, host),
             around,
         }
     }
@@ -89,7 +110,8 @@ impl<'a> Confined<'a> {
                 Err(error) => format!("no no_new_privs: {error}"),
             });
             protections.push(self.landlock());
-            protections.push(match privileges::refuse_needless_calls() {
+            let but = self.attends.map_or(&[][..], |_| privileges::TRACING);
+            protections.push(match privileges::refuse_needless_calls(but) {
                 Ok(count) => format!("seccomp: {count} system calls refused"),
                 Err(error) => format!("no seccomp filter: {error}"),
             });
@@ -105,10 +127,21 @@ impl<'a> Confined<'a> {
         if !privileges::holds_any() {
             return "capabilities: none".to_owned();
         }
-        let Some(needed) = needed(self.starts, has_fifos(self.plan)) else {
-            let why = "what the plan may start later runs with them";
+        let needed = match self.attends {
+            Some(Attends::Root) => None,
+            _ => needed(self.starts, has_fifos(self.plan)),
+        };
+        let Some(mut needed) = needed else {
+            let why = if self.attends == Some(Attends::Root) {
+                "`getenv` holds processes of root, which have them"
+            } else {
+                "what the plan may start later runs with them"
+            };
             return format!("capabilities: all that were given, as {why}");
         };
+        if self.attends.is_some() {
+            needed |= Capabilities::SYS_PTRACE | Capabilities::SETUID | Capabilities::SETGID;
+        }
         match privileges::keep(needed) {
             Ok(kept) => {
                 let names: Vec<&str> = kept.iter_names().map(|(name, _)| name).collect();
@@ -121,6 +154,10 @@ impl<'a> Confined<'a> {
     fn landlock(&self) -> String {
         if has_fifos(self.plan) {
             return "no Landlock: whoever reads a FIFO is found in /proc".to_owned();
+        }
+        if self.attends.is_some() {
+            return "no Landlock: it would keep hushpipe from holding processes, as `getenv` does"
+                .to_owned();
         }
         let reads = reads(self.plan, self.site);
         match self.restrict(reads.as_deref()) {

@@ -3,6 +3,7 @@
 
 use super::bootstrap::Bootstrap;
 use super::failure::{Failure, Failures};
+use super::getenv;
 use super::inherited::Inherited;
 use super::missing;
 use crate::delivery::{self, DeliveryError, DeliveryFault, Layout, Owner};
@@ -176,6 +177,7 @@ pub fn settle(
     let launch = launch(plan, &layout)
         .map_err(|faults| failures.extend(faults.into_iter().map(of_spawn)))
         .ok();
+    failures.extend(getenv::refusals(plan, launch.as_ref()));
     // Where run.env keeps their number from the program, it gets none of them.
     let wanted = |launch: &&Launch| launch.of_systemd("LISTEN_FDS").is_some();
     if let (Some(activation), Some(_)) = (activation, launch.as_ref().filter(wanted)) {
@@ -324,7 +326,7 @@ fn owner(
         | DeliveryKind::Fifo { file, .. }
         | DeliveryKind::Credential(file) => &file.owner,
         DeliveryKind::Fd { owner, .. } => owner,
-        DeliveryKind::Stdin => &OwnerSpec::default(),
+        DeliveryKind::Stdin | DeliveryKind::Getenv { .. } => &OwnerSpec::default(),
     };
     let named = spec
         .user

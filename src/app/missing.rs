@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::inherited;
+use super::{getenv, inherited};
 use crate::delivery::Layout;
 use crate::model::{DeliveryKind, EnvInherit, Plan, credentials};
 use crate::supervisor::spawn::Launch;
@@ -17,6 +17,7 @@ use crate::sys::fd;
 pub fn warnings(plan: &Plan, launch: &Launch, layout: &Layout) -> Vec<String> {
     let mut warnings: Vec<String> = identity(plan, std::env::vars_os()).into_iter().collect();
     warnings.extend(descriptors(plan, launch));
+    warnings.extend(getenv::warning(plan));
     if let Some(identity) = launch.identity() {
         warnings.extend(closed_directories(plan, launch, layout, identity));
     }

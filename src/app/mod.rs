@@ -20,6 +20,7 @@ mod failure;
 mod fetch;
 pub mod files;
 mod gate;
+mod getenv;
 pub mod git;
 mod host;
 mod inherited;

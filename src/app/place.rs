@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::container;
 use super::exposed;
@@ -12,10 +13,12 @@ use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, o
 use super::live::Deliveries;
 use super::unit::Unit;
 use crate::delivery::{
-    Feed, Layout, Live, Owner, SharedDirectories, make_mount_points, prepare_fds,
+    Feed, Layout, Live, Owner, SharedDirectories, Variables, make_mount_points, prepare_fds,
+    prepare_variables,
 };
 use crate::model::{
-    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Reason, Receipt, Signal, Topic,
+    DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Protected, Reason, Receipt,
+    Signal, Topic,
 };
 use crate::secret::SecretBytes;
 use crate::supervisor::spawn::{Handover, Launch, SpawnError};
@@ -73,6 +76,8 @@ pub struct Placed<S> {
     pub live: Deliveries,
     /// What is still to be written into pipes.
     pub feeds: Vec<Feed>,
+    /// Recognises what only getenv(3) is to see.
+    pub protected: Option<Rc<dyn Protected>>,
 }
 
 /// What a hand-over needs.
@@ -128,13 +133,14 @@ impl Placing<'_> {
     fn without_files<S: Staging>(&self, host: Host) -> Result<Placed<S>, Failures> {
         let Unmounted {
             staged,
-            feeds,
+            left,
             apart,
         } = self.stage_without_mounts(host)?;
         Ok(Placed {
             staged,
             live: Deliveries::empty().apart(apart),
-            feeds,
+            feeds: left.feeds,
+            protected: left.protected,
         })
     }
 
@@ -152,11 +158,11 @@ impl Placing<'_> {
             users: Some(users),
         };
         let judged = host.launch.judged().cloned();
-        let (spec, feeds) = self.spec(host.launch, &host.owners, Some(private))?;
+        let (spec, left) = self.spec(host.launch, &host.owners, Some(private))?;
         match S::stage(spec) {
             Ok(staged) => Ok(Unmounted {
                 staged,
-                feeds,
+                left,
                 apart: true,
             }),
             Err(error) if error.isolation_refused() => {
@@ -173,11 +179,11 @@ impl Placing<'_> {
         launch: Launch,
         owners: &[Owner],
     ) -> Result<Unmounted<S>, Failures> {
-        let (spec, feeds) = self.spec(launch, owners, None)?;
+        let (spec, left) = self.spec(launch, owners, None)?;
         let staged = S::stage(spec).map_err(failed)?;
         Ok(Unmounted {
             staged,
-            feeds,
+            left,
             apart: false,
         })
     }
@@ -207,7 +213,7 @@ impl Placing<'_> {
             covers,
             users: host.users.clone(),
         };
-        let (spec, feeds) = self.spec(host.launch, &host.owners, Some(private))?;
+        let (spec, left) = self.spec(host.launch, &host.owners, Some(private))?;
         let staged = match S::stage(spec) {
             Ok(staged) => staged,
             Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
@@ -235,7 +241,8 @@ impl Placing<'_> {
         Ok(Attempt::Placed(Box::new(Placed {
             staged,
             live,
-            feeds,
+            feeds: left.feeds,
+            protected: left.protected,
         })))
     }
 
@@ -256,7 +263,7 @@ impl Placing<'_> {
         let live = self.live(&host.layout, directories, owners, used, Box::new(shared))?;
         let Unmounted {
             staged,
-            feeds,
+            left,
             apart,
         } = self.stage_without_mounts(host)?;
         let live = live.apart(apart);
@@ -264,7 +271,8 @@ impl Placing<'_> {
         Ok(Placed {
             staged,
             live,
-            feeds,
+            feeds: left.feeds,
+            protected: left.protected,
         })
     }
 
@@ -274,7 +282,7 @@ impl Placing<'_> {
         launch: Launch,
         owners: &[Owner],
         private: Option<Private>,
-    ) -> Result<(Spec, Vec<Feed>), Failures> {
+    ) -> Result<(Spec, Left), Failures> {
         let exec = self.plan.mode == Mode::Exec;
         self.warn_of_terminal(&launch);
         let fds = prepare_fds(self.plan, self.payloads, owners, exec)
@@ -285,10 +293,20 @@ impl Placing<'_> {
                 message,
             });
         }
+        let variables = prepare_variables(self.plan, self.payloads)
+            .map_err(|faults| faults.into_iter().map(of_delivery).collect::<Failures>())?;
+        let (hidden, protected) = match variables {
+            Some(Variables {
+                hidden,
+                fingerprints,
+            }) => (Some(hidden), Some(Rc::new(fingerprints) as _)),
+            None => (None, None),
+        };
         let apart = private.is_some();
         let private = private.unwrap_or_default();
         let mut handover = Handover {
             fds: fds.fds,
+            hidden,
             mounts: private.mounts,
             covers: private.covers,
             apart,
@@ -304,7 +322,11 @@ impl Placing<'_> {
         let spec = launch
             .spec(handover)
             .map_err(|fault| vec![of_spawn(fault)])?;
-        Ok((spec, fds.feeds))
+        let left = Left {
+            feeds: fds.feeds,
+            protected,
+        };
+        Ok((spec, left))
     }
 
     /// A program of another user could type into the terminal of whoever started hushpipe.
@@ -412,10 +434,16 @@ struct Private {
     users: Option<UserNamespace>,
 }
 
+/// What a launch leaves to be done, and to be looked for.
+struct Left {
+    feeds: Vec<Feed>,
+    protected: Option<Rc<dyn Protected>>,
+}
+
 /// A launch without private files.
 struct Unmounted<S> {
     staged: S,
-    feeds: Vec<Feed>,
+    left: Left,
     /// It has namespaces of its own.
     apart: bool,
 }

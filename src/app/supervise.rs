@@ -370,7 +370,9 @@ pub fn start_with(
         pid: child.pid,
         program: plan.run.shown().swap_remove(0),
     });
-    supervisor.adopt(child);
+    supervisor
+        .adopt(child, placed.protected)
+        .map_err(of_supervisor)?;
     Ok(Launched {
         live: placed.live,
         feeds: placed.feeds,

@@ -1,4 +1,5 @@
-//! `hushpipe help [COMMAND...]`, `hushpipe help templates` and `hushpipe help exit-codes`.
+//! `hushpipe help [COMMAND...]`, `hushpipe help env`, `hushpipe help templates` and
+//! `hushpipe help exit-codes`.
 
 use std::fmt::Write as _;
 
@@ -16,10 +17,11 @@ use crate::model::Exit;
 Examples:
   hushpipe help run
   hushpipe help secret set
+  hushpipe help env
   hushpipe help templates
   hushpipe help exit-codes")]
 pub struct HelpArgs {
-    /// A command, `templates` or `exit-codes`
+    /// A command, `env`, `templates` or `exit-codes`
     topic: Vec<String>,
 }
 
@@ -27,6 +29,7 @@ pub struct HelpArgs {
 pub fn run(arguments: &HelpArgs, mut root: clap::Command) -> Outcome {
     let text = match arguments.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),
+        [topic] if topic == "env" => include_str!("env_help.txt").to_owned(),
         #[cfg(feature = "man")]
         [topic] if topic == "templates" => templates::help(),
         topics => {

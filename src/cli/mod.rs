@@ -50,7 +50,7 @@ Examples:
   hushpipe check                      what a run would do, without values
   hushpipe run -- psql                the program, with its secrets
 
-`hushpipe help COMMAND`, `hushpipe help templates` and `hushpipe help exit-codes` say more.";
+`hushpipe help COMMAND` says more, and so does `hushpipe help` with env, templates or exit-codes.";
 
 /// Starts a program with its secrets handed over in memory.
 #[derive(Parser)]

@@ -42,6 +42,8 @@ pub enum DeliveryFault {
     TooMuch(&'static str),
     /// What the manifest asks for cannot be built.
     Plan(String),
+    /// The value cannot be delivered so. Says why and what to do.
+    Value(String),
     /// This host, as it is now, does not allow it. Says why and what to do.
     Host(String),
     /// The operating system refused.
@@ -92,7 +94,8 @@ impl DeliveryError {
             | DeliveryFault::ManyFields(_)
             | DeliveryFault::NotText(_)
             | DeliveryFault::Template { .. }
-            | DeliveryFault::TooMuch(_) => Exit::Value,
+            | DeliveryFault::TooMuch(_)
+            | DeliveryFault::Value(_) => Exit::Value,
             DeliveryFault::Plan(_) => Exit::Manifest,
             DeliveryFault::Host(_) | DeliveryFault::System { .. } => Exit::Os,
         }
@@ -106,6 +109,7 @@ pub fn describe(kind: &DeliveryKind) -> String {
         DeliveryKind::File(file) => named("file", &file.path),
         DeliveryKind::Fifo { file, .. } => named("fifo", &file.path),
         DeliveryKind::Fd { number, .. } => format!("fd {number}"),
+        DeliveryKind::Getenv { name, .. } => format!("getenv {name}"),
         DeliveryKind::Stdin => "stdin".to_owned(),
         DeliveryKind::Credential(file) => named("credential", &file.path),
     }
@@ -151,7 +155,7 @@ impl fmt::Display for DeliveryFault {
                 f,
                 "content: {limit}: use fewer or smaller loops and values in it"
             ),
-            Self::Plan(why) | Self::Host(why) => f.write_str(why),
+            Self::Plan(why) | Self::Host(why) | Self::Value(why) => f.write_str(why),
             Self::System { doing, .. } => f.write_str(doing),
         }
     }

@@ -45,9 +45,10 @@ pub fn prepare_fds(
                 number, kind, mode, ..
             } => (number, kind, mode),
             DeliveryKind::Stdin => (0, FdKind::Pipe, FileMode::default()),
-            DeliveryKind::File(_) | DeliveryKind::Fifo { .. } | DeliveryKind::Credential(_) => {
-                continue;
-            }
+            DeliveryKind::File(_)
+            | DeliveryKind::Fifo { .. }
+            | DeliveryKind::Credential(_)
+            | DeliveryKind::Getenv { .. } => continue,
         };
         let made = match kind {
             FdKind::Memfd => memfd::sealed(payload.expose())

@@ -164,7 +164,7 @@ fn placed(kind: &DeliveryKind) -> Option<(&FileSpec, EntryKind)> {
             let max_reads = *max_reads;
             Some((file, EntryKind::Fifo { max_reads }))
         }
-        DeliveryKind::Fd { .. } | DeliveryKind::Stdin => None,
+        DeliveryKind::Fd { .. } | DeliveryKind::Getenv { .. } | DeliveryKind::Stdin => None,
     }
 }
 
@@ -191,6 +191,10 @@ pub fn needs_parent(plan: &Plan) -> Vec<DeliveryError> {
     for delivery in &plan.deliveries {
         let why = match &delivery.kind {
             DeliveryKind::Fifo { .. } => "a FIFO is served by hushpipe for as long as it is there",
+            DeliveryKind::Getenv { .. } => {
+                "hushpipe attends each exec to keep the variable out of the environment: use `file` or \
+                 `fd`"
+            }
             DeliveryKind::File(_) | DeliveryKind::Credential(_)
                 if plan.isolation == Isolation::Shared =>
             {

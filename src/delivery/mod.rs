@@ -14,6 +14,7 @@ mod files;
 mod filters;
 #[cfg(test)]
 mod fixtures;
+mod getenv;
 mod inspection;
 mod items;
 mod kept;
@@ -34,6 +35,7 @@ pub use error::{DeliveryError, DeliveryFault, describe};
 pub use fds::{Feed, Handover, prepare_fds};
 pub use fifo::Fifos;
 pub use files::Files;
+pub use getenv::{Variables, prepare_variables};
 pub use inspection::{Damage, Inspection, PutBack};
 pub use layout::{Layout, is_for_others, needs_parent};
 pub use live::{Live, Served, Serving};

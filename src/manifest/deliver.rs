@@ -25,6 +25,8 @@ pub struct Taken {
     fds: Vec<(i32, Span)>,
     paths: Vec<(PathBuf, Span)>,
     stdin: Option<Span>,
+    /// By `getenv:`.
+    pub variables: BTreeMap<String, Span>,
     /// Where credentials are delivered.
     pub credentials: Option<Span>,
 }
@@ -47,6 +49,7 @@ impl Builder<'_> {
             }
         }
         self.separate_paths(&taken.paths);
+        self.getenv_fits(manifest, &taken, mode);
         deliveries
     }
 
@@ -165,6 +168,7 @@ impl Builder<'_> {
                 self.stdin(span, taken);
                 Some(DeliveryKind::Stdin)
             }
+            Deliver::Getenv(getenv) => self.getenv(getenv, taken),
             // Several deliveries: `Builder::credentials`.
             Deliver::Credentials(_) => None,
         }
@@ -389,6 +393,11 @@ fn parts(deliver: &Deliver) -> Option<(Span, &Spanned<SecretRef>, &Spanned<Conte
             stdin.stdin.key.unwrap_or(stdin.at),
             &stdin.secret,
             &stdin.content,
+        ),
+        Deliver::Getenv(getenv) => (
+            getenv.name.key.unwrap_or(getenv.at),
+            &getenv.secret,
+            &getenv.content,
         ),
         Deliver::Credentials(_) => return None,
     })

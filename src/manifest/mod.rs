@@ -10,6 +10,7 @@ mod decode;
 mod deliver;
 mod document;
 mod fault;
+mod getenv;
 mod interpolate;
 mod locate;
 mod logins;

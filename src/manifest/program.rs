@@ -141,6 +141,18 @@ impl Builder<'_> {
         }
     }
 
+    /// As [`Self::no_template`], and says what delivers one.
+    fn not_in_variable(&mut self, name: &str, text: &str, span: Span) {
+        if is_template(text) {
+            let message = "a variable cannot hold a template: secrets never go there";
+            let help = format!(
+                "the environment can be read by others and is inherited; deliver it with \
+                 `getenv: {name}`, which the program reads in the same way, or as a file"
+            );
+            self.fault(span, message, help);
+        }
+    }
+
     fn env(&mut self, env: &Env, logins: &[(String, String)]) -> EnvSpec {
         let unset = env.unset.get().map_or_else(Vec::new, List::values);
         let mut set = BTreeMap::new();
@@ -150,7 +162,7 @@ impl Builder<'_> {
                 self.fault(*span, message, "keep one of the two");
             }
             if let Some(text) = value.get() {
-                self.no_template(&text.0, value.span, "a variable");
+                self.not_in_variable(&name.0, &text.0, value.span);
                 set.insert(name.0.clone(), text.0.clone());
             }
         }

@@ -13,7 +13,7 @@ use super::site::site_schema;
 use super::tree::{self, Data, Entry, Node};
 
 /// Where examples are taken from; the first that has a key has it.
-const SAMPLES: [&str; 14] = [
+const SAMPLES: [&str; 15] = [
     include_str!("../../tests/vectors/manifests/good/full.yaml"),
     include_str!("../../tests/vectors/manifests/good/vault.yaml"),
     include_str!("../../tests/vectors/manifests/good/rotate.yaml"),
@@ -22,6 +22,7 @@ const SAMPLES: [&str; 14] = [
     include_str!("../../tests/vectors/manifests/good/stores.yaml"),
     include_str!("../../tests/vectors/manifests/good/fifos.yaml"),
     include_str!("../../tests/vectors/manifests/good/credentials.yaml"),
+    include_str!("../../tests/vectors/manifests/good/getenv.yaml"),
     include_str!("../../tests/vectors/manifests/good/checks.yaml"),
     include_str!("../../tests/vectors/manifests/good/exec.yaml"),
     include_str!("../../tests/vectors/manifests/good/limits.yaml"),

@@ -324,6 +324,29 @@ events! {
         took: Duration,
     } => Info, "fetched {} by {} in {}",
         counted(*secrets, "secret"), counted(*requests, "request"), millis(*took);
+    /// A process of the program's tree did not execute, so that no variable of `getenv` shows.
+    ExecRefused {
+        /// Which.
+        pid: i32,
+        /// Why.
+        why: String,
+    } => Warning, "process {pid} could not execute a program: {why}";
+    /// A debugger traces a process of the program's tree, so that hushpipe cannot.
+    ExecTraced {
+        /// Which.
+        pid: i32,
+    } => Warning, "process {pid} is traced by a debugger: what it executes does not get the variables of \
+        `getenv`";
+    /// A process of the program's tree passes a value in an argument, where every user sees it.
+    ArgumentShowsValue {
+        /// Which.
+        pid: i32,
+        /// Its place, from 0.
+        argument: usize,
+        /// The variable whose value it is.
+        variable: String,
+    } => Warning, "process {pid} executes a program with the value of {variable} in argument \
+        {argument}, which other users can read in /proc: pass it by standard input or a file";
     /// A store has not answered yet, while the program waits for its first generation.
     Waiting {
         /// Which store.

@@ -11,6 +11,7 @@ mod names;
 pub mod nearest;
 mod plan;
 pub mod printable;
+mod protected;
 pub mod query;
 mod release;
 mod shown;
@@ -30,12 +31,13 @@ pub use event::{
 pub use exit::{Exit, Exited};
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
-    Address, Channel, Checks, ClientCertificate, CommandStore, ControlGroup, Delivery,
+    Address, Channel, Checks, Children, ClientCertificate, CommandStore, ControlGroup, Delivery,
     DeliveryKind, DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward,
     ForwardTo, HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan,
     Refresh, RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop,
     StoreKind, StoreSpec, Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
 };
+pub use protected::{Carries, Protected};
 pub use release::{
     Approved, AuditError, Decision, Denial, NoSite, Policy, Reason, Receipt, Recorder, Recording,
     Release, Verdict, record,

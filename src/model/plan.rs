@@ -505,10 +505,27 @@ pub enum DeliveryKind {
         /// `owner:` and `group:`; default: those of `run.user`, else hushpipe's own.
         owner: OwnerSpec,
     },
+    /// `getenv:` a variable that only getenv(3) and its like see.
+    Getenv {
+        /// Its name.
+        name: String,
+        /// `children:`
+        children: Children,
+    },
     /// `stdin: true`
     Stdin,
     /// One of `credentials:`, in the directory that holds the program's `$CREDENTIALS_DIRECTORY`.
     Credential(FileSpec),
+}
+
+words! {
+    /// Whether what the program starts has a variable of `getenv` too.
+    Children {
+        /// The program alone has it, through its own execs.
+        None = "none",
+        /// Every process that inherits it.
+        Same = "same",
+    }
 }
 
 /// Path, mode and owner of a delivered file.

@@ -160,6 +160,10 @@ impl Serialize for DeliveryKind {
                 map.serialize_entry("as", kind)?;
                 access(&mut map, *mode, owner)?;
             }
+            Self::Getenv { name, children } => {
+                map.serialize_entry("getenv", name)?;
+                map.serialize_entry("children", children)?;
+            }
             Self::Stdin => map.serialize_entry("stdin", &true)?,
         }
         map.end()

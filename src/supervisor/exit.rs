@@ -37,7 +37,7 @@ pub fn end_of(status: Status) -> Option<End> {
     match status {
         Status::Exited(code) => Some(End::Code(code as u8)),
         Status::Killed { signal, .. } => Signal::from_number(signal).map(End::Signal),
-        Status::Stopped(_) | Status::Continued => None,
+        Status::Stopped(_) | Status::Continued | Status::Trapped(_) => None,
     }
 }
 

@@ -172,7 +172,12 @@ impl Supervisor {
             return Err("it does not descend from the program".to_owned());
         }
         let watch = pidfd.try_clone().and_then(Watch::new).map_err(text)?;
-        let former = self.take_place(running, Child { pid, pidfd });
+        let child = Child {
+            pid,
+            pidfd,
+            listener: None,
+        };
+        let former = self.take_place(running, child);
         running.followed = former.map(|former| Followed {
             watch,
             former: Some(former),

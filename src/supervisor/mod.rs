@@ -13,6 +13,7 @@ mod during;
 mod error;
 mod exit;
 mod follow;
+mod gate;
 mod handle;
 pub mod notify;
 mod run;
@@ -26,8 +27,9 @@ mod terminal;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::model::{Forward, Observer, Ready, Startup, Stop};
+use crate::model::{Forward, Observer, Protected, Ready, Startup, Stop};
 use crate::sys::child::{Child, Group};
+use crate::sys::pidfd;
 use crate::sys::process;
 use crate::sys::reaper::{Change, Reaper};
 use crate::sys::signals::{Mask, Signals};
@@ -37,6 +39,7 @@ pub use error::Error;
 pub use exit::{Ended, code_of};
 pub use handle::Handle;
 
+use gate::Gate;
 use running::Running;
 use search::Search;
 use state::Control;
@@ -118,8 +121,22 @@ impl Supervisor {
         self.signals.callers_mask()
     }
 
-    /// The program runs now, in [`Supervisor::group`].
-    pub fn adopt(&mut self, child: Child) {
+    /// The program runs now, in [`Supervisor::group`]. `protected` recognises what is kept from the
+    /// environments of its tree, where it has hidden variables. Fails when the event loop cannot watch
+    /// over them; the program is then killed.
+    pub fn adopt(
+        &mut self,
+        mut child: Child,
+        protected: Option<Rc<dyn Protected>>,
+    ) -> Result<(), Error> {
+        let gate = child.listener.take().zip(protected);
+        let gate = gate.map(|(listener, protected)| {
+            Gate::new(listener, protected, child.pid, Rc::clone(&self.observer))
+        });
+        let gate = gate.transpose().map_err(|error| {
+            pidfd::send(&child.pidfd, libc::SIGKILL).ok();
+            Error::new("cannot watch over what the program executes", error)
+        })?;
         let setting = state::Setting {
             stop: self.settings.stop,
             forward: self.settings.forward.clone(),
@@ -134,8 +151,9 @@ impl Supervisor {
             self.announcer.declare_ready();
         }
         let search = forking.clone().map(Search::new);
-        self.running = Some(Running::new(setting, job, child.pid, search));
+        self.running = Some(Running::new(setting, job, child.pid, search, gate));
         self.handle.adopt(child, own_group);
+        Ok(())
     }
 
     /// What the program says at `relay` goes on to systemd from now on.

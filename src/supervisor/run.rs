@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::Supervisor;
 use super::error::Error;
 use super::exit::{Ended, end_of};
+use super::gate::Gate;
 use super::notify::Relay;
-use super::running::{Running, gone};
+use super::running::{Running, at_gate, gone};
 use super::search::Search;
 use super::state::{Action, Control, End, Foreground, Input, To};
 use super::stop::Swept;
@@ -35,10 +36,16 @@ enum Woken {
     OtherEnded,
     /// The program named another main process.
     Named(io::Result<i32>),
+    /// A process of the tree wants to execute.
+    Gate(io::Result<()>),
     /// It is time to look for the daemon.
     Search,
     /// The process that is followed ended, and whoever has it as a child reaps it.
     Gone(io::Result<()>),
+}
+
+fn at_execve(error: io::Error) -> Error {
+    Error::new("cannot watch over what the program executes", error)
 }
 
 async fn named(relay: Option<&Relay>, program: i32) -> io::Result<i32> {
@@ -106,6 +113,7 @@ impl Supervisor {
             } => Woken::OtherEnded,
             named = named(self.relay.as_ref(), running.pid) => Woken::Named(named),
             () = until(running.search.as_ref().and_then(Search::due)) => Woken::Search,
+            ready = at_gate(running.gate.as_ref()) => Woken::Gate(ready),
             gone = gone(running.followed.as_ref()) => Woken::Gone(gone),
         };
         match woken {
@@ -130,6 +138,11 @@ impl Supervisor {
             Woken::Named(named) => {
                 self.named(running, named.map(|pid| vec![pid]));
                 Ok(())
+            }
+            Woken::Gate(ready) => {
+                let gate = running.gate.as_mut();
+                let answered = ready.and_then(|()| gate.map_or(Ok(()), Gate::answer));
+                answered.map_err(at_execve)
             }
             Woken::Gone(gone) => self.gone(running, gone),
             Woken::Search => self.search(running),
@@ -161,6 +174,11 @@ impl Supervisor {
             self.named(running, drained);
         }
         for change in self.reap()? {
+            if let Some(gate) = &mut running.gate
+                && gate.changed(change).map_err(at_execve)?
+            {
+                continue;
+            }
             if change.pid == running.pid && self.handle.is_alive() {
                 self.changed(running, change)?;
             } else if let Some(search) = &mut running.search {

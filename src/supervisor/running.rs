@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
+use super::gate::Gate;
 use super::search::Search;
 use super::state::{End, Sender, Setting, State};
 use super::stop::Sweeper;
@@ -39,12 +40,20 @@ pub(super) struct Running {
     pub(super) search: Option<Search>,
     /// What was followed before, and the end of what is now.
     pub(super) followed: Option<Followed>,
+    /// What its tree executes passes it, where it has hidden variables.
+    pub(super) gate: Option<Gate>,
     /// How many processes the program named as its main process that cannot be.
     pub(super) refused: u64,
 }
 
 impl Running {
-    pub(super) fn new(setting: Setting, job: Rc<Job>, pid: i32, search: Option<Search>) -> Self {
+    pub(super) fn new(
+        setting: Setting,
+        job: Rc<Job>,
+        pid: i32,
+        search: Option<Search>,
+        gate: Option<Gate>,
+    ) -> Self {
         Self {
             job,
             pid,
@@ -57,6 +66,7 @@ impl Running {
             over: None,
             search,
             followed: None,
+            gate,
             refused: 0,
         }
     }
@@ -87,6 +97,14 @@ impl Running {
             }
             _ => false,
         }
+    }
+}
+
+/// Ends when a process of the tree wants to execute.
+pub(super) async fn at_gate(gate: Option<&Gate>) -> io::Result<()> {
+    match gate {
+        Some(gate) => gate.ready().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -210,7 +210,7 @@ impl Running {
     /// A child that was started in a group of its own just now: the event loop had no turn since.
     /// Needs a tokio runtime with I/O.
     pub fn adopt(child: Child, reaper: &Reaper) -> io::Result<Self> {
-        let Child { pid, pidfd } = child;
+        let Child { pid, pidfd, .. } = child;
         let spare = pidfd.try_clone();
         Self::new(pid, pidfd, reaper).inspect_err(|_| {
             // Without a duplicate of the pidfd it lives until hushpipe dies.

@@ -89,13 +89,22 @@ const NEEDLESS: &[libc::c_long] = &[
     libc::SYS_vhangup,
 ];
 
-/// Refuses them to this thread, and to what it starts, with EPERM: how many. Takes no_new_privs or
+/// What it takes of these to hold processes: ptrace(2).
+pub const TRACING: &[libc::c_long] = &[
+    libc::SYS_kcmp,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+];
+
+/// Refuses them, less some, to this thread, and to what it starts, with EPERM: how many. Takes no_new_privs or
 /// CAP_SYS_ADMIN.
-pub fn refuse_needless_calls() -> io::Result<usize> {
+pub fn refuse_needless_calls(but: &[libc::c_long]) -> io::Result<usize> {
     let Some(abi) = Abi::NATIVE else {
         return Err(io::ErrorKind::Unsupported.into());
     };
-    let numbers: Vec<u32> = NEEDLESS.iter().map(|number| *number as u32).collect();
+    let needless = NEEDLESS.iter().filter(|number| !but.contains(number));
+    let numbers: Vec<u32> = needless.map(|number| *number as u32).collect();
     Filter::refusing_calls(abi, &numbers).install()?;
     Ok(numbers.len())
 }
@@ -114,7 +123,7 @@ mod tests {
     fn calls_that_are_not_needed_fail_and_the_process_lives() {
         let code = in_a_process_of_its_own(|| {
             gain_none().unwrap();
-            match refuse_needless_calls() {
+            match refuse_needless_calls(&[]) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => return 0,
                 refused => assert!(refused.unwrap() > 40),
             }

@@ -195,6 +195,22 @@ pub fn login_uid(pid: i32) -> Option<u32> {
     (uid != u32::MAX).then_some(uid)
 }
 
+/// The process that a thread belongs to; `None` when it is gone.
+pub fn leader_of(tid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let leader = text.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    leader.trim().parse().ok()
+}
+
+/// Whether another process traces a thread: proc_pid_status(5).
+pub fn is_traced(tid: i32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+    let tracer = text
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|tracer| tracer.trim() != "0")
+}
+
 /// One process; `None` when it is gone.
 pub fn look_up(pid: i32) -> Option<Process> {
     parse_stat(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)

@@ -32,6 +32,8 @@ pub enum Status {
     Stopped(i32),
     /// It goes on.
     Continued,
+    /// It is held by hushpipe, and stopped: ptrace(2).
+    Trapped(i32),
 }
 
 impl Status {
@@ -51,6 +53,7 @@ impl fmt::Display for Status {
             }
             Self::Stopped(signal) => write!(f, "stopped by signal {signal}"),
             Self::Continued => f.write_str("continued"),
+            Self::Trapped(code) => write!(f, "held at {code:#x}"),
         }
     }
 }
@@ -193,6 +196,23 @@ impl Drop for Exits {
     }
 }
 
+/// Waits until a child that this process traces stops, and gives the status; `None`: it has ended, and
+/// that is left to be told.
+pub(super) fn next_stop(pid: i32) -> io::Result<Option<i32>> {
+    let id = pid.cast_unsigned();
+    let look = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+    match wait(libc::P_PID, id, look)? {
+        Some(Change {
+            status: Status::Trapped(code),
+            ..
+        }) => {
+            wait(libc::P_PID, id, libc::WSTOPPED | libc::WNOHANG)?;
+            Ok(Some(code))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn next_change() -> io::Result<Option<Change>> {
     let options = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG;
     match wait(libc::P_ALL, 0, options) {
@@ -226,6 +246,7 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, options: i32) -> io::Result<Option
             core: info.si_code == libc::CLD_DUMPED,
         },
         libc::CLD_CONTINUED => Status::Continued,
+        libc::CLD_TRAPPED => Status::Trapped(status),
         _ => Status::Stopped(status),
     };
     Ok(Some(Change { pid, status }))

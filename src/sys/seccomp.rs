@@ -1,6 +1,8 @@
 //! Seccomp filters in classic BPF: seccomp(2), Documentation/userspace-api/seccomp_filter.rst. A filter
 //! is laid out first, with allocation, and installed by system calls alone, as after fork.
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use rustix::io::Errno;
 
 /// Offsets into `struct seccomp_data`.
@@ -16,6 +18,15 @@ const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const EQUALS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+/// Lets the call wait for a listener: `SECCOMP_RET_USER_NOTIF`.
+const NOTIFY: u32 = libc::SECCOMP_RET_USER_NOTIF;
+
+/// execve(2) and execveat(2) of 32-bit programs.
+#[cfg(target_arch = "aarch64")]
+const COMPAT_EXEC: &[u32] = &[11, 387];
+#[cfg(not(target_arch = "aarch64"))]
+const COMPAT_EXEC: &[u32] = &[11, 358];
 
 /// A way to call the kernel, as `struct seccomp_data` names it: linux/audit.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +54,11 @@ impl Abi {
     pub(crate) const COMPAT: Option<Self> = Some(Self(0x4000_0028));
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     pub(crate) const COMPAT: Option<Self> = None;
+
+    /// As `struct seccomp_data` has it.
+    pub(super) const fn value(self) -> u32 {
+        self.0
+    }
 }
 
 /// A filter, laid out.
@@ -90,17 +106,73 @@ impl Filter {
         Self(filter)
     }
 
+    /// Makes each execve(2) and execveat(2) wait for a listener, but for the one whose arguments that the
+    /// kernel ignores are `pass`.
+    pub(crate) fn asking_at_exec(abi: Abi, pass: [u64; 3]) -> Self {
+        let mut block = vec![step(LOAD, NUMBER)];
+        // x32's own would be neither looked at nor refused otherwise.
+        block.extend(any_of(
+            &[X32 | 520, X32 | 545],
+            Then::Return(refuse(libc::ENOSYS)),
+            Then::GoOn,
+        ));
+        for (number, arguments) in [(libc::SYS_execve, 3..6), (libc::SYS_execveat, 5..6)] {
+            let mut call = Vec::new();
+            for argument in arguments {
+                let expected = pass[argument as usize - 3].to_ne_bytes();
+                for (half, bytes) in expected.chunks(4).enumerate() {
+                    let bytes = bytes.try_into().expect("a half has four bytes");
+                    call.push(step(LOAD, ARGUMENTS + 8 * argument + 4 * half as u32));
+                    call.extend(any_of(
+                        &[u32::from_ne_bytes(bytes)],
+                        Then::GoOn,
+                        Then::Return(NOTIFY),
+                    ));
+                }
+            }
+            call.push(step(RETURN, allow()));
+            let mut is_it = step(EQUALS, number as u32);
+            is_it.jf = u8::try_from(call.len()).expect("a block is short");
+            block.push(is_it);
+            block.extend(call);
+        }
+        block.push(step(RETURN, allow()));
+        let mut filter = within(abi, block);
+        if let Some(compat) = Abi::COMPAT {
+            let mut block = vec![step(LOAD, NUMBER)];
+            let calls = COMPAT_EXEC;
+            block.extend(any_of(calls, Then::Return(NOTIFY), Then::Return(allow())));
+            // `any_of` puts the answer for none of them first.
+            filter.extend(within(compat, block));
+        }
+        filter.push(step(RETURN, allow()));
+        Self(filter)
+    }
+
+    /// Puts it on this thread, and gives the listener's descriptor. No allocation.
+    pub(crate) fn install_with_listener(&self) -> Result<OwnedFd, Errno> {
+        /// Linux 5.19: a call that was received waits for nothing but its answer and SIGKILL.
+        const WAIT_KILLABLE: libc::c_ulong = 1 << 5;
+        let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        let fd = match self.set(flags | WAIT_KILLABLE) {
+            Err(Errno::INVAL) => self.set(flags)?,
+            set => set?,
+        };
+        // SAFETY: the kernel gave a new descriptor, and nobody else has it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+    }
+
     /// Puts it on this thread and what descends from it, for good. Takes no_new_privs or
     /// CAP_SYS_ADMIN. No allocation.
     pub(crate) fn install(&self) -> Result<(), Errno> {
         // Without this flag kernels before 5.16 slow the program down for speculative stores.
-        match self.install_with(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW) {
-            Err(Errno::INVAL) => self.install_with(0),
-            done => done,
+        match self.set(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW) {
+            Err(Errno::INVAL) => self.set(0).map(drop),
+            done => done.map(drop),
         }
     }
 
-    fn install_with(&self, flags: libc::c_ulong) -> Result<(), Errno> {
+    fn set(&self, flags: libc::c_ulong) -> Result<libc::c_long, Errno> {
         let program = libc::sock_fprog {
             len: self.0.len() as u16,
             filter: self.0.as_ptr().cast_mut(),
@@ -114,7 +186,7 @@ impl Filter {
                 &raw const program,
             )
         };
-        if set == 0 { Ok(()) } else { Err(last_errno()) }
+        if set >= 0 { Ok(set) } else { Err(last_errno()) }
     }
 }
 
@@ -131,6 +203,29 @@ pub fn is_available() -> bool {
         )
     };
     Abi::NATIVE.is_some() && asked == 0
+}
+
+/// Whether this kernel lets a listener decide on system calls, in the form that hushpipe knows.
+pub fn can_listen() -> bool {
+    let action = NOTIFY;
+    let mut sizes = [0_u16; 3];
+    // SAFETY: the first call reads one number, the second fills `struct seccomp_notif_sizes`.
+    let asked = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_GET_ACTION_AVAIL,
+            0,
+            &raw const action,
+        ) == 0
+            && libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_GET_NOTIF_SIZES,
+                0,
+                &raw mut sizes,
+            ) == 0
+    };
+    // What super::listener has: a notification, an answer, and the data of a call.
+    asked && sizes == [80, 24, 64]
 }
 
 fn last_errno() -> Errno {
@@ -253,6 +348,49 @@ mod tests {
         for request in [0x5401, 0x5413, 0, 0x5412_0000_0000] {
             assert_eq!(asked(ONE, 16, request), ALLOWED, "{request:x}");
         }
+    }
+
+    #[test]
+    fn an_exec_waits_but_for_the_one_that_may_pass() {
+        let pass = [
+            0x1111_2222_3333_4444,
+            0x5555_6666_7777_8888,
+            0x9999_aaaa_bbbb_cccc,
+        ];
+        let filter = Filter::asking_at_exec(ONE, pass);
+        let asked =
+            |abi: Abi, number: i64, arguments| verdict(&filter, abi.0, number as u32, arguments);
+        let [one, two, three] = pass;
+        for number in [libc::SYS_execve, libc::SYS_execveat] {
+            assert_eq!(asked(ONE, number, [0, 0, 0, one, two, three]), ALLOWED);
+            assert_eq!(asked(ONE, number, [0; 6]), NOTIFY);
+            assert_eq!(asked(ONE, number, [0, 0, 0, one, two, three ^ 1]), NOTIFY);
+            assert_eq!(
+                asked(ONE, number, [0, 0, 0, one, two, three ^ 1 << 40]),
+                NOTIFY
+            );
+        }
+        let execve = libc::SYS_execve;
+        assert_eq!(
+            asked(ONE, execve, [0, 0, 0, one ^ 1 << 63, two, three]),
+            NOTIFY
+        );
+        assert_eq!(asked(ONE, execve, [0, 0, 0, one, two ^ 1, three]), NOTIFY);
+        for number in [libc::SYS_read, libc::SYS_mmap, libc::SYS_exit_group] {
+            assert_eq!(asked(ONE, number, [0; 6]), ALLOWED);
+        }
+        for number in [520, 545] {
+            let number = i64::from(X32) | number;
+            assert_eq!(
+                asked(ONE, number, [0, 0, 0, one, two, three]),
+                refuse(libc::ENOSYS)
+            );
+        }
+        for number in COMPAT_EXEC {
+            let asked = |arguments| asked(OTHER, i64::from(*number), arguments);
+            assert_eq!(asked([0, 0, 0, one, two, three]), NOTIFY);
+        }
+        assert_eq!(asked(OTHER, 3, [0; 6]), ALLOWED);
     }
 
     #[test]

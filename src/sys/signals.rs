@@ -62,6 +62,15 @@ impl Mask {
         mask
     }
 
+    /// As the kernel has them: bit N-1 is signal N.
+    pub(super) fn bits(&self) -> u64 {
+        (1..=64_i32).fold(0, |bits, signal| {
+            // SAFETY: the set is initialised; a number that the C library keeps for itself is an error.
+            let is_in = unsafe { libc::sigismember(&raw const self.0, signal) } == 1;
+            bits | u64::from(is_in) << (signal - 1)
+        })
+    }
+
     fn set(&self) -> io::Result<()> {
         // SAFETY: the set is initialised; no old set is asked for.
         check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) })
@@ -102,11 +111,16 @@ pub(super) fn ignore_pipe() {
 /// Handlers become defaults by themselves. SIGCHLD is never handed on as ignored: POSIX leaves it
 /// open, and a program could not wait for its children.
 pub fn hand_on(mask: &Mask) -> io::Result<()> {
+    hand_dispositions_on()?;
+    mask.set()
+}
+
+/// As [`hand_on`], for a program whose mask its tracer sets.
+pub(super) fn hand_dispositions_on() -> io::Result<()> {
     if !PIPE_IGNORED.load(Ordering::Relaxed) {
         set_default(libc::SIGPIPE)?;
     }
-    set_default(libc::SIGCHLD)?;
-    mask.set()
+    set_default(libc::SIGCHLD)
 }
 
 /// The receiving end of all signals. There is to be one, made before any thread.

@@ -215,6 +215,11 @@ impl Standing {
                     }),
                 }
             }
+            Event::ExecRefused { .. }
+            | Event::ExecTraced { .. }
+            | Event::ArgumentShowsValue { .. } => {
+                status.last_fault = Some(moment(event.message()));
+            }
             Event::ConditionEnded { what } => conditions.retain(|known| known.what != *what),
             Event::PutBack { path, removed } => {
                 let how = if *removed { "removed" } else { "replaced" };

@@ -7,6 +7,7 @@ mod environment;
 mod exec;
 mod fds;
 mod fifo;
+mod getenv;
 mod isolation;
 mod private;
 mod shared;

@@ -19,6 +19,7 @@ pub const PRIVATE: &[&str] = &[
     "stdin",
     "fifo",
     "credential",
+    "getenv",
 ];
 
 pub const DELIVER: &str = r#"
@@ -31,6 +32,7 @@ deliver:
   - { stdin: true, secret: stdin }
   - { fifo: "{place}/run/fifo", secret: fifo }
   - { credentials: [credential], directory: "{place}/credentials" }
+  - { getenv: CANARY, secret: getenv, children: same }
 isolation: private
 run:
   command: ["{probe}", digest, "4", digest, "5", digest, "0", digest-file, "{place}/run/fifo",

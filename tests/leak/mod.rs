@@ -8,6 +8,7 @@ mod dumps;
 mod events;
 mod exec;
 mod fault;
+mod getenv;
 mod in_use;
 mod leased;
 mod logins;

@@ -81,6 +81,7 @@ fn place(kind: &DeliveryKind) -> Delivery {
         DeliveryKind::File(file) => ("file", path(&file.path)),
         DeliveryKind::Fifo { file, .. } => ("fifo", path(&file.path)),
         DeliveryKind::Fd { number, .. } => ("fd", number.to_string()),
+        DeliveryKind::Getenv { name, .. } => ("getenv", name.clone()),
         DeliveryKind::Stdin => ("stdin", String::new()),
         DeliveryKind::Credential(file) => ("credentials", path(&file.path)),
     };

@@ -147,6 +147,7 @@ fn kinds(plan: &Plan) -> BTreeMap<SecretName, Vec<String>> {
             DeliveryKind::Fifo { .. } => "fifo",
             DeliveryKind::Fd { .. } => "fd",
             DeliveryKind::Stdin => "stdin",
+            DeliveryKind::Getenv { .. } => "getenv",
             DeliveryKind::Credential(_) => "credentials",
         };
         for secret in delivery.channel.secrets() {

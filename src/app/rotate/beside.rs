@@ -101,6 +101,7 @@ impl Beside<'_> {
             .map_err(|faults| faults.first().map_or(String::new(), |fault| text(fault)))?;
         let handover = Handover {
             fds: streams().map_err(|error| text(&error))?,
+            hidden: None,
             mounts: Vec::new(),
             covers: Vec::new(),
             apart: false,

@@ -9,8 +9,8 @@ use crate::cli::Palette;
 use crate::cli::table::{cells, table};
 use crate::model::printable::printable;
 use crate::model::{
-    Channel, Delivery, DeliveryKind, FileMode, FileSpec, ForwardTo, Mode, OwnerSpec, Plan, Ready,
-    Rewrite, RotateAction, RunSpec, SecretSpec, Site, StoreKind, StoreName, StoreSpec,
+    Channel, Children, Delivery, DeliveryKind, FileMode, FileSpec, ForwardTo, Mode, OwnerSpec,
+    Plan, Ready, Rewrite, RotateAction, RunSpec, SecretSpec, Site, StoreKind, StoreName, StoreSpec,
     format_duration,
 };
 
@@ -321,6 +321,13 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
         } => {
             let how = format!("{}, {}", kind, access(*mode, owner));
             row(&["fd", &number.to_string(), &carries, &how])
+        }
+        DeliveryKind::Getenv { name, children } => {
+            let how = match children {
+                Children::None => "the program alone",
+                Children::Same => "the program and its children",
+            };
+            row(&["getenv", name, &carries, how])
         }
         DeliveryKind::Stdin => row(&["stdin", "0", &carries, "pipe"]),
         DeliveryKind::Credential(spec) => row(&[

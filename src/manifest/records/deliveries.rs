@@ -7,9 +7,9 @@ use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::fault::{Fault, quote};
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Entry, Node};
-use crate::manifest::values::{Content, Word};
+use crate::manifest::values::{Content, EnvName, Word};
 use crate::model::nearest::nearest;
-use crate::model::{FdKind, FileMode, SecretRef};
+use crate::model::{Children, FdKind, FileMode, SecretRef};
 
 record! {
     /// A file that the program alone sees.
@@ -70,6 +70,21 @@ record! {
 }
 
 record! {
+    /// An environment variable that the program reads, and that /proc/PID/environ never shows.
+    GetenvDelivery("a getenv delivery") {
+        /// Its name, such as DATABASE_URL: what getenv(), process.env, os.environ and the like read.
+        required name "getenv": EnvName;
+        /// The secret or field that is in it, byte for byte.
+        optional secret "secret": SecretRef;
+        /// A template of what is in it.
+        optional content "content": Content;
+        /// none: the program alone has it, through its own execs. same: every process that inherits it
+        /// from the program, as npm run, make and process managers need.
+        optional children "children": Children = "none";
+    } elsewhere {}
+}
+
+record! {
     /// The program's standard input.
     StdinDelivery("a stdin delivery") {
         /// Must be true.
@@ -89,6 +104,8 @@ pub enum Deliver {
     Fifo(FifoDelivery),
     /// `fd:`
     Fd(FdDelivery),
+    /// `getenv:`
+    Getenv(GetenvDelivery),
     /// `stdin:`
     Stdin(StdinDelivery),
     /// `credentials:`
@@ -96,7 +113,7 @@ pub enum Deliver {
 }
 
 impl Deliver {
-    const WAYS: [&'static str; 5] = ["file", "fifo", "fd", "stdin", "credentials"];
+    const WAYS: [&'static str; 6] = ["file", "fifo", "fd", "stdin", "getenv", "credentials"];
     const LATER: [&'static str; 1] = ["socket"];
 
     /// The one key that says how; else faults were added.
@@ -128,7 +145,7 @@ impl Deliver {
             return to.fault(
                 entry.key_span,
                 message,
-                "this version has file, fifo, fd, stdin and credentials",
+                "this version has file, fifo, fd, stdin, getenv and credentials",
             );
         }
         let known = |key: &str| {
@@ -142,6 +159,7 @@ impl Deliver {
                     | "group"
                     | "max_reads"
                     | "directory"
+                    | "children"
             )
         };
         let guess = entries
@@ -155,8 +173,8 @@ impl Deliver {
             return to.fault(entry.key_span, message, format!("did you mean `{near}`?"));
         }
         let at = entries.first().map_or(to.within, |entry| entry.key_span);
-        let help = "add one of `file: PATH`, `fifo: PATH`, `fd: NUMBER`, `stdin: true` or `credentials: \
-                    [NAME]`";
+        let help = "add one of `file: PATH`, `fifo: PATH`, `fd: NUMBER`, `stdin: true`, `getenv: NAME` or \
+                    `credentials: [NAME]`";
         to.fault(at, "this delivery does not say how", help);
     }
 }
@@ -171,6 +189,7 @@ impl Decode for Deliver {
             "file" => FileDelivery::decode(node, to).map(Self::File),
             "fifo" => FifoDelivery::decode(node, to).map(Self::Fifo),
             "fd" => FdDelivery::decode(node, to).map(Self::Fd),
+            "getenv" => GetenvDelivery::decode(node, to).map(Self::Getenv),
             "stdin" => StdinDelivery::decode(node, to).map(Self::Stdin),
             _ => CredentialsDelivery::decode(node, to).map(Self::Credentials),
         }
@@ -190,6 +209,7 @@ impl Decode for Deliver {
             filled(FifoDelivery::schema()),
             fd,
             stdin,
+            filled(GetenvDelivery::schema()),
             CredentialsDelivery::schema(),
         ]})
     }

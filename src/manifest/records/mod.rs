@@ -11,7 +11,7 @@ mod trust;
 mod vault;
 
 pub use credentials::{Credential, CredentialsDelivery};
-pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery};
+pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery, GetenvDelivery};
 pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Fds, Forks, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};

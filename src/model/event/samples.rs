@@ -33,6 +33,16 @@ fn start() -> Vec<Event> {
             requests: 2,
             took: MS,
         },
+        Event::ExecRefused {
+            pid: 7,
+            why: t("no"),
+        },
+        Event::ExecTraced { pid: 7 },
+        Event::ArgumentShowsValue {
+            pid: 7,
+            argument: 2,
+            variable: t("DB_PASSWORD"),
+        },
         Event::Waiting {
             store: store(),
             waited: S,

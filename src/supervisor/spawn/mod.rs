@@ -21,6 +21,7 @@ use crate::sys::child::{Cover, Group, Identity, Spec, UserNamespace};
 use crate::sys::limits::{self, Limit};
 use crate::sys::mount::PrivateMount;
 use crate::sys::signals::Mask;
+use crate::sys::trace::Hidden;
 use crate::sys::users::{Database, User};
 
 pub use error::SpawnError;
@@ -48,6 +49,8 @@ pub struct Launch {
 pub struct Handover {
     /// Fds and the numbers they get; 0 is standard input.
     pub fds: Vec<(OwnedFd, RawFd)>,
+    /// Variables that the kernel's copy of its environment never has.
+    pub hidden: Option<Hidden>,
     /// Directories where the program alone sees a fresh tmpfs.
     pub mounts: Vec<PrivateMount>,
     /// Files that it sees empty.
@@ -205,6 +208,7 @@ impl Launch {
             umask: self.umask,
             identity: self.identity,
             fds,
+            hidden: handover.hidden,
             limits: self.limits,
             core_dumps: self.core_dumps,
             no_new_privs: self.no_new_privs,

@@ -225,6 +225,7 @@ fn what_cannot_run_is_126_and_what_is_not_there_127() {
 fn handover() -> Handover {
     Handover {
         fds: Vec::new(),
+        hidden: None,
         mounts: Vec::new(),
         covers: Vec::new(),
         apart: false,

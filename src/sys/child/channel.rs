@@ -16,6 +16,7 @@ use super::error::Fault;
 
 const DIRECTORY: u8 = 0;
 const DIRECTORY_MAY_SWAP: u8 = 0xff;
+const LISTENER: u8 = 1;
 const GO: [u8; 1] = *b"g";
 
 /// One end.
@@ -25,6 +26,8 @@ pub(super) struct Channel(OwnedFd);
 pub(super) enum Report {
     /// A private mount's root, and whether it is kept out of swap.
     Directory(OwnedFd, bool),
+    /// What the system calls of its tree wait at.
+    Listener(OwnedFd),
     /// It could not go on.
     Fault(Fault),
     /// It is the program now, or is gone.
@@ -48,12 +51,21 @@ impl Channel {
     }
 
     pub fn send_directory(&self, directory: &OwnedFd, noswap: bool) -> Result<(), Errno> {
-        let word = [if noswap {
+        let word = if noswap {
             DIRECTORY
         } else {
             DIRECTORY_MAY_SWAP
-        }];
-        let fds = [directory.as_fd()];
+        };
+        self.send_fd(word, directory)
+    }
+
+    pub fn send_listener(&self, listener: &OwnedFd) -> Result<(), Errno> {
+        self.send_fd(LISTENER, listener)
+    }
+
+    fn send_fd(&self, word: u8, fd: &OwnedFd) -> Result<(), Errno> {
+        let word = [word];
+        let fds = [fd.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
@@ -102,6 +114,7 @@ impl Channel {
                 .map(Report::Fault)
                 .ok_or(Errno::PROTO),
             _ => match first_fd(&mut control) {
+                Some(listener) if bytes[0] == LISTENER => Ok(Report::Listener(listener)),
                 Some(directory) => Ok(Report::Directory(directory, bytes[0] == DIRECTORY)),
                 // The kernel drops an fd that does not fit under the limit of open files.
                 None if received.flags.contains(ReturnFlags::CTRUNC) => Err(Errno::MFILE),

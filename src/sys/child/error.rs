@@ -79,6 +79,16 @@ pub enum Step {
     Changed(PathBuf),
     /// execve(2) of this program.
     Exec(PathBuf),
+    /// seccomp(2), for the filter that keeps hidden variables from what the program starts.
+    Listener,
+    /// ptrace(2), for the exec of a program with hidden variables.
+    Trace,
+    /// Writing hidden variables to this program's stack.
+    Stack(PathBuf),
+    /// Not tried: this program runs with raised privileges.
+    Raised(PathBuf),
+    /// Not tried: the hidden variables take more of this program's stack than its limit allows.
+    TooLarge(PathBuf),
 }
 
 impl ChildError {
@@ -149,6 +159,8 @@ impl ChildError {
             At::Keyring => Step::Keyring,
             At::ParentDeath => Step::ParentDeath,
             At::Signals => Step::Signals,
+            At::Listener => Step::Listener,
+            At::Trace => Step::Trace,
             _ => Step::Channel,
         };
         Self {
@@ -202,6 +214,30 @@ impl ChildError {
             (Step::Keyring, Errno::DQUOT) => {
                 Some("the quota of keys is used up: kernel.keys.maxkeys, /proc/key-users")
             }
+            (Step::Listener, Errno::BUSY) => Some(
+                "another seccomp listener supervises system calls here (another hushpipe, or a \
+                 container agent), and there can be one alone; deliver by `file` or `fd`",
+            ),
+            (Step::Listener, Errno::INVAL | Errno::NOSYS) => Some(
+                "this kernel has no seccomp user notification (Linux before 5.5, gVisor); deliver by \
+                 `file` or `fd`",
+            ),
+            (Step::Listener, _) => Some(
+                "a seccomp filter refuses seccomp(2) (in a unit: `SystemCallFilter=seccomp ptrace`); \
+                 allow it, or deliver by `file` or `fd`",
+            ),
+            (Step::Trace, _) => Some(
+                "a seccomp or SELinux policy, kernel.yama.ptrace_scope, or a debugger that traces \
+                 hushpipe refuses it (in a unit: `SystemCallFilter=seccomp ptrace`); allow it, or \
+                 deliver by `file` or `fd`",
+            ),
+            (Step::Stack(_), Errno::PERM | Errno::ACCESS | Errno::IO) => Some(
+                "hushpipe may not look into it: let the program's user read its file, or give hushpipe \
+                 CAP_SYS_PTRACE",
+            ),
+            (Step::TooLarge(_), _) => Some(
+                "raise the limit (`run.rlimits.stack`, ulimit -s), or deliver by `file` or `fd`",
+            ),
             (Step::Identity { .. }, Errno::PERM) => {
                 Some("start hushpipe as root, or leave out `user` and `group`")
             }
@@ -231,6 +267,8 @@ impl Step {
                 | Self::IdentityInNamespace
                 | Self::ForeignOwner(_)
                 | Self::Changed(_)
+                | Self::Raised(_)
+                | Self::TooLarge(_)
         )
     }
 }
@@ -285,6 +323,25 @@ impl fmt::Display for Step {
                 path.display()
             ),
             Self::Exec(path) => write!(f, "cannot execute {}", path.display()),
+            Self::Listener => {
+                f.write_str("cannot supervise what the program executes, as `getenv` does")
+            }
+            Self::Trace => f.write_str("cannot trace the start of the program, as `getenv` does"),
+            Self::Stack(path) => write!(
+                f,
+                "cannot write the variables of `getenv` to the stack of {}",
+                path.display()
+            ),
+            Self::Raised(path) => write!(
+                f,
+                "{} runs with raised privileges: `getenv` does not deliver to it",
+                path.display()
+            ),
+            Self::TooLarge(path) => write!(
+                f,
+                "the values for `getenv` take more than a quarter of the stack that {} may have",
+                path.display()
+            ),
         }
     }
 }
@@ -321,6 +378,8 @@ pub(super) enum At {
     Signals,
     Changed,
     Exec,
+    Listener,
+    Trace,
 }
 
 /// A failed step, as it goes over the channel.
@@ -363,7 +422,7 @@ impl Fault {
 
 impl At {
     /// The steps without an index, by tag.
-    const PLAIN: [Self; 21] = [
+    const PLAIN: [Self; 23] = [
         Self::Channel,
         Self::Fork,
         Self::Pidfd,
@@ -385,6 +444,8 @@ impl At {
         Self::Signals,
         Self::Changed,
         Self::Exec,
+        Self::Listener,
+        Self::Trace,
     ];
     const MOUNT: u8 = 100;
     const FD: u8 = 101;

@@ -14,18 +14,19 @@ use super::pinned::{Pinned, Ready};
 use super::prepare::{Become, Prepared};
 use super::spec::Group;
 use super::terminal_filter::TerminalGuard;
-use crate::sys::{fd, process, signals};
+use crate::sys::{fd, process, signals, trace};
 
 /// Goes through all steps; returns only what failed.
 ///
 /// The order is not free: limits, and a filter without no_new_privs, need the privileges that the
 /// change of identity gives up; the directory is entered with the program's own rights; the change of identity clears PDEATHSIG;
 /// signals are let in last.
-pub(super) fn finish(prepared: &mut Prepared, channel: Option<&mut Channel>) -> Fault {
+pub(super) fn finish(prepared: &mut Prepared, mut channel: Option<&mut Channel>) -> Fault {
     let done = foreground(prepared.spec.group)
-        .and_then(|()| hand_over(prepared, channel))
+        .and_then(|()| hand_over(prepared, channel.as_deref_mut()))
         .and_then(|()| set_limits(prepared))
         .and_then(|()| restrict(prepared))
+        .and_then(|()| attend(prepared, channel.as_deref()))
         .and_then(|()| become_user(prepared))
         .and_then(|()| surroundings(prepared))
         .and_then(|()| watch_parent(prepared))
@@ -91,6 +92,24 @@ fn restrict(prepared: &Prepared) -> Result<(), Fault> {
             .map_err(|errno| Fault::new(At::TerminalFilter, errno)),
         TerminalGuard::NotNeeded | TerminalGuard::Missing(_) => Ok(()),
     }
+}
+
+/// For a program with hidden variables: hushpipe gets to see each exec, and holds the first.
+fn attend(prepared: &Prepared, channel: Option<&Channel>) -> Result<(), Fault> {
+    let Some(attended) = &prepared.attended else {
+        return Ok(());
+    };
+    // Without a parent nobody could answer.
+    let channel = channel.ok_or(Fault::new(At::Trace, Errno::NOTSUP))?;
+    attended
+        .filter
+        .install_with_listener()
+        .and_then(|listener| channel.send_listener(&listener))
+        .map_err(|errno| Fault::new(At::Listener, errno))?;
+    trace::begin().map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::PERM);
+        Fault::new(At::Trace, errno)
+    })
 }
 
 /// setgroups, setgid, setuid: in this order, as each needs what the next gives up; then looks
@@ -197,7 +216,13 @@ fn watch_parent(prepared: &Prepared) -> Result<(), Fault> {
 }
 
 fn hand_signals_on(prepared: &Prepared) -> Result<(), Fault> {
-    signals::hand_on(&prepared.spec.mask).map_err(|error| {
+    let handed = if prepared.attended.is_some() {
+        // No signal is to stop it before hushpipe lets it go, and sets the mask.
+        signals::hand_dispositions_on()
+    } else {
+        signals::hand_on(&prepared.spec.mask)
+    };
+    handed.map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::INVAL);
         Fault::new(At::Signals, errno)
     })
@@ -216,6 +241,9 @@ fn execute(prepared: &Prepared) -> Fault {
         }
         None => None,
     };
+    // The kernel ignores what follows the arguments; the filter of `attend` does not.
+    let attended = prepared.attended.as_ref();
+    let [one, two, three] = attended.map_or([0; 3], |attended| attended.pass);
     if let Some(fd) = file {
         // SAFETY: the path is a C string; argv and env are NULL-terminated arrays of pointers to C
         // strings that `prepared` owns.
@@ -227,11 +255,12 @@ fn execute(prepared: &Prepared) -> Fault {
                 argv,
                 env,
                 libc::AT_EMPTY_PATH,
+                three,
             );
         }
         return Fault::new(At::Exec, last_errno());
     }
     // SAFETY: as above.
-    unsafe { libc::execve(path.as_ptr(), argv, env) };
+    unsafe { libc::syscall(libc::SYS_execve, path.as_ptr(), argv, env, one, two, three) };
     Fault::new(At::Exec, last_errno())
 }

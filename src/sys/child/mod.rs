@@ -8,6 +8,7 @@
 //! Between fork and execve the child makes async-signal-safe system calls only: all memory it needs
 //! is laid out before, and all signals are blocked until right before execve.
 
+mod attend;
 mod channel;
 mod cover;
 mod error;
@@ -48,6 +49,8 @@ pub struct Child {
     pub pid: i32,
     /// Refers to it for good, even when the number is used again: pidfd_open(2).
     pub pidfd: OwnedFd,
+    /// Where what it executes waits to be looked at, for a program with hidden variables.
+    pub listener: Option<OwnedFd>,
 }
 
 /// A child that is ready to become the program, and waits. Dropped, it is killed; the reaper waits
@@ -98,7 +101,11 @@ fn adopt(pid: i32, group: Group) -> Result<Child, Errno> {
         rustix::process::setpgid(Some(number), Some(number)).ok();
     }
     match rustix::process::pidfd_open(number, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Ok(pidfd) => Ok(Child {
+            pid,
+            pidfd,
+            listener: None,
+        }),
         Err(errno) => {
             // Without a pidfd the launch cannot go on. The number is still the child's: nobody has
             // waited for it.
@@ -117,7 +124,7 @@ impl Staged {
                     self.noswap &= noswap;
                 }
                 Ok(Report::Fault(fault)) => return Err(self.prepared.error(fault)),
-                Ok(Report::Closed) => {
+                Ok(Report::Closed | Report::Listener(_)) => {
                     return Err(self.prepared.fault(At::Vanished, Errno::CHILD));
                 }
                 Err(errno) => return Err(self.prepared.fault(At::Channel, errno)),
@@ -145,6 +152,12 @@ impl Staged {
     /// After a fault the child has ended; the reaper waits for it.
     pub fn start(mut self) -> Result<Child, ChildError> {
         let sent = self.channel.send_go();
+        if self.prepared.spec.hidden.is_some() && sent.is_ok() {
+            let listener = attend::attend(self.pid(), &self.channel, &self.prepared)?;
+            if let Some(child) = &mut self.child {
+                child.listener = Some(listener);
+            }
+        }
         match (self.channel.receive(), sent) {
             // Without mounts nothing was received before: the child may have ended long ago.
             (Ok(Report::Fault(fault)), _) => Err(self.prepared.error(fault)),
@@ -154,7 +167,9 @@ impl Staged {
                 .child
                 .take()
                 .ok_or_else(|| self.prepared.fault(At::Vanished, Errno::CHILD)),
-            (Ok(Report::Directory(..)), _) => Err(self.prepared.fault(At::Channel, Errno::PROTO)),
+            (Ok(Report::Directory(..) | Report::Listener(_)), _) => {
+                Err(self.prepared.fault(At::Channel, Errno::PROTO))
+            }
             (Err(errno), _) => Err(self.prepared.fault(At::Channel, errno)),
         }
     }

@@ -16,8 +16,11 @@ use super::terminal_filter::TerminalGuard;
 use super::users::UserNamespace;
 use crate::sys::fd::Move;
 use crate::sys::limits::{self, Limit};
+use crate::sys::memory;
 use crate::sys::mount::Tmpfs;
 use crate::sys::privileges::{self, Capabilities};
+use crate::sys::seccomp::{Abi, Filter};
+use crate::sys::trace::{self, Hidden};
 
 /// A specification and all that follows from it.
 pub(super) struct Prepared {
@@ -38,6 +41,8 @@ pub(super) struct Prepared {
     pub new_keyring: bool,
     /// Keeps it from the terminal's input.
     pub terminal: TerminalGuard,
+    /// For a program with hidden variables.
+    pub attended: Option<Attended>,
     /// hushpipe's process id, to notice that it died before PDEATHSIG was set.
     pub parent: Pid,
 }
@@ -46,10 +51,12 @@ pub(super) struct Prepared {
 pub(super) struct Pointers(Vec<*const libc::c_char>);
 
 impl Pointers {
-    fn to(strings: &[CString], more: &[PidVariable]) -> Self {
+    fn to(strings: &[CString], more: &[PidVariable], last: Option<&CString>) -> Self {
         let pointers = strings.iter().map(|string| string.as_ptr());
         let more = more.iter().map(|variable| variable.text.as_ptr().cast());
-        Self(pointers.chain(more).chain([ptr::null()]).collect())
+        let last = last.map(|string| string.as_ptr());
+        let all = pointers.chain(more).chain(last);
+        Self(all.chain([ptr::null()]).collect())
     }
 
     pub const fn as_ptr(&self) -> *const *const libc::c_char {
@@ -90,6 +97,37 @@ impl PidVariable {
             divisor /= 10;
         }
         room[at].set(0);
+    }
+}
+
+/// What it takes to attend the program's exec, and those of what it starts.
+pub(super) struct Attended {
+    /// Reserves room in the kernel's environment; the last variable.
+    pub pad: CString,
+    /// What lets the first exec pass.
+    pub pass: [u64; 3],
+    /// Makes the others wait.
+    pub filter: Filter,
+}
+
+impl Attended {
+    fn new(hidden: &Hidden) -> Result<Self, ChildError> {
+        let refused = |at, errno| ChildError::without_names(Fault::new(at, errno));
+        let mut random = [0; 24];
+        memory::fill_random(&mut random).map_err(|_| refused(At::Listener, Errno::AGAIN))?;
+        let word = |index: usize| {
+            let bytes = random[index * 8..(index + 1) * 8].try_into();
+            u64::from_ne_bytes(bytes.expect("eight bytes"))
+        };
+        let pass = [word(0), word(1), word(2)];
+        let abi = Abi::NATIVE.filter(|_| trace::are_known());
+        let abi = abi.ok_or_else(|| refused(At::Trace, Errno::NOSYS))?;
+        let pad = CString::new(hidden.pad());
+        Ok(Self {
+            pad: pad.map_err(|_| refused(At::Trace, Errno::INVAL))?,
+            pass,
+            filter: Filter::asking_at_exec(abi, pass),
+        })
     }
 }
 
@@ -166,11 +204,17 @@ impl Prepared {
             .collect();
         let own = rustix::process::geteuid().as_raw();
         let new_keyring = identity.as_ref().is_some_and(|other| other.uid != own);
+        let attended = spec.hidden.as_ref().map(Attended::new).transpose()?;
         let apart = new_keyring || namespace.is_of_user();
         let terminal = TerminalGuard::new(apart, spec.no_new_privs);
         Ok(Self {
-            argv: Pointers::to(&spec.argv, &[]),
-            env: Pointers::to(&spec.env, &pid_variables),
+            argv: Pointers::to(&spec.argv, &[], None),
+            env: Pointers::to(
+                &spec.env,
+                &pid_variables,
+                attended.as_ref().map(|attended| &attended.pad),
+            ),
+            attended,
             pid_variables,
             namespace,
             mounts,
@@ -188,6 +232,11 @@ impl Prepared {
     /// The error of a step that failed in hushpipe itself.
     pub fn fault(&self, at: At, errno: Errno) -> ChildError {
         self.error(Fault::new(at, errno))
+    }
+
+    /// The program's path.
+    pub fn program(&self) -> PathBuf {
+        path(&self.spec.program)
     }
 
     /// Gives a fault its names back.
@@ -212,7 +261,7 @@ impl Prepared {
             },
             At::Cwd => Step::Cwd(self.spec.cwd.as_ref().map(path).unwrap_or_default()),
             At::Changed => Step::Changed(path(&self.spec.program)),
-            At::Exec => Step::Exec(path(&self.spec.program)),
+            At::Exec => Step::Exec(self.program()),
             _ => return ChildError::without_names(fault),
         };
         ChildError {

@@ -10,6 +10,7 @@ use crate::sys::limits::Limit;
 use crate::sys::mount::PrivateMount;
 use crate::sys::privileges::{self, Capabilities};
 use crate::sys::signals::Mask;
+use crate::sys::trace::Hidden;
 
 /// Everything about the program that is to run.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Spec {
     /// What is handed over, each at its number; 0 is standard input. Everything else from 3 on is
     /// closed.
     pub fds: Vec<(OwnedFd, RawFd)>,
+    /// Variables that it gets without the kernel's copy of its environment; then `no_new_privs` is set.
+    pub hidden: Option<Hidden>,
     /// Its resource limits.
     pub limits: Vec<Limit>,
     /// Whether it may dump core.

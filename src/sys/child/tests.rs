@@ -110,6 +110,7 @@ fn shell(script: &str) -> Spec {
         umask: None,
         identity: None,
         fds: Vec::new(),
+        hidden: None,
         limits: Vec::new(),
         pid_variables: Vec::new(),
         core_dumps: false,
@@ -212,6 +213,7 @@ fn a_staged_child_that_is_let_go_is_killed() {
     let child = Child {
         pid: staged.pid(),
         pidfd: staged.child.as_ref().unwrap().pidfd.try_clone().unwrap(),
+        listener: None,
     };
     drop(staged);
     assert_eq!(wait(&child), 128 + libc::SIGKILL);

@@ -20,6 +20,7 @@ secrets:
   stdin: { store: given, key: stdin }
   fifo: { store: given, key: fifo }
   credential: { store: given, key: credential }
+  getenv: { store: given, key: getenv }
 deliver:
   - { file: @/file, secret: file }
   - { fifo: @/fifo, secret: fifo }
@@ -27,15 +28,25 @@ deliver:
   - { fd: 4, as: pipe, secret: pipe }
   - { stdin: true, secret: stdin }
   - { credentials: [credential], directory: @-credentials }
+  - { getenv: BY_GETENV, secret: getenv, children: same }
 ";
 
-const KINDS: [&str; 6] = ["file", "memfd", "pipe", "stdin", "fifo", "credential"];
+const KINDS: [&str; 7] = [
+    "file",
+    "memfd",
+    "pipe",
+    "stdin",
+    "fifo",
+    "credential",
+    "getenv",
+];
 
 /// Shows digests of what it was given, makes orphans, leaves one who tells of its end, and waits for
 /// SIGTERM; a stubborn one ignores it.
 const SCRIPT: &str = "digests() {
     sha256sum <@/file; sha256sum </dev/fd/3; sha256sum <&4; sha256sum; sha256sum <@/fifo
     sha256sum <$CREDENTIALS_DIRECTORY/credential
+    sh -c 'printf %s \"$BY_GETENV\"' | sha256sum
 }
 orphans() {
     i=0; while [ $i -lt ORPHANS ]; do (true & true & true & true & true &); i=$((i+1)); done

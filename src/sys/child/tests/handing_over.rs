@@ -94,9 +94,9 @@ fn without_proc_every_number_is_tried() {
     let stray = above(&filled("stray"), 400);
     rustix::io::fcntl_setfd(&stray, rustix::io::FdFlags::empty()).unwrap();
     let number = stray.as_raw_fd();
-    let mut spec = shell(&format!("test -e /proc/$$/fd/{number} || echo closed"));
-    spec.limits = vec![Limit::new("nofile", Some(1000), Some(1000)).unwrap()];
     let output = apart(|| {
+        let mut spec = shell(&format!("test -e /proc/$$/fd/{number} || echo closed"));
+        spec.limits = vec![Limit::new("nofile", Some(1000), Some(1000)).unwrap()];
         refuse(libc::SYS_close_range, libc::EPERM);
         refuse(libc::SYS_getdents64, libc::ENOENT);
         run_to_end(spec).0
