@@ -58,6 +58,25 @@ impl Archive {
         opened.map_err(|source| LogError::Checkpoint { path, source })
     }
 
+    /// All files of records, in order, to be read as one.
+    pub fn files(&self) -> Result<Vec<File>, LogError> {
+        let current = self.directory.open_segment(RECORDS)?;
+        let first = match &current {
+            Some(file) => super::directory::first_seq(file)
+                .map_err(LogError::system("read", self.at(RECORDS)))?,
+            None => None,
+        };
+        let mut files = Vec::new();
+        for segment in self.directory.segments()? {
+            // It may have been closed since it was opened.
+            if first != Some(segment) {
+                files.extend(self.directory.open_segment(&self::segment(segment))?);
+            }
+        }
+        files.extend(current);
+        Ok(files)
+    }
+
     /// Shows each line to `visit`, from the segment with record `from` on, until it gives `false`.
     pub fn lines(
         &self,

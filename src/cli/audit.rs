@@ -1,15 +1,17 @@
 //! `hushpipe audit`: what was released, to whom and why, and whether the log of that is whole.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::table::{Cell, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream, load, output};
 use crate::app;
-use crate::app::audit::{Filter, Reading};
-use crate::model::Exit;
+use crate::app::audit::{Filter, Reading, kinds};
 use crate::model::printable::printable;
+use crate::model::{Exit, parse_duration};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,7 +19,10 @@ Examples:
   hushpipe audit find --value < leaked         which services had this value
   hushpipe audit verify                        whether anything was changed, removed or reordered
   hushpipe audit verify --since kept           and whether it continues an older checkpoint
-  hushpipe audit prove 1234 > 1234.tlog-proof  a proof that needs nothing else of the log";
+  hushpipe audit prove 1234 > 1234.tlog-proof  a proof that needs nothing else of the log
+  hushpipe audit prune --older-than 400d       remove old records; the log still verifies
+
+hushpipe-audit(7) explains the log.";
 
 /// Arguments of `audit`.
 #[derive(Args, Debug)]
@@ -41,6 +46,8 @@ enum Command {
     Checkpoint(PlaceArgs),
     /// Print the verifier key of the log (c2sp.org/signed-note)
     Key(PlaceArgs),
+    /// Remove old records; the tree stays, and the removal is on record
+    Prune(PruneArgs),
 }
 
 #[derive(Args, Debug)]
@@ -61,7 +68,7 @@ struct FilterArgs {
     #[arg(long, value_name = "NAME")]
     secret: Option<String>,
     /// Only records of this kind, such as release, denied, rotated
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()), hide_possible_values = true)]
     kind: Option<String>,
     /// Only records from this time on (RFC 3339, UTC): 2026-11-28, or with a time
     #[arg(long, value_name = "TIME")]
@@ -116,6 +123,20 @@ struct ProveArgs {
     key: Option<String>,
 }
 
+#[derive(Args, Debug)]
+#[command(after_help = PRUNE)]
+struct PruneArgs {
+    /// How old the records are, such as 400d
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    older_than: Duration,
+}
+
+const PRUNE: &str = "\
+Removes whole segments (64 MiB) of which every record is older. What is left verifies as before.
+
+Examples:
+  hushpipe audit prune --older-than 400d";
+
 /// Runs the command.
 pub fn run(arguments: &AuditArgs, globals: Globals) -> Outcome {
     match &arguments.command {
@@ -130,6 +151,15 @@ pub fn run(arguments: &AuditArgs, globals: Globals) -> Outcome {
             output::print(&proof)
         }
         Command::Checkpoint(place) => output::print(&found(open(place)?.checkpoint())?),
+        Command::Prune(prune) => {
+            let before = SystemTime::now().checked_sub(prune.older_than);
+            let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
+            let first = found(of_site()?.prune(before))?;
+            if globals.quiet {
+                return Ok(Exit::Ok);
+            }
+            output::print(&format!("the first record is {first}\n"))
+        }
         Command::Key(place) => output::print(&format!("{}\n", found(open(place)?.key(None))?)),
     }
 }
@@ -139,12 +169,19 @@ fn open(place: &PlaceArgs) -> Result<Reading, Failure> {
     found(Reading::new(site.as_ref(), place.directory.as_deref()))
 }
 
-fn found<T>(result: Result<T, app::Failures>) -> Result<T, Failure> {
+/// The log of this host's site.
+pub fn of_site() -> Result<Reading, Failure> {
+    let site = load::site()?;
+    found(Reading::new(site.as_ref(), None))
+}
+
+/// What was found.
+pub fn found<T>(result: Result<T, app::Failures>) -> Result<T, Failure> {
     result.map_err(|failures| Failure::found(&failures))
 }
 
 /// Whoever may not write the log can read it; it is said that this is not on record.
-fn note(reading: &Reading, how: &str, globals: Globals) {
+pub fn note(reading: &Reading, how: &str, globals: Globals) {
     if let Err(text) = reading.note(how) {
         if !globals.quiet {
             eprintln!("hushpipe: warning: {}", printable(&text));

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::load::{Loaded, failure, load, site};
 use super::output::print;
 use super::table::{cells, heads, table};
-use super::{Failure, Globals, Outcome, Palette, Stream};
+use super::{Failure, Globals, Outcome, Palette, Stream, audit};
 use crate::app::files;
 use crate::app::policies::{self, Explained, PolicyDirectory, Replay};
 use crate::manifest::{Overrides, document};
@@ -28,7 +28,7 @@ Examples:
   hushpipe policy check ./policy.d            are they good?
   hushpipe policy explain -m app.yaml         what would a launch get, and why?
   hushpipe policy test --with ./policy.d cases.yaml
-  hushpipe policy replay --since 30d --with ./policy.d records.jsonl
+  hushpipe policy replay --since 30d --with ./policy.d
   hushpipe policy schema > hushpipe.cedarschema";
 
 /// Arguments of `policy`.
@@ -134,17 +134,18 @@ struct TestArgs {
 }
 
 const REPLAY: &str = "\
-Reads decisions on record, asks the policies of DIR the same, and shows what differs.
+Reads the decisions of the site's audit log, or of a file of records, asks the policies of DIR the
+same, and shows what differs.
 
 Examples:
-  hushpipe policy replay --since 30d --with ./policy.d records.jsonl
+  hushpipe policy replay --since 30d --with ./policy.d
   ssh db1 cat /var/log/hushpipe/records.jsonl | hushpipe policy replay --with ./policy.d -";
 
 #[derive(Args)]
 struct ReplayArgs {
-    /// The records, one JSON object a line; - is standard input
+    /// The records, one JSON object a line; - is standard input [default: the site's audit log]
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    file: Option<PathBuf>,
     /// The directory of the policies
     #[arg(long = "with", value_name = "DIR")]
     directory: PathBuf,
@@ -162,7 +163,7 @@ pub fn run(arguments: &PolicyArgs, globals: Globals) -> Outcome {
         PolicyCommand::Check { directory } => check(directory.as_deref(), globals),
         PolicyCommand::Explain(arguments) => explain(arguments),
         PolicyCommand::Test(arguments) => test(arguments, globals),
-        PolicyCommand::Replay(arguments) => replay(arguments),
+        PolicyCommand::Replay(arguments) => replay(arguments, globals),
         PolicyCommand::Schema { json: true } => print(&format!("{:#}\n", policies::schema_json())),
         PolicyCommand::Schema { json: false } => print(policies::schema_text()),
     }
@@ -312,18 +313,34 @@ fn test(arguments: &TestArgs, globals: Globals) -> Outcome {
     Err(Failure::text(Exit::Value, text))
 }
 
-fn replay(arguments: &ReplayArgs) -> Outcome {
+fn replay(arguments: &ReplayArgs, globals: Globals) -> Outcome {
     let since = arguments.since.as_deref().map(parse_duration).transpose();
     let since = since.map_err(|error| Failure::text(Exit::Usage, format!("--since: {error}")))?;
     let since = since.and_then(policies::ago);
     let (_, opened) = open(Some(&arguments.directory))?;
-    let file = &arguments.file;
-    let replayed = if file == Path::new("-") {
-        Replay::of(std::io::stdin().lock(), since, opened.policies())
-    } else {
-        File::open(file).and_then(|file| Replay::of(BufReader::new(file), since, opened.policies()))
+    let policies = opened.policies();
+    let (name, replayed) = match arguments.file.as_deref() {
+        None => {
+            let log = audit::of_site()?;
+            audit::note(&log, "policy replay", globals);
+            let records = audit::found(log.stream())?;
+            (
+                Path::new("the audit log"),
+                Replay::of(records, since, policies),
+            )
+        }
+        Some(file) if file == Path::new("-") => {
+            (file, Replay::of(std::io::stdin().lock(), since, policies))
+        }
+        Some(file) => {
+            let opened = File::open(file).map(BufReader::new);
+            (
+                file,
+                opened.and_then(|file| Replay::of(file, since, policies)),
+            )
+        }
     };
-    let replayed = replayed.map_err(|error| unreadable(file, &error))?;
+    let replayed = replayed.map_err(|error| unreadable(name, &error))?;
     if arguments.json {
         return print(&format!("{:#}\n", json!(replayed)));
     }

@@ -71,7 +71,9 @@ impl Builder<'_> {
             env,
             fds: run.fds.get().map_or_else(Vec::new, fds),
             sha256: run.sha256.get().copied(),
-            judged: self.site.is_some_and(|site| site.policy.is_some()),
+            judged: self
+                .site
+                .is_some_and(|site| site.policy.is_some() || site.audit.is_some()),
             startup: self.startup(run, mode),
             stop,
             forward,

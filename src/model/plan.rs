@@ -598,7 +598,8 @@ pub struct RunSpec {
     pub fds: Vec<InheritedFd>,
     /// The program's digest, checked before anything is fetched.
     pub sha256: Option<Sha256>,
-    /// The host has a policy: what it judges is executed, and nothing else.
+    /// The host has a policy or an audit log: what is judged, or on record by its digest, is executed, and
+    /// nothing else.
     #[serde(skip)]
     pub judged: bool,
     /// How it comes up.

@@ -1,5 +1,6 @@
 //! The site's audit log: what is delivered, shown or changed is on record, and the log proves that.
 
+mod crashes;
 mod failing;
 mod reading;
 mod recorded;

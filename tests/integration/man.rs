@@ -58,6 +58,7 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
     assert_eq!(names(&place.join("man/man5")), files);
     let topics = [
         "hushpipe-approval.7",
+        "hushpipe-audit.7",
         "hushpipe-policy.7",
         "hushpipe-templates.7",
     ];

@@ -11,7 +11,9 @@ use crate::harness::{Hushpipe, Place};
 
 const SITE: &str = "version: 1\nenvironment: production\n\
      policy: { directory: \"{place}/policy.d\" }\n\
-     approvals: { signers: \"{place}/approvers\", directory: \"{place}/approvals\" }\n";
+     approvals: { signers: \"{place}/approvers\", directory: \"{place}/approvals\" }\n\
+     audit: { directory: \"{place}/log\", key_file: \"{place}/audit.key\", \
+     fingerprint_key_file: \"{place}/fingerprint.key\" }\n";
 
 const POLICY: &str = r#"
 @id("all")
@@ -54,6 +56,7 @@ fn ssh_keygen(place: &Place, arguments: &[&str], stdin: Stdio) -> Vec<u8> {
 /// The site's files, and a key of each person.
 fn site(place: &Place) {
     place.write("site.yaml", place.fill(SITE));
+    place.write("fingerprint.key", "0123456789abcdef0123456789abcdef\n");
     place.write("policy.d/all.cedar", POLICY);
     place.write("policy.d/entities.json", ENTITIES);
     let mut signers = String::new();
@@ -136,5 +139,18 @@ fn nothing_is_left_where_policy_decides_and_people_approve() {
     let status = running.ask(&["status", "--json"]);
     let told = [status.stdout, status.stderr].concat();
     assert_eq!(Scan::new([&first, &second]).bytes("status", &told), [""; 0]);
-    running.stop().success();
+    let output = running.stop().success();
+    no_file_has(output.place(), &[&first, &second]);
+    // Whoever looks for a value finds who has it, and does not see it.
+    let site = output.place().join("site.yaml");
+    let find = output.again().env("HUSHPIPE_SITE", site);
+    let find = find.args(["audit", "find", "--value", "--json"]);
+    let found = find.stdin(second.value()).run().success();
+    assert!(found.stdout().contains("\"kind\":\"release\""));
+    let told = [found.stdout(), found.stderr()].concat();
+    assert_eq!(
+        Scan::new([&first, &second]).bytes("find", told.as_bytes()),
+        [""; 0]
+    );
+    no_file_has(found.place(), &[&first, &second]);
 }

@@ -17,8 +17,15 @@ use observer::Auditing;
 pub use reading::{Filter, Reading, Row};
 use recorder::{AuditRecorder, Shared};
 
+use crate::audit::Kind;
+use crate::model::words::Words as _;
 use crate::model::{AuditError, AuditSpec, NoSite, Observer, Plan, Recorder, SecretName, chain};
 use crate::secret::{FingerprintKey, Value};
+
+/// The kinds of records, by name.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    Kind::TABLE.iter().map(|(word, _)| *word)
+}
 
 /// Who writes records.
 #[derive(Clone, Copy, Debug)]

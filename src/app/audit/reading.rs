@@ -1,7 +1,8 @@
 //! Reading the log, for `hushpipe audit`. It is recorded that it was read, and how.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::keys::{fingerprint_key, open, place, unread};
 use super::recorder::{PATIENCE, writer};
@@ -251,6 +252,40 @@ impl Reading {
             })
         });
         shown.map_err(|error| failed(&error))
+    }
+
+    /// All records as they are, one after the other.
+    pub fn stream(&self) -> Result<Box<dyn BufRead>, Failures> {
+        let files = self.archive.files().map_err(|error| failed(&error))?;
+        let none: Box<dyn BufRead> = Box::new(std::io::empty());
+        let all = files.into_iter().map(BufReader::new);
+        Ok(all.fold(none, |before, file| Box::new(before.chain(file))))
+    }
+
+    /// Removes the closed segments whose records are all older than that, and records it. Gives the number
+    /// of the first record that is left.
+    pub fn prune(&self, before: SystemTime) -> Result<u64, Failures> {
+        let Some(spec) = &self.spec else {
+            return Err(usage("a copy of a log is not pruned: remove it"));
+        };
+        let before = humantime::format_rfc3339_micros(before).to_string();
+        let mut below = 0;
+        let shown = self.archive.lines(0, |line| {
+            Ok(match Record::parse(line.text) {
+                Ok(record) if *record.time < *before => {
+                    below = record.seq + 1;
+                    true
+                }
+                // What is no record is left for `verify` to show.
+                _ => false,
+            })
+        });
+        shown.map_err(|error| failed(&error))?;
+        let pruned = open(spec).and_then(|mut log| {
+            let mut hold = log.hold(PATIENCE)?;
+            hold.prune(below, &writer("", "hushpipe audit"))
+        });
+        pruned.map_err(|error| failed(&error))
     }
 
     /// Whether all of it is as it was written.

@@ -1,6 +1,7 @@
 //! `hushpipe man`: the manual pages, from the same texts that `--help` and `hushpipe schema` show.
 
 mod approvals;
+mod audit;
 mod commands;
 mod manifest;
 mod page;
@@ -64,6 +65,7 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     let failed = |error: std::io::Error| Failure::new(Exit::Internal, &error);
     let mut pages = commands::pages(root).map_err(failed)?;
     pages.push(approvals::page());
+    pages.push(audit::page());
     pages.push(manifest::page());
     pages.push(manifest::site_page());
     pages.push(templates::page());

@@ -1,6 +1,8 @@
 //! `hushpipe audit`: reading and proving.
 
-use super::{VALUE, again, audited, of_kind, records, verifies};
+use std::process::Command;
+
+use super::{VALUE, again, audited, files, of_kind, records, site, verifies};
 use crate::harness::{Hushpipe, Output};
 
 fn launched() -> Output {
@@ -111,4 +113,74 @@ fn a_proof_is_of_one_record() {
     let output = output.stderr_has("record 99 is none of them");
     let records = records(output.place());
     assert_eq!(of_kind(&records, "read")["message"], "prove 1");
+}
+
+#[test]
+fn an_independent_verifier_agrees_about_the_log_and_a_proof() {
+    let mut output = launched();
+    // Past a full tile, so that there are two levels.
+    let words = ["audit", "show", "--service", "none"];
+    for _ in 0..260 {
+        output = again(output).args(words).run().success();
+    }
+    let key = again(output).args(["audit", "key"]).run().success();
+    let vkey = key.stdout();
+    let proof = again(key).args(["audit", "prove", "1"]).run().success();
+    let text = proof.stdout();
+    let output = again(proof).file("proof", text).args(words).run().success();
+    let verify = |change: &str| {
+        let change = Command::new("sh")
+            .args(["-ec", change])
+            .current_dir(output.place().path())
+            .status();
+        assert!(change.expect("sh is there").success());
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stores/tlog.py");
+        let said = Command::new("python3")
+            .args([script, "log", vkey.trim(), "proof"])
+            .current_dir(output.place().path())
+            .output()
+            .expect("tests/install installs Python");
+        let text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        (said.status.success(), text)
+    };
+    let (is_whole, said) = verify("true");
+    assert!(is_whole && said.starts_with("whole: "), "{said}");
+    // It can fail.
+    let bad = [
+        "sed -i 's/\"service\":\"shop\"/\"service\":\"ship\"/' log/records.jsonl",
+        "sed -i 's/\"service\":\"ship\"/\"service\":\"shop\"/' log/records.jsonl; \
+         printf x | dd of=log/tile/0/000 bs=1 seek=70 conv=notrunc status=none",
+    ];
+    for change in bad {
+        let (is_whole, said) = verify(change);
+        assert!(!is_whole, "{change}: {said}");
+    }
+}
+
+#[test]
+fn policies_are_replayed_on_the_sites_log() {
+    let policy = "@id(\"all\") permit (principal, action, resource);\n";
+    let more = "policy: { directory: \"{place}/policy.d\" }\n";
+    let hushpipe = site(files(), true, more).file("policy.d/a.cedar", policy);
+    let output = hushpipe.args(["run", "--", "true"]).run().success();
+    let stricter = "@id(\"no\") forbid (principal, action, resource);\n";
+    let hushpipe = again(output).file("stricter/a.cedar", stricter);
+    let words = ["policy", "replay", "--with", "{place}/stricter", "--json"];
+    let output = hushpipe.args(words).run().success();
+    let replayed: serde_json::Value = serde_json::from_str(&output.stdout()).unwrap();
+    assert_eq!(
+        (&replayed["decisions"], &replayed["same"]),
+        (&1.into(), &0.into())
+    );
+    let records = records(output.place());
+    assert_eq!(of_kind(&records, "read")["message"], "policy replay");
+}
+
+#[test]
+fn what_is_old_is_pruned_by_segments_alone() {
+    let output = launched();
+    let words = ["audit", "prune", "--older-than", "1d"];
+    let output = again(output).args(words).run().success();
+    let output = output.stdout_is("the first record is 0\n");
+    verifies(again(output));
 }
