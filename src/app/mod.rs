@@ -10,6 +10,7 @@ mod command;
 mod confine;
 mod container;
 pub mod control;
+pub mod credentials;
 pub mod custody;
 pub mod envfile;
 mod event_loop;

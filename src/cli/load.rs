@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::said::SaidArgs;
 use super::{Failure, Palette, Stream};
 use crate::app::approvals::manifests;
-use crate::app::{Governance, manifest_of_root, site};
+use crate::app::{Governance, credentials, manifest_of_root, site};
 use crate::manifest::{self, ManifestError, Overrides};
 use crate::model::{Plan, Site};
 
@@ -42,6 +42,7 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
     let mut plan =
         manifest::plan(&path, &text, overrides, site.as_ref()).map_err(|error| failure(&error))?;
     plan.manifest_signer = signer;
+    credentials::avoid_strangers(&mut plan);
     plan.warnings.splice(0..0, found.warnings);
     Ok(Loaded { plan, site })
 }

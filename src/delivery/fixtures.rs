@@ -35,6 +35,7 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
                 channel,
             })
             .collect(),
+        credentials_in_memory: None,
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: run(),

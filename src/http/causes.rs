@@ -24,6 +24,12 @@ pub(super) fn of(error: &reqwest::Error, proxy: Option<&str>) -> Option<TryError
     })
 }
 
+/// What went wrong with a connection that is not reqwest's, in words. `None`: nothing that is known.
+pub(super) fn in_words(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(error), |error| behind(*error));
+    causes.find_map(known).map(|error| error.words)
+}
+
 /// It speaks TLS, and was spoken to without.
 pub(super) fn asks_for_tls() -> TryError {
     TryError::new(Weight::Answered, "it speaks TLS: write https:// instead").lasting()

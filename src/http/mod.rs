@@ -11,6 +11,7 @@ mod address;
 mod answer;
 mod causes;
 mod client;
+mod direct;
 mod endpoint;
 mod error;
 mod outgoing;

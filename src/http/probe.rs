@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Client, Method, Url};
+use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::causes;
+use super::direct;
 use super::error::HttpError;
 use super::proxy;
 use super::resolve::Lookup;
@@ -30,36 +32,43 @@ pub async fn probe(url: &str, method: Method, limit: Duration) -> Result<u16, St
 
 async fn status(url: &str, method: Method) -> Result<u16, String> {
     let url = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
-    let config = match url.scheme() {
-        "https" => tls::config(&Tls::default()).await,
-        "http" => tls::none().map_err(AttemptError::from),
+    let tls = match url.scheme() {
+        "https" => Some(tls::config(&Tls::default()).await.map_err(words)?),
+        "http" => None,
         _ => return Err("the URL is neither http:// nor https://".to_owned()),
     };
-    let mut builder = Client::builder()
-        .tls_backend_preconfigured(config.map_err(words)?)
+    match proxy::of(&url).map_err(|error| words(error.into()))? {
+        Some(proxy) => proxied(url, method, tls, &proxy).await,
+        None => direct::status(&url, method, tls).await,
+    }
+}
+
+/// Through a proxy of the environment's: it is reached, and spoken to, by reqwest.
+async fn proxied(
+    url: Url,
+    method: Method,
+    tls: Option<ClientConfig>,
+    proxy: &str,
+) -> Result<u16, String> {
+    let config = tls.map_or_else(tls::none, Ok);
+    let builder = Client::builder()
+        .tls_backend_preconfigured(config.map_err(|error| words(error.into()))?)
         .redirect(reqwest::redirect::Policy::none())
         .dns_resolver(Arc::new(Lookup::default()))
         .pool_idle_timeout(None);
-    let proxy = proxy::of(&url).map_err(|error| words(error.into()))?;
-    if proxy.is_none() {
-        builder = builder.no_proxy();
-    }
     let client = builder
         .build()
         .map_err(|error| format!("cannot set up HTTP: {}", error.without_url()))?;
     let mut request = client.request(method.clone(), url);
     if method != Method::GET && method != Method::HEAD {
-        // RFC 9110, 8.6: a request whose method gives content a meaning says that there is none; servers
-        // answer 411 where it does not.
+        // As in `direct`.
         request = request.header(CONTENT_LENGTH, 0);
     }
     let answer = request.send().await;
     let silent = || "it takes connections and says nothing".to_owned();
     answer
         .map(|answer| answer.status().as_u16())
-        .map_err(|error| {
-            causes::of(&error, proxy.as_deref()).map_or_else(silent, |error| error.words)
-        })
+        .map_err(|error| causes::of(&error, Some(proxy)).map_or_else(silent, |error| error.words))
 }
 
 fn words(failed: AttemptError) -> String {

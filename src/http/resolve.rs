@@ -132,7 +132,8 @@ fn clear(done: impl Fn(&Running) -> bool) {
     ended.into_iter().for_each(Running::join);
 }
 
-async fn look_up(name: &str) -> Found {
+/// The addresses of a name, or of an address in text; their ports are 0.
+pub(super) async fn look_up(name: &str) -> Found {
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, 0)]);
     }

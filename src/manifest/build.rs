@@ -1,7 +1,7 @@
 //! From records to the plan: what one record cannot know alone is checked here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::decode::Spanned;
 use super::fault::{Fault, Span, quote, shown_name};
@@ -27,6 +27,8 @@ pub struct Builder<'a> {
     pub faults: Vec<Fault>,
     /// What is odd, but no fault.
     pub warnings: Vec<String>,
+    /// As in the plan.
+    pub credentials_in_memory: Option<PathBuf>,
     /// Each secret that something uses.
     pub used: BTreeSet<SecretName>,
 }
@@ -102,6 +104,7 @@ impl Builder<'_> {
             stores,
             secrets,
             deliveries,
+            credentials_in_memory: self.credentials_in_memory.take(),
             isolation: *manifest.isolation.get()?,
             mode,
             run: run?,

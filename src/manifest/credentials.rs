@@ -62,7 +62,7 @@ impl Builder<'_> {
     /// Where they are, if the manifest does not say: where the service may write, as systemd tells
     /// it, else where everybody can.
     pub fn credentials_directory(
-        &self,
+        &mut self,
         manifest: &Manifest,
         deliver: &CredentialsDelivery,
     ) -> Option<PathBuf> {
@@ -86,7 +86,9 @@ impl Builder<'_> {
                 };
                 let name: String = service.chars().map(written).collect();
                 let holder = Path::new("/dev/shm").join(format!("hushpipe-{name}"));
-                Some(holder.join("credentials"))
+                let directory = holder.join("credentials");
+                self.credentials_in_memory = Some(directory.clone());
+                Some(directory)
             }
         }
     }

@@ -109,6 +109,7 @@ pub fn parse_under(
         environment,
         faults: decoder.faults,
         warnings: Vec::new(),
+        credentials_in_memory: None,
         used: BTreeSet::new(),
     };
     match manifest.and_then(|manifest| builder.plan(&manifest)) {

@@ -48,6 +48,9 @@ pub struct Plan {
     /// What is delivered, in the manifest's order.
     #[serde(rename = "deliver")]
     pub deliveries: Vec<Delivery>,
+    /// Where credentials are if the manifest does not say: in shared memory, under the usual name.
+    #[serde(skip)]
+    pub credentials_in_memory: Option<PathBuf>,
     /// Where files go.
     pub isolation: Isolation,
     /// Stay as the parent, or become the program.

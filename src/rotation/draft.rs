@@ -253,6 +253,14 @@ impl<D: Copy + PartialEq> Ledger<D> {
         }
     }
 
+    /// The program may get this of a secret all the same.
+    pub fn pardon(&mut self, secret: &SecretName, digest: D) {
+        if let Some(bad) = self.bad.get_mut(secret) {
+            bad.retain(|known| *known != digest);
+        }
+        self.bad.retain(|_, bad| !bad.is_empty());
+    }
+
     /// What to make of what the stores gave. `room`: a restart is possible.
     pub fn draft(
         &mut self,

@@ -120,6 +120,7 @@ fn plan() -> Plan {
         stores: BTreeMap::new(),
         secrets: BTreeMap::new(),
         deliveries: Vec::new(),
+        credentials_in_memory: None,
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: RunSpec {

@@ -156,11 +156,28 @@ fn a_restart_waits_for_room_and_says_so_once() {
 }
 
 #[test]
-fn the_way_back_counts_as_a_restart_and_is_never_refused() {
-    let mut machine = machine(SAFE);
+fn a_restart_that_is_rolled_back_counts_once_and_the_way_back_is_never_refused() {
     let failed = [I::Rotate, ANEW, I::Done, I::Ended, I::Done, I::Failed];
-    assert_eq!(last(&mut machine, &failed), [A::Stop]);
-    assert_eq!(machine.restarts_left(ZERO), 0);
-    last(&mut machine, &[I::Ended, I::Done]);
-    assert_eq!(last(&mut machine, &[I::RollBack(Restart)]), [A::Stop]);
+    let died = [I::Rotate, ANEW, I::Done, I::Ended, I::Done, I::Ended];
+    let unstarted = [I::Rotate, ANEW, I::Done, I::Ended, I::Failed];
+    for (way, back) in [
+        (&failed[..], &[I::Ended, I::Done][..]),
+        (&died[..], &[I::Done][..]),
+        (&unstarted[..], &[I::Done][..]),
+    ] {
+        let mut machine = machine(SAFE);
+        let most = machine.restarts_left(ZERO);
+        for left in (0..most).rev() {
+            last(&mut machine, way);
+            last(&mut machine, back);
+            assert_eq!(machine.restarts_left(ZERO), left);
+        }
+        // None is left for what is new; what a person asks for is done.
+        last(&mut machine, &[I::Rotate]);
+        let actions = machine.step(ANEW, ZERO);
+        assert!(actions.contains(&A::Exhausted), "{actions:?}");
+        assert_eq!(last(&mut machine, &[I::RollBack(Restart)]), [A::Stop]);
+        last(&mut machine, &[I::Ended, I::Done]);
+        assert_eq!(machine.restarts_left(ZERO), 0);
+    }
 }

@@ -186,8 +186,9 @@ pub struct Rules {
     pub verify: bool,
     /// Whether a fault after the swap puts the old generation back.
     pub rollback: bool,
-    /// How often the program may be restarted. Going back counts and is never refused: it ends what
-    /// should not have been begun.
+    /// How often rotations may restart the program. A restart that is rolled back counts once: the way
+    /// back, and one that a person asks for, is never refused and takes nothing, so that the values that
+    /// mend it have room.
     pub restarts: RestartBudget,
 }
 
@@ -260,14 +261,14 @@ impl Machine {
         match input {
             Input::Changed => self.changed(),
             Input::Rotate => self.rotate(),
-            Input::RollBack(means) => self.roll_back(means, now),
+            Input::RollBack(means) => self.roll_back(means),
             Input::Elapsed => self.elapsed(),
             Input::Found(found) => self.found(found, now),
             Input::Done => self.done(now),
             Input::Refused => self.refused(),
             Input::Failed => self.failed(now),
             Input::Expelled => self.expelled(),
-            Input::Ended => self.ended(now),
+            Input::Ended => self.ended(),
         }
     }
 
@@ -306,11 +307,11 @@ impl Machine {
         }
     }
 
-    fn roll_back(&mut self, means: Means, now: Duration) -> Vec<Action> {
+    fn roll_back(&mut self, means: Means) -> Vec<Action> {
         match self.state {
             State::Notifying | State::Verifying => {
                 let mut actions = vec![Action::Abandon];
-                actions.extend(self.back(now));
+                actions.extend(self.back());
                 actions
             }
             State::Stopping => self.go(State::StoppingBack, &[]),
@@ -318,12 +319,12 @@ impl Machine {
             | State::Settling
             | State::Fetching
             | State::Retrying
-            | State::Exhausted => self.by_hand(means, now),
+            | State::Exhausted => self.by_hand(means),
             _ => Vec::new(),
         }
     }
 
-    fn by_hand(&mut self, means: Means, now: Duration) -> Vec<Action> {
+    fn by_hand(&mut self, means: Means) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.state == State::Fetching {
             actions.push(Action::Abandon);
@@ -336,7 +337,7 @@ impl Machine {
             means,
             by_hand: true,
         };
-        actions.extend(self.back(now));
+        actions.extend(self.back());
         actions
     }
 
@@ -417,11 +418,10 @@ impl Machine {
     fn failed(&mut self, now: Duration) -> Vec<Action> {
         match self.state {
             State::Staging | State::Swapping => self.retry(&[Action::Discard]),
-            State::Notifying | State::Verifying if self.rules.rollback => self.back(now),
+            State::Notifying | State::Verifying if self.rules.rollback => self.back(),
             // Nothing runs now: whatever the rules are, the old generation did.
             State::Starting => {
                 self.stuck = true;
-                self.budget.take(now);
                 self.go(State::StartingBack, &[Action::StartBack])
             }
             State::SwappingBack if self.trip.by_hand => self.rest(&[Action::Discard], now),
@@ -436,13 +436,12 @@ impl Machine {
         }
     }
 
-    fn ended(&mut self, now: Duration) -> Vec<Action> {
+    fn ended(&mut self) -> Vec<Action> {
         let restarted = self.trip.means == Means::Restart;
         match self.state {
             State::Stopping => self.go(State::Starting, &[Action::Start]),
             State::StoppingBack => self.go(State::StartingBack, &[Action::StartBack]),
             State::Verifying if restarted && self.rules.rollback => {
-                self.budget.take(now);
                 self.go(State::StartingBack, &[Action::Abandon, Action::StartBack])
             }
             _ => self.go(State::Over, &[]),
@@ -450,13 +449,10 @@ impl Machine {
     }
 
     /// On the way back.
-    fn back(&mut self, now: Duration) -> Vec<Action> {
+    fn back(&mut self) -> Vec<Action> {
         match self.trip.means {
             Means::Told => self.go(State::SwappingBack, &[Action::SwapBack]),
-            Means::Restart => {
-                self.budget.take(now);
-                self.go(State::StoppingBack, &[Action::Stop])
-            }
+            Means::Restart => self.go(State::StoppingBack, &[Action::Stop]),
         }
     }
 

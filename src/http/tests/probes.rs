@@ -1,5 +1,7 @@
 //! Probes.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use super::fake::{Act, Fake, say, whole};
@@ -83,4 +85,30 @@ async fn a_probe_that_fails_says_why_without_its_url() {
         assert!(said.contains(expected), "{said}");
         assert!(!said.contains("hidden"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn informational_answers_are_passed_over_up_to_a_bound() {
+    let informational =
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let some = informational.repeat(20) + "HTTP/1.1 204 No Content\r\n\r\n";
+    let fake = Fake::always(Act::Say(some)).await;
+    assert_eq!(status(&fake, "/").await, Ok(204));
+
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let sent = std::thread::spawn(move || {
+        let (mut client, _) = server.accept().unwrap();
+        let piece = informational.repeat(1_000);
+        let mut sent = 0;
+        while client.write_all(piece.as_bytes()).is_ok() {
+            sent += piece.len();
+        }
+        sent
+    });
+    let said = probe(&format!("http://{address}/hidden"), Method::POST, ENOUGH).await;
+    let said = said.expect_err("there is no end");
+    assert!(said.contains("an answer without an end: 256 KiB"), "{said}");
+    // What the kernel had room for is sent.
+    assert!(sent.join().unwrap() < 32 << 20);
 }

@@ -17,7 +17,8 @@ record! {
         /// Secrets or fields, each in a file of its name; or names of files, each with a secret.
         required secrets "credentials": Credentials;
         /// The directory that holds $CREDENTIALS_DIRECTORY. Default: credentials in
-        /// $RUNTIME_DIRECTORY, else in /dev/shm/hushpipe-SERVICE.
+        /// $RUNTIME_DIRECTORY, else in /dev/shm/hushpipe-SERVICE; if another user
+        /// has that, in /dev/shm/hushpipe-SERVICE-RANDOM.
         optional directory "directory": ProgramPath;
     } elsewhere {}
 }

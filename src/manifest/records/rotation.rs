@@ -36,7 +36,7 @@ record! {
         optional verify "verify": Probe;
         /// Whether a program that is not gets the old values back. Default: true with verify.
         optional rollback "rollback": bool;
-        /// How often it may be restarted.
+        /// How often it may be restarted. A restart that is rolled back counts once.
         optional restarts "restarts": Restarts;
     } elsewhere {
         "alive": "it is a key of `verify`" => "write verify: { alive: true }",

@@ -7,7 +7,7 @@ use super::effects::{Answers, Denied, Effects, Failed};
 use super::generations::Candidate;
 use super::known::Fingerprints;
 use super::pins::{self, Pin, Pins};
-use crate::model::{Event, Exit, RotationError, SecretName, chain, format_duration};
+use crate::model::{Event, Exit, RotationError, SecretName, Version, chain, format_duration};
 use crate::rotation::{Draft, Fetch, Found, Input};
 use crate::stores::StoreError;
 
@@ -176,7 +176,8 @@ impl<E: Effects> Engine<'_, E> {
         new
     }
 
-    /// What the program was not well with it does not get by hand either: what held before holds on.
+    /// What the program was not well with it does not get by hand either: what held before holds on. What
+    /// a person rolled back from, a person may ask for again.
     fn refuse_bad(
         &mut self,
         new: Vec<(SecretName, Option<Box<Pin>>)>,
@@ -184,7 +185,10 @@ impl<E: Effects> Engine<'_, E> {
     ) {
         for (name, before) in new {
             let digest = fetched.digests.get(&name);
-            if !digest.is_some_and(|digest| self.known.ledger.refuses(&name, *digest)) {
+            let refused = digest.filter(|digest| self.known.ledger.refuses(&name, **digest));
+            let Some(digest) = refused else { continue };
+            if self.known.was_undone(&name, *digest) {
+                self.known.pardon(&name, *digest);
                 continue;
             }
             let version = &fetched.versions[&name];
@@ -220,11 +224,46 @@ impl<E: Effects> Engine<'_, E> {
         let bad = draft.bad;
         self.observer.observe(&Event::Unchanged { bad });
         if bad {
-            let text = "the stores still have what was refused: give them newer values";
-            self.answer_refused(Exit::Value, text);
+            let text = self.still_there();
+            self.answer_refused(Exit::Value, &text);
         } else {
             self.answer_done("nothing has changed");
         }
+    }
+
+    /// The stores have values that are not tried again: which, why, and what to do.
+    fn still_there(&self) -> String {
+        let held = self.plan.secrets.keys();
+        let held = held.filter_map(|name| Some((name, self.known.quarantined(name)?)));
+        let (undone, rejected): (Vec<_>, Vec<_>) =
+            held.partition(|(name, _)| self.known.is_undone(name));
+        let list = |held: &[(&SecretName, &Version)]| {
+            let named = held
+                .iter()
+                .map(|(name, version)| format!("{name} {version}"));
+            named.collect::<Vec<_>>().join(", ")
+        };
+        let mut text = Vec::new();
+        if !rejected.is_empty() {
+            let rejected = list(&rejected);
+            text.push(format!(
+                "the stores still hold the rejected values ({rejected})"
+            ));
+        }
+        if !undone.is_empty() {
+            let again = undone.iter().find_map(|(name, version)| {
+                let version = self.past(name, version)?.this;
+                Some(format!(
+                    "; `rollback {name} --to {version}` delivers one again"
+                ))
+            });
+            text.push(format!(
+                "the stores still hold the values that were rolled back ({}){}",
+                list(&undone),
+                again.unwrap_or_default()
+            ));
+        }
+        format!("{}. Write new versions", text.join("; "))
     }
 
     fn no_room(&self) -> String {

@@ -12,6 +12,8 @@ pub struct Known<D> {
     pub ledger: Ledger<D>,
     has: BTreeMap<SecretName, Delivered<D>>,
     bad: BTreeMap<SecretName, Version>,
+    /// What a person rolled back from: nothing says that the program was not well with it.
+    undone: BTreeMap<SecretName, D>,
 }
 
 /// What the program has of a secret.
@@ -40,6 +42,7 @@ impl<D: Copy + PartialEq> Known<D> {
             ledger: Ledger::new(first.digests.clone()),
             has: BTreeMap::new(),
             bad: BTreeMap::new(),
+            undone: BTreeMap::new(),
         };
         known.deliver(first.digests.keys(), first, now);
         known
@@ -54,6 +57,23 @@ impl<D: Copy + PartialEq> Known<D> {
     pub fn quarantined(&self, secret: &SecretName) -> Option<&Version> {
         let bad = self.ledger.is_bad(secret);
         self.bad.get(secret).filter(|_| bad)
+    }
+
+    /// Whether a person rolled back from this of a secret, and that is all that is known against it.
+    pub fn was_undone(&self, secret: &SecretName, digest: D) -> bool {
+        self.undone.get(secret) == Some(&digest) && self.ledger.refuses(secret, digest)
+    }
+
+    /// Whether what is not tried again of a secret is what a person rolled back from.
+    pub fn is_undone(&self, secret: &SecretName) -> bool {
+        let undone = self.undone.get(secret);
+        undone.is_some_and(|digest| self.was_undone(secret, *digest))
+    }
+
+    /// A person asks for this again.
+    pub fn pardon(&mut self, secret: &SecretName, digest: D) {
+        self.undone.remove(secret);
+        self.ledger.pardon(secret, digest);
     }
 
     /// What the program has of these.
@@ -89,11 +109,13 @@ impl<D: Copy + PartialEq> Known<D> {
         self.deliver(&draft.new, fetched, now);
     }
 
-    /// The program has the previous generation; what it had is not tried again.
+    /// The program has the previous generation, as a person asked; what it had is not tried again by
+    /// itself.
     pub fn put_back(&mut self, previous: &Fingerprints<D>, now: Duration) {
         let names: BTreeSet<SecretName> = previous.digests.keys().cloned().collect();
         let bad = self.of(&names);
         self.quarantine(&names, &bad);
+        self.undone.extend(bad.digests);
         self.ledger.put_back(previous.digests.clone());
         self.deliver(previous.digests.keys(), previous, now);
     }
@@ -102,6 +124,7 @@ impl<D: Copy + PartialEq> Known<D> {
     pub fn quarantine(&mut self, secrets: &BTreeSet<SecretName>, of: &Fingerprints<D>) {
         for name in secrets {
             if let (Some(digest), Some(version)) = (of.digests.get(name), of.versions.get(name)) {
+                self.undone.remove(name);
                 self.ledger.quarantine([(name.clone(), *digest)]);
                 self.bad.insert(name.clone(), version.clone());
             }

@@ -237,7 +237,7 @@ impl<E: Effects> Engine<'_, E> {
     }
 
     /// How a version of a secret and the one before it are asked for, where its store keeps versions.
-    fn past(&self, name: &SecretName, version: &Version) -> Option<Past> {
+    pub(super) fn past(&self, name: &SecretName, version: &Version) -> Option<Past> {
         self.effects.past(&self.plan.secrets[name].source, version)
     }
 

@@ -93,6 +93,33 @@ fn memory_is_the_place_where_nothing_else_can_be_written() {
 }
 
 #[test]
+fn who_takes_the_place_in_memory_first_keeps_nobody_from_being_found() {
+    let taken = std::path::Path::new("/dev/shm/hushpipe-4720");
+    std::fs::create_dir(taken).unwrap();
+    let hushpipe = Hushpipe::new().user(4720).manifest(MANIFEST);
+    let running = hushpipe.args(["-v", "run"]).spawn();
+    running.wait_for_line("ready");
+    let line = running.wait_for_stderr("the control socket is /dev/shm/hushpipe-4720-");
+    let socket = line.split("the control socket is ").nth(1).unwrap().trim();
+    let place = std::path::Path::new(socket).parent().unwrap().to_owned();
+    let ask = |words: &[&str]| Hushpipe::new().user(4720).args(words.iter().copied()).run();
+    ask(&["status", "--check"]).success();
+    let pid = running.pid().to_string();
+    ask(&["ps"]).success().stdout_has(&pid);
+    // Root finds it as well, and another user does not.
+    Hushpipe::new()
+        .args(["ps"])
+        .run()
+        .success()
+        .stdout_has(&pid);
+    let other = Hushpipe::new().user(4721).args(["status", &pid]).run();
+    other.code(77);
+    running.stop().success();
+    std::fs::remove_dir(taken).unwrap();
+    assert!(!place.exists(), "{}", place.display());
+}
+
+#[test]
 fn a_user_namespace_where_root_has_no_number_has_a_place() {
     let hushpipe = Hushpipe::new().user(4716).manifest(MANIFEST);
     let words = ["unshare", "--user", "--map-user=77", "--"];

@@ -190,3 +190,33 @@ fn exec_mode_has_them_too() {
     let output = with_two(&private).args(shell(LOOK)).run();
     output.success().stdout_is(&seen(0));
 }
+
+#[test]
+fn who_takes_the_usual_directory_of_credentials_first_keeps_nobody_out() {
+    let usual = std::path::Path::new("/dev/shm/hushpipe-taken");
+    let manifest = "version: 1\nservice: taken\n\
+                    stores:\n  dir: { type: directory, path: \"{place}/secrets\" }\n\
+                    secrets:\n  token: { store: dir, key: token }\n\
+                    deliver:\n  - { credentials: [token] }\n";
+    fs::create_dir(usual).unwrap();
+    std::os::unix::fs::chown(usual, Some(4719), None).unwrap();
+    let script = shell("echo $CREDENTIALS_DIRECTORY; systemd-creds cat token");
+    for isolation in ["private", "shared"] {
+        let launched = Hushpipe::new()
+            .file("secrets/token", VALUE)
+            .manifest(&format!("{manifest}isolation: {isolation}\n"))
+            .args(["run"]);
+        let output = launched.args(script).run().success();
+        let stdout = output.stdout();
+        let (directory, value) = stdout.split_once('\n').unwrap();
+        assert!(
+            directory.starts_with("/dev/shm/hushpipe-taken-"),
+            "{stdout}"
+        );
+        assert_eq!(value, VALUE);
+        output
+            .stderr_has("another user made /dev/shm/hushpipe-taken: credentials are delivered in");
+        assert!(fs::metadata(directory).is_err(), "{directory} is left");
+    }
+    fs::remove_dir(usual).unwrap();
+}
