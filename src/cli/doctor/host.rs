@@ -7,6 +7,10 @@ use crate::model::Site;
 use crate::sys::host::{self, InMemory, Limit, Namespace, Pidfds, PrivateTmpfs};
 use crate::sys::walk::{self, Rule, WalkError};
 
+/// Why the maps of a user namespace cannot be written by a program in memory.
+const NO_PROGRAM: &str =
+    ": vm.memfd_noexec=2 or a security module does not let a program in memory be executed";
+
 /// What was found on this host. Why something is missing is text, for people.
 #[derive(Clone, Debug)]
 pub(super) struct Host {
@@ -36,8 +40,12 @@ impl Host {
     /// Asks the kernel; leaves nothing behind.
     pub fn examine() -> Self {
         let tmpfs = |namespace| {
-            host::private_tmpfs(namespace)
-                .map_err(|(step, error)| format!("{}: {error}", step.name()))
+            host::private_tmpfs(namespace).map_err(|(step, error)| {
+                let refused = matches!(step, host::Step::MapUsers)
+                    && error.kind() == std::io::ErrorKind::PermissionDenied;
+                let why = if refused { NO_PROGRAM } else { "" };
+                format!("{}: {error}{why}", step.name())
+            })
         };
         let mut places = vec![PathBuf::from("/run"), PathBuf::from("/dev/shm")];
         places.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));

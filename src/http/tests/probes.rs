@@ -1,6 +1,6 @@
 //! Probes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -99,6 +99,7 @@ async fn informational_answers_are_passed_over_up_to_a_bound() {
     let address = server.local_addr().unwrap();
     let sent = std::thread::spawn(move || {
         let (mut client, _) = server.accept().unwrap();
+        assert_ne!(client.read(&mut [0; 1024]).unwrap(), 0);
         let piece = informational.repeat(1_000);
         let mut sent = 0;
         while client.write_all(piece.as_bytes()).is_ok() {

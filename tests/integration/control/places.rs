@@ -95,6 +95,8 @@ fn memory_is_the_place_where_nothing_else_can_be_written() {
 #[test]
 fn who_takes_the_place_in_memory_first_keeps_nobody_from_being_found() {
     let taken = std::path::Path::new("/dev/shm/hushpipe-4720");
+    // A run that failed left it.
+    drop(std::fs::remove_dir(taken));
     std::fs::create_dir(taken).unwrap();
     let hushpipe = Hushpipe::new().user(4720).manifest(MANIFEST);
     let running = hushpipe.args(["-v", "run"]).spawn();

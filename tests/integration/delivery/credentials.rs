@@ -198,6 +198,8 @@ fn who_takes_the_usual_directory_of_credentials_first_keeps_nobody_out() {
                     stores:\n  dir: { type: directory, path: \"{place}/secrets\" }\n\
                     secrets:\n  token: { store: dir, key: token }\n\
                     deliver:\n  - { credentials: [token] }\n";
+    // A run that failed left it.
+    drop(fs::remove_dir(usual));
     fs::create_dir(usual).unwrap();
     std::os::unix::fs::chown(usual, Some(4719), None).unwrap();
     let script = shell("echo $CREDENTIALS_DIRECTORY; systemd-creds cat token");
