@@ -32,7 +32,7 @@ deliver:
   - { stdin: true, secret: stdin }
   - { fifo: "{place}/run/fifo", secret: fifo }
   - { credentials: [credential], directory: "{place}/credentials" }
-  - { getenv: CANARY, secret: getenv, children: same }
+  - { getenv: CANARY, children: same, secret: getenv }
 isolation: private
 run:
   command: ["{probe}", digest, "4", digest, "5", digest, "0", digest-file, "{place}/run/fifo",
