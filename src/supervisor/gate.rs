@@ -89,10 +89,10 @@ impl Gate {
         }
         let look = match Look::at(call, self.protected.as_ref()) {
             Ok(look) => look,
-            Err(error) => return self.refuse(call, error),
+            Err(error) => return self.refuse(call, &error),
         };
         if let Some((index, name)) = &look.argument {
-            self.tell(Event::ArgumentShowsValue {
+            self.tell(&Event::ArgumentShowsValue {
                 pid: call.tid,
                 argument: *index,
                 variable: name.clone(),
@@ -111,9 +111,9 @@ impl Gate {
             Err(_) if !self.listener.is_waiting(call) => Ok(()),
             Err(error) => {
                 if !look.strip(call) {
-                    return self.refuse(call, LookError::NotHeld(error));
+                    return self.refuse(call, &LookError::NotHeld(error));
                 }
-                self.tell(Event::ExecTraced { pid: call.tid });
+                self.tell(&Event::ExecTraced { pid: call.tid });
                 self.listener.answer(call, Answer::GoOn).map(drop)
             }
         }
@@ -135,12 +135,12 @@ impl Gate {
         Ok(())
     }
 
-    fn refuse(&self, call: &Call, error: LookError) -> io::Result<()> {
+    fn refuse(&self, call: &Call, error: &LookError) -> io::Result<()> {
         if !self.listener.is_waiting(call) {
             return Ok(());
         }
         self.listener.answer(call, Answer::Fail(error.errno()))?;
-        self.tell(Event::ExecRefused {
+        self.tell(&Event::ExecRefused {
             pid: call.tid,
             why: error.to_string(),
         });
@@ -211,15 +211,15 @@ impl Gate {
         }
         Tracee::of(pid).kill();
         self.forget(tid);
-        self.tell(Event::ExecRefused {
+        self.tell(&Event::ExecRefused {
             pid,
             why: error.to_string(),
         });
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&self, event: &Event) {
         if self.told.again() {
-            self.observer.observe(&event);
+            self.observer.observe(event);
         }
     }
 }

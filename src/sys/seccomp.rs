@@ -112,7 +112,7 @@ impl Filter {
         let mut block = vec![step(LOAD, NUMBER)];
         // x32's own would be neither looked at nor refused otherwise.
         block.extend(any_of(
-            &[X32 | 520, X32 | 545],
+            &[X32 + 520, X32 + 545],
             Then::Return(refuse(libc::ENOSYS)),
             Then::GoOn,
         ));

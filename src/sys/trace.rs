@@ -81,6 +81,7 @@ impl Tracee {
     }
 
     /// Under its number, after another thread than the leader executed.
+    #[must_use]
     pub const fn renamed(self, pid: i32) -> Self {
         Self(pid)
     }
@@ -99,7 +100,7 @@ impl Tracee {
         };
         let data = &raw mut vector as usize;
         // SAFETY: the kernel fills no more of the buffer than the vector says, and says how much.
-        unsafe { ptrace(libc::PTRACE_GETREGSET as i64, self.0, NT_PRSTATUS, data) }?;
+        unsafe { ptrace(i64::from(libc::PTRACE_GETREGSET), self.0, NT_PRSTATUS, data) }?;
         bytes.truncate(vector.iov_len);
         Registers::new(bytes).ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
@@ -113,7 +114,7 @@ impl Tracee {
         };
         let data = &raw mut vector as usize;
         // SAFETY: the kernel reads the buffer alone.
-        unsafe { ptrace(libc::PTRACE_SETREGSET as i64, self.0, NT_PRSTATUS, data) }.map(drop)
+        unsafe { ptrace(i64::from(libc::PTRACE_SETREGSET), self.0, NT_PRSTATUS, data) }.map(drop)
     }
 
     /// The signals that are blocked in it.
@@ -143,17 +144,17 @@ impl Tracee {
 
     /// Goes on to the next entry or end of a system call, with this signal (0: none).
     pub fn go_to_call(self, signal: i32) -> io::Result<()> {
-        self.request(libc::PTRACE_SYSCALL as i64, signal)
+        self.request(i64::from(libc::PTRACE_SYSCALL), signal)
     }
 
     /// Goes on, with this signal (0: none).
     pub fn go_on(self, signal: i32) -> io::Result<()> {
-        self.request(libc::PTRACE_CONT as i64, signal)
+        self.request(i64::from(libc::PTRACE_CONT), signal)
     }
 
     /// Lets it go.
     pub fn release(self) -> io::Result<()> {
-        self.request(libc::PTRACE_DETACH as i64, 0)
+        self.request(i64::from(libc::PTRACE_DETACH), 0)
     }
 
     /// Ends it. The number is its own until it is waited for.
@@ -257,7 +258,7 @@ pub fn scope() -> u32 {
 /// In a child of hushpipe: is traced by its parent from now on, and stops. Makes system calls alone.
 pub(super) fn begin() -> io::Result<()> {
     // SAFETY: the request takes nothing.
-    unsafe { ptrace(libc::PTRACE_TRACEME as i64, 0, 0, 0) }?;
+    unsafe { ptrace(i64::from(libc::PTRACE_TRACEME), 0, 0, 0) }?;
     // SAFETY: raise takes a number; the parent lets this thread go on.
     match unsafe { libc::raise(libc::SIGSTOP) } {
         0 => Ok(()),
@@ -268,7 +269,7 @@ pub(super) fn begin() -> io::Result<()> {
 /// Makes a stopped child of [`begin`] stop at its next execve(2), and lets it go on to there.
 pub(super) fn follow(pid: i32) -> io::Result<Tracee> {
     // SAFETY: the request takes numbers.
-    unsafe { ptrace(libc::PTRACE_SETOPTIONS as i64, pid, 0, OPTIONS) }?;
+    unsafe { ptrace(i64::from(libc::PTRACE_SETOPTIONS), pid, 0, OPTIONS) }?;
     let tracee = Tracee(pid);
     tracee.go_on(0)?;
     Ok(tracee)

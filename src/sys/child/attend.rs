@@ -45,10 +45,9 @@ fn follow(pid: i32, prepared: &Prepared) -> Result<Option<Tracee>, ChildError> {
     while let Some(code) = reaper::next_stop(pid).map_err(fault)? {
         match Stop::of(code) {
             Stop::Executed => return Ok(Some(tracee)),
-            // It would stop without end before anybody could continue it.
-            Stop::Signal(libc::SIGSTOP) => tracee.go_on(0),
-            Stop::Signal(signal) => tracee.go_on(signal),
-            Stop::Call | Stop::Group => tracee.go_on(0),
+            Stop::Signal(signal) if signal != libc::SIGSTOP => tracee.go_on(signal),
+            // A SIGSTOP would stop it without end, before anybody could continue it.
+            Stop::Signal(_) | Stop::Call | Stop::Group => tracee.go_on(0),
         }
         .map_err(fault)?;
     }

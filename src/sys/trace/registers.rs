@@ -136,6 +136,7 @@ impl Registers {
     }
 
     /// Of a system call that was about to be made again (`ERESTARTNOINTR`): as it will be.
+    #[must_use]
     pub fn again(&self, number: u64) -> Self {
         let mut registers = self.clone();
         let layout = self.layout;
@@ -150,6 +151,7 @@ impl Registers {
     }
 
     /// Of registers that [`Self::again`] gave: another system call in its place.
+    #[must_use]
     pub fn map_memory(&self, length: u64) -> Self {
         let mut registers = self.clone();
         let (read_write, private_anonymous) = (3, 0x22);
@@ -162,6 +164,7 @@ impl Registers {
     }
 
     /// Of registers that [`Self::again`] gave: the system call has failed.
+    #[must_use]
     pub fn failed(&self, errno: i32) -> Self {
         let mut registers = self.clone();
         let instruction = self.get(self.layout.instruction);

@@ -51,7 +51,7 @@ impl Remote {
             // SAFETY: the request writes a word into the other process alone.
             unsafe {
                 ptrace(
-                    libc::PTRACE_POKEDATA as i64,
+                    i64::from(libc::PTRACE_POKEDATA),
                     self.pid,
                     start as usize,
                     value,
@@ -67,7 +67,7 @@ impl Remote {
         // SAFETY: the raw request stores one word where `data` points to, which has room for it.
         unsafe {
             ptrace(
-                libc::PTRACE_PEEKDATA as i64,
+                i64::from(libc::PTRACE_PEEKDATA),
                 self.pid,
                 at as usize,
                 word.as_mut_ptr() as usize,
@@ -79,20 +79,18 @@ impl Remote {
 
 impl Memory for Remote {
     fn read(&self, at: u64, into: &mut [u8]) -> usize {
-        match &self.memory {
-            Some(memory) => read_at(memory, at, into),
-            None => {
-                let mut done = 0;
-                for piece in into.chunks_mut(size_of::<libc::c_long>()) {
-                    let Ok(word) = self.peek(at + done as u64) else {
-                        break;
-                    };
-                    piece.copy_from_slice(&word[..piece.len()]);
-                    done += piece.len();
-                }
-                done
-            }
+        if let Some(memory) = &self.memory {
+            return read_at(memory, at, into);
         }
+        let mut done = 0;
+        for piece in into.chunks_mut(size_of::<libc::c_long>()) {
+            let Ok(word) = self.peek(at + done as u64) else {
+                break;
+            };
+            piece.copy_from_slice(&word[..piece.len()]);
+            done += piece.len();
+        }
+        done
     }
 }
 
@@ -105,13 +103,11 @@ pub struct Caller {
 impl Caller {
     /// Looks for a way to read it. The error is the kernel's when hushpipe may not.
     pub fn new(tid: i32) -> io::Result<Self> {
-        match vm_read(tid, 0, &mut [0]) {
-            // Nothing is mapped at 0, and hushpipe may look.
-            Ok(_) => return Ok(Self { tid, memory: None }),
-            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
-                return Ok(Self { tid, memory: None });
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Err(error),
+        let looked = vm_read(tid, 0, &mut [0]).map_err(|error| error.raw_os_error());
+        match looked {
+            // Where nothing is mapped at 0, hushpipe may look all the same.
+            Ok(_) | Err(Some(libc::EFAULT)) => return Ok(Self { tid, memory: None }),
+            Err(Some(libc::ESRCH)) => return Err(io::Error::from_raw_os_error(libc::ESRCH)),
             // Not permitted, or not by the filter of a container.
             Err(_) => {}
         }
