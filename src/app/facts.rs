@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::Digest as _;
 
-use crate::model::query::{Facts, Manifest, Person, Program};
+use crate::model::query::{Facts, Manifest, Person, Program, Shown};
 use crate::model::{Plan, Site};
 use crate::supervisor::spawn::{Judged, Launch};
 use crate::sys::users::Database;
@@ -17,14 +17,18 @@ pub fn of_launch(plan: &Plan, site: &Site, launch: &Launch) -> Facts {
     let users = Database::host();
     let (uid, _) = launch.owner();
     Facts {
-        program: launch.judged().map_or_else(
-            || Program {
-                path: text(launch.program()),
-                ..Program::default()
-            },
-            program,
-        ),
+        program: Program {
+            argv0: argv0(launch),
+            ..launch.judged().map_or_else(
+                || Program {
+                    path: text(launch.program()),
+                    ..Program::default()
+                },
+                |judged| program(judged, plan),
+            )
+        },
         arguments_sha256: arguments(launch),
+        shown: shown(launch),
         user: users.name_of_user(uid),
         uid,
         ..around(Some(plan), site)
@@ -87,26 +91,52 @@ fn around(plan: Option<&Plan>, site: &Site) -> Facts {
 
 fn manifest(plan: &Plan) -> Manifest {
     let digest = plan.manifest_sha256;
+    let variables = plan.manifest_variables.as_ref();
     Manifest {
         path: plan.manifest_file.as_deref().map(text).unwrap_or_default(),
         sha256: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+        variables: variables.map(|all| all.names.clone()).unwrap_or_default(),
+        variables_sha256: variables
+            .map(|all| all.sha256.to_string())
+            .unwrap_or_default(),
         signed_by: plan.manifest_signer.clone().unwrap_or_default(),
     }
 }
 
-fn program(judged: &Judged) -> Program {
+fn program(judged: &Judged, plan: &Plan) -> Program {
+    let loads = plan.run.env.loading.as_ref();
     let interpreter = judged.interpreter.as_ref();
     Program {
         path: text(&judged.path),
         sha256: judged.sha256.to_string(),
-        pinned: judged.pinned,
+        pinned: judged.pinned && loads.is_none_or(Vec::is_empty),
         interpreter: interpreter.map(|(path, _)| text(path)).unwrap_or_default(),
         interpreter_sha256: interpreter
             .map(|(_, digest)| digest.to_string())
             .unwrap_or_default(),
         owner: judged.owner,
         mode: judged.mode,
+        ..Program::default()
     }
+}
+
+fn shown(launch: &Launch) -> Shown {
+    let arguments = launch.argv().iter().skip(1);
+    let directory = launch.cwd().or_else(|| std::env::current_dir().ok());
+    Shown {
+        arguments: arguments
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect(),
+        directory: directory.as_deref().map(text).unwrap_or_default(),
+    }
+}
+
+/// As the program gets it, or as its interpreter would without policy.
+fn argv0(launch: &Launch) -> String {
+    let first = launch.argv().first();
+    first
+        .map(|word| word.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Without the first, each ended by a NUL byte.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::{getenv, inherited};
 use crate::delivery::Layout;
-use crate::model::{DeliveryKind, EnvInherit, Plan, credentials};
+use crate::model::printable::printable;
+use crate::model::{DeliveryKind, EnvInherit, Plan, credentials, loads_code};
 use crate::supervisor::spawn::Launch;
 use crate::sys::child::Identity;
 use crate::sys::fd;
@@ -16,6 +17,7 @@ use crate::sys::fd;
 /// One warning each.
 pub fn warnings(plan: &Plan, launch: &Launch, layout: &Layout) -> Vec<String> {
     let mut warnings: Vec<String> = identity(plan, std::env::vars_os()).into_iter().collect();
+    warnings.extend(loading(plan, std::env::vars_os()));
     warnings.extend(descriptors(plan, launch));
     warnings.extend(getenv::warning(plan));
     if let Some(identity) = launch.identity() {
@@ -51,6 +53,32 @@ fn identity(plan: &Plan, variables: impl Iterator<Item = (OsString, OsString)>) 
          run.env.inherit, as [all, {}]; if not, in run.env.unset",
         kept.join(", "),
         kept[0]
+    ))
+}
+
+/// Variables by which the caller would have the program run other code than what policy judged.
+fn loading(plan: &Plan, variables: impl Iterator<Item = (OsString, OsString)>) -> Option<String> {
+    let env = &plan.run.env;
+    let named = env.loading.as_ref()?;
+    if !matches!(env.inherit, EnvInherit::All | EnvInherit::AllAnd(_)) {
+        return None;
+    }
+    let is_left_out = |name: &String| {
+        loads_code(name.as_bytes())
+            && !named.contains(name)
+            && !env.unset.contains(name)
+            && !env.set.contains_key(name)
+    };
+    let names = variables.map(|(name, _)| name.to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(is_left_out).collect();
+    names.sort();
+    let first = names.first()?;
+    Some(format!(
+        "the program does not inherit {}: this host's site has policies, which judge the program's \
+         file, and such a variable has it run other code. If it needs it, set it in run.env.set, or \
+         name it in run.env.inherit, as [all, {}]",
+        printable(&names.join(", ")),
+        printable(first)
     ))
 }
 

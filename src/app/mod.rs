@@ -2,6 +2,7 @@
 //! them. Data flows one way, through the [`pipeline`] and its [`gate`]: plan → host → authorise → fetch →
 //! values → record → place → supervise, with [`rotate`] as the one loop back.
 
+mod ahead;
 pub mod approvals;
 pub mod audit;
 mod bootstrap;
@@ -46,10 +47,11 @@ mod watch;
 
 use std::rc::Rc;
 
+pub use ahead::request_approval;
 use event_loop::{runtime, take_signals};
 use failure::os;
 pub use failure::{Failure, Failures};
-pub use gate::Governance;
+pub use gate::{Governance, members};
 pub use last_message::last_message;
 pub use preflight::{Look, Report, preflight};
 pub use trusted::manifest_of_root;

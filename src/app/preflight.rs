@@ -57,9 +57,12 @@ pub fn preflight(
     let prior = Prior::new(plan, None, Inherited::default());
     let host = host::settle(plan, None, prior.users.as_ref());
     let versions = match (look, &host) {
-        (Look::Host, _) => {
+        (Look::Host, host) => {
             open::look_at_sealed(plan, observer);
-            look_at_local(plan)
+            let decided = host.as_ref().map_or(Ok(()), |host| {
+                gate.would_start(plan, &gate.subject(plan, host))
+            });
+            both(decided, look_at_local(plan))
         }
         (Look::Values | Look::Stores, Ok(host)) if look == Look::Values || gate.decides() => {
             ask(plan, Some((host, &gate)), look, observer)
@@ -86,6 +89,21 @@ pub fn preflight(
                 failures.flatten().collect(),
                 &plan.manifest,
             ))
+        }
+    }
+}
+
+/// All that is wrong.
+fn both(
+    decided: Result<(), Failures>,
+    found: Result<Versions, Failures>,
+) -> Result<Versions, Failures> {
+    match (decided, found) {
+        (Ok(()), found) => found,
+        (Err(denied), Ok(_)) => Err(denied),
+        (Err(mut failures), Err(others)) => {
+            failures.extend(others);
+            Err(failures)
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn load() -> Result<Found, ManifestError> {
     let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
     let is_root = effective_uid() == 0;
     let named = match (named, is_root) {
-        (Some(named), true) => return Ok(Found::of(read_named(&named.into())?)),
+        (Some(named), true) => return instead(&named.into()),
         (named, _) => named,
     };
     let place = Path::new(PLACE);
@@ -56,6 +56,19 @@ impl Found {
             warnings: Vec::new(),
         }
     }
+}
+
+/// The one that root names. That it counts in place of the host's own is said.
+fn instead(named: &PathBuf) -> Result<Found, ManifestError> {
+    let mut found = Found::of(read_named(named)?);
+    let place = Path::new(PLACE);
+    if named != place && is_there(place)? {
+        let named = printable_path(named);
+        found.warnings.push(format!(
+            "{VARIABLE}={named} counts in place of this host's site, {PLACE}"
+        ));
+    }
+    Ok(found)
 }
 
 /// A link that leads to nothing is there: what it says is missing is an error, not the absence of a site.

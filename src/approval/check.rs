@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::SignatureError;
 use super::moment::Moment;
-use super::request::{Asked, Launch, Request};
+use super::request::{Asked, Launch, Request, Wanted};
 use super::signers::{Signer, SignerError, Signers};
 use super::sshsig::Signature;
 use crate::model::format_duration;
@@ -13,19 +13,6 @@ use crate::model::printable::printable;
 
 /// The namespace of approvals.
 pub const NAMESPACE: &str = "approval@hushpipe";
-
-/// What a policy wants: [`crate::model::query::Obligation::Approval`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wanted {
-    /// The policy's id.
-    pub policy: String,
-    /// How many distinct people.
-    pub needed: u32,
-    /// Of this group.
-    pub group: String,
-    /// The request is not older than this.
-    pub within: Duration,
-}
 
 /// Who is in which group.
 pub trait Members {
@@ -124,7 +111,7 @@ impl NotApproved {
         self.errors.iter().all(|error| {
             matches!(
                 error,
-                CheckError::Missing { .. } | CheckError::Signature { .. }
+                CheckError::Missing { .. } | CheckError::Signature { .. } | CheckError::More(_)
             )
         })
     }
@@ -191,6 +178,9 @@ pub enum CheckError {
         /// Why.
         why: ApprovalError,
     },
+    /// More of them.
+    #[error("and {0} more signature files that do not count, or were not read")]
+    More(usize),
     /// Too few.
     #[error(
         "policy {} needs {needed} of {}, and has {found}",
@@ -212,7 +202,7 @@ pub enum CheckError {
 impl CheckError {
     /// Whether it is about one signature, and not about the request.
     pub const fn is_of_signature(&self) -> bool {
-        matches!(self, Self::Signature { .. })
+        matches!(self, Self::Signature { .. } | Self::More(_))
     }
 }
 
@@ -283,7 +273,7 @@ pub fn terms(case: &Case<'_>) -> Vec<CheckError> {
         errors.push(CheckError::Policies);
     }
     for wanted in case.wanted {
-        if !request.policies.ids.contains(&wanted.policy) {
+        if !request.policies.wanted.contains(wanted) {
             errors.push(CheckError::Policy(wanted.policy.clone()));
         }
     }
@@ -309,27 +299,43 @@ pub fn terms(case: &Case<'_>) -> Vec<CheckError> {
 /// In what it was made for another launch.
 fn other(request: &Request, launch: &Launch) -> Vec<CheckError> {
     let (uid, other_uid) = (request.uid.to_string(), launch.uid.to_string());
-    let pairs: [(&'static str, &str, &str); 8] = [
+    let (program, other) = (&request.program, &launch.program);
+    let (variables, others) = (&request.variables, &launch.variables);
+    let (manifest, another) = (&request.manifest, &launch.manifest);
+    let (names, other_names) = (listed(&variables.names), listed(&others.names));
+    let (words, other_words) = (request.arguments.join(" "), launch.arguments.join(" "));
+    let pairs: [(&'static str, &str, &str); 19] = [
         ("host", &request.host, &launch.host),
         ("service", &request.service, &launch.service),
         ("environment", &request.environment, &launch.environment),
         ("user", &uid, &other_uid),
+        ("manifest", &manifest.path, &another.path),
+        ("a manifest of digest", &manifest.sha256, &another.sha256),
         (
-            "manifest",
-            &request.manifest_sha256,
-            &launch.manifest_sha256,
+            "a manifest signed by",
+            &manifest.signed_by,
+            &another.signed_by,
         ),
-        ("program", &request.program.path, &launch.program.path),
+        ("variables", &names, &other_names),
+        ("variables of digest", &variables.sha256, &others.sha256),
+        ("program", &program.path, &other.path),
+        ("a program of digest", &program.sha256, &other.sha256),
+        ("argv[0]", &program.argv0, &other.argv0),
+        ("interpreter", &program.interpreter, &other.interpreter),
         (
-            "a program of digest",
-            &request.program.sha256,
-            &launch.program.sha256,
+            "an interpreter of digest",
+            &program.interpreter_sha256,
+            &other.interpreter_sha256,
         ),
+        ("arguments", &words, &other_words),
         (
             "arguments of digest",
             &request.arguments_sha256,
             &launch.arguments_sha256,
         ),
+        ("directory", &request.directory, &launch.directory),
+        ("mode", &request.mode, &launch.mode),
+        ("isolation", &request.isolation, &launch.isolation),
     ];
     let differ = pairs
         .into_iter()
@@ -341,6 +347,10 @@ fn other(request: &Request, launch: &Launch) -> Vec<CheckError> {
             found: found.to_owned(),
         })
         .collect()
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    names.iter().cloned().collect::<Vec<_>>().join(",")
 }
 
 fn approver(case: &Case<'_>, file: &[u8]) -> Result<Signer, ApprovalError> {
@@ -383,15 +393,16 @@ fn is_same(principal: &str, name: &str) -> bool {
     !name.is_empty() && local(principal) == local(name)
 }
 
-/// Adds a signer to those who approved: who shares a name or a key with another is the same person.
+/// Adds a signer to those who approved: who shares a name or a key with another is the same person, and
+/// `alice` is taken to be `alice@example.com`.
 fn add(approvers: &mut Vec<Approver>, signer: Signer) {
     let mut person = Approver {
         keys: vec![signer.key.fingerprint()],
         names: signer.names,
     };
     let shares = |one: &Approver, person: &Approver| {
-        one.names.iter().any(|name| person.names.contains(name))
-            || one.keys.iter().any(|key| person.keys.contains(key))
+        let same = |name: &String| person.names.iter().any(|other| is_same(name, other));
+        one.names.iter().any(same) || one.keys.iter().any(|key| person.keys.contains(key))
     };
     // A new one may make two that were known one.
     for known in std::mem::take(approvers) {

@@ -20,15 +20,15 @@ mod wire;
 pub use certificate::Certificate;
 pub use check::{
     ApprovalError, Approved, Approver, Case, CheckError, Members, NAMESPACE, NotApproved,
-    SignatureFile, Spent, Wanted, check, terms,
+    SignatureFile, Spent, check, terms,
 };
 pub use error::{CertificateError, SignatureError};
 pub use key::PublicKey;
 pub use moment::{Civil, Moment, Zone};
 pub use pattern::PatternList;
 pub use request::{
-    Asked, Launch, MAX_REQUEST, MAX_USES, Policies, Program, Request, RequestError, RequestId,
-    Terms,
+    Action, Asked, Launch, MAX_REQUEST, MAX_USES, Manifest, Policies, Program, Request,
+    RequestError, RequestId, Terms, Variables, Wanted, shown_arguments,
 };
 pub use signers::{MAX_SIGNERS, Signer, SignerError, Signers, SignersError};
 pub use sshsig::{MAX_SIGNATURE, Signature, SigningKey};

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +25,18 @@ pub const MAX_USES: u32 = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    /// What is to be done with the secrets.
+    pub action: Action,
+    /// The arguments, for whoever approves: as many as fit.
+    pub arguments: Vec<String>,
     /// Of the arguments, as policy sees it.
     pub arguments_sha256: String,
     /// The person who asks.
     pub by: String,
     /// When it was made. An approval is as old as its request, as a signature has no time.
     pub created: Moment,
+    /// The program's working directory.
+    pub directory: String,
     /// The site's, or the manifest's.
     pub environment: String,
     /// It counts until then, and not at that moment.
@@ -38,8 +45,12 @@ pub struct Request {
     pub host: String,
     /// Its name: 128 random bits in hex.
     pub id: RequestId,
-    /// Of the manifest's bytes.
-    pub manifest_sha256: String,
+    /// `private` or `shared`; empty without files.
+    pub isolation: String,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// `supervise` or `exec`.
+    pub mode: String,
     /// The policies that it is for.
     pub policies: Policies,
     /// What will be executed.
@@ -54,23 +65,91 @@ pub struct Request {
     pub uid: u32,
     /// How many launches it is good for.
     pub uses: u32,
+    /// What the launch depends on of hushpipe's environment.
+    pub variables: Variables,
     version: u32,
+}
+
+/// What is approved; an approval of one thing lifts no denial of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A program is to get them, now and when they rotate.
+    Deliver,
+}
+
+/// Variables of hushpipe's environment: those that the manifest names, and inherited ones that have the
+/// program run other code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variables {
+    /// Their names.
+    pub names: BTreeSet<String>,
+    /// Of names and values; empty without any.
+    pub sha256: String,
 }
 
 /// Policies as they were when a request was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policies {
-    /// Those that want approvals.
-    pub ids: BTreeSet<String>,
     /// Of all policies of the site.
     pub sha256: String,
+    /// What those want that want approvals.
+    pub wanted: BTreeSet<Wanted>,
+}
+
+/// What a policy wants: [`crate::model::query::Obligation::Approval`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Of this group.
+    pub group: String,
+    /// How many distinct people.
+    pub needed: u32,
+    /// The policy's id.
+    pub policy: String,
+    /// The request is not older than this, in whole seconds.
+    #[serde(with = "seconds")]
+    pub within: Duration,
+}
+
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(within: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(within.as_secs())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_secs)
+    }
+}
+
+/// A manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Where it is: relative paths in it start there. Empty: standard input.
+    pub path: String,
+    /// Of its bytes.
+    pub sha256: String,
+    /// The principal of its signature, where the site wants one.
+    pub signed_by: String,
 }
 
 /// A program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
+    /// Its `argv[0]`.
+    pub argv0: String,
+    /// A script's interpreter; empty for a binary.
+    pub interpreter: String,
+    /// Of the interpreter's bytes; empty for a binary.
+    pub interpreter_sha256: String,
     /// Its path.
     pub path: String,
     /// Of its bytes.
@@ -83,6 +162,8 @@ pub struct Program {
 pub struct Asked {
     /// What the store is asked for.
     pub asked: String,
+    /// How it is delivered.
+    pub deliveries: BTreeSet<String>,
     /// The store's name in the manifest.
     pub store: String,
 }
@@ -158,16 +239,45 @@ pub struct Launch {
     pub host: String,
     /// The user that the program runs as.
     pub uid: u32,
-    /// Of the manifest's bytes.
-    pub manifest_sha256: String,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// What it depends on of hushpipe's environment.
+    pub variables: Variables,
     /// What will be executed.
     pub program: Program,
-    /// Of the arguments.
+    /// The arguments, as many as fit a request.
+    pub arguments: Vec<String>,
+    /// Of all arguments.
     pub arguments_sha256: String,
+    /// The program's working directory.
+    pub directory: String,
+    /// `supervise` or `exec`.
+    pub mode: String,
+    /// `private` or `shared`; empty without files.
+    pub isolation: String,
     /// What needs approval.
     pub secrets: BTreeSet<Asked>,
     /// Of all policies of the site.
     pub policies_sha256: String,
+}
+
+/// Arguments as a request has them: no more than fit, and how many are left out.
+pub fn shown_arguments(arguments: impl IntoIterator<Item = String>) -> Vec<String> {
+    const MOST: usize = 32 * 1024;
+    let (mut shown, mut length, mut more) = (Vec::new(), 0, 0);
+    for argument in arguments {
+        // A character is six bytes of JSON at most.
+        length += 6 * argument.len() + 3;
+        if length <= MOST {
+            shown.push(argument);
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        shown.push(format!("... and {more} more"));
+    }
+    shown
 }
 
 /// What a request says beside the launch that it is for.
@@ -185,8 +295,8 @@ pub struct Terms {
     pub expires: Moment,
     /// How many launches it is good for.
     pub uses: u32,
-    /// The policies that want approvals.
-    pub policies: BTreeSet<String>,
+    /// What policies want.
+    pub wanted: BTreeSet<Wanted>,
 }
 
 impl Request {
@@ -194,17 +304,22 @@ impl Request {
     pub fn new(launch: &Launch, terms: Terms) -> Self {
         let launch = launch.clone();
         Self {
+            action: Action::Deliver,
+            arguments: launch.arguments,
             arguments_sha256: launch.arguments_sha256,
             by: terms.by,
             created: terms.created,
+            directory: launch.directory,
             environment: launch.environment,
             expires: terms.expires,
             host: launch.host,
             id: terms.id,
-            manifest_sha256: launch.manifest_sha256,
+            isolation: launch.isolation,
+            manifest: launch.manifest,
+            mode: launch.mode,
             policies: Policies {
-                ids: terms.policies,
                 sha256: launch.policies_sha256,
+                wanted: terms.wanted,
             },
             program: launch.program,
             reason: terms.reason,
@@ -212,6 +327,7 @@ impl Request {
             service: launch.service,
             uid: launch.uid,
             uses: terms.uses,
+            variables: launch.variables,
             version: VERSION,
         }
     }
@@ -255,9 +371,14 @@ impl Request {
             environment: self.environment.clone(),
             host: self.host.clone(),
             uid: self.uid,
-            manifest_sha256: self.manifest_sha256.clone(),
+            manifest: self.manifest.clone(),
+            variables: self.variables.clone(),
             program: self.program.clone(),
+            arguments: self.arguments.clone(),
             arguments_sha256: self.arguments_sha256.clone(),
+            directory: self.directory.clone(),
+            mode: self.mode.clone(),
+            isolation: self.isolation.clone(),
             secrets: self.secrets.clone(),
             policies_sha256: self.policies.sha256.clone(),
         }
@@ -273,13 +394,23 @@ impl Request {
         }
         let digests = [
             &self.arguments_sha256,
-            &self.manifest_sha256,
+            &self.manifest.sha256,
             &self.policies.sha256,
             &self.program.sha256,
         ];
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_digest = |text: &String| text.len() == 64 && text.bytes().all(is_digit);
-        if !digests.into_iter().all(is_digest) {
+        let optional = [
+            (
+                self.program.interpreter.is_empty(),
+                &self.program.interpreter_sha256,
+            ),
+            (self.variables.names.is_empty(), &self.variables.sha256),
+        ];
+        let is_right = |(nothing, digest): (bool, &String)| {
+            digest.is_empty() == nothing && (nothing || is_digest(digest))
+        };
+        if !digests.into_iter().all(is_digest) || !optional.into_iter().all(is_right) {
             return wrong("a digest is not 64 hex digits");
         }
         if self.secrets.is_empty() {

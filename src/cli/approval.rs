@@ -1,26 +1,35 @@
 //! `hushpipe approval …` and `hushpipe approve`: requests, and who approved them.
 
+mod request;
+mod words;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+
+use words::words;
 
 use super::confirm::confirmed;
 use super::output::print;
 use super::table::{cells, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream, load};
-use crate::app::approvals::{Approvals, ApprovalsError, ApproveError, Approving, Shown};
-use crate::approval::Request;
-use crate::model::Exit;
+use crate::app::approvals::{Approvals, ApprovalsError, ApproveError, Approving, Pruned, Shown};
+use crate::app::members;
+use crate::approval::CheckError;
 use crate::model::printable::{printable, printable_path};
+use crate::model::{Exit, Site, parse_duration};
 
 const ABOUT: &str = "\
 A launch that a policy allows once people approved it writes a request into the site's
-`approvals.directory`. `hushpipe approve ID` signs it; see hushpipe-approval(7).
+`approvals.directory`; `hushpipe approval request` writes it ahead. `hushpipe approve ID` signs it;
+see hushpipe-approval(7).
 
 Examples:
+  hushpipe approval request -m app.yaml --reason INC-123
   hushpipe approval list
   hushpipe approval show 3f2a
   hushpipe approval verify 3f2a && echo approved";
@@ -35,6 +44,8 @@ pub struct ApprovalArgs {
 
 #[derive(Subcommand)]
 enum ApprovalCommand {
+    /// Request the approvals that a launch will need, ahead of it
+    Request(request::RequestArgs),
     /// List the requests, the newest first
     #[command(after_help = "\
 Examples:
@@ -57,20 +68,34 @@ Examples:
         #[arg(long)]
         json: bool,
     },
-    /// Check that a request is approved by so many people, and has not ended
+    /// Check that a request has all approvals that its policies want, and has not ended
     #[command(after_help = "\
-Whether these are people that a policy names is for the launch to judge. The exit code is 1 where
-there are fewer, or where the request has expired or is used up.
+What the policies want is in the request, and who is in which group is what this host's site says;
+whether the request fits is for the launch to judge. The exit code is 1 if approvals are missing, or
+if the request has expired or is used up.
 
 Examples:
-  hushpipe approval verify 3f2a
-  hushpipe approval verify 3f2a --people 2")]
+  hushpipe approval verify 3f2a && echo approved
+  hushpipe approval verify 3f2a --people 3")]
     Verify {
         /// The request's id, or how it starts
         id: String,
-        /// How many distinct people
+        /// At least so many distinct people, if that is more
         #[arg(long, value_name = "N", default_value_t = 1)]
         people: usize,
+    },
+    /// Remove requests that expired long ago, with their signatures
+    #[command(after_help = "\
+Each user removes their own files, and root those of all. hushpipe does the same with the default
+before it writes a request.
+
+Examples:
+  hushpipe approval prune
+  hushpipe approval prune --older-than 0s     all that have expired")]
+    Prune {
+        /// Keep requests until this long after they expired
+        #[arg(long, value_name = "TIME", default_value = "720h", value_parser = parse_duration)]
+        older_than: Duration,
     },
 }
 
@@ -101,21 +126,38 @@ pub struct ApproveArgs {
 }
 
 /// Runs an `approval` command.
-pub fn run(arguments: &ApprovalArgs) -> Outcome {
-    let approvals = approvals()?;
+pub fn run(arguments: &ApprovalArgs, globals: Globals) -> Outcome {
+    if let ApprovalCommand::Request(arguments) = &arguments.command {
+        return request::run(arguments, globals);
+    }
+    let (approvals, site) = approvals(globals)?;
+    if let ApprovalCommand::Prune { older_than } = &arguments.command {
+        return prune(&approvals, *older_than, globals);
+    }
+    let members = members(&site).map_err(|failures| Failure::found(&failures))?;
     match &arguments.command {
-        ApprovalCommand::List { json } => list(&approvals.all().map_err(|e| failure(&e))?, *json),
+        ApprovalCommand::Request(_) | ApprovalCommand::Prune { .. } => {
+            unreachable!("they have been run")
+        }
+        ApprovalCommand::List { json } => {
+            let all = approvals.all(&members).map_err(|error| failure(&error))?;
+            list(&all, *json)
+        }
         ApprovalCommand::Show { id, json } => {
-            let shown = approvals.one(id).map_err(|error| failure(&error))?;
+            let shown = approvals
+                .one(id, &members)
+                .map_err(|error| failure(&error))?;
             if *json {
                 return print(&format!("{:#}\n", as_json(&shown)));
             }
             show(&shown)
         }
         ApprovalCommand::Verify { id, people } => {
-            let shown = approvals.one(id).map_err(|error| failure(&error))?;
+            let shown = approvals
+                .one(id, &members)
+                .map_err(|error| failure(&error))?;
             show(&shown)?;
-            let enough = shown.approvers.len() >= *people && !has_ended(&shown);
+            let enough = shown.approvers.len() >= *people && state(&shown) == "approved";
             Ok(if enough { Exit::Ok } else { Exit::No })
         }
     }
@@ -129,7 +171,11 @@ pub fn approve(arguments: &ApproveArgs, globals: Globals) -> Outcome {
     let key = arguments.key.as_deref();
     let named = &arguments.request;
     let is_file = named.contains('/') || Path::new(named).extension().is_some();
-    let approvals = if is_file { None } else { Some(approvals()?) };
+    let approvals = if is_file {
+        None
+    } else {
+        Some(approvals(globals)?.0)
+    };
     let approving = match &approvals {
         Some(approvals) => approvals.to_approve(named),
         None => Approving::of_file(Path::new(named)),
@@ -151,16 +197,38 @@ pub fn approve(arguments: &ApproveArgs, globals: Globals) -> Outcome {
     print(&format!("approved: {path}\n"))
 }
 
-fn approvals() -> Result<Approvals, Failure> {
-    let spec = load::site()?.and_then(|site| site.approvals);
-    let spec = spec.ok_or_else(|| {
+fn prune(approvals: &Approvals, older: Duration, globals: Globals) -> Outcome {
+    let pruned = approvals.prune(older).map_err(|error| failure(&error))?;
+    if globals.quiet {
+        return Ok(Exit::Ok);
+    }
+    let Pruned {
+        requests,
+        files,
+        of_others,
+    } = pruned;
+    let mut text = format!("removed {requests} requests and {files} other files\n");
+    if of_others > 0 {
+        writeln!(
+            text,
+            "{of_others} files are of other users: root removes them"
+        )
+        .expect("a String takes it");
+    }
+    print(&text)
+}
+
+fn approvals(globals: Globals) -> Result<(Approvals, Site), Failure> {
+    let site = load::site(globals)?.filter(|site| site.approvals.is_some());
+    let site = site.ok_or_else(|| {
         Failure::text(
             Exit::Manifest,
             "this host's site has no approvals: add `approvals: { signers, directory }` to \
              /etc/hushpipe/site.yaml",
         )
     })?;
-    Ok(Approvals::new(&spec))
+    let spec = site.approvals.as_ref().expect("others were left out");
+    Ok((Approvals::new(spec), site))
 }
 
 fn failure(error: &ApprovalsError) -> Failure {
@@ -176,17 +244,19 @@ fn say(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(Exit::Os, &error))
 }
 
-fn has_ended(shown: &Shown) -> bool {
-    shown.request.is_err() || shown.errors.iter().any(|error| !error.is_of_signature())
-}
-
 /// `waiting`, `approved`, `ended` or `broken`.
 fn state(shown: &Shown) -> &'static str {
-    match &shown.request {
-        Err(_) => "broken",
-        Ok(_) if has_ended(shown) => "ended",
-        Ok(_) if shown.approvers.is_empty() => "waiting",
-        Ok(_) => "approved",
+    let mut errors = shown.errors.iter().filter(|error| !error.is_of_signature());
+    match (&shown.request, errors.next()) {
+        (Err(_), _) => "broken",
+        (Ok(_), None) if shown.approvers.is_empty() => "waiting",
+        (Ok(_), None) => "approved",
+        (Ok(_), Some(CheckError::Missing { .. }))
+            if errors.all(|error| matches!(error, CheckError::Missing { .. })) =>
+        {
+            "waiting"
+        }
+        (Ok(_), Some(_)) => "ended",
     }
 }
 
@@ -248,47 +318,6 @@ fn show(shown: &Shown) -> Outcome {
             .expect("a String takes it");
     }
     print(&text)
-}
-
-/// A request, for who is to approve it.
-fn words(request: &Request, owner: Option<&str>) -> String {
-    let plain = printable;
-    let mut rows = vec![
-        ("service", plain(&request.service)),
-        ("host", plain(&request.host)),
-        ("environment", plain(&request.environment)),
-        ("requested by", plain(&request.by)),
-        ("reason", plain(&request.reason)),
-        ("program", plain(&request.program.path)),
-        ("  sha256", plain(&request.program.sha256)),
-        ("as uid", request.uid.to_string()),
-        (
-            "arguments",
-            format!("sha256 {}", plain(&request.arguments_sha256)),
-        ),
-        (
-            "manifest",
-            format!("sha256 {}", plain(&request.manifest_sha256)),
-        ),
-    ];
-    for secret in &request.secrets {
-        let text = format!("{} of store {}", plain(&secret.asked), plain(&secret.store));
-        rows.push(("secret", text));
-    }
-    for policy in &request.policies.ids {
-        rows.push(("policy", plain(policy)));
-    }
-    rows.push(("created", request.created.to_string()));
-    rows.push(("expires", request.expires.to_string()));
-    rows.push(("launches", request.uses.to_string()));
-    if let Some(owner) = owner {
-        rows.push(("file of", plain(owner)));
-    }
-    let mut text = format!("Request {}\n", request.id);
-    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-        writeln!(text, "  {name:<11} {value}").expect("a String takes it");
-    }
-    text
 }
 
 fn as_json(shown: &Shown) -> Value {

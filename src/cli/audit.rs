@@ -144,34 +144,36 @@ pub fn run(arguments: &AuditArgs, globals: Globals) -> Outcome {
         Command::Find(find) => rows(&find.filter, find.value, globals),
         Command::Verify(arguments) => verify(arguments, globals),
         Command::Prove(arguments) => {
-            let reading = open(&arguments.place)?;
+            let reading = open(&arguments.place, globals)?;
             let key = found(reading.key(arguments.key.as_deref()))?;
             let proof = found(reading.prove(arguments.seq, &key))?;
             note(&reading, &format!("prove {}", arguments.seq), globals);
             output::print(&proof)
         }
-        Command::Checkpoint(place) => output::print(&found(open(place)?.checkpoint())?),
+        Command::Checkpoint(place) => output::print(&found(open(place, globals)?.checkpoint())?),
         Command::Prune(prune) => {
             let before = SystemTime::now().checked_sub(prune.older_than);
             let before = before.unwrap_or(SystemTime::UNIX_EPOCH);
-            let first = found(of_site()?.prune(before))?;
+            let first = found(of_site(globals)?.prune(before))?;
             if globals.quiet {
                 return Ok(Exit::Ok);
             }
             output::print(&format!("the first record is {first}\n"))
         }
-        Command::Key(place) => output::print(&format!("{}\n", found(open(place)?.key(None))?)),
+        Command::Key(place) => {
+            output::print(&format!("{}\n", found(open(place, globals)?.key(None))?))
+        }
     }
 }
 
-fn open(place: &PlaceArgs) -> Result<Reading, Failure> {
-    let site = load::site()?;
+fn open(place: &PlaceArgs, globals: Globals) -> Result<Reading, Failure> {
+    let site = load::site(globals)?;
     found(Reading::new(site.as_ref(), place.directory.as_deref()))
 }
 
 /// The log of this host's site.
-pub fn of_site() -> Result<Reading, Failure> {
-    let site = load::site()?;
+pub fn of_site(globals: Globals) -> Result<Reading, Failure> {
+    let site = load::site(globals)?;
     found(Reading::new(site.as_ref(), None))
 }
 
@@ -190,7 +192,7 @@ pub fn note(reading: &Reading, how: &str, globals: Globals) {
 }
 
 fn rows(arguments: &FilterArgs, by_value: bool, globals: Globals) -> Outcome {
-    let reading = open(&arguments.place)?;
+    let reading = open(&arguments.place, globals)?;
     let stdin = || std::io::stdin().lock();
     let fingerprints = by_value.then(|| found(reading.fingerprints(stdin())));
     let filter = Filter {
@@ -255,7 +257,7 @@ impl FilterArgs {
 }
 
 fn verify(arguments: &VerifyArgs, globals: Globals) -> Outcome {
-    let reading = open(&arguments.place)?;
+    let reading = open(&arguments.place, globals)?;
     let key = found(reading.key(arguments.key.as_deref()))?;
     let verified = found(reading.verify(&key, arguments.since.as_deref()))?;
     let is_whole = verified.findings.is_empty();

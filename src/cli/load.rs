@@ -1,14 +1,17 @@
 //! Loading the site of this host, and the manifest that a command line means.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::failure::log_object;
 use super::said::SaidArgs;
-use super::{Failure, Palette, Stream};
+use super::{Failure, Globals, LogFormat, Palette, Stream};
 use crate::app::approvals::manifests;
 use crate::app::{Governance, credentials, manifest_of_root, site};
 use crate::manifest::{self, ManifestError, Overrides};
-use crate::model::{Plan, Site};
+use crate::model::{Exit, Plan, Site};
 
 /// What a launch goes by.
 #[derive(Debug)]
@@ -17,12 +20,40 @@ pub struct Loaded {
     pub plan: Plan,
     /// The host's site.
     pub site: Option<Site>,
+    /// The site's warnings.
+    pub notes: Vec<String>,
 }
 
-/// The host's site, where its warnings are of no use.
-pub fn site() -> Result<Option<Site>, Failure> {
+/// The host's site, for a command without a manifest. Its warnings go to stderr.
+pub fn site(globals: Globals) -> Result<Option<Site>, Failure> {
     let found = site::load().map_err(|error| failure(&error))?;
+    warn(&found.warnings, globals)?;
     Ok(found.site)
+}
+
+/// What is odd goes to stderr, one line each, so that stdout is for reading on.
+pub fn warn(warnings: &[String], globals: Globals) -> Result<(), Failure> {
+    if globals.quiet {
+        return Ok(());
+    }
+    let palette = Palette::of(Stream::Stderr);
+    let mut out = String::new();
+    for warning in warnings {
+        let line = match globals.log_format {
+            LogFormat::Text => {
+                let (on, off) = (palette.warning(), palette.reset());
+                writeln!(out, "{on}hushpipe: warning:{off} {warning}")
+            }
+            LogFormat::Json => {
+                let object = log_object("warning", "weaker", warning);
+                writeln!(out, "{object}")
+            }
+        };
+        line.expect("writing to a String does not fail");
+    }
+    std::io::stderr()
+        .write_all(out.as_bytes())
+        .map_err(|error| Failure::new(Exit::Os, &error))
 }
 
 /// Finds, reads and checks the site and the manifest; a fault is shown with excerpts.
@@ -43,8 +74,9 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
         manifest::plan(&path, &text, overrides, site.as_ref()).map_err(|error| failure(&error))?;
     plan.manifest_signer = signer;
     credentials::avoid_strangers(&mut plan);
-    plan.warnings.splice(0..0, found.warnings);
-    Ok(Loaded { plan, site })
+    let notes = found.warnings;
+    plan.warnings.splice(0..0, notes.iter().cloned());
+    Ok(Loaded { plan, site, notes })
 }
 
 impl Loaded {
@@ -59,9 +91,9 @@ impl Loaded {
 }
 
 /// What governs a command that has no manifest.
-pub fn governance(said: SaidArgs) -> Result<Governance, Failure> {
+pub fn governance(said: SaidArgs, globals: Globals) -> Result<Governance, Failure> {
     Ok(Governance {
-        site: site()?.map(Rc::new),
+        site: site(globals)?.map(Rc::new),
         said: said.into(),
     })
 }

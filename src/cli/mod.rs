@@ -84,7 +84,7 @@ enum Command {
     Revoke(control::RevokeArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
-    /// Show requests for approval, and who approved them
+    /// Request approvals, and show who approved
     Approval(approval::ApprovalArgs),
     /// Approve a request: show it, ask, and sign it
     Approve(approval::ApproveArgs),
@@ -136,10 +136,10 @@ pub fn main() -> u8 {
         Command::Rollback(arguments) => control::rollback(arguments, globals),
         Command::Revoke(arguments) => control::revoke(arguments, globals),
         Command::Check(arguments) => check::run(&arguments, globals),
-        Command::Approval(arguments) => approval::run(&arguments),
+        Command::Approval(arguments) => approval::run(&arguments, globals),
         Command::Audit(arguments) => audit::run(&arguments, globals),
         Command::Approve(arguments) => approval::approve(&arguments, globals),
-        Command::Manifest(arguments) => signed::run(&arguments),
+        Command::Manifest(arguments) => signed::run(&arguments, globals),
         Command::Schema(arguments) => schema::run(&arguments),
         #[cfg(feature = "policy")]
         Command::Policy(arguments) => policy::run(&arguments, globals),

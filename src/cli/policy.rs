@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::load::{Loaded, failure, load, site};
+use super::load::{Loaded, failure, load, site, warn};
 use super::output::print;
 use super::table::{cells, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream, audit};
@@ -161,7 +161,7 @@ struct ReplayArgs {
 pub fn run(arguments: &PolicyArgs, globals: Globals) -> Outcome {
     match &arguments.command {
         PolicyCommand::Check { directory } => check(directory.as_deref(), globals),
-        PolicyCommand::Explain(arguments) => explain(arguments),
+        PolicyCommand::Explain(arguments) => explain(arguments, globals),
         PolicyCommand::Test(arguments) => test(arguments, globals),
         PolicyCommand::Replay(arguments) => replay(arguments, globals),
         PolicyCommand::Schema { json: true } => print(&format!("{:#}\n", policies::schema_json())),
@@ -170,10 +170,10 @@ pub fn run(arguments: &PolicyArgs, globals: Globals) -> Outcome {
 }
 
 /// Of the command line, else of the site.
-fn open(directory: Option<&Path>) -> Result<(PathBuf, PolicyDirectory), Failure> {
+fn open(directory: Option<&Path>, globals: Globals) -> Result<(PathBuf, PolicyDirectory), Failure> {
     let directory = match directory {
         Some(directory) => directory.to_owned(),
-        None => of_site()?,
+        None => of_site(globals)?,
     };
     match PolicyDirectory::open(&directory) {
         Ok(opened) => Ok((directory, opened)),
@@ -181,8 +181,8 @@ fn open(directory: Option<&Path>) -> Result<(PathBuf, PolicyDirectory), Failure>
     }
 }
 
-fn of_site() -> Result<PathBuf, Failure> {
-    let Some(site) = site()? else {
+fn of_site(globals: Globals) -> Result<PathBuf, Failure> {
+    let Some(site) = site(globals)? else {
         let text = "this host has no site: name a directory or a file";
         return Err(Failure::text(Exit::Usage, text));
     };
@@ -194,7 +194,7 @@ fn of_site() -> Result<PathBuf, Failure> {
 }
 
 fn check(directory: Option<&Path>, globals: Globals) -> Outcome {
-    let (directory, opened) = open(directory)?;
+    let (directory, opened) = open(directory, globals)?;
     let policies = opened.policies();
     let palette = Palette::of(Stream::Stderr);
     if !globals.quiet {
@@ -212,12 +212,13 @@ fn check(directory: Option<&Path>, globals: Globals) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn explain(arguments: &ExplainArgs) -> Outcome {
+fn explain(arguments: &ExplainArgs, globals: Globals) -> Outcome {
     let overrides = Overrides {
         command: arguments.command.clone(),
         ..Overrides::default()
     };
-    let Loaded { plan, site } = load(arguments.manifest.as_deref(), &overrides)?;
+    let Loaded { plan, site, notes } = load(arguments.manifest.as_deref(), &overrides)?;
+    warn(&notes, globals)?;
     let Some(site) = site else {
         let text = "this host has no site: every secret is allowed";
         return Err(Failure::text(Exit::Usage, text));
@@ -228,7 +229,7 @@ fn explain(arguments: &ExplainArgs) -> Outcome {
         let text = "this host's site has no policies: every secret is allowed";
         return Err(Failure::text(Exit::Usage, text));
     };
-    let (_, opened) = open(Some(directory))?;
+    let (_, opened) = open(Some(directory), globals)?;
     let explained = policies::explain(&plan, &site, &opened, &arguments.reason);
     let explained = explained.map_err(|failures| Failure::found(&failures))?;
     if arguments.json {
@@ -281,7 +282,7 @@ fn test(arguments: &TestArgs, globals: Globals) -> Outcome {
             .collect();
         wrong(lines.join("\n"))
     })?;
-    let (_, opened) = open(arguments.directory.as_deref())?;
+    let (_, opened) = open(arguments.directory.as_deref(), globals)?;
     let mut out = String::new();
     let mut failed = 0;
     for case in &cases {
@@ -317,11 +318,11 @@ fn replay(arguments: &ReplayArgs, globals: Globals) -> Outcome {
     let since = arguments.since.as_deref().map(parse_duration).transpose();
     let since = since.map_err(|error| Failure::text(Exit::Usage, format!("--since: {error}")))?;
     let since = since.and_then(policies::ago);
-    let (_, opened) = open(Some(&arguments.directory))?;
+    let (_, opened) = open(Some(&arguments.directory), globals)?;
     let policies = opened.policies();
     let (name, replayed) = match arguments.file.as_deref() {
         None => {
-            let log = audit::of_site()?;
+            let log = audit::of_site(globals)?;
             audit::note(&log, "policy replay", globals);
             let records = audit::found(log.stream())?;
             (

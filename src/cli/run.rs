@@ -79,6 +79,7 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
     let pid_file = arguments.pid_file;
     let overrides = manifest::Overrides {
         command: arguments.command,
+        no_launch: false,
         exec: arguments.exec,
         accept_store: arguments.accept_store,
         argv0: arguments.argv0,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::output::print;
-use super::{Failure, Outcome, load};
+use super::{Failure, Globals, Outcome, load};
 use crate::app::approvals::{manifests, sign};
 use crate::app::{files, manifest_of_root};
 use crate::manifest;
@@ -61,7 +61,7 @@ Examples:
 }
 
 /// Runs a `manifest` command.
-pub fn run(arguments: &ManifestArgs) -> Outcome {
+pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
     match &arguments.command {
         ManifestCommand::Sign { manifest, key } => {
             let (path, text) = read(manifest.as_ref())?;
@@ -83,7 +83,7 @@ pub fn run(arguments: &ManifestArgs) -> Outcome {
         ManifestCommand::Verify { manifest, signers } => {
             let (path, text) = read(manifest.as_ref())?;
             let wanted = signers.clone().map(|signers| ManifestSigners { signers });
-            let wanted = wanted.map_or_else(of_site, Ok)?;
+            let wanted = wanted.map_or_else(|| of_site(globals), Ok)?;
             let signer = manifests::signer(&wanted, &path, text.as_bytes())
                 .map_err(|error| Failure::new(error.exit(), &error))?;
             let shown = printable_path(&path);
@@ -105,8 +105,8 @@ fn read(named: Option<&PathBuf>) -> Result<(PathBuf, String), Failure> {
     Ok((path, text.text))
 }
 
-fn of_site() -> Result<ManifestSigners, Failure> {
-    let site = load::site()?;
+fn of_site(globals: Globals) -> Result<ManifestSigners, Failure> {
+    let site = load::site(globals)?;
     site.and_then(|site| site.manifests).ok_or_else(|| {
         Failure::text(
             Exit::Usage,

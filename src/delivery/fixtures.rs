@@ -19,6 +19,7 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
         manifest_file: None,
         manifest_sha256: None,
         manifest_signer: None,
+        manifest_variables: None,
         service: "test".to_owned(),
         environment: None,
         owner: None,

@@ -97,6 +97,7 @@ impl Builder<'_> {
             manifest_file: None,
             manifest_sha256: None,
             manifest_signer: None,
+            manifest_variables: None,
             service: word(&manifest.service)?,
             environment,
             owner: word(&manifest.owner),

@@ -29,6 +29,7 @@ mod surroundings;
 mod template;
 mod tree;
 mod values;
+mod variables;
 mod vault;
 
 use std::collections::BTreeSet;
@@ -48,6 +49,7 @@ pub use overrides::Overrides;
 pub use read::{Text, find, read};
 use records::Manifest;
 pub use site::{MAX_SITE_BYTES, parse_site, site_schema};
+use variables::Remembered;
 
 /// Checks the text of a manifest that was [`read()`], on a host with this site. Variables are those of this
 /// process.
@@ -78,6 +80,26 @@ pub fn parse(
 
 /// As [`parse`], on a host with this site: what it says counts.
 pub fn parse_under(
+    site: Option<&Site>,
+    name: &Path,
+    text: &str,
+    overrides: &Overrides,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Plan, ManifestError> {
+    let Some(site) = site else {
+        return decode(None, name, text, overrides, environment);
+    };
+    let remembered = Remembered::new(environment);
+    let plan = decode(Some(site), name, text, overrides, &|name| {
+        remembered.get(name)
+    })?;
+    Ok(Plan {
+        manifest_variables: remembered.variables(),
+        ..plan
+    })
+}
+
+fn decode(
     site: Option<&Site>,
     name: &Path,
     text: &str,

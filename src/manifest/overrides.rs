@@ -10,6 +10,8 @@ use crate::model::{Forking, Ready};
 pub struct Overrides {
     /// What follows `--`; empty: nothing does. It goes before `run.command`.
     pub command: Vec<OsString>,
+    /// No program runs by the plan: what it says of one does not matter.
+    pub no_launch: bool,
     /// `--exec`: as `mode: exec`.
     pub exec: bool,
     /// `--argv0`

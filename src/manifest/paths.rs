@@ -17,12 +17,13 @@ impl Decode for HostPath {
     const WANTED: &'static str = "a path";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        let home = (to.environment)("HOME").filter(|home| home.starts_with('/'));
-        let base = to.base;
+        // Asked for where it counts alone: what was read of the environment is part of an approval.
+        let (base, environment) = (to.base, to.environment);
         to.parsed(node, Self::WANTED, |text| match text.strip_prefix('~') {
             _ if text.is_empty() => Err("it is empty"),
             _ if text.starts_with('$') => Err(BRACES),
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => home
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => environment("HOME")
+                .filter(|home| home.starts_with('/'))
                 .map(|home| Self(Path::new(&home).join(rest.trim_start_matches('/'))))
                 .ok_or("`~` needs the variable HOME, and it is not set to an absolute path"),
             Some(_) => Err("`~user` is not expanded, only `~/`"),

@@ -10,8 +10,8 @@ use super::records::{Env, Fds, Forks, Manifest, Rewritten, Run, Signals, StopRec
 use super::values::{EnvName, Word, is_template};
 use crate::model::nearest::nearest;
 use crate::model::{
-    EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec, Signal,
-    Startup, Stop,
+    EnvInherit, EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec,
+    Signal, Startup, Stop, loads_code,
 };
 
 /// The resources of setrlimit(2), as systemd and ulimit name them.
@@ -45,6 +45,7 @@ impl Builder<'_> {
             .env
             .get()
             .map_or_else(EnvSpec::default, |env| self.env(env, &logins));
+        env.loading = self.judged().then(|| self.loading(&env));
         env.withheld = logins.into_iter().map(|(name, _)| name).collect();
         let stop = self.stop(run.stop.get());
         let forward = run
@@ -121,6 +122,7 @@ impl Builder<'_> {
             }
         }
         if !self.overrides.command.is_empty() {
+            self.signed_command(run);
             return Some(self.overrides.command.clone());
         }
         if !run.command.is_present() && (manifest.run.get().is_some() || !manifest.run.is_present())
@@ -131,6 +133,22 @@ impl Builder<'_> {
         }
         let words = run.command.get()?.words.iter();
         Some(words.map(OsString::from).collect())
+    }
+
+    /// What was signed is what runs; a manifest without a command leaves it to the caller.
+    fn signed_command(&mut self, run: &Run) {
+        let signed = self.site.is_some_and(|site| site.manifests.is_some());
+        if let Some(span) = run
+            .command
+            .key
+            .filter(|_| signed && !self.overrides.no_launch)
+        {
+            let message = "this host's site wants manifests signed, and the command line would replace the \
+                           program that was signed";
+            let help = "leave out `-- CMD`; or remove run.command and sign the manifest again, if the \
+                        caller is to choose the program";
+            self.fault(span, message, help);
+        }
     }
 
     /// Values never go into arguments or the environment: everyone on the host can read those.
@@ -174,9 +192,27 @@ impl Builder<'_> {
             unset: names(unset),
             set,
             withheld: Vec::new(),
+            loading: None,
         };
         self.whole_identities(env, &|name| spec.names(name));
         spec
+    }
+
+    /// Whether policy judges the program on this host.
+    fn judged(&self) -> bool {
+        self.site.is_some_and(|site| site.policy.is_some())
+    }
+
+    /// Inherited variables that the manifest names and that may have the program run other code. What is
+    /// not UTF-8 would not be part of the manifest's variables, and is not inherited.
+    fn loading(&self, env: &EnvSpec) -> Vec<String> {
+        let named = match &env.inherit {
+            EnvInherit::All | EnvInherit::None => &[][..],
+            EnvInherit::AllAnd(names) | EnvInherit::Only(names) => names,
+        };
+        let loads = named.iter().filter(|name| loads_code(name.as_bytes()));
+        let is_set = loads.filter(|name| (self.environment)(name).is_some());
+        is_set.cloned().collect()
     }
 
     fn stop(&mut self, stop: Option<&StopRecord>) -> Stop {

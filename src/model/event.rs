@@ -95,6 +95,8 @@ pub enum Topic {
     Delivery,
     /// What is put on record.
     Audit,
+    /// Requests for approval.
+    Approvals,
 }
 
 /// Why a rotation failed, and what the program has for now.

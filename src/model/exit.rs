@@ -32,9 +32,9 @@ pub enum Exit {
     Os,
     /// 75 `EX_TEMPFAIL`: a deadline passed.
     Deadline,
-    /// 77 `EX_NOPERM`: a store, a policy or a launcher denied it.
+    /// 77 `EX_NOPERM`: a store, a policy or a launcher denied it; approvals or a signature are missing.
     Denied,
-    /// 78 `EX_CONFIG`: the manifest is wrong.
+    /// 78 `EX_CONFIG`: the manifest, the site or its policies are wrong.
     Manifest,
     /// 126: the program could not be executed.
     NotExecutable,
@@ -93,8 +93,10 @@ impl Exit {
             Self::Internal => "a fault in hushpipe: please report it",
             Self::Os => "the operating system refused",
             Self::Deadline => "a deadline passed",
-            Self::Denied => "denied by a store, a policy or a launcher",
-            Self::Manifest => "the manifest is wrong",
+            Self::Denied => {
+                "denied by a store, a policy or a launcher, or not approved or signed yet"
+            }
+            Self::Manifest => "the manifest, the site or its policies are wrong",
             Self::NotExecutable => "the program could not be executed",
             Self::NotFound => "the program was not found",
         }

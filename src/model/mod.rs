@@ -7,6 +7,7 @@ pub mod control;
 pub mod credentials;
 pub mod event;
 mod exit;
+mod loading;
 mod names;
 pub mod nearest;
 mod plan;
@@ -29,13 +30,15 @@ pub use event::{
     ControlGroupEnd, Envelope, Event, IsolationUsed, Level, Observer, Outcome, RotationError, Topic,
 };
 pub use exit::{Exit, Exited};
+pub use loading::loads_code;
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
     Address, Channel, Checks, Children, ClientCertificate, CommandStore, ControlGroup, Delivery,
     DeliveryKind, DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward,
     ForwardTo, HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan,
     Refresh, RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop,
-    StoreKind, StoreSpec, Tls, ValueFormat, VaultAuth, VaultRequest, VaultStore, Verify, VerifyHow,
+    StoreKind, StoreSpec, Tls, ValueFormat, Variables, VaultAuth, VaultRequest, VaultStore, Verify,
+    VerifyHow,
 };
 pub use protected::{Carries, Protected};
 pub use release::{

@@ -33,6 +33,10 @@ pub struct Plan {
     /// Who signed the manifest, where the site wants a signature.
     #[serde(skip)]
     pub manifest_signer: Option<String>,
+    /// What it was put together with, of hushpipe's environment; only on a host with a site. `None`: with
+    /// nothing.
+    #[serde(skip)]
+    pub manifest_variables: Option<Variables>,
     /// Identity in policy, audit and metrics.
     pub service: String,
     /// Such as `production`.
@@ -642,6 +646,15 @@ pub enum InheritedFd {
     Variable(String),
 }
 
+/// Variables of hushpipe's environment that a plan depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variables {
+    /// Sorted.
+    pub names: Vec<String>,
+    /// Of names and values.
+    pub sha256: Sha256,
+}
+
 /// `run.env:`
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EnvSpec {
@@ -655,6 +668,11 @@ pub struct EnvSpec {
     /// What stores log in with: never inherited.
     #[serde(skip)]
     pub withheld: Vec<String>,
+    /// Where policy judges the program: the variables by which the caller has it run other code
+    /// ([`super::loads_code`]) that the manifest names as inherited, and that are set. The others are not
+    /// inherited. `None`: nobody judges it, and all are.
+    #[serde(skip)]
+    pub loading: Option<Vec<String>>,
 }
 
 impl EnvSpec {

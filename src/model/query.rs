@@ -144,8 +144,6 @@ pub struct Context {
     pub isolation: String,
     /// `supervise` or `exec`.
     pub mode: String,
-    /// Whether the program's output is redacted.
-    pub redacted: bool,
     /// What is done: `launch`, `rotation`, or the command's name.
     pub occasion: String,
     /// All that is the same for each secret of a release.
@@ -163,6 +161,9 @@ pub struct Facts {
     pub program: Program,
     /// Of the arguments (argv without its first), each ended by a NUL byte.
     pub arguments_sha256: String,
+    /// What a request for approval shows as well. It is not recorded, and policy does not see it.
+    #[serde(skip)]
+    pub shown: Shown,
     /// The user that the program runs as.
     pub user: String,
     /// Its uid.
@@ -189,6 +190,15 @@ pub struct Facts {
     pub reason: String,
     /// Whether `--break-glass TEXT` was given; its text is the reason.
     pub break_glass: bool,
+}
+
+/// What people see of a launch who approve it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// argv without its first.
+    pub arguments: Vec<String>,
+    /// The program's working directory.
+    pub directory: String,
 }
 
 /// What a person says for a launch or a command. Policy can ask for it; it is no fact.
@@ -223,10 +233,12 @@ impl Justification {
 pub struct Program {
     /// Its path, without links.
     pub path: String,
+    /// Its `argv[0]`.
+    pub argv0: String,
     /// Of its bytes, in hex. A script's own.
     pub sha256: String,
     /// Whether these bytes are those that are executed: a sealed copy, fs-verity, or a file that only
-    /// root can write.
+    /// root can write; and no inherited variable has it run others.
     pub pinned: bool,
     /// A script's interpreter; empty for a binary.
     pub interpreter: String,
@@ -246,6 +258,11 @@ pub struct Manifest {
     pub path: String,
     /// Of its bytes, in hex.
     pub sha256: String,
+    /// Variables of hushpipe's environment that it depends on, sorted: of its `${NAME}`, of what it leaves
+    /// out for the environment to say, and inherited ones that have the program run other code.
+    pub variables: Vec<String>,
+    /// Of their names and values, in hex; empty without any.
+    pub variables_sha256: String,
     /// The principal of the signature, checked; empty: it has none, or none was wanted.
     pub signed_by: String,
 }

@@ -50,14 +50,14 @@ pub const TABLE: &[(&str, Get)] = &[
         Some(text(&query.context.isolation))
     }),
     ("context.mode", |query| Some(text(&query.context.mode))),
-    ("context.redacted", |query| {
-        Some(Value::Flag(query.context.redacted))
-    }),
     ("context.occasion", |query| {
         Some(text(&query.context.occasion))
     }),
     ("context.program.path", |query| {
         Some(text(&query.context.facts.program.path))
+    }),
+    ("context.program.argv0", |query| {
+        Some(text(&query.context.facts.program.argv0))
     }),
     ("context.program.sha256", |query| {
         Some(text(&query.context.facts.program.sha256))
@@ -99,6 +99,9 @@ pub const TABLE: &[(&str, Get)] = &[
     }),
     ("context.manifest.sha256", |query| {
         Some(text(&query.context.facts.manifest.sha256))
+    }),
+    ("context.manifest.variables_sha256", |query| {
+        Some(text(&query.context.facts.manifest.variables_sha256))
     }),
     ("context.manifest.signed_by", |query| {
         Some(text(&query.context.facts.manifest.signed_by))

@@ -312,6 +312,7 @@ mod tests_of_guards {
         let facts = &mut launch.context.facts;
         facts.program = Program {
             path: "/bin/x".into(),
+            argv0: "x".into(),
             sha256: "00".into(),
             interpreter: "/bin/sh".into(),
             interpreter_sha256: "01".into(),
@@ -324,6 +325,7 @@ mod tests_of_guards {
         facts.arguments_sha256 = "02".into();
         facts.manifest.path = "/m".into();
         facts.manifest.sha256 = "03".into();
+        facts.manifest.variables_sha256 = "04".into();
         facts.manifest.signed_by = "ann".into();
         launch.context.isolation = "private".into();
         launch.context.mode = "exec".into();

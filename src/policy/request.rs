@@ -173,7 +173,6 @@ fn context(
         deliveries,
         isolation,
         mode,
-        redacted,
         occasion,
         facts,
         time,
@@ -183,18 +182,15 @@ fn context(
         weekday,
         unix,
     } = time;
-    let kinds = deliveries.iter().cloned();
-    let kinds = RestrictedExpression::new_set(kinds.map(RestrictedExpression::new_string));
     let time = record([
         number("hour", i64::from(*hour)),
         number("weekday", i64::from(*weekday)),
         number("unix", *unix),
     ])?;
     let mut pairs = vec![
-        ("deliveries".to_owned(), kinds),
+        texts("deliveries", deliveries),
         text("isolation", isolation),
         text("mode", mode),
-        flag("redacted", *redacted),
         text("occasion", occasion),
         ("time".to_owned(), time),
         (
@@ -210,6 +206,7 @@ fn facts(facts: &Facts, pairs: &mut Vec<Pair>) -> Result<(), Box<dyn std::error:
     let Facts {
         program,
         arguments_sha256,
+        shown: _,
         user,
         uid,
         login_uid,
@@ -227,11 +224,15 @@ fn facts(facts: &Facts, pairs: &mut Vec<Pair>) -> Result<(), Box<dyn std::error:
     let Manifest {
         path,
         sha256,
+        variables,
+        variables_sha256,
         signed_by,
     } = manifest;
     let manifest = record([
         text("path", path),
         text("sha256", sha256),
+        texts("variables", variables),
+        text("variables_sha256", variables_sha256),
         text("signed_by", signed_by),
     ])?;
     pairs.extend([
@@ -256,6 +257,7 @@ fn facts(facts: &Facts, pairs: &mut Vec<Pair>) -> Result<(), Box<dyn std::error:
 fn program(program: &Program) -> Result<RestrictedExpression, Box<dyn std::error::Error>> {
     let Program {
         path,
+        argv0,
         sha256,
         pinned,
         interpreter,
@@ -265,6 +267,7 @@ fn program(program: &Program) -> Result<RestrictedExpression, Box<dyn std::error
     } = program;
     record([
         text("path", path),
+        text("argv0", argv0),
         text("sha256", sha256),
         flag("pinned", *pinned),
         text("interpreter", interpreter),
@@ -288,6 +291,12 @@ fn record(
 fn text(name: &str, value: &str) -> Pair {
     let value = RestrictedExpression::new_string(value.to_owned());
     (name.to_owned(), value)
+}
+
+fn texts(name: &str, values: &[String]) -> Pair {
+    let values = values.iter().cloned();
+    let set = RestrictedExpression::new_set(values.map(RestrictedExpression::new_string));
+    (name.to_owned(), set)
 }
 
 fn number(name: &str, value: i64) -> Pair {

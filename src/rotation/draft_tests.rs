@@ -113,6 +113,7 @@ fn plan() -> Plan {
         manifest_file: None,
         manifest_sha256: None,
         manifest_signer: None,
+        manifest_variables: None,
         service: "t".to_owned(),
         environment: None,
         owner: None,

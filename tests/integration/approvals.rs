@@ -25,13 +25,18 @@ fn request(id: char, expires: u32) -> String {
     let digest = "a".repeat(64);
     let id = String::from(id).repeat(32);
     format!(
-        "{{\"arguments_sha256\":\"{digest}\",\"by\":\"carol\\u001b[2J\",\"created\":\"2020-01-01T00:00:00Z\",\
+        "{{\"action\":\"deliver\",\"arguments\":[\"-c\",\"select 1\"],\"arguments_sha256\":\"{digest}\",\
+         \"by\":\"carol\\u001b[2J\",\"created\":\"2020-01-01T00:00:00Z\",\"directory\":\"/\",\
          \"environment\":\"production\",\"expires\":\"{expires}-01-01T00:00:00Z\",\"host\":\"db1\",\
-         \"id\":\"{id}\",\"manifest_sha256\":\"{digest}\",\
-         \"policies\":{{\"ids\":[\"two\"],\"sha256\":\"{digest}\"}},\
-         \"program\":{{\"path\":\"/usr/bin/psql\",\"sha256\":\"{digest}\"}},\"reason\":\"INC-7\",\
-         \"secrets\":[{{\"asked\":\"db/password\",\"store\":\"bao\"}}],\"service\":\"payments\",\
-         \"uid\":1000,\"uses\":1,\"version\":1}}\n"
+         \"id\":\"{id}\",\"isolation\":\"private\",\
+         \"manifest\":{{\"path\":\"/srv/m.yaml\",\"sha256\":\"{digest}\",\"signed_by\":\"\"}},\
+         \"mode\":\"supervise\",\"policies\":{{\"sha256\":\"{digest}\",\"wanted\":[{{\"group\":\"sre\",\
+         \"needed\":1,\"policy\":\"two\",\"within\":3155760000}}]}},\
+         \"program\":{{\"argv0\":\"psql\",\"interpreter\":\"\",\"interpreter_sha256\":\"\",\
+         \"path\":\"/usr/bin/psql\",\"sha256\":\"{digest}\"}},\"reason\":\"INC-7\",\
+         \"secrets\":[{{\"asked\":\"db/password\",\"deliveries\":[\"file\"],\"store\":\"bao\"}}],\
+         \"service\":\"payments\",\"uid\":1000,\"uses\":1,\
+         \"variables\":{{\"names\":[\"DB\"],\"sha256\":\"{digest}\"}},\"version\":1}}\n"
     )
 }
 
@@ -65,6 +70,24 @@ fn place() -> Place {
     place.write("site.yaml", place.fill(SITE));
     place.write("hushpipe.yaml", place.fill(MANIFEST));
     place.write("secrets/token", "s3cret");
+    place
+}
+
+/// Says that alice@example.com is of sre.
+fn with_groups(place: Place) -> Place {
+    let policy = place.fill("policy: { directory: '{place}/policy.d' }\n");
+    let site = place.read("site.yaml");
+    place.replace("site.yaml", format!("{site}{policy}"));
+    place.make_directory("policy.d");
+    place.write(
+        "policy.d/p.cedar",
+        "permit (principal, action, resource);\n",
+    );
+    place.write(
+        "policy.d/entities.json",
+        r#"[{ "uid": { "type": "Person", "id": "alice@example.com" },
+              "parents": [{ "type": "Group", "id": "sre" }] }]"#,
+    );
     place
 }
 
@@ -203,7 +226,7 @@ fn a_manifest_is_refused_until_somebody_who_may_signed_it_as_it_is() {
 
 #[test]
 fn who_counts_approves_by_the_command_and_ssh_keygen_accepts_it() {
-    let place = place();
+    let place = with_groups(place());
     let id = "7".repeat(32);
     place.make_directory("approvals/requests");
     place.set_mode("approvals/requests", 0o1777);
@@ -225,6 +248,12 @@ fn who_counts_approves_by_the_command_and_ssh_keygen_accepts_it() {
         .code(77)
         .stderr_has("unknown signer");
     let output = list(again(output)).stdout_has("waiting");
+    // Nobody has approved: verify says so, whatever number is asked for.
+    let output = again(output)
+        .args(["approval", "verify", "7777", "--people", "0"])
+        .run()
+        .code(1)
+        .stdout_has("policy two needs 1 of sre, and has 0");
     let output = approve(again(output), "alice")
         .success()
         .stdout_has(".json.root-");
@@ -256,7 +285,10 @@ fn who_counts_approves_by_the_command_and_ssh_keygen_accepts_it() {
         .success();
     let output = output
         .stdout_has(r"carol\u{1b}[2J")
-        .stdout_has("db/password of store bao");
+        .stdout_has("argument    select 1\n")
+        .stdout_has("variables   DB\n")
+        .stdout_has("secret      db/password of store bao, as file\n")
+        .stdout_has("needs       1 of sre within 36525d, for policy two\n");
     let output = again(output)
         .args(["approval", "show", "7777", "--json"])
         .run()

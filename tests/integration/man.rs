@@ -120,7 +120,7 @@ fn one_page_goes_to_standard_output_and_what_is_wrong_is_told() {
         .stdout_has(".SH EXAMPLES");
     page("nothing")
         .code(64)
-        .stderr_has("no page \"nothing\"; there are: hushpipe, hushpipe-run");
+        .stderr_has("no page \"nothing\"; there are: hushpipe.1, hushpipe-run.1");
     let output = Hushpipe::new().arg("man").run().success();
     output
         .stdout_has(".SH \"EXIT STATUS\"")

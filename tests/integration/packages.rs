@@ -131,6 +131,7 @@ fn the_deb_has_all_that_belongs_to_it_and_is_small() {
         "man1/hushpipe-run.1",
         "man5/hushpipe-site.yaml.5",
         "man5/hushpipe.yaml.5",
+        "man7/hushpipe-approval.7",
         "man7/hushpipe-policy.7",
         "man7/hushpipe-templates.7",
     ] {

@@ -3,6 +3,7 @@
 mod approved;
 mod commands;
 mod launches;
+mod recipe;
 mod rotations;
 mod sealed;
 

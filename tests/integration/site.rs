@@ -128,7 +128,10 @@ fn the_hosts_own_site_is_read_by_every_user_and_the_variable_is_ignored() {
     check(root)
         .success()
         .stdout_has("environment  other")
-        .stderr_is("");
+        .stderr_is(
+            "hushpipe: warning: HUSHPIPE_SITE={place}/other.yaml counts in place of this host's \
+             site, /etc/hushpipe/site.yaml\n",
+        );
 }
 
 #[test]

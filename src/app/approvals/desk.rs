@@ -7,11 +7,11 @@ use super::ledger::Ledger;
 use super::need::name_of;
 use super::place::{Place, Stored, short};
 use super::signing::{SigningError, sign};
-use super::{Approvals, now, signers};
+use super::{Approvals, now, signers, summary};
 use crate::app::files;
 use crate::approval::{
-    Approver, Case, CheckError, MAX_REQUEST, NAMESPACE, Request, RequestError, RequestId,
-    SignerError, Signers, Spent, check,
+    Approver, Case, CheckError, MAX_REQUEST, Members, NAMESPACE, Request, RequestError, RequestId,
+    SignerError, Signers, Spent, Wanted, check,
 };
 use crate::model::Exit;
 use crate::sys::filesystem::effective_uid;
@@ -24,9 +24,9 @@ pub struct Shown {
     pub owner: String,
     /// What it says.
     pub request: Result<Request, RequestError>,
-    /// Who approved. Whether they are in the group that a policy names, the launch judges.
+    /// Who approved, of those whom the request's policies accept.
     pub approvers: Vec<Approver>,
-    /// What stands against it, and signatures that do not count.
+    /// What is missing, and signatures that do not count.
     pub errors: Vec<CheckError>,
     /// How many launches used it, as far as this user may know.
     pub uses: Option<u32>,
@@ -73,7 +73,7 @@ impl ApproveError {
 
 impl Approvals {
     /// All requests, the newest first.
-    pub fn all(&self) -> Result<Vec<Shown>, ApprovalsError> {
+    pub fn all(&self, members: &dyn Members) -> Result<Vec<Shown>, ApprovalsError> {
         let Some(place) = Place::open(&self.spec.directory)? else {
             return Ok(Vec::new());
         };
@@ -81,7 +81,7 @@ impl Approvals {
         let mut all = Vec::new();
         for (id, names) in place.list()? {
             if let Some(stored) = place.read(&id, &names)? {
-                all.push(self.shown(stored, &signers));
+                all.push(self.shown(stored, &signers, members));
             }
         }
         let created = |shown: &Shown| shown.request.as_ref().ok().map(|request| request.created);
@@ -90,9 +90,9 @@ impl Approvals {
     }
 
     /// One request.
-    pub fn one(&self, id: &str) -> Result<Shown, ApprovalsError> {
+    pub fn one(&self, id: &str, members: &dyn Members) -> Result<Shown, ApprovalsError> {
         let signers = signers::read(&self.spec.signers)?;
-        Ok(self.shown(self.stored(id)?.1, &signers))
+        Ok(self.shown(self.stored(id)?.1, &signers, members))
     }
 
     fn stored(&self, id: &str) -> Result<(Place, Stored), ApprovalsError> {
@@ -109,17 +109,20 @@ impl Approvals {
         Ok((place, stored))
     }
 
-    fn shown(&self, stored: Stored, signers: &Signers) -> Shown {
+    fn shown(&self, stored: Stored, signers: &Signers, members: &dyn Members) -> Shown {
         // Others' records are theirs to read.
         let ledger = Ledger::open(&self.spec.directory).ok();
-        let spent = match ledger {
-            Some(Some(ledger)) => ledger.read(&stored.id).ok(),
-            Some(None) => Some(Spent::default()),
-            None => None,
+        let spent = match (ledger, &stored.request) {
+            (Some(Some(ledger)), Ok(request)) => ledger.read(request).ok(),
+            (Some(None), _) => Some(Spent::default()),
+            _ => None,
         };
         let spent = spent.filter(|_| stored.owner == effective_uid());
         let (approvers, errors) = match &stored.request {
-            Ok(request) => judged(&stored, request, signers, spent.unwrap_or_default()),
+            Ok(request) => {
+                let spent = spent.unwrap_or_default();
+                judged(&stored, request, (signers, members), spent)
+            }
             Err(_) => (Vec::new(), Vec::new()),
         };
         Shown {
@@ -175,29 +178,30 @@ fn of_prefix(place: &Place, prefix: &str) -> Option<RequestId> {
     found.next().is_none().then_some(one)
 }
 
-/// Judged as what it says it is for: whether that is so, a launch finds out.
+/// Judged as what it says it is for, and as its file's owner launches it: whether it is so, a launch finds
+/// out.
 fn judged(
     stored: &Stored,
     request: &Request,
-    signers: &Signers,
+    (signers, members): (&Signers, &dyn Members),
     spent: Spent,
 ) -> (Vec<Approver>, Vec<CheckError>) {
-    let anybody = |_: &str, _: &str| true;
+    let wanted: Vec<Wanted> = request.policies.wanted.iter().cloned().collect();
     let checked = check(&Case {
         request,
         bytes: &stored.bytes,
         signatures: &stored.signatures,
         signers,
-        wanted: &[],
+        wanted: &wanted,
         launch: &request.launch(),
-        requesters: &[],
+        requesters: &[name_of(stored.owner)],
         spent,
-        members: &anybody,
+        members,
         now: now(),
     });
     match checked {
-        Ok(approved) => (approved.approvers, approved.ignored),
-        Err(not) => (not.approvers, not.errors),
+        Ok(approved) => (approved.approvers, summary(approved.ignored, stored.unread)),
+        Err(not) => (not.approvers, summary(not.errors, stored.unread)),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::approval::{CheckError, RequestId, SignersError};
-use crate::model::Exit;
 use crate::model::printable::{printable, printable_path};
+use crate::model::{Exit, format_duration};
 use crate::sys::filesystem::effective_uid;
 use crate::sys::walk::WalkError;
 
@@ -51,7 +52,7 @@ pub enum ApprovalsError {
     },
     /// Somebody makes more files than anybody needs.
     #[error(
-        "{} has more than {most} files: remove those that do not belong there",
+        "{} has more than {most} files: `hushpipe approval prune` removes what expired; who made the rest?",
         printable_path(path)
     )]
     TooMany {
@@ -66,6 +67,22 @@ pub enum ApprovalsError {
     /// Something that an approval has to name is not known.
     #[error("the launch has no digest of its {0}, so that no approval can be for it")]
     NoDigest(&'static str),
+    /// A request would outlive what a policy accepts.
+    #[error(
+        "policy {} accepts approvals for {}, and {} was requested: give --expires {} or less",
+        printable(policy),
+        format_duration(*within),
+        format_duration(*asked),
+        format_duration(*within)
+    )]
+    TooLong {
+        /// How long the request was to be good for.
+        asked: Duration,
+        /// The policy's id.
+        policy: String,
+        /// How long it accepts approvals.
+        within: Duration,
+    },
     /// There is no request of that name.
     #[error(
         "no request {id} in {}: see `hushpipe approval list`",
@@ -90,6 +107,7 @@ impl ApprovalsError {
             Self::System { .. } | Self::TooMany { .. } => Exit::Os,
             Self::Unrecorded { .. } => Exit::Deadline,
             Self::Unknown { .. } => Exit::NoManifest,
+            Self::TooLong { .. } => Exit::Usage,
             Self::NotLaunch | Self::NoDigest(_) | Self::Waiting(_) => Exit::Denied,
         }
     }
@@ -110,7 +128,7 @@ pub struct Waiting {
     /// What is missing, and signatures that do not count.
     pub errors: Vec<CheckError>,
     /// How long the launch waited.
-    pub waited: std::time::Duration,
+    pub waited: Duration,
 }
 
 impl Waiting {
@@ -134,7 +152,7 @@ impl std::fmt::Display for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("not approved")?;
         if !self.waited.is_zero() {
-            write!(f, " within {}", crate::model::format_duration(self.waited))?;
+            write!(f, " within {}", format_duration(self.waited))?;
         }
         let notes = self.notes();
         notes

@@ -1,15 +1,17 @@
 //! Uses of approvals on record: `DIRECTORY/uses/UID/ID`, a line each, added under a lock and on the disk
 //! before anything is delivered. A line that a crash cut short counts as a use: never one too many.
+//! `pruned` says up to which time of expiry records have been removed.
 
+use std::fmt;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::error::ApprovalsError;
 use super::place::make_directory;
-use crate::approval::{Moment, RequestId, Spent};
+use crate::approval::{Moment, Request, RequestId, Spent};
 use crate::sys::filesystem::{self, effective_uid};
-use crate::sys::held::Lock;
+use crate::sys::held::{self, Lock};
 use crate::sys::walk::{self, Rule};
 use crate::sys::{beneath, durable};
 
@@ -74,12 +76,37 @@ impl Ledger {
         })
     }
 
-    /// How a request was used so far.
-    pub fn read(&self, id: &RequestId) -> Result<Spent, ApprovalsError> {
-        match beneath::read_file(&self.directory, id.as_str(), MOST) {
-            Ok(bytes) => Ok(spent(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Spent::default()),
-            Err(error) => Err(unrecorded(&self.path.join(id.as_str()))(error)),
+    /// How a request was used so far. What expired before records were pruned has ended, whatever the
+    /// clock says now.
+    pub fn read(&self, request: &Request) -> Result<Spent, ApprovalsError> {
+        let spent = self.uses(&request.id)?;
+        let ended = spent.ended || self.pruned()?.is_some_and(|pruned| pruned.covers(request));
+        Ok(Spent { ended, ..spent })
+    }
+
+    /// The lines of a request's record.
+    pub fn uses(&self, id: &RequestId) -> Result<Spent, ApprovalsError> {
+        let bytes = self.file(id.as_str())?;
+        Ok(bytes.map(|bytes| spent(&bytes)).unwrap_or_default())
+    }
+
+    /// What records are gone of; `None`: of nothing.
+    fn pruned(&self) -> Result<Option<Pruned>, ApprovalsError> {
+        let Some(bytes) = self.file(PRUNED)? else {
+            return Ok(None);
+        };
+        let pruned = Pruned::parse(&bytes).ok_or_else(|| {
+            let why = io::Error::new(io::ErrorKind::InvalidData, "it does not hold two times");
+            unrecorded(&self.path.join(PRUNED))(why)
+        });
+        pruned.map(Some)
+    }
+
+    fn file(&self, name: &str) -> Result<Option<Vec<u8>>, ApprovalsError> {
+        match beneath::read_file(&self.directory, name, MOST) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unrecorded(&self.path.join(name))(error)),
         }
     }
 
@@ -109,11 +136,6 @@ impl Ledger {
 }
 
 impl Locked<'_> {
-    /// How a request was used so far.
-    pub fn read(&self, id: &RequestId) -> Result<Spent, ApprovalsError> {
-        self.ledger.read(id)
-    }
-
     /// Puts a use on record. From then on it is spent, whatever happens.
     pub fn spend(&self, id: &RequestId, now: Moment) -> Result<(), ApprovalsError> {
         self.ledger.add(id, SPENT, now)
@@ -122,6 +144,73 @@ impl Locked<'_> {
     /// Puts on record that it has expired, so that it stays so if the clock is set back.
     pub fn end(&self, id: &RequestId, now: Moment) -> Result<(), ApprovalsError> {
         self.ledger.add(id, ENDED, now)
+    }
+
+    /// Removes the records of requests that have expired. That they have is on the disk before.
+    pub fn prune(&self, expired: &[Request]) -> Result<(), ApprovalsError> {
+        let ledger = self.ledger;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let pruned = expired.iter().fold(ledger.pruned()?, |pruned, request| {
+            Some(Pruned::with(pruned, request))
+        });
+        let Some(pruned) = pruned else {
+            return Ok(());
+        };
+        held::publish(
+            &ledger.directory,
+            PRUNED.as_ref(),
+            pruned.to_string().as_bytes(),
+        )
+        .map_err(unrecorded(&ledger.path.join(PRUNED)))?;
+        for request in expired {
+            let name = request.id.as_str();
+            filesystem::unlink_at(&ledger.directory, name)
+                .map_err(unrecorded(&ledger.path.join(name)))?;
+        }
+        Ok(())
+    }
+}
+
+/// The file that says what records are gone of.
+const PRUNED: &str = "pruned";
+
+/// Requests that were made until then and expired until then may have no record any more: they have ended,
+/// also if the clock is set back. Both times count, so that a clock that was far ahead once ends no later
+/// request.
+#[derive(Clone, Copy, Debug)]
+struct Pruned {
+    created: Moment,
+    expires: Moment,
+}
+
+impl Pruned {
+    fn with(before: Option<Self>, request: &Request) -> Self {
+        let (created, expires) = (request.created, request.expires);
+        before.map_or(Self { created, expires }, |before| Self {
+            created: before.created.max(created),
+            expires: before.expires.max(expires),
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let (created, expires) = text.trim_end().split_once(' ')?;
+        Some(Self {
+            created: created.parse().ok()?,
+            expires: expires.parse().ok()?,
+        })
+    }
+
+    fn covers(self, request: &Request) -> bool {
+        request.created <= self.created && request.expires <= self.expires
+    }
+}
+
+impl fmt::Display for Pruned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", self.created, self.expires)
     }
 }
 

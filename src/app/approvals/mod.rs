@@ -13,6 +13,7 @@ pub mod manifests;
 mod members;
 mod need;
 mod place;
+mod prune;
 mod signers;
 mod signing;
 #[cfg(test)]
@@ -27,8 +28,9 @@ pub use desk::{ApproveError, Approving, Shown};
 pub use error::{ApprovalsError, Waiting};
 use ledger::Ledger;
 pub use members::UnixGroups;
-pub use need::Need;
+pub use need::{Held, Need};
 use place::{Place, Stored, is_own};
+pub use prune::{KEPT, Pruned};
 pub use signing::{SigningError, sign};
 
 use crate::approval::{
@@ -55,6 +57,13 @@ pub struct Granted {
     pub request: RequestId,
     /// What was approved.
     need: Need,
+}
+
+impl Granted {
+    /// What holds for its launcher, once it is spent.
+    pub fn held(&self, spent: &[Approved]) -> Held {
+        Held::new(&self.need, spent)
+    }
 }
 
 /// How long a request is good for.
@@ -119,7 +128,7 @@ impl Approvals {
         let mut waiting = match self.look(need, members)? {
             Found::Approved(request) => return Ok(granted(need, request)),
             Found::Pending(pending) => pending,
-            Found::Nothing => self.ask(need)?,
+            Found::Nothing => self.ask(need, observer)?,
         };
         announce(need, &waiting.request, observer);
         let mut known = Vec::new();
@@ -165,12 +174,12 @@ impl Approvals {
         let locked = ledger.lock()?;
         let judging = self.judging(need, &signers, members);
         let wanted = judging.wanted();
-        let case = judging.case(&stored, request, &wanted, locked.read(id)?);
+        let case = judging.case(&stored, request, &wanted, ledger.read(request)?);
         let approved = check(&case).map_err(|not| {
             ApprovalsError::Waiting(Box::new(Waiting {
                 request: id.clone(),
                 approvers: names(&not.approvers),
-                errors: not.errors,
+                errors: summary(not.errors, stored.unread),
                 waited: Duration::ZERO,
             }))
         })?;
@@ -207,7 +216,7 @@ impl Approvals {
                 // A second more: an approval is good for all of `within`.
                 expires: created.after(lasts.saturating_add(Duration::from_secs(1))),
                 uses: lifetime.uses.clamp(1, MAX_USES),
-                policies: need.wanted.iter().map(|one| one.policy.clone()).collect(),
+                wanted: need.wanted.clone(),
             },
         );
         Place::make(&self.spec.directory)?.write(&request)?;
@@ -229,7 +238,36 @@ impl Approvals {
         }
     }
 
-    fn ask(&self, need: &Need) -> Result<Pending, ApprovalsError> {
+    /// Whether there is a request that fits and is approved.
+    pub fn is_approved(&self, need: &Need, members: &dyn Members) -> Result<bool, ApprovalsError> {
+        Ok(matches!(self.look(need, members)?, Found::Approved(_)))
+    }
+
+    /// Writes a request ahead of a launch, and says so.
+    pub fn request_ahead(
+        &self,
+        need: &Need,
+        lifetime: Lifetime,
+        observer: &dyn Observer,
+    ) -> Result<Request, ApprovalsError> {
+        let shortest = need.wanted.iter().min_by_key(|wanted| wanted.within);
+        if let (Some(asked), Some(wanted)) = (lifetime.expires, shortest)
+            && asked > wanted.within
+        {
+            return Err(ApprovalsError::TooLong {
+                asked,
+                policy: wanted.policy.clone(),
+                within: wanted.within,
+            });
+        }
+        self.tidy(observer);
+        let request = self.request(need, lifetime)?;
+        announce(need, &request.id, observer);
+        Ok(request)
+    }
+
+    fn ask(&self, need: &Need, observer: &dyn Observer) -> Result<Pending, ApprovalsError> {
+        self.tidy(observer);
         let request = self.request(need, Lifetime::default())?;
         Ok(Pending {
             request: request.id,
@@ -249,6 +287,10 @@ impl Approvals {
         let judging = self.judging(need, &signers, members);
         let mut found: Option<Pending> = None;
         for (id, names) in place.list()? {
+            // Others' are not read: there may be many.
+            if !place.is_own(&id)? {
+                continue;
+            }
             let Some(stored) = place.read(&id, &names)?.filter(is_own) else {
                 continue;
             };
@@ -288,7 +330,7 @@ impl Judging<'_> {
             return Ok(Found::Nothing);
         };
         let wanted = self.wanted();
-        let spent = ledger.map(|ledger| ledger.read(&stored.id));
+        let spent = ledger.map(|ledger| ledger.read(request));
         let case = self.case(
             stored,
             request,
@@ -311,7 +353,7 @@ impl Judging<'_> {
                 request: stored.id.clone(),
                 created: request.created,
                 approvers: not.approvers,
-                errors: not.errors,
+                errors: summary(not.errors, stored.unread),
             }),
         })
     }
@@ -351,6 +393,21 @@ fn now() -> Moment {
 
 fn names(approvers: &[Approver]) -> Vec<String> {
     approvers.iter().map(|one| one.name().to_owned()).collect()
+}
+
+/// So many signatures that do not count are named.
+const NAMED: usize = 8;
+
+/// What is missing, and some of the signatures that do not count.
+fn summary(errors: Vec<CheckError>, unread: usize) -> Vec<CheckError> {
+    let (of_signatures, mut errors): (Vec<_>, Vec<_>) =
+        errors.into_iter().partition(CheckError::is_of_signature);
+    let more = of_signatures.len().saturating_sub(NAMED) + unread;
+    errors.extend(of_signatures.into_iter().take(NAMED));
+    if more > 0 {
+        errors.push(CheckError::More(more));
+    }
+    errors
 }
 
 fn missing(wanted: &Wanted) -> CheckError {

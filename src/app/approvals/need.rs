@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::error::ApprovalsError;
-use crate::approval::{Asked, Launch, Program, Wanted};
-use crate::model::query::{Effect, Facts, Obligation, Principal, Query, Resource, Ruling};
+use crate::approval::{Asked, Launch, Manifest, Program, Variables, Wanted, shown_arguments};
+use crate::model::Approved;
+use crate::model::query::{
+    Action, Context, Effect, Facts, Obligation, Principal, Query, Resource, Ruling, Secret,
+};
 use crate::sys::filesystem::effective_uid;
 use crate::sys::users::Database;
 
@@ -50,22 +53,59 @@ impl Need {
                 return Err(ApprovalsError::NotLaunch);
             };
             wanted.extend(approvals);
-            secrets.insert(Asked {
-                asked: secret.path.clone(),
-                store: secret.store.clone(),
-            });
+            secrets.insert(asked(secret, &query.context));
             found = Some((query, &service.name));
         }
         let Some((query, service)) = found else {
             return Ok(None);
         };
-        let facts = &query.context.facts;
+        let context = &query.context;
         Ok(Some(Self {
-            launch: launch(service, facts, secrets, policies)?,
+            launch: launch(service, context, secrets, policies)?,
             wanted,
-            reason: facts.reason.clone(),
-            requesters: requesters(facts),
+            reason: context.facts.reason.clone(),
+            requesters: requesters(&context.facts),
         }))
+    }
+}
+
+/// An approval that was spent for a launcher: it lifts the same policies' denials when what was approved
+/// is delivered again, at a rotation or a restart, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    launch: Launch,
+    policies: BTreeSet<String>,
+}
+
+impl Held {
+    /// Of a launch, for these policies.
+    pub fn new(need: &Need, spent: &[Approved]) -> Self {
+        Self {
+            launch: need.launch.clone(),
+            policies: spent.iter().map(|one| one.policy.clone()).collect(),
+        }
+    }
+
+    /// Whether it lifts what this policy denies, now that the digest of all policies is this one.
+    pub fn lifts(&self, policy: &str, query: &Query, policies: &str) -> bool {
+        let (Action::Deliver, Principal::Service(service), Resource::Secret(secret)) =
+            (query.action, &query.principal, &query.resource)
+        else {
+            return false;
+        };
+        let secrets = self.launch.secrets.clone();
+        let launch = launch(&service.name, &query.context, secrets, policies);
+        self.policies.contains(policy)
+            && self.launch.secrets.contains(&asked(secret, &query.context))
+            && launch.is_ok_and(|launch| launch == self.launch)
+    }
+}
+
+fn asked(secret: &Secret, context: &Context) -> Asked {
+    Asked {
+        asked: secret.path.clone(),
+        deliveries: context.deliveries.iter().cloned().collect(),
+        store: secret.store.clone(),
     }
 }
 
@@ -88,10 +128,11 @@ fn of_obligation(obligation: &Obligation) -> Option<Wanted> {
 
 fn launch(
     service: &str,
-    facts: &Facts,
+    context: &Context,
     secrets: BTreeSet<Asked>,
     policies: &str,
 ) -> Result<Launch, ApprovalsError> {
+    let facts = &context.facts;
     let digests = [
         ("manifest", &*facts.manifest.sha256),
         ("program", &facts.program.sha256),
@@ -106,13 +147,28 @@ fn launch(
         environment: facts.environment.clone(),
         host: facts.host.clone(),
         uid: facts.uid,
-        manifest_sha256: facts.manifest.sha256.clone(),
+        manifest: Manifest {
+            path: facts.manifest.path.clone(),
+            sha256: facts.manifest.sha256.clone(),
+            signed_by: facts.manifest.signed_by.clone(),
+        },
         program: Program {
+            argv0: facts.program.argv0.clone(),
+            interpreter: facts.program.interpreter.clone(),
+            interpreter_sha256: facts.program.interpreter_sha256.clone(),
             path: facts.program.path.clone(),
             sha256: facts.program.sha256.clone(),
         },
+        arguments: shown_arguments(facts.shown.arguments.iter().cloned()),
         arguments_sha256: facts.arguments_sha256.clone(),
+        directory: facts.shown.directory.clone(),
+        mode: context.mode.clone(),
+        isolation: context.isolation.clone(),
         secrets,
+        variables: Variables {
+            names: facts.manifest.variables.iter().cloned().collect(),
+            sha256: facts.manifest.variables_sha256.clone(),
+        },
         policies_sha256: policies.to_owned(),
     })
 }

@@ -13,15 +13,18 @@ use super::error::ApprovalsError;
 use crate::approval::{
     MAX_REQUEST, MAX_SIGNATURE, Request, RequestError, RequestId, SignatureFile, SigningKey,
 };
-use crate::sys::filesystem::{self, effective_uid};
+use crate::sys::filesystem::{self, Status, effective_uid};
 use crate::sys::held;
 use crate::sys::walk::{self, Rule, WalkError};
 use crate::sys::{beneath, durable};
 
 /// So many files are looked at, of all that others may make.
-const MOST_FILES: usize = 65_536;
-/// So many signatures of one request.
-const MOST_SIGNATURES: usize = 256;
+const MOST_FILES: usize = 1 << 20;
+/// So many signatures of one request are read of each user, so that nobody's files keep others' from
+/// being seen.
+const MOST_SIGNATURES: usize = 64;
+/// How a file's name starts until it is whole.
+const NEW: &str = ".new-";
 /// Everybody may add, nobody change what others added.
 const STICKY: u32 = 0o1777;
 
@@ -44,6 +47,8 @@ pub struct Stored {
     pub request: Result<Request, RequestError>,
     /// What lies beside it.
     pub signatures: Vec<SignatureFile>,
+    /// So many more files beside it were not read.
+    pub unread: usize,
 }
 
 /// The signature files of each request, by name.
@@ -89,30 +94,39 @@ impl Place {
         }
     }
 
+    /// Visits the names of all files that are there.
+    pub fn visit(
+        &self,
+        mut visit: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), ApprovalsError> {
+        // From the start, wherever an earlier look ended.
+        let directory = filesystem::open_directory_at(&self.requests, ".");
+        let directory = directory.map_err(self.system("read", ""))?;
+        // No name of hushpipe's is anything but UTF-8.
+        let visited = filesystem::visit_entries(directory, |name| visit(&name.to_string_lossy()));
+        visited.map_err(self.system("read", ""))
+    }
+
     /// All requests with their signature files. What has another name is passed over.
     pub fn list(&self) -> Result<Listing, ApprovalsError> {
         let mut listing = Listing::new();
         let mut others: Vec<(RequestId, String)> = Vec::new();
         let mut count = 0;
-        // From the start, wherever an earlier look ended.
-        let directory = filesystem::open_directory_at(&self.requests, ".");
-        let directory = directory.map_err(self.system("read", ""))?;
-        let visited = filesystem::visit_entries(directory, |name| {
+        self.visit(|name| {
             count += 1;
-            match name.to_str().and_then(parts) {
-                Some((id, "json")) => {
+            match entry(name) {
+                Some(Entry::Request(id)) => {
                     listing.entry(id).or_default();
                 }
-                Some((id, _)) => others.push((id, name.to_string_lossy().into_owned())),
-                None => {}
+                Some(Entry::Signature(id)) => others.push((id, name.to_owned())),
+                Some(Entry::New) | None => {}
             }
             if count > MOST_FILES {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
-        });
-        visited.map_err(self.system("read", ""))?;
+        })?;
         if count > MOST_FILES {
             let path = self.path_of("");
             let most = MOST_FILES;
@@ -123,11 +137,18 @@ impl Place {
                 names.push(name);
             }
         }
-        for names in listing.values_mut() {
-            names.sort_unstable();
-            names.truncate(MOST_SIGNATURES);
-        }
+        listing.values_mut().for_each(|names| names.sort_unstable());
         Ok(listing)
+    }
+
+    /// What a file is; `None`: it is gone.
+    pub fn status(&self, name: &str) -> Result<Option<Status>, ApprovalsError> {
+        filesystem::status_at(&self.requests, name).map_err(self.system("look at", name))
+    }
+
+    /// Removes a file. That it is gone already is no error.
+    pub fn remove(&self, name: &str) -> Result<(), ApprovalsError> {
+        filesystem::unlink_at(&self.requests, name).map_err(self.system("remove", name))
     }
 
     /// Reads one request with these signature files. `None`: it is gone, or nobody's request at all (a
@@ -156,6 +177,7 @@ impl Place {
                 }
             }),
         };
+        let (names, unread) = self.fair(signatures)?;
         let read = |name: &String| {
             // One that cannot be read is shown as one that is none.
             let bytes = beneath::read_file(&self.requests, name, MAX_SIGNATURE as u64 + 1);
@@ -169,8 +191,36 @@ impl Place {
             owner: status.uid,
             bytes: bytes.unwrap_or_default(),
             request,
-            signatures: signatures.iter().map(read).collect(),
+            signatures: names.into_iter().map(read).collect(),
+            unread,
         }))
+    }
+
+    /// No more of these files of one user than one request can need; and how many are left out.
+    fn fair<'n>(&self, names: &'n [String]) -> Result<(Vec<&'n String>, usize), ApprovalsError> {
+        if names.len() <= MOST_SIGNATURES {
+            return Ok((names.iter().collect(), 0));
+        }
+        let mut of_users: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut kept = Vec::new();
+        for name in names {
+            let Some(status) = self.status(name)? else {
+                continue;
+            };
+            let count = of_users.entry(status.uid).or_default();
+            *count += 1;
+            if *count <= MOST_SIGNATURES {
+                kept.push(name);
+            }
+        }
+        let unread = names.len() - kept.len();
+        Ok((kept, unread))
+    }
+
+    /// Whether a launch by this user may count on a request: its own user made it.
+    pub fn is_own(&self, id: &RequestId) -> Result<bool, ApprovalsError> {
+        let status = self.status(&format!("{id}.json"))?;
+        Ok(status.is_some_and(|status| status.uid == effective_uid()))
     }
 
     /// As [`Place::read`], with all signatures that there are.
@@ -223,15 +273,30 @@ pub fn short(key: &SigningKey) -> String {
     plain.take(16).collect()
 }
 
-/// `ID.json`, `ID.json.sig` or `ID.json.NAME.sig`: the id, and `json` or `sig`.
-fn parts(name: &str) -> Option<(RequestId, &'static str)> {
+/// A file of hushpipe's, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// `ID.json`
+    Request(RequestId),
+    /// `ID.json.sig` or `ID.json.NAME.sig`
+    Signature(RequestId),
+    /// One that is being written.
+    New,
+}
+
+/// What a name says; `None`: it is none of hushpipe's.
+pub fn entry(name: &str) -> Option<Entry> {
+    if name.starts_with(NEW) {
+        return Some(Entry::New);
+    }
     let (id, rest) = name.split_once('.')?;
     let id = RequestId::parse(id)?;
     match rest {
-        "json" => Some((id, "json")),
+        "json" => Some(Entry::Request(id)),
         rest => {
             let signature = rest.strip_prefix("json.")?.strip_suffix("sig")?;
-            (signature.is_empty() || signature.ends_with('.')).then_some((id, "sig"))
+            let is_one = signature.is_empty() || signature.ends_with('.');
+            is_one.then_some(Entry::Signature(id))
         }
     }
 }
@@ -271,7 +336,7 @@ fn system_of(doing: &'static str, path: &Path, source: io::Error) -> ApprovalsEr
     }
 }
 
-/// Whether a launch by this user may count on a request: root, or its own user, made it.
+/// As [`Place::is_own`], of the file that was read.
 pub fn is_own(stored: &Stored) -> bool {
     stored.owner == effective_uid()
 }

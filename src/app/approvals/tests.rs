@@ -204,7 +204,7 @@ fn files_of_others_in_the_directory_do_no_harm() {
     fixture.sign(&id, "alice");
     fixture.sign(&id, "bob");
     assert!(fixture.obtain().is_ok());
-    let all = fixture.approvals.all().unwrap();
+    let all = fixture.approvals.all(&is_sre).unwrap();
     let broken = all.iter().filter(|shown| shown.request.is_err()).count();
     assert_eq!((all.len(), broken), (3, 2));
     // What belongs to another user is no request of this one's, whatever it says.
@@ -230,7 +230,7 @@ fn an_approval_that_was_seen_expired_stays_so() {
     }
     assert_ne!(fixture.waiting().request, request.id);
     let ledger = Ledger::open(&fixture.directory()).unwrap().unwrap();
-    assert!(ledger.read(&request.id).unwrap().ended);
+    assert!(ledger.uses(&request.id).unwrap().ended);
     // Others of the same launch are looked at as before, and it is put on record once.
     fixture.need.reason = "another".into();
     fixture.waiting();
@@ -260,7 +260,7 @@ fn spends_until_it_is_killed() {
     let ledger = Ledger::make(Path::new(&directory)).unwrap();
     loop {
         let locked = ledger.lock().unwrap();
-        let before = locked.read(&id).unwrap().uses;
+        let before = ledger.uses(&id).unwrap().uses;
         locked.spend(&id, now()).unwrap();
         println!("\nspent {before}");
     }
@@ -297,7 +297,7 @@ fn no_kill_gives_a_use_twice() {
     assert_eq!(distinct.len(), delivered.len(), "a use was given twice");
     assert!(delivered.len() >= rounds, "{}", delivered.len());
     let ledger = Ledger::open(place.path()).unwrap().unwrap();
-    let uses = ledger.read(&RequestId::new([9; 16])).unwrap().uses;
+    let uses = ledger.uses(&RequestId::new([9; 16])).unwrap().uses;
     assert!(
         uses as usize >= delivered.len(),
         "{uses} of {}",
@@ -317,9 +317,9 @@ fn a_use_that_was_cut_short_counts() {
     let whole = fs::read(&path).unwrap();
     for length in 1..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        assert_eq!(ledger.read(&id).unwrap().uses, 1, "{length}");
+        assert_eq!(ledger.uses(&id).unwrap().uses, 1, "{length}");
         ledger.lock().unwrap().spend(&id, now()).unwrap();
-        assert_eq!(ledger.read(&id).unwrap().uses, 2, "{length}");
+        assert_eq!(ledger.uses(&id).unwrap().uses, 2, "{length}");
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Without a site nothing is asked, and no fact is gathered.
 
+mod ahead;
 mod queries;
 mod rules;
 mod sealed;
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::approvals::Granted;
+use super::approvals::{Granted, Held};
 use super::audit::{Audit, By};
 use super::failure::{Failure, Failures};
 use super::host::Host;
@@ -28,8 +29,8 @@ use queries::Asking;
 use rules::{Judged, Lacking};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;
-pub use site::Governance;
 use site::InForce;
+pub use site::{Governance, members};
 
 /// Who decides on releases, and who records them.
 pub struct Gate {
@@ -40,9 +41,8 @@ pub struct Gate {
     recorder: Box<dyn Recorder>,
     /// The site's log, which the recorder writes.
     audit: Audit,
-    /// Approvals that were spent for this launcher. They hold as long as it runs, for the policies that
-    /// they were given for.
-    held: RefCell<Vec<Approved>>,
+    /// Approvals that were spent for this launcher.
+    held: RefCell<Vec<Held>>,
     observer: Rc<dyn Observer>,
 }
 
@@ -267,7 +267,7 @@ impl Gate {
             Lacking::Notes(notes) => one(rules.denied(authorised.decisions.clone(), notes)),
             Lacking::Failed(error) => vec![Failure::new(error.exit(), error)],
         })?;
-        self.held.borrow_mut().extend(spent.iter().cloned());
+        self.held.borrow_mut().push(granted.held(&spent));
         Ok(spent)
     }
 

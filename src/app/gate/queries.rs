@@ -73,7 +73,6 @@ impl Asking<'_> {
                 .map(|used| used.word().to_owned())
                 .unwrap_or_default(),
             mode: self.plan.mode.word().to_owned(),
-            redacted: false,
             occasion: occasion.to_owned(),
             facts,
             time: self.time,

@@ -1,12 +1,12 @@
 //! A site's policy at work: what it rules, and what follows from that.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::app::approvals::{Approvals, ApprovalsError, Granted, Need};
+use crate::app::approvals::{Approvals, ApprovalsError, Granted, Held, Lifetime, Need};
+use crate::approval::Request;
 use crate::model::query::{Effect, Obligation, Query, Ruling};
 use crate::model::{
     ApprovalSpec, Approved, Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec,
@@ -105,16 +105,33 @@ impl Rules {
     }
 
     async fn obtain_by(&self, approvals: &Approvals, open: &Open) -> Result<Granted, Lacking> {
+        let need = self.need(open)?;
+        let members = |person: &str, group: &str| self.policy.is_member(person, group);
+        Ok(approvals
+            .obtain(&need, &members, self.observer.as_ref())
+            .await?)
+    }
+
+    /// Requests approvals ahead of a launch.
+    pub fn request(&self, open: &Open, lifetime: Lifetime) -> Result<Request, Lacking> {
+        let (approvals, need) = (self.approvals()?, self.need(open)?);
+        Ok(approvals.request_ahead(&need, lifetime, self.observer.as_ref())?)
+    }
+
+    /// Whether the approvals that it lacks are there.
+    pub fn is_approved(&self, open: &Open) -> Result<bool, Lacking> {
+        let (approvals, need) = (self.approvals()?, self.need(open)?);
+        let members = |person: &str, group: &str| self.policy.is_member(person, group);
+        Ok(approvals.is_approved(&need, &members)?)
+    }
+
+    fn need(&self, open: &Open) -> Result<Need, Lacking> {
         let decided = open.decisions.iter();
         let decided = decided
             .filter(|decision| decision.verdict == Verdict::Denied)
             .map(|decision| (&decision.query, &decision.ruling));
         let need = Need::of(decided, &self.policy.digest())?;
-        let need = need.ok_or_else(|| Lacking::Notes(Vec::new()))?;
-        let members = |person: &str, group: &str| self.policy.is_member(person, group);
-        Ok(approvals
-            .obtain(&need, &members, self.observer.as_ref())
-            .await?)
+        need.ok_or_else(|| Lacking::Notes(Vec::new()))
     }
 
     /// Spends what was obtained. It counts from then on.
@@ -133,12 +150,16 @@ impl Rules {
     }
 
     /// Decides on all of these, with the approvals that there are. One that is refused refuses all.
-    pub fn judge(&self, queries: Vec<Query>, held: &[Approved]) -> Judged {
-        let met = met_by(held);
+    pub fn judge(&self, queries: Vec<Query>, held: &[Held]) -> Judged {
         let rulings = self.policy.rule(&queries);
+        // Of the policies that have just answered.
+        let held = Holding {
+            held,
+            policies: self.policy.digest(),
+        };
         let mut wanted = Vec::new();
         let decisions = queries.into_iter().zip(rulings).map(|(query, ruling)| {
-            let (verdict, open) = self.verdict(&query, &ruling, &met);
+            let (verdict, open) = self.verdict(&query, &ruling, &held);
             wanted.push(open);
             Decision {
                 query,
@@ -166,7 +187,7 @@ impl Rules {
         &self,
         query: &Query,
         ruling: &Ruling,
-        met: &BTreeSet<&str>,
+        held: &Holding<'_>,
     ) -> (Verdict, Vec<Obligation>) {
         let refused = match self.spec.mode {
             PolicyMode::Observe => Verdict::Observed,
@@ -177,7 +198,7 @@ impl Rules {
             Effect::Deny => (refused, Vec::new()),
             Effect::Pending => {
                 let unmet = ruling.obligations.iter();
-                let unmet = unmet.filter(|obligation| !is_met(obligation, query, met));
+                let unmet = unmet.filter(|obligation| !held.meets(obligation, query));
                 let unmet: Vec<Obligation> = unmet.cloned().collect();
                 let is_approval = |one: &Obligation| matches!(one, Obligation::Approval { .. });
                 if unmet.is_empty() {
@@ -256,14 +277,20 @@ impl Rules {
     }
 }
 
-/// The policies that approvals were spent for.
-fn met_by(held: &[Approved]) -> BTreeSet<&str> {
-    held.iter().map(|approved| &*approved.policy).collect()
+/// Approvals that a launcher has, and the digest of the policies in force.
+struct Holding<'a> {
+    held: &'a [Held],
+    policies: String,
 }
 
-fn is_met(obligation: &Obligation, query: &Query, met: &BTreeSet<&str>) -> bool {
-    match obligation {
-        Obligation::Reason { .. } => !query.context.facts.reason.trim().is_empty(),
-        Obligation::Approval { policy, .. } => met.contains(&**policy),
+impl Holding<'_> {
+    fn meets(&self, obligation: &Obligation, query: &Query) -> bool {
+        match obligation {
+            Obligation::Reason { .. } => !query.context.facts.reason.trim().is_empty(),
+            Obligation::Approval { policy, .. } => {
+                let mut held = self.held.iter();
+                held.any(|held| held.lifts(policy, query, &self.policies))
+            }
+        }
     }
 }

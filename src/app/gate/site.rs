@@ -8,6 +8,7 @@ use crate::app::facts;
 use crate::app::failure::Failures;
 use crate::app::host::Host;
 use crate::app::policies::{self, PolicyDirectory, Refreshed};
+use crate::approval::Members;
 use crate::model::query::{Facts, Justification, Query, Ruling};
 use crate::model::{Event, Observer, Plan, Policy, PolicySpec, Site};
 
@@ -34,6 +35,19 @@ impl InForce {
             observer: Rc::clone(observer),
         })
     }
+}
+
+/// Who is in which group, by a site's policies; by the host's groups alone, where it has none.
+pub fn members(site: &Site) -> Result<impl Members, Failures> {
+    let observer: Rc<dyn Observer> = Rc::new(());
+    let policy = site.policy.as_ref();
+    let policy = policy
+        .map(|spec| InForce::open(spec, &observer))
+        .transpose()?;
+    Ok(move |person: &str, group: &str| match &policy {
+        Some(policy) => policy.is_member(person, group),
+        None => UnixGroups.is_member(person, group),
+    })
 }
 
 impl Policy for InForce {

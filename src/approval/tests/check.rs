@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::made::Key;
 use crate::approval::{
-    ApprovalError, Approved, Asked, Case, CheckError, Launch, Moment, NAMESPACE, NotApproved,
-    Program, Request, RequestId, SignatureError, SignatureFile, SignerError, Signers, Spent, Terms,
-    Wanted, check,
+    ApprovalError, Approved, Asked, Case, CheckError, Launch, Manifest, Moment, NAMESPACE,
+    NotApproved, Program, Request, RequestId, SignatureError, SignatureFile, SignerError, Signers,
+    Spent, Terms, Variables, Wanted, check,
 };
 
 const HOUR: u64 = 3600;
@@ -24,20 +24,42 @@ pub fn launch() -> Launch {
         environment: "production".into(),
         host: "db1".into(),
         uid: 1000,
-        manifest_sha256: digest('b'),
+        manifest: Manifest {
+            path: "/srv/payments/hushpipe.yaml".into(),
+            sha256: digest('b'),
+            signed_by: String::new(),
+        },
+        variables: Variables::default(),
         program: Program {
+            argv0: "psql".into(),
+            interpreter: String::new(),
+            interpreter_sha256: String::new(),
             path: "/usr/bin/psql".into(),
             sha256: digest('d'),
         },
+        arguments: vec!["-l".into()],
         arguments_sha256: digest('a'),
+        directory: "/srv/payments".into(),
+        mode: "supervise".into(),
+        isolation: String::new(),
         secrets: BTreeSet::from([asked("db/password")]),
         policies_sha256: digest('c'),
+    }
+}
+
+fn wanted() -> Wanted {
+    Wanted {
+        group: "sre".into(),
+        needed: 2,
+        policy: "two".into(),
+        within: Duration::from_secs(8 * HOUR),
     }
 }
 
 fn asked(path: &str) -> Asked {
     Asked {
         asked: path.into(),
+        deliveries: BTreeSet::from(["fd".to_owned()]),
         store: "bao".into(),
     }
 }
@@ -52,7 +74,7 @@ pub fn request() -> Request {
             created: Moment::from_unix(NOON),
             expires: Moment::from_unix(NOON + 8 * HOUR),
             uses: 1,
-            policies: BTreeSet::from(["two".to_owned()]),
+            wanted: BTreeSet::from([wanted()]),
         },
     )
 }
@@ -83,6 +105,7 @@ fn is_sre(person: &str, group: &str) -> bool {
             "eve",
             "frank",
             "a",
+            "a@example.com",
             "b",
         ]
         .contains(&person)
@@ -97,7 +120,6 @@ struct Given {
     spent: Spent,
     now: u64,
     signers: Signers,
-    needed: u32,
 }
 
 impl Given {
@@ -110,7 +132,6 @@ impl Given {
             spent: Spent::default(),
             now: NOON + HOUR,
             signers: signers(),
-            needed: 2,
         };
         given.sign(&[1, 2]);
         given
@@ -132,12 +153,7 @@ impl Given {
                 bytes: bytes.clone(),
             });
         let files: Vec<_> = files.collect();
-        let wanted = [Wanted {
-            policy: "two".into(),
-            needed: self.needed,
-            group: "sre".into(),
-            within: Duration::from_secs(8 * HOUR),
-        }];
+        let wanted = [wanted()];
         check(&Case {
             request: &self.request,
             bytes: &self.request.to_bytes(),
@@ -209,6 +225,23 @@ fn two_names_of_one_key_are_one_person() {
     given.signers = Signers::parse(text.as_bytes(), &|_| None).unwrap();
     assert!(matches!(
         given.errors()[..],
+        [CheckError::Missing { found: 1, .. }]
+    ));
+}
+
+#[test]
+fn a_short_and_a_long_name_are_one_person() {
+    let mut given = Given::new();
+    let text = format!(
+        "a {}\na@example.com {}\n",
+        Key::new(1).line(),
+        Key::new(2).line()
+    );
+    given.signers = Signers::parse(text.as_bytes(), &|_| None).unwrap();
+    let not = given.check().unwrap_err();
+    assert_eq!(not.approvers.len(), 1);
+    assert!(matches!(
+        not.errors[..],
         [CheckError::Missing { found: 1, .. }]
     ));
 }
@@ -297,7 +330,30 @@ fn another_launch_is_not_the_one_that_was_approved() {
         launch.environment = "staging".into();
     });
     other("user", |launch| launch.uid = 0);
-    other("manifest", |launch| launch.manifest_sha256 = digest('e'));
+    other("manifest", |launch| launch.manifest.path = "/tmp/m".into());
+    other("a manifest of digest", |launch| {
+        launch.manifest.sha256 = digest('e');
+    });
+    other("a manifest signed by", |launch| {
+        launch.manifest.signed_by = "mallory".into();
+    });
+    other("variables of digest", |launch| {
+        launch.variables.sha256 = digest('e');
+    });
+    other("variables", |launch| {
+        launch.variables.names.insert("LD_PRELOAD".into());
+    });
+    other("argv[0]", |launch| launch.program.argv0 = "-psql".into());
+    other("interpreter", |launch| {
+        launch.program.interpreter = "/tmp/sh".into();
+    });
+    other("an interpreter of digest", |launch| {
+        launch.program.interpreter_sha256 = digest('e');
+    });
+    other("arguments", |launch| launch.arguments = vec!["-c".into()]);
+    other("directory", |launch| launch.directory = "/tmp".into());
+    other("mode", |launch| launch.mode = "exec".into());
+    other("isolation", |launch| launch.isolation = "shared".into());
     other("program", |launch| launch.program.path = "/tmp/psql".into());
     other("a program of digest", |launch| {
         launch.program.sha256 = digest('e');
@@ -316,9 +372,20 @@ fn policies_that_are_newer_than_the_request_want_a_new_one() {
     given.launch.policies_sha256 = digest('e');
     assert_eq!(given.errors(), [CheckError::Policies]);
     let mut given = Given::new();
-    given.request.policies.ids = BTreeSet::from(["other".to_owned()]);
-    given.sign(&[1, 2]);
-    assert_eq!(given.errors(), [CheckError::Policy("two".into())]);
+    let other = Wanted {
+        policy: "other".into(),
+        ..wanted()
+    };
+    // The same policy by name, which says that one is enough.
+    let less = Wanted {
+        needed: 1,
+        ..wanted()
+    };
+    for wanted in [other, less] {
+        given.request.policies.wanted = BTreeSet::from([wanted]);
+        given.sign(&[1, 2]);
+        assert_eq!(given.errors(), [CheckError::Policy("two".into())]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Requests: one form, and no other.
 
 use super::check::{launch, request};
-use crate::approval::{Request, RequestError};
+use crate::approval::{Request, RequestError, shown_arguments};
 
 #[test]
 fn a_request_is_read_as_it_is_written() {
@@ -13,13 +13,18 @@ fn a_request_is_read_as_it_is_written() {
     assert_eq!(
         text,
         format!(
-            "{{\"arguments_sha256\":\"{}\",\"by\":\"carol\",\"created\":\"2026-11-28T12:00:00Z\",\
+            "{{\"action\":\"deliver\",\"arguments\":[\"-l\"],\"arguments_sha256\":\"{}\",\"by\":\"carol\",\
+             \"created\":\"2026-11-28T12:00:00Z\",\"directory\":\"/srv/payments\",\
              \"environment\":\"production\",\"expires\":\"2026-11-28T20:00:00Z\",\"host\":\"db1\",\
-             \"id\":\"07070707070707070707070707070707\",\"manifest_sha256\":\"{}\",\
-             \"policies\":{{\"ids\":[\"two\"],\"sha256\":\"{}\"}},\
-             \"program\":{{\"path\":\"/usr/bin/psql\",\"sha256\":\"{}\"}},\"reason\":\"INC-7\",\
-             \"secrets\":[{{\"asked\":\"db/password\",\"store\":\"bao\"}}],\"service\":\"payments\",\
-             \"uid\":1000,\"uses\":1,\"version\":1}}\n",
+             \"id\":\"07070707070707070707070707070707\",\"isolation\":\"\",\
+             \"manifest\":{{\"path\":\"/srv/payments/hushpipe.yaml\",\"sha256\":\"{}\",\"signed_by\":\"\"}},\
+             \"mode\":\"supervise\",\"policies\":{{\"sha256\":\"{}\",\"wanted\":[{{\"group\":\"sre\",\
+             \"needed\":2,\"policy\":\"two\",\"within\":28800}}]}},\
+             \"program\":{{\"argv0\":\"psql\",\"interpreter\":\"\",\"interpreter_sha256\":\"\",\
+             \"path\":\"/usr/bin/psql\",\"sha256\":\"{}\"}},\"reason\":\"INC-7\",\
+             \"secrets\":[{{\"asked\":\"db/password\",\"deliveries\":[\"fd\"],\"store\":\"bao\"}}],\
+             \"service\":\"payments\",\"uid\":1000,\"uses\":1,\
+             \"variables\":{{\"names\":[],\"sha256\":\"\"}},\"version\":1}}\n",
             digest('a'),
             digest('b'),
             digest('c'),
@@ -57,7 +62,14 @@ fn what_was_changed_by_hand_is_no_request() {
         ("0707", "07G7", "32 hex digits"),
         ("aaaa", "aaaA", "digest"),
         (
-            "[{\"asked\":\"db/password\",\"store\":\"bao\"}]",
+            "\"interpreter\":\"\"",
+            "\"interpreter\":\"/bin/sh\"",
+            "digest",
+        ),
+        ("\"names\":[]", "\"names\":[\"A\"]", "digest"),
+        ("\"deliver\"", "\"reveal\"", "unknown variant"),
+        (
+            "[{\"asked\":\"db/password\",\"deliveries\":[\"fd\"],\"store\":\"bao\"}]",
             "[]",
             "`secrets`",
         ),
@@ -71,6 +83,18 @@ fn what_was_changed_by_hand_is_no_request() {
     for text in ["", "null", "[]", "{}", "\u{0}"] {
         error(text);
     }
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_counted() {
+    let few = ["a".to_owned(), "b c".to_owned()];
+    assert_eq!(shown_arguments(few.clone()), few);
+    let many = vec!["\u{1}".repeat(1_000); 1_000];
+    let shown = shown_arguments(many);
+    assert_eq!(shown.last().unwrap(), "... and 995 more");
+    let mut request = request();
+    request.arguments = shown;
+    assert!(Request::parse(&request.to_bytes()).is_ok());
 }
 
 #[test]

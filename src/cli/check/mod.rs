@@ -6,15 +6,14 @@ mod vault;
 mod words;
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::failure::log_object;
+use super::load::warn;
 use super::run::warnings;
 use super::said::SaidArgs;
-use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, output};
+use super::{Failure, Globals, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
 use crate::manifest::Overrides;
 use crate::model::Exit;
@@ -107,30 +106,4 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
         Some(Err(failures)) => Err(Failure::found(&failures)),
         Some(Ok(_)) | None => Ok(Exit::Ok),
     }
-}
-
-/// What is odd goes to stderr: the plan on stdout is for reading on.
-fn warn(warnings: &[String], globals: Globals) -> Result<(), Failure> {
-    use std::io::Write as _;
-    if globals.quiet {
-        return Ok(());
-    }
-    let palette = Palette::of(Stream::Stderr);
-    let mut out = String::new();
-    for warning in warnings {
-        let line = match globals.log_format {
-            LogFormat::Text => {
-                let (on, off) = (palette.warning(), palette.reset());
-                writeln!(out, "{on}hushpipe: warning:{off} {warning}")
-            }
-            LogFormat::Json => {
-                let object = log_object("warning", "weaker", warning);
-                writeln!(out, "{object}")
-            }
-        };
-        line.expect("writing to a String does not fail");
-    }
-    std::io::stderr()
-        .write_all(out.as_bytes())
-        .map_err(|error| Failure::new(Exit::Os, &error))
 }

@@ -11,6 +11,7 @@ use crate::app::control::{self, Seen};
 use crate::cli::output::print;
 use crate::cli::table::{Cell, heads, table};
 use crate::cli::{Outcome, Palette, Stream};
+use crate::model::Exit;
 use crate::model::printable::printable;
 
 const EXAMPLES: &str = "\
@@ -61,7 +62,7 @@ fn object(seen: &Seen) -> Value {
         "program": status.map(|status| &status.program),
         "service": seen.service(),
         "generation": status.map(|status| status.generation),
-        "state": status.map_or("no answer", |status| &status.state),
+        "state": status.map_or_else(|| unseen(seen), |status| &status.state),
         "healthy": status.is_some_and(|status| status.healthy),
         "started": status.and_then(|status| status.started.as_ref()),
         "uid": seen.uid,
@@ -116,6 +117,14 @@ fn cell(text: &str) -> String {
     shown
 }
 
+/// Why there is no state of it.
+fn unseen(seen: &Seen) -> &'static str {
+    match &seen.status {
+        Err(error) if error.exit() == Exit::Denied => "denied",
+        _ => "no answer",
+    }
+}
+
 /// All but its health.
 fn row(seen: &Seen, now: SystemTime) -> [String; 8] {
     let dash = || "-".to_owned();
@@ -140,7 +149,7 @@ fn row(seen: &Seen, now: SystemTime) -> [String; 8] {
             dash(),
             dash(),
             dash(),
-            "no answer".to_owned(),
+            unseen(seen).to_owned(),
             String::new(),
             dash(),
         ],

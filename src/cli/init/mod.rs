@@ -189,6 +189,7 @@ impl Places {
         // The command may come with each run.
         let overrides = Overrides {
             command: vec!["true".into()],
+            no_launch: true,
             ..Overrides::default()
         };
         parse(&self.manifest, &text, &overrides, &environment)

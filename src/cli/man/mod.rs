@@ -29,6 +29,7 @@ Examples:
   hushpipe man | man -l -                          hushpipe(1)
   hushpipe man --page hushpipe.yaml | man -l -     the manifest's keys
   hushpipe man --page hushpipe-templates | man -l -     templates and filters
+  hushpipe man --page hushpipe-policy.7 | man -l -      a page whose name a command has as well
   hushpipe man ~/.local/share/man                  all of them, for yourself: man hushpipe-run")]
 pub struct ManArgs {
     /// Write all pages below this directory, in man1, man5 and man7
@@ -44,12 +45,26 @@ pub struct ManArgs {
 pub fn run(arguments: &ManArgs, root: Command) -> Outcome {
     let pages = pages(root)?;
     if let Some(directory) = &arguments.directory {
+        let name = directory.to_string_lossy();
+        if let Some(page) = pages.iter().find(|page| page.name == name) {
+            let text = format!(
+                "{name} is a page, and a directory is expected: `hushpipe man --page {name}.{}`, or \
+                 ./{name} for a directory of that name",
+                page.section
+            );
+            return Err(Failure::text(Exit::Usage, text));
+        }
         return write_all(&pages, directory);
     }
-    let page = pages.iter().find(|page| page.name == arguments.page);
+    let page = pages.iter().find(|page| {
+        page.name == arguments.page || format!("{}.{}", page.name, page.section) == arguments.page
+    });
     page.map_or_else(
         || {
-            let names: Vec<_> = pages.iter().map(|page| &*page.name).collect();
+            let names = pages
+                .iter()
+                .map(|page| format!("{}.{}", page.name, page.section));
+            let names: Vec<_> = names.collect();
             let text = format!(
                 "no page {:?}; there are: {}",
                 arguments.page,

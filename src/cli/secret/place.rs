@@ -76,7 +76,10 @@ impl PlaceArgs {
                 let (plan, governance) = loaded.governed(self.said.clone());
                 (Some(plan), governance)
             }
-            None => (None, super::super::load::governance(self.said.clone())?),
+            None => (
+                None,
+                super::super::load::governance(self.said.clone(), globals)?,
+            ),
         };
         let mut keys: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         if keys.is_empty() && governance.site.is_some() {
@@ -97,7 +100,7 @@ impl PlaceArgs {
         let around = std::env::var_os("HUSHPIPE_MANIFEST").is_some_and(|path| !path.is_empty())
             || Path::new("hushpipe.yaml").exists();
         if self.store.is_none() && (named || around) {
-            return self.of_manifest(observer);
+            return self.of_manifest(observer, globals);
         }
         let path = self.store.clone().unwrap_or_else(|| "secrets".into());
         let (identity, accept) = (self.identity_file()?, self.accept_store);
@@ -108,8 +111,9 @@ impl PlaceArgs {
         })
     }
 
-    fn of_manifest(&self, observer: Rc<dyn Observer>) -> Result<Named, Failure> {
+    fn of_manifest(&self, observer: Rc<dyn Observer>, globals: Globals) -> Result<Named, Failure> {
         let loaded = self.load()?;
+        super::super::load::warn(&loaded.notes, globals)?;
         let plan = &loaded.plan;
         let mut stores = Vec::new();
         for (name, store) in &plan.stores {
@@ -152,6 +156,7 @@ impl PlaceArgs {
         // Which program will run does not matter here: it may come from `run`'s command line.
         let overrides = Overrides {
             command: vec!["true".into()],
+            no_launch: true,
             accept_store: self.accept_store,
             ..Overrides::default()
         };

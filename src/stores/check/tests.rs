@@ -96,6 +96,7 @@ fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
         manifest_file: None,
         manifest_sha256: None,
         manifest_signer: None,
+        manifest_variables: None,
         service: "s".to_owned(),
         environment: None,
         owner: None,

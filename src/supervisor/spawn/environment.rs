@@ -5,7 +5,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::SpawnError;
-use crate::model::{EnvInherit, EnvSpec, credentials};
+use crate::model::{EnvInherit, EnvSpec, credentials, loads_code};
 use crate::sys::users::User;
 
 /// What systemd says to the process that it started: true of hushpipe, not of the program. Who makes
@@ -41,8 +41,13 @@ pub(super) fn build(
         EnvInherit::AllAnd(names) => one_of(names, name) || !bootstrap(name),
         EnvInherit::Only(names) => one_of(names, name),
     };
-    let withheld =
-        |name: &OsStr| credentials::is_own(name.as_bytes()) || one_of(&spec.withheld, name);
+    let loading = spec.loading.as_ref();
+    let unjudged = |name: &OsStr| {
+        loading.is_some_and(|named| loads_code(name.as_bytes()) && !one_of(named, name))
+    };
+    let withheld = |name: &OsStr| {
+        credentials::is_own(name.as_bytes()) || one_of(&spec.withheld, name) || unjudged(name)
+    };
     let mut env = BTreeMap::new();
     let mut of_systemd = BTreeMap::new();
     for (name, value) in inherited

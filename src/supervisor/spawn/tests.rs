@@ -91,6 +91,7 @@ fn the_environment_is_as_the_manifest_says() {
         unset: Vec::new(),
         set: set.clone(),
         withheld: Vec::new(),
+        loading: None,
     };
     assert_eq!(env_of(none), ["EXTRA=1", "LANG=C.UTF-8"]);
     let only = ["PATH", "LANG", "MISSING", "VAULT_TOKEN"]
@@ -101,6 +102,7 @@ fn the_environment_is_as_the_manifest_says() {
         unset: vec!["PATH".to_owned()],
         set,
         withheld: vec!["VAULT_TOKEN".to_owned()],
+        loading: None,
     };
     assert_eq!(env_of(only), ["EXTRA=1", "LANG=C.UTF-8"]);
 }
@@ -112,6 +114,7 @@ fn what_is_set_explicitly_wins_but_for_hushpipes_own() {
         unset: Vec::new(),
         set: [(name.to_owned(), "v".to_owned())].into(),
         withheld: Vec::new(),
+        loading: None,
     };
     assert_eq!(env_of(with("VAULT_TOKEN")), ["VAULT_TOKEN=v"]);
     for wrong in ["HUSHPIPE_X", "", "A=B", "A\0B"] {
