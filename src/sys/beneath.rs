@@ -71,23 +71,25 @@ pub fn make_directories(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd
 fn descend(
     directory: impl AsFd,
     path: &Path,
-    before: impl Fn(&OwnedFd, &OsStr) -> io::Result<()>,
+    before: impl Fn(BorrowedFd<'_>, &OsStr) -> io::Result<()>,
 ) -> io::Result<OwnedFd> {
-    let mut here = filesystem::open_directory_at(directory, ".")?;
+    let mut reached: Option<OwnedFd> = None;
     for name in parts(path)? {
         if name == ".." {
             return Err(Errno::XDEV.into());
         }
-        before(&here, &name)?;
-        here = filesystem::open_directory_at(&here, &name).map_err(|error| {
+        let here = reached.as_ref().map_or(directory.as_fd(), AsFd::as_fd);
+        before(here, &name)?;
+        let entered = filesystem::open_directory_at(here, &name).map_err(|error| {
             // The kernel calls a link no directory here.
-            match filesystem::status_at(&here, &name) {
+            match filesystem::status_at(here, &name) {
                 Ok(Some(found)) if found.kind == Kind::Link => link(&name),
                 _ => error,
             }
         })?;
+        reached = Some(entered);
     }
-    Ok(here)
+    reached.map_or_else(|| filesystem::open_directory_at(directory, "."), Ok)
 }
 
 fn link(name: &OsStr) -> io::Error {

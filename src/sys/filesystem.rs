@@ -366,16 +366,30 @@ pub fn entries(directory: impl AsFd) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
+/// As [`entries`], of one that was just opened for reading, and is closed then.
+pub fn entries_of(directory: OwnedFd) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    visit(fs::Dir::new(directory)?, |name| {
+        names.push(name.to_owned());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
+}
+
 /// Shows each name in a directory, without `.` and `..`, from its start, until the visitor breaks off:
 /// for directories in which others may make as many entries as they like.
 pub fn visit_entries(
     directory: impl AsFd,
-    mut visit: impl FnMut(&OsStr) -> ControlFlow<()>,
+    each: impl FnMut(&OsStr) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    for entry in fs::Dir::read_from(directory)? {
+    visit(fs::Dir::read_from(directory)?, each)
+}
+
+fn visit(directory: fs::Dir, mut each: impl FnMut(&OsStr) -> ControlFlow<()>) -> io::Result<()> {
+    for entry in directory {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." && visit(OsStr::from_bytes(name)).is_break() {
+        if name != b"." && name != b".." && each(OsStr::from_bytes(name)).is_break() {
             return Ok(());
         }
     }

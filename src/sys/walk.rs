@@ -139,12 +139,18 @@ pub fn reach(path: &Path, rule: &Rule<'_>) -> Result<Reached, WalkError> {
         End::File { step, .. } => return Err(step.error(WalkFault::NotDirectory)),
         End::Missing { here, names, .. } => (here, names),
     };
+    let above = walk.steps.into_iter().map(|step| step.fd.into_owned());
+    let opened = last.fd.into_owned().and_then(|directory| {
+        let above = above.collect::<io::Result<_>>()?;
+        Ok((directory, above))
+    });
+    let (directory, above) = opened.map_err(|error| WalkError::new(path, error.into()))?;
     Ok(Reached {
-        directory: last.fd,
+        directory,
         path: last.path,
         dangling: missing.len() > walk.of_path,
         missing,
-        above: walk.steps.into_iter().map(|step| step.fd).collect(),
+        above,
     })
 }
 
@@ -186,8 +192,8 @@ fn given(path: &Path, number: &OsStr) -> Result<OwnedFd, WalkError> {
 }
 
 /// A component that was reached.
-struct Step {
-    fd: OwnedFd,
+struct Step<'a> {
+    fd: Handle<'a>,
     status: Status,
     path: PathBuf,
     /// Others can put things beside its entries: it is sticky.
@@ -200,7 +206,31 @@ struct Step {
     given: bool,
 }
 
-impl Step {
+/// Of what was reached: opened on the way, or, where the walk begins beneath a directory, lent.
+enum Handle<'a> {
+    Opened(OwnedFd),
+    Lent(BorrowedFd<'a>),
+}
+
+impl AsFd for Handle<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Opened(fd) => fd.as_fd(),
+            Self::Lent(fd) => *fd,
+        }
+    }
+}
+
+impl Handle<'_> {
+    fn into_owned(self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Opened(fd) => Ok(fd),
+            Self::Lent(fd) => fd.try_clone_to_owned(),
+        }
+    }
+}
+
+impl Step<'_> {
     fn error(&self, fault: WalkFault) -> WalkError {
         WalkError::new(&self.path, fault)
     }
@@ -214,14 +244,14 @@ impl Step {
     }
 }
 
-enum End {
-    Directory(Step),
+enum End<'a> {
+    Directory(Step<'a>),
     File {
-        step: Step,
+        step: Step<'a>,
         name: OsString,
     },
     Missing {
-        here: Step,
+        here: Step<'a>,
         at: PathBuf,
         names: Vec<OsString>,
     },
@@ -230,7 +260,7 @@ enum End {
 struct Walk<'a> {
     rule: &'a Rule<'a>,
     /// The way from the root, or from where the walk is held beneath.
-    steps: Vec<Step>,
+    steps: Vec<Step<'a>>,
     beneath: bool,
     todo: VecDeque<OsString>,
     links: usize,
@@ -243,16 +273,16 @@ struct Walk<'a> {
 }
 
 /// What was opened.
-struct Seen {
-    fd: OwnedFd,
+struct Seen<'a> {
+    fd: Handle<'a>,
     status: Status,
     /// Whether something is mounted there, where the kernel says so.
     mounted: Option<bool>,
 }
 
-impl Seen {
-    fn of(fd: OwnedFd) -> io::Result<Self> {
-        let (status, mounted) = filesystem::status_and_mount(&fd)?;
+impl<'a> Seen<'a> {
+    fn of(fd: Handle<'a>) -> io::Result<Self> {
+        let (status, mounted) = filesystem::status_and_mount(fd.as_fd())?;
         Ok(Self {
             fd,
             status,
@@ -262,8 +292,8 @@ impl Seen {
 
     /// Whether something is mounted at it, in a directory that was reached before it. Before Linux 5.8 one
     /// whose directory is not known is none.
-    fn is_mount_point(&self, above: Option<&Step>) -> bool {
-        let other = |above: &Step| self.status.device != above.status.device;
+    fn is_mount_point(&self, above: Option<&Step<'_>>) -> bool {
+        let other = |above: &Step<'_>| self.status.device != above.status.device;
         self.mounted.unwrap_or_else(|| above.is_some_and(other))
     }
 }
@@ -295,13 +325,11 @@ impl<'a> Walk<'a> {
     }
 
     fn beneath(
-        directory: BorrowedFd<'_>,
+        directory: BorrowedFd<'a>,
         shown: &Path,
         path: &Path,
         rule: &'a Rule<'a>,
     ) -> Result<Self, WalkError> {
-        let fd = directory.try_clone_to_owned();
-        let fd = fd.map_err(|error| WalkError::new(shown, error.into()))?;
         let mut walk = Self {
             rule,
             steps: Vec::new(),
@@ -312,7 +340,7 @@ impl<'a> Walk<'a> {
             for_file: false,
             control: None,
         };
-        walk.pass(fd, shown.to_owned())?;
+        walk.pass(Handle::Lent(directory), shown.to_owned())?;
         if path.is_absolute() {
             return Err(WalkError::system(path, Errno::XDEV));
         }
@@ -324,10 +352,8 @@ impl<'a> Walk<'a> {
         let root = Path::new("/");
         let fd = fs::openat(CWD, root, HANDLE | OFlags::DIRECTORY, Mode::empty());
         self.steps.clear();
-        self.pass(
-            fd.map_err(|errno| WalkError::system(root, errno))?,
-            root.to_owned(),
-        )
+        let fd = fd.map_err(|errno| WalkError::system(root, errno))?;
+        self.pass(Handle::Opened(fd), root.to_owned())
     }
 
     /// What is to be walked before the rest.
@@ -342,12 +368,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks a directory, and goes on from there.
-    fn pass(&mut self, fd: OwnedFd, path: PathBuf) -> Result<(), WalkError> {
+    fn pass(&mut self, fd: Handle<'a>, path: PathBuf) -> Result<(), WalkError> {
         let seen = Seen::of(fd).map_err(|error| WalkError::new(&path, error.into()))?;
         self.pass_seen(seen, path)
     }
 
-    fn pass_seen(&mut self, seen: Seen, path: PathBuf) -> Result<(), WalkError> {
+    fn pass_seen(&mut self, seen: Seen<'a>, path: PathBuf) -> Result<(), WalkError> {
         let above = self.steps.last();
         let given = self.is_given(&seen);
         let foreign = above.is_some_and(|above| above.foreign);
@@ -372,7 +398,7 @@ impl<'a> Walk<'a> {
 
     /// Whether it lies on a mount as [`Rule::mounts`] means them. What a walk is held beneath was walked to
     /// by the same rule.
-    fn is_given(&self, seen: &Seen) -> bool {
+    fn is_given(&self, seen: &Seen<'_>) -> bool {
         if !self.rule.mounts {
             return false;
         }
@@ -388,7 +414,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn go(&mut self) -> Result<End, WalkError> {
+    fn go(&mut self) -> Result<End<'a>, WalkError> {
         while let Some(name) = self.todo.pop_front() {
             if name == ".." {
                 self.up()?;
@@ -428,7 +454,7 @@ impl<'a> Walk<'a> {
 
     /// Nobody can put anything else in the place of what was opened: nobody can write to the directory, or
     /// something is mounted there.
-    fn stays(&mut self, seen: &Seen) -> Result<(), WalkError> {
+    fn stays(&mut self, seen: &Seen<'_>) -> Result<(), WalkError> {
         let here = self.steps.last_mut().expect("the walk began somewhere");
         if here.open_to.is_some()
             && seen.is_mount_point(Some(here))
@@ -439,7 +465,7 @@ impl<'a> Walk<'a> {
         here.closed()
     }
 
-    fn here(&self) -> &Step {
+    fn here(&self) -> &Step<'a> {
         self.steps.last().expect("the walk began somewhere")
     }
 
@@ -455,7 +481,7 @@ impl<'a> Walk<'a> {
 
     /// One name in the directory that was reached: no link is followed, whatever becomes of it
     /// meanwhile. A directory is opened as one, so that what is mounted on demand is.
-    fn open(&self, name: &OsStr) -> Result<Option<Seen>, WalkError> {
+    fn open(&self, name: &OsStr) -> Result<Option<Seen<'a>>, WalkError> {
         let here = self.here();
         let kind = if self.for_file && self.todo.is_empty() {
             OFlags::empty()
@@ -468,13 +494,13 @@ impl<'a> Walk<'a> {
         };
         let wrong = |error: io::Error| WalkError::new(&here.path.join(name), error.into());
         match opened {
-            Ok(fd) => Seen::of(fd).map(Some).map_err(wrong),
+            Ok(fd) => Seen::of(Handle::Opened(fd)).map(Some).map_err(wrong),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(wrong(errno.into())),
         }
     }
 
-    fn follow(&mut self, link: &OwnedFd, status: Status, path: &Path) -> Result<(), WalkError> {
+    fn follow(&mut self, link: &Handle<'_>, status: Status, path: &Path) -> Result<(), WalkError> {
         let here = self.here();
         let wanted = match self.rule.links {
             Links::Follow => true,
@@ -504,7 +530,7 @@ impl<'a> Walk<'a> {
             led: control.led || !own || status.links > 1,
             ..control
         });
-        let target = fs::readlinkat(link, "", Vec::new());
+        let target = fs::readlinkat(link.as_fd(), "", Vec::new());
         let target = target.map_err(|errno| WalkError::system(path, errno))?;
         let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
         self.of_path = self.of_path.min(self.todo.len());
@@ -518,7 +544,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn missing(&mut self, first: OsString) -> Result<End, WalkError> {
+    fn missing(&mut self, first: OsString) -> Result<End<'a>, WalkError> {
         let here = self.steps.pop().expect("the walk began somewhere");
         let names: Vec<OsString> = [first].into_iter().chain(self.todo.drain(..)).collect();
         // The whole of it: who reads the error knows the path, not where the walk ended.
@@ -535,7 +561,8 @@ impl<'a> Walk<'a> {
         match self.go()? {
             End::Directory(step) => {
                 self.is_of_who_leads(&step)?;
-                Ok(step.fd)
+                let owned = step.fd.into_owned();
+                owned.map_err(|error| WalkError::new(&step.path, error.into()))
             }
             End::File { step, .. } => Err(step.error(WalkFault::NotDirectory)),
             End::Missing { at, .. } => Err(WalkError::system(&at, Errno::NOENT)),
@@ -544,7 +571,7 @@ impl<'a> Walk<'a> {
 
     /// Who may change the way is not trusted with what others have: that is not reached by a link, or by
     /// one of several names.
-    fn is_of_who_leads(&self, step: &Step) -> Result<(), WalkError> {
+    fn is_of_who_leads(&self, step: &Step<'_>) -> Result<(), WalkError> {
         let (uid, links) = (step.status.uid, step.status.links);
         let is_file = step.status.kind == Kind::File;
         match self.control {
@@ -580,7 +607,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Opens it for reading, and makes sure that it is what was looked at.
-    fn open_file(&self, step: &Step, name: &OsStr) -> Result<OwnedFd, WalkError> {
+    fn open_file(&self, step: &Step<'_>, name: &OsStr) -> Result<OwnedFd, WalkError> {
         let wrong = |errno: Errno| WalkError::system(&step.path, errno);
         let here = self.here().fd.as_fd();
         let opened = open_one(here, name, READ | OFlags::NOFOLLOW).map_err(wrong)?;
@@ -608,10 +635,10 @@ fn open_one(here: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd
 
 /// Links below /proc, but for those in its own root (/proc/self, /proc/mounts): they lead to objects, and
 /// their text is a description.
-fn is_magic(directory: &Step) -> bool {
+fn is_magic(directory: &Step<'_>) -> bool {
     const PROC: u64 = 0x9fa0;
     const PROC_ROOT: u64 = 1;
-    let kind = filesystem::filesystem(&directory.fd);
+    let kind = filesystem::filesystem(directory.fd.as_fd());
     matches!(kind, Ok(filesystem::Filesystem::Other(PROC))) && directory.status.inode != PROC_ROOT
 }
 

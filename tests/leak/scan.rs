@@ -11,8 +11,9 @@ use rustix::pipe::SpliceFlags;
 use super::canary::{Canary, Form};
 use crate::harness::walk;
 
-/// Read at once; mappings are longer than that.
-const PART: usize = 1 << 20;
+/// Read at once, and small enough for the processor's cache, as each form is looked for in it; mappings are
+/// longer than that.
+const PART: usize = 1 << 17;
 const PAGE: usize = 4096;
 
 /// What is looked for.
@@ -27,6 +28,8 @@ struct Mapping {
     end: u64,
     /// `rw-p [heap]`
     name: String,
+    /// Of the program and its libraries: the file, and where in it the mapping begins.
+    code: Option<(File, u64)>,
 }
 
 /// What a scan of a process's memory saw.
@@ -69,13 +72,16 @@ impl Scan {
 
     fn mapping(&self, memory: &File, mapping: &Mapping, seen: &mut Seen) {
         let mut part = vec![0; PART + self.longest];
+        let mut file = part.clone();
         let mut at = mapping.start;
         while at < mapping.end {
             let wanted = part.len().min((mapping.end - at) as usize);
             match memory.read_at(&mut part[..wanted], at) {
                 Ok(count) if count > 0 => {
-                    let place = format!("{} from {at:#x}", mapping.name);
-                    seen.hits.extend(self.bytes(&place, &part[..count]));
+                    if !mapping.is_code(at, &part[..count], &mut file) {
+                        let place = format!("{} from {at:#x}", mapping.name);
+                        seen.hits.extend(self.bytes(&place, &part[..count]));
+                    }
                     seen.bytes += count.min(PART) as u64;
                     // The end is read again: a canary may lie across.
                     let step = if count > self.longest {
@@ -150,6 +156,17 @@ impl Scan {
     }
 }
 
+impl Mapping {
+    /// Whether these bytes of it are those of the program's file: canaries are newer than that.
+    fn is_code(&self, at: u64, bytes: &[u8], file: &mut [u8]) -> bool {
+        self.code.as_ref().is_some_and(|(code, offset)| {
+            let file = &mut file[..bytes.len()];
+            let read = code.read_exact_at(file, offset + (at - self.start));
+            read.is_ok() && file == bytes
+        })
+    }
+}
+
 /// What is in a pipe, and stays there: tee(2).
 fn peek(path: &Path) -> io::Result<Vec<u8>> {
     let mut options = File::options();
@@ -165,24 +182,46 @@ fn peek(path: &Path) -> io::Result<Vec<u8>> {
 
 fn mappings(pid: i32) -> Vec<Mapping> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the maps can be read");
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     text.lines()
-        .filter_map(|line| mapping(line).ok()?)
+        .filter_map(|line| mapping(line, &program).ok()?)
         .collect()
 }
 
 /// `7f0c…-7f0d… rw-p 00000000 00:00 0   [heap]`; `None` for what cannot be read.
-fn mapping(line: &str) -> io::Result<Option<Mapping>> {
+fn mapping(line: &str, program: &Path) -> io::Result<Option<Mapping>> {
     let mut words = line.split_whitespace();
     let mut next = || words.next().ok_or(io::ErrorKind::InvalidData);
-    let (range, mode) = (next()?, next()?);
+    let (range, mode, offset) = (next()?, next()?, next()?);
     let (start, end) = range.split_once('-').ok_or(io::ErrorKind::InvalidData)?;
     let number = |text| u64::from_str_radix(text, 16).map_err(io::Error::other);
     let name = line.split_whitespace().nth(5).unwrap_or("anonymous");
     // Kernel pages that have no bytes of the process.
     let foreign = matches!(name, "[vsyscall]" | "[vvar]" | "[vvar_vclock]");
+    let is_code = Path::new(name) == program || name.contains(".so.");
+    let code = File::open(name).ok().filter(|_| is_code);
     Ok((mode.starts_with('r') && !foreign).then_some(Mapping {
         start: number(start)?,
         end: number(end)?,
         name: format!("{mode} {name}"),
+        code: code.zip(number(offset).ok()),
     }))
+}
+
+#[test]
+fn what_is_not_as_in_the_programs_file_is_looked_at() {
+    let own = std::process::id() as i32;
+    let found = mappings(own);
+    let code = found.iter().find(|mapping| mapping.code.is_some());
+    let code = code.expect("the program is mapped");
+    let memory = File::open("/proc/self/mem").expect("it is this process's own");
+    let (mut bytes, mut file) = (vec![0; PAGE], vec![0; PAGE]);
+    memory
+        .read_exact_at(&mut bytes, code.start)
+        .expect("it can be read");
+    assert!(code.is_code(code.start, &bytes, &mut file));
+    bytes[PAGE / 2] ^= 1;
+    assert!(!code.is_code(code.start, &bytes, &mut file));
+    let heap = found.iter().find(|mapping| mapping.name.contains("[heap]"));
+    assert!(heap.is_some_and(|heap| heap.code.is_none()));
 }

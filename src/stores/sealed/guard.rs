@@ -119,9 +119,14 @@ impl SealedStore {
 
     /// Opens a regular file of the store.
     pub(super) fn open_file(&self, path: &Path) -> Result<File, Fault> {
-        let root = self.root()?;
-        let below = path.strip_prefix(&self.path).unwrap_or(path);
-        let opened = walk::file_beneath(root.directory.as_fd(), &self.path, below, &self.rule());
+        let (root, secrets) = (self.root()?, self.secrets());
+        let (directory, shown) = if path.starts_with(&secrets) {
+            (root.secrets.as_fd(), secrets)
+        } else {
+            (root.directory.as_fd(), self.path.clone())
+        };
+        let below = path.strip_prefix(&shown).unwrap_or(path);
+        let opened = walk::file_beneath(directory, &shown, below, &self.rule());
         opened.map(File::from).map_err(refused)
     }
 
@@ -140,17 +145,14 @@ impl SealedStore {
 
     /// All of an age file.
     pub(super) fn read_sealed(&self, path: &Path) -> Result<Vec<u8>, Fault> {
-        let mut file = self.open_file(path)?;
-        let cannot = |source| unreadable(path, source);
-        let length = file.metadata().map_err(cannot)?.len();
-        if length > MAX_SEALED {
+        let file = self.open_file(path)?;
+        // Room for the file of a small value, which is read at once.
+        let mut sealed = Vec::with_capacity(4096);
+        let read = file.take(MAX_SEALED + 1).read_to_end(&mut sealed);
+        read.map_err(|source| unreadable(path, source))?;
+        if sealed.len() as u64 > MAX_SEALED {
             return Err(too_large());
         }
-        let mut sealed = Vec::with_capacity(length as usize + 1);
-        file.by_ref()
-            .take(MAX_SEALED)
-            .read_to_end(&mut sealed)
-            .map_err(cannot)?;
         Ok(sealed)
     }
 

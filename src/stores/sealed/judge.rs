@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
-use super::index::{Entry, Index, Secret, Signed, StoreId, digest};
+use super::index::{Entry, FileDigest, Index, Secret, Signed, StoreId, digest};
 use super::memory::Remembered;
 use super::state::{INDEX, State};
 use super::{Key, SealedStore, unreadable};
@@ -50,9 +50,8 @@ impl SealedStore {
         }
         let signed = Signed::parse(&text).ok_or_else(|| self.unreadable_index(&text))?;
         let known = remembered.or_else(|| cached.and_then(|cached| cached.to_remember()));
-        let is_same = known
-            .as_ref()
-            .is_some_and(|known| known.index == digest(text.as_bytes()));
+        let mark = digest(text.as_bytes());
+        let is_same = known.as_ref().is_some_and(|known| known.index == mark);
         if !is_same && !signed.is_genuine() {
             return Err(self.denied(
                 "the signature of its index is wrong: something else than hushpipe changed it, or it \
@@ -61,7 +60,7 @@ impl SealedStore {
         }
         let doubt = known
             .as_ref()
-            .and_then(|known| doubt(&signed, &text, known));
+            .and_then(|known| doubt(&signed, &mark, known));
         if let Some(doubt) = &doubt {
             if !self.accepts.get() {
                 return Err(self.doubted(doubt, &signed));
@@ -161,7 +160,8 @@ impl SealedStore {
             }
             Err(fault) => return Err(fault),
         };
-        let mut text = String::new();
+        // Room for some dozens of versions: read at once.
+        let mut text = String::with_capacity(8192);
         file.take(MAX_INDEX + 1)
             .read_to_string(&mut text)
             .map_err(cannot)?;
@@ -318,7 +318,7 @@ impl SealedStore {
     }
 }
 
-fn doubt(signed: &Signed, text: &str, known: &Remembered) -> Option<Doubt> {
+fn doubt(signed: &Signed, mark: &FileDigest, known: &Remembered) -> Option<Doubt> {
     let index = &signed.index;
     if index.store != known.store {
         return Some(Doubt::OtherStore(known.store));
@@ -326,7 +326,7 @@ fn doubt(signed: &Signed, text: &str, known: &Remembered) -> Option<Doubt> {
     if index.number < known.number {
         return Some(Doubt::Older(known.number));
     }
-    if digest(text.as_bytes()) == known.index {
+    if *mark == known.index {
         return None;
     }
     if index.number == known.number {

@@ -77,7 +77,8 @@ impl Memory {
             return Ok(None);
         };
         let text = trusted(file).and_then(|file| {
-            let mut text = String::new();
+            // Room for a few recipients: read at once.
+            let mut text = String::with_capacity(1024);
             File::from(file).take(MAX).read_to_string(&mut text)?;
             Ok(text)
         });

@@ -1,5 +1,7 @@
-//! An age identity, X25519, as the age specification has it; its public key is computed once, not once a
-//! file, and it can sign.
+//! An age identity, X25519, as the age specification has it; its public key is computed once, when it is
+//! needed first, and not once a file, and it can sign.
+
+use std::cell::OnceCell;
 
 use age::DecryptError;
 use age_core::format::{FileKey, Stanza};
@@ -20,7 +22,7 @@ const WRAPPED: usize = FILE_KEY + 16;
 /// `AGE-SECRET-KEY-1…`
 pub struct Native {
     secret: Zeroizing<[u8; 32]>,
-    public: [u8; 32],
+    public: OnceCell<[u8; 32]>,
 }
 
 impl Native {
@@ -28,13 +30,18 @@ impl Native {
     pub fn parse(line: &str) -> Option<Self> {
         let is_upper = !line.bytes().any(|byte| byte.is_ascii_lowercase());
         let secret = decode("age-secret-key-", line).filter(|_| is_upper)?;
-        let public = MontgomeryPoint::mul_base_clamped(*secret).to_bytes();
+        let public = OnceCell::new();
         Some(Self { secret, public })
+    }
+
+    fn public(&self) -> &[u8; 32] {
+        let make = || MontgomeryPoint::mul_base_clamped(*self.secret).to_bytes();
+        self.public.get_or_init(make)
     }
 
     /// Its recipient, `age1…`.
     pub fn recipient(&self) -> String {
-        encode(&self.public)
+        encode(self.public())
     }
 
     /// What signs for it.
@@ -61,7 +68,7 @@ impl age::Identity for Native {
         if shared.iter().fold(0, |all, byte| all | byte) == 0 {
             return Some(Err(DecryptError::InvalidHeader));
         }
-        let salt = [share, self.public].concat();
+        let salt = [share, *self.public()].concat();
         let key = Zeroizing::new(hkdf(&salt, LABEL, &shared));
         shared.zeroize();
         // Where it fails, the stanza is another identity's.

@@ -122,7 +122,7 @@ impl Versions {
         let Some(directory) = self.open()? else {
             return Ok(Vec::new());
         };
-        numbered(&directory, number)
+        Ok(numbers(&filesystem::entries_of(directory)?, number))
     }
 
     /// What the link to the current version names; `None`: there is none.
@@ -359,13 +359,16 @@ fn is_cut_off(history: &std::fs::File) -> io::Result<bool> {
 }
 
 fn numbered(directory: &OwnedFd, number: impl Fn(&str) -> Option<u64>) -> io::Result<Vec<u64>> {
-    let names = filesystem::entries(directory)?;
+    Ok(numbers(&filesystem::entries(directory)?, number))
+}
+
+fn numbers(names: &[OsString], number: impl Fn(&str) -> Option<u64>) -> Vec<u64> {
     let numbers = names
         .iter()
         .filter_map(|name| name.to_str().and_then(&number));
     let mut versions: Vec<u64> = numbers.collect();
     versions.sort_unstable();
-    Ok(versions)
+    versions
 }
 
 /// When what has a name was changed; no link is followed.

@@ -2,7 +2,7 @@
 //! others they let write.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
@@ -28,8 +28,8 @@ pub(super) enum Granted {
 }
 
 /// Who may write to what an O_PATH descriptor stands for; `None`: it has no ACL.
-pub(super) fn writers(fd: &OwnedFd) -> io::Result<Option<Vec<Granted>>> {
-    match read(fd) {
+pub(super) fn writers(fd: impl AsFd) -> io::Result<Option<Vec<Granted>>> {
+    match read(fd.as_fd()) {
         Ok(bytes) => parse(&bytes)
             .map(Some)
             .ok_or_else(|| io::ErrorKind::InvalidData.into()),
@@ -38,11 +38,11 @@ pub(super) fn writers(fd: &OwnedFd) -> io::Result<Option<Vec<Granted>>> {
     }
 }
 
-fn read(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
+fn read(fd: BorrowedFd<'_>) -> Result<Vec<u8>, Errno> {
     let mut buffer = vec![0; 4096];
     loop {
         // O_PATH descriptors have no attributes: by way of /proc, else by opening it.
-        let size = match fs::getxattr(filesystem::path_of(fd.as_fd()), NAME, &mut buffer[..]) {
+        let size = match fs::getxattr(filesystem::path_of(fd), NAME, &mut buffer[..]) {
             Err(Errno::NOENT) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let opened = fs::openat(fd, ".", flags, Mode::empty())?;

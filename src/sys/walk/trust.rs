@@ -1,6 +1,6 @@
 //! Whom a directory or a file lets change it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -29,7 +29,7 @@ pub(super) struct Trust {
 
 /// Looks at a directory, with O_PATH, that lies in a trusted one, or in a foreign one.
 pub(super) fn of(
-    fd: &OwnedFd,
+    fd: impl AsFd,
     status: Status,
     path: &Path,
     rule: &Rule<'_>,
@@ -60,7 +60,7 @@ pub(super) fn of(
 /// Refuses what is no regular file, or can be changed by others. In a directory where others can make
 /// entries, one that has another name may have been linked there.
 pub(super) fn file(
-    fd: &OwnedFd,
+    fd: impl AsFd,
     status: Status,
     path: &Path,
     rule: &Rule<'_>,
@@ -86,8 +86,8 @@ pub(super) fn file(
 
 /// As a walk checks a file at its end, for one that is open: its kind, its owner, who can write to it.
 pub fn check_file(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<(), WalkError> {
-    let own = own(fd, path)?;
-    file(&own, status(&own, path)?, path, rule, false, false)
+    let status = status(&fd, path)?;
+    file(fd, status, path, rule, false, false)
 }
 
 /// As a walk checks a directory on its way, for one that is open. Whether others can make entries in it:
@@ -103,12 +103,7 @@ pub fn check_directory(fd: impl AsFd, path: &Path, rule: &Rule<'_>) -> Result<bo
     }
 }
 
-fn own(fd: impl AsFd, path: &Path) -> Result<OwnedFd, WalkError> {
-    let own = fd.as_fd().try_clone_to_owned();
-    own.map_err(|error| WalkError::new(path, error.into()))
-}
-
-fn status(fd: &OwnedFd, path: &Path) -> Result<Status, WalkError> {
+fn status(fd: impl AsFd, path: &Path) -> Result<Status, WalkError> {
     filesystem::status(fd).map_err(|error| WalkError::new(path, error.into()))
 }
 
@@ -136,7 +131,7 @@ pub(super) fn is_named(uid: u32, rule: &Rule<'_>) -> bool {
 }
 
 /// Who can write to it and is not trusted.
-fn writer(fd: &OwnedFd, status: Status, rule: &Rule<'_>) -> Option<Writer> {
+fn writer(fd: impl AsFd, status: Status, rule: &Rule<'_>) -> Option<Writer> {
     if status.mode & OTHERS_WRITE != 0 {
         return Some(Writer::Everybody);
     }
