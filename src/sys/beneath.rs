@@ -59,6 +59,8 @@ pub fn enter(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
 
 /// As [`enter`], and makes what is missing (0700).
 pub fn make_directories(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    // What is open with O_PATH alone cannot be synced.
+    let directory = filesystem::open_directory_at(directory, ".")?;
     descend(directory, path, |here, name| {
         match fs::mkdirat(here, name, Mode::RWXU) {
             Ok(()) => durable::sync_names(here),
