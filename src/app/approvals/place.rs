@@ -137,7 +137,9 @@ impl Place {
                 names.push(name);
             }
         }
-        listing.values_mut().for_each(|names| names.sort_unstable());
+        for names in listing.values_mut() {
+            names.sort_unstable();
+        }
         Ok(listing)
     }
 
