@@ -3,10 +3,9 @@
 use super::compiled::Compiled;
 use super::policies::Policies;
 use super::schema::schema_text;
-use super::uid::Types;
 
 /// Counts the changes of the form.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 impl Policies {
     /// What must be the same for [`Policies::from_cache`] to read what another build wrote.
@@ -28,6 +27,6 @@ impl Policies {
     /// [`Policies::to_cache`] of the same [`Policies::cache_version`].
     pub fn from_cache(bytes: Vec<u8>) -> Option<Self> {
         let compiled = Compiled::read(bytes)?;
-        Some(Self::new(compiled, Types::new(), Vec::new()))
+        Some(Self::new(compiled, Vec::new()))
     }
 }

@@ -14,7 +14,7 @@ use super::attributes::Value;
 use super::bytes::{Reader, Writer};
 use super::entities::Closed;
 use super::expressions;
-use super::guard;
+use super::guard::{self, Answer};
 use super::rule::Rule;
 use super::scope::{self, Known, Scope};
 use super::uid::{Types, Uid};
@@ -43,11 +43,19 @@ pub struct Checked<'t> {
 /// A policy, built.
 #[derive(Debug)]
 pub struct Built {
-    pub rule: Rule,
     /// Its id is its index.
     pub policy: Policy,
     /// Entities that it names and entities.json has, each with what it is in.
     pub others: Vec<(Uid, BTreeSet<Uid>)>,
+}
+
+/// What is found, by index, in order.
+#[derive(Default)]
+pub struct Matching {
+    /// They match.
+    pub held: Vec<usize>,
+    /// Cedar has to say whether they do.
+    pub open: Vec<usize>,
 }
 
 /// Principal, action, resource and attributes of a query, as heads are compared with them.
@@ -102,9 +110,9 @@ impl Compiled {
         Some(Reader::new(&self.bytes[range]))
     }
 
-    /// The policies that may match a query, in order.
-    pub fn matching(&self, sought: &Sought<'_>) -> Result<Vec<usize>, Damaged> {
-        let may_match = |index| {
+    /// The policies that match a query, and those that may.
+    pub fn matching(&self, sought: &Sought<'_>) -> Result<Matching, Damaged> {
+        let answer = |index| {
             let mut head = Reader::new(self.policy(index)?.block()?);
             let in_scope = scope::may_match(
                 &mut head,
@@ -112,12 +120,18 @@ impl Compiled {
                 sought.action,
                 &sought.resource,
             )?;
-            Some(in_scope && !guard::rules_out(&mut head, &sought.attributes)?)
+            if in_scope {
+                guard::answer(&mut head, &sought.attributes)
+            } else {
+                Some(Answer::No)
+            }
         };
-        let mut found = Vec::new();
+        let mut found = Matching::default();
         for index in 0..self.policies.len() {
-            if may_match(index).ok_or(Damaged)? {
-                found.push(index);
+            match answer(index).ok_or(Damaged)? {
+                Answer::No => {}
+                Answer::Yes => found.held.push(index),
+                Answer::Open => found.open.push(index),
             }
         }
         Ok(found)
@@ -134,6 +148,16 @@ impl Compiled {
         (0..self.policies.len()).find(is_it)
     }
 
+    /// What is known of a policy.
+    pub fn rule(&self, index: usize) -> Result<Rule, Damaged> {
+        let rule = || {
+            let mut from = self.policy(index)?;
+            let (_, _) = (from.block()?, from.text()?);
+            serde_json::from_slice(from.block()?).ok()
+        };
+        rule().ok_or(Damaged)
+    }
+
     /// Builds a policy.
     pub fn build(&self, index: usize, types: &Types) -> Result<Built, Damaged> {
         self.built(index, types).ok_or(Damaged)
@@ -141,8 +165,7 @@ impl Compiled {
 
     fn built(&self, index: usize, types: &Types) -> Option<Built> {
         let mut from = self.policy(index)?;
-        let (_, _) = (from.block()?, from.text()?);
-        let rule = serde_json::from_slice(from.block()?).ok()?;
+        let (_, _, _) = (from.block()?, from.text()?, from.block()?);
         let mut others = Vec::new();
         for _ in 0..from.count()? {
             let uid = Uid::read(&mut from)?;
@@ -156,11 +179,7 @@ impl Compiled {
         } else {
             Policy::parse(Some(PolicyId::new(id)), from.text()?).ok()?
         };
-        Some(Built {
-            rule,
-            policy,
-            others,
-        })
+        Some(Built { policy, others })
     }
 
     /// Adds all that an entity of entities.json is in to a set. Returns whether it is there.
@@ -185,8 +204,8 @@ impl Checked<'_> {
             .and_then(|tree| Some((expressions::encode(&tree, types)?, tree)));
         let mut head = Writer::default();
         Scope::of(&self.policy).write(&mut head);
-        let tests = tree.as_ref().map(|(_, tree)| guard::tests(tree.clauses()));
-        guard::write(&tests.unwrap_or_default(), &mut head);
+        let guard = tree.as_ref().map(|(_, tree)| guard::guard(tree.clauses()));
+        guard::write(&guard.unwrap_or_default(), &mut head);
         let named = self.policy.entity_literals();
         let named: BTreeSet<Uid> = named.iter().filter_map(Uid::of).collect();
         let named: Vec<&Uid> = named

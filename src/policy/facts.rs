@@ -62,15 +62,16 @@ impl Policies {
     pub fn why(&self, query: &Query, ruling: &Ruling) -> Why {
         let facts = view(query);
         let causes = ruling.policies.iter().filter_map(|id| {
-            let built = self.built(self.compiled.find(id)?).ok()?;
-            let rule = &built.rule;
+            let index = self.compiled.find(id)?;
+            let rule = self.rule(index).ok()?;
+            let policy = self.build(index).ok()?.policy;
             let reason = &query.context.facts.reason;
             Some(Cause {
                 policy: rule.id.clone(),
                 file: rule.file.clone(),
                 line: rule.line,
                 forbids: rule.forbids,
-                facts: reads(&built.policy, &facts),
+                facts: reads(&policy, &facts),
                 obligations: rule.obligations(reason).unwrap_or_default(),
                 wanted: rule.annotations.reason.clone(),
             })

@@ -3,8 +3,8 @@
 //!
 //! Cedar evaluates the parts of `a && b && c` in order, and ends at the first that is false. A policy is
 //! passed over where such a part is false, if no part before it could have been an error, as an error
-//! denies. Only comparisons of attributes with texts, and attributes that are yes or no, are looked at
-//! here; all else is Cedar's.
+//! denies. It holds where it has no other parts, and all of them are true. Only comparisons of attributes
+//! with texts, and attributes that are yes or no, are looked at here; all else is Cedar's.
 
 use std::borrow::Cow;
 
@@ -22,9 +22,31 @@ pub struct Test {
     values: Vec<Value<'static>>,
 }
 
-/// What must hold for a policy to match or to fail, of its clauses in their order.
-pub fn tests(clauses: &[Clause]) -> Vec<Test> {
-    let mut found = Vec::new();
+/// What must hold for a policy to match or to fail.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    tests: Vec<Test>,
+    /// Whether there is nothing else: where all holds, the policy does.
+    is_all: bool,
+}
+
+/// What a guard says of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The policy does not match, and does not fail.
+    No,
+    /// It matches.
+    Yes,
+    /// Cedar has to say it.
+    Open,
+}
+
+/// By the clauses of a policy, in their order.
+pub fn guard(clauses: &[Clause]) -> Guard {
+    let mut found = Guard {
+        tests: Vec::new(),
+        is_all: true,
+    };
     for clause in clauses {
         let goes_on = match clause {
             Clause::When(expression) => parts(expression, true, &mut found),
@@ -39,7 +61,7 @@ pub fn tests(clauses: &[Clause]) -> Vec<Test> {
 
 /// The parts of a conjunction, one after the other: of `expression`, or of its negation. Returns whether
 /// what follows may be looked at: nothing of it can be an error.
-fn parts(expression: &Expr, wanted: bool, found: &mut Vec<Test>) -> bool {
+fn parts(expression: &Expr, wanted: bool, found: &mut Guard) -> bool {
     match expression {
         Expr::UnaryOp {
             op: UnaryOp::Not,
@@ -58,11 +80,12 @@ fn parts(expression: &Expr, wanted: bool, found: &mut Vec<Test>) -> bool {
         } if !wanted => return parts(left, false, found) && parts(right, false, found),
         _ => {}
     }
-    if let Some(test) = test(expression) {
-        found.push(Test {
+    match test(expression) {
+        Some(test) => found.tests.push(Test {
             negated: test.negated == wanted,
             ..test
-        });
+        }),
+        None => found.is_all = false,
     }
     cannot_fail(expression)
 }
@@ -189,10 +212,11 @@ const fn is_of_language(op: BinaryOp) -> bool {
     )
 }
 
-/// For [`rules_out`].
-pub fn write(tests: &[Test], to: &mut Writer) {
-    to.count(tests.len());
-    for test in tests {
+/// For [`answer`].
+pub fn write(guard: &Guard, to: &mut Writer) {
+    to.flag(guard.is_all);
+    to.count(guard.tests.len());
+    for test in &guard.tests {
         to.byte(test.attribute);
         to.flag(test.negated);
         to.count(test.values.len());
@@ -211,9 +235,9 @@ pub fn write(tests: &[Test], to: &mut Writer) {
     }
 }
 
-/// Whether one of the tests that [`write`] wrote is false, by the attributes of a query. `None`: these are
-/// no such bytes.
-pub fn rules_out(from: &mut Reader<'_>, attributes: &[Option<Value<'_>>]) -> Option<bool> {
+/// What a guard that [`write`] wrote says, by the attributes of a query. `None`: these are no such bytes.
+pub fn answer(from: &mut Reader<'_>, attributes: &[Option<Value<'_>>]) -> Option<Answer> {
+    let mut is_known = from.flag()?;
     for _ in 0..from.count()? {
         let attribute = attributes.get(usize::from(from.byte()?))?;
         let negated = from.flag()?;
@@ -228,11 +252,13 @@ pub fn rules_out(from: &mut Reader<'_>, attributes: &[Option<Value<'_>>]) -> Opt
                 matches!(attribute, Some(Value::Text(one)) if one == text)
             };
         }
-        if attribute.is_some() && is_one == negated {
-            return Some(true);
+        match attribute {
+            Some(_) if is_one == negated => return Some(Answer::No),
+            Some(_) => {}
+            None => is_known = false,
         }
     }
-    Some(false)
+    Some(if is_known { Answer::Yes } else { Answer::Open })
 }
 
 #[cfg(test)]
@@ -249,11 +275,15 @@ mod tests_of_guards {
     use super::*;
     use crate::model::query::{Action, Person, Principal, Program, Query, Resource};
 
-    /// The names and values of a policy's tests.
-    fn of(condition: &str) -> Vec<(&'static str, bool, usize)> {
+    fn guard_of(condition: &str) -> Guard {
         let text = format!("permit (principal, action, resource) {condition};");
         let policy = Policy::parse(None, text).expect("it is one");
-        let found = tests(tree(&policy).expect("it has one").clauses());
+        guard(tree(&policy).expect("it has one").clauses())
+    }
+
+    /// The names and values of a policy's tests.
+    fn of(condition: &str) -> Vec<(&'static str, bool, usize)> {
+        let found = guard_of(condition).tests;
         let shown = |test: &Test| {
             let (name, _) = attributes::TABLE[usize::from(test.attribute)];
             (name, test.negated, test.values.len())
@@ -304,6 +334,28 @@ mod tests_of_guards {
             of("unless { resource.owner == \"a\" && context.terminal }"),
             []
         );
+    }
+
+    #[test]
+    fn a_policy_holds_by_its_guard_where_it_has_nothing_else() {
+        for condition in [
+            "",
+            "when { resource.owner == \"a\" }",
+            "when { resource.owner == \"a\" && context.terminal } unless { context.break_glass }",
+            "when { [\"a\"].contains(context.host) }",
+        ] {
+            assert!(guard_of(condition).is_all, "{condition}");
+        }
+        for condition in [
+            "when { resource.hasTag(\"a\") && context.terminal }",
+            "when { context.terminal && resource.age > 1 }",
+            "when { context.terminal && resource.age + 1 > 1 && context.terminal }",
+            "when { context.terminal } when { false }",
+            "unless { true }",
+            "when { resource.owner == principal.owner }",
+        ] {
+            assert!(!guard_of(condition).is_all, "{condition}");
+        }
     }
 
     /// A query of a launch, and one of a command for a service, with a value of its own for each text.

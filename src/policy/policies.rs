@@ -1,10 +1,10 @@
 //! All policies of a site, checked.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator};
 use miette::Diagnostic;
 
 use super::compiled::{Built, Checked, Compiled, Damaged};
@@ -25,19 +25,18 @@ const SLICES: usize = 64;
 #[derive(Debug)]
 pub struct Policies {
     pub(super) compiled: Compiled,
-    pub(super) types: Types,
+    /// Made when Cedar is asked first.
+    types: OnceCell<Types>,
     warnings: Vec<PolicyError>,
-    built: RefCell<HashMap<usize, Rc<Built>>>,
+    rules: RefCell<HashMap<usize, Rc<Rule>>>,
     slices: RefCell<HashMap<Vec<usize>, Rc<Slice>>>,
 }
 
-/// Some of the policies: those that may match a query. The id of each is its index.
+/// Some of the policies, for Cedar: those that may match a query. The id of each is its index.
 #[derive(Debug)]
 pub(super) struct Slice {
     pub permits: PolicySet,
     pub forbids: PolicySet,
-    /// What is known of each.
-    pub built: BTreeMap<usize, Rc<Built>>,
     /// What they name beside principal and resource, and what that is in.
     pub others: BTreeMap<Uid, BTreeSet<Uid>>,
 }
@@ -78,7 +77,7 @@ impl Policies {
                 let types = Types::new();
                 let rules: Vec<_> = rules.into_iter().map(|(rule, _)| rule).collect();
                 let compiled = Compiled::of(&rules, &entities, &types);
-                Ok(Self::new(compiled, types, warnings))
+                Ok(Self::new(compiled, warnings))
             }
             entities => {
                 let order = |error: &PolicyError| {
@@ -92,12 +91,12 @@ impl Policies {
         }
     }
 
-    pub(super) fn new(compiled: Compiled, types: Types, warnings: Vec<PolicyError>) -> Self {
+    pub(super) fn new(compiled: Compiled, warnings: Vec<PolicyError>) -> Self {
         Self {
             compiled,
-            types,
+            types: OnceCell::new(),
             warnings,
-            built: RefCell::default(),
+            rules: RefCell::default(),
             slices: RefCell::default(),
         }
     }
@@ -130,13 +129,21 @@ impl Policies {
         found.is_ok_and(|subject| subject.above.contains(&wanted))
     }
 
-    pub(super) fn built(&self, index: usize) -> Result<Rc<Built>, Damaged> {
-        if let Some(built) = self.built.borrow().get(&index) {
-            return Ok(Rc::clone(built));
+    pub(super) fn types(&self) -> &Types {
+        self.types.get_or_init(Types::new)
+    }
+
+    pub(super) fn rule(&self, index: usize) -> Result<Rc<Rule>, Damaged> {
+        if let Some(rule) = self.rules.borrow().get(&index) {
+            return Ok(Rc::clone(rule));
         }
-        let built = Rc::new(self.compiled.build(index, &self.types)?);
-        self.built.borrow_mut().insert(index, Rc::clone(&built));
-        Ok(built)
+        let rule = Rc::new(self.compiled.rule(index)?);
+        self.rules.borrow_mut().insert(index, Rc::clone(&rule));
+        Ok(rule)
+    }
+
+    pub(super) fn build(&self, index: usize) -> Result<Built, Damaged> {
+        self.compiled.build(index, self.types())
     }
 
     /// Some of the policies, by their indices.
@@ -157,20 +164,17 @@ impl Policies {
         let mut slice = Slice {
             permits: PolicySet::new(),
             forbids: PolicySet::new(),
-            built: BTreeMap::new(),
             others: BTreeMap::new(),
         };
         for index in chosen {
-            let built = self.built(*index).map_err(|error| error.to_string())?;
-            let to = if built.rule.forbids {
-                &mut slice.forbids
-            } else {
-                &mut slice.permits
+            let built = self.build(*index).map_err(|error| error.to_string())?;
+            slice.others.extend(built.others);
+            let to = match built.policy.effect() {
+                Effect::Permit => &mut slice.permits,
+                Effect::Forbid => &mut slice.forbids,
             };
-            to.add(built.policy.clone())
-                .map_err(|error| error.to_string())?;
-            slice.others.extend(built.others.iter().cloned());
-            slice.built.insert(*index, built);
+            let added = to.add(built.policy);
+            added.map_err(|error| error.to_string())?;
         }
         Ok(slice)
     }

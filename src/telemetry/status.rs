@@ -17,6 +17,9 @@ use crate::model::{Event, Observer};
 /// The state of a launch whose secrets people have to approve first.
 const WAITING_FOR_APPROVAL: &str = "waiting for approval";
 
+/// What is not as it should be while the last good policies stay in force.
+const POLICIES: &str = "policies";
+
 /// Where a launch's program is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -221,6 +224,17 @@ impl Standing {
                 status.last_fault = Some(moment(event.message()));
             }
             Event::ConditionEnded { what } => conditions.retain(|known| known.what != *what),
+            Event::PolicyStale { .. } => {
+                let message = event.message();
+                status.last_fault = Some(moment(message.clone()));
+                conditions.retain(|known| known.what != POLICIES);
+                conditions.push(Condition {
+                    what: POLICIES.to_owned(),
+                    since: now(),
+                    message,
+                });
+            }
+            Event::PolicyReloaded { .. } => conditions.retain(|known| known.what != POLICIES),
             Event::PutBack { path, removed } => {
                 let how = if *removed { "removed" } else { "replaced" };
                 let message = format!("{} was {how}, and is put back", path.display());

@@ -80,6 +80,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "`init` adopts the user's own .env files",
     ),
     (
+        "src/app/approvals/glance.rs",
+        "whether something may have changed; what is read is walked",
+    ),
+    (
         "src/app/site.rs",
         "whether the host has a site; what is read is walked",
     ),

@@ -1,5 +1,6 @@
 //! A host with a site: what its policy denies is not asked for, not delivered and not done.
 
+mod again;
 mod approved;
 mod commands;
 mod launches;

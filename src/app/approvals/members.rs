@@ -1,5 +1,9 @@
 //! Who is in which group of the host.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use crate::approval::Members;
 use crate::sys::users::Database;
 
@@ -29,5 +33,24 @@ impl UnixGroups {
 impl Members for UnixGroups {
     fn is_member(&self, person: &str, group: &str) -> bool {
         self.of(person).iter().any(|name| name == group)
+    }
+}
+
+/// How long it counts who was found to be in which groups.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// Unix groups that are not looked up for each approver and policy again: that reads files, and may start
+/// getent(1).
+#[derive(Debug, Default)]
+pub struct RecentGroups(RefCell<BTreeMap<String, (Instant, Vec<String>)>>);
+
+impl RecentGroups {
+    /// As [`UnixGroups::of`], a moment ago at most.
+    pub fn of(&self, person: &str) -> Vec<String> {
+        let mut known = self.0.borrow_mut();
+        known.retain(|_, (at, _)| at.elapsed() < RECENT);
+        let look = || (Instant::now(), UnixGroups.of(person));
+        let (_, groups) = known.entry(person.to_owned()).or_insert_with(look);
+        groups.clone()
     }
 }

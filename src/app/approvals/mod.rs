@@ -8,6 +8,7 @@
 
 mod desk;
 mod error;
+mod glance;
 mod ledger;
 pub mod manifests;
 mod members;
@@ -26,8 +27,9 @@ use tokio::time::{Instant, sleep};
 
 pub use desk::{ApproveError, Approving, Shown};
 pub use error::{ApprovalsError, Waiting};
+use glance::Glance;
 use ledger::Ledger;
-pub use members::UnixGroups;
+pub use members::{RecentGroups, UnixGroups};
 pub use need::{Held, Need};
 use place::{Place, Stored, is_own};
 pub use prune::{KEPT, Pruned};
@@ -40,7 +42,7 @@ use crate::approval::{
 use crate::model::{ApprovalSpec, Approved, Event, Observer};
 use crate::sys::memory::fill_random;
 
-/// How often a launch that waits looks again.
+/// How often a launch that waits looks whether there is something new.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// The approvals of a site.
@@ -125,6 +127,7 @@ impl Approvals {
         observer: &dyn Observer,
     ) -> Result<Granted, ApprovalsError> {
         let begun = Instant::now();
+        let mut glance = Glance::at(&self.spec);
         let mut waiting = match self.look(need, members)? {
             Found::Approved(request) => return Ok(granted(need, request)),
             Found::Pending(pending) => pending,
@@ -138,6 +141,11 @@ impl Approvals {
                 break;
             }
             sleep(EVERY.min(self.spec.wait)).await;
+            let now = Glance::at(&self.spec);
+            if !now.differs_from(&glance) {
+                continue;
+            }
+            glance = now;
             match self.look(need, members)? {
                 Found::Approved(request) => return Ok(granted(need, request)),
                 Found::Pending(pending) => waiting = pending,

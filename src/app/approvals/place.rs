@@ -28,6 +28,11 @@ const NEW: &str = ".new-";
 /// Everybody may add, nobody change what others added.
 const STICKY: u32 = 0o1777;
 
+/// Where requests and signatures are, in the site's directory.
+pub fn requests(directory: &Path) -> PathBuf {
+    directory.join("requests")
+}
+
 /// The directory, open.
 pub struct Place {
     /// The site's `approvals.directory`.
@@ -57,7 +62,7 @@ pub type Listing = BTreeMap<RequestId, Vec<String>>;
 impl Place {
     /// Opens it; `None` where there is none yet.
     pub fn open(path: &Path) -> Result<Option<Self>, ApprovalsError> {
-        match walk::directory(&path.join("requests"), &Rule::STRICT) {
+        match walk::directory(&requests(path), &Rule::STRICT) {
             Ok(requests) => Ok(Some(Self {
                 path: path.to_owned(),
                 requests,
@@ -69,7 +74,7 @@ impl Place {
 
     /// Opens it, and makes what is missing: directories that everybody can enter.
     pub fn make(path: &Path) -> Result<Self, ApprovalsError> {
-        let (requests, uses) = (path.join("requests"), path.join("uses"));
+        let (requests, uses) = (requests(path), path.join("uses"));
         for (path, mode) in [(path, 0o755), (&*requests, STICKY), (&*uses, STICKY)] {
             make_directory(path, mode)?;
         }
@@ -78,7 +83,7 @@ impl Place {
     }
 
     fn path_of(&self, name: impl AsRef<OsStr>) -> PathBuf {
-        self.path.join("requests").join(name.as_ref())
+        requests(&self.path).join(name.as_ref())
     }
 
     fn system(

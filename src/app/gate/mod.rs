@@ -12,6 +12,7 @@ mod site;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -26,11 +27,14 @@ use crate::model::{
 };
 use crate::secret::Value;
 use queries::Asking;
-use rules::{Judged, Lacking};
+use rules::{Judged, Lacking, Open};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;
 use site::InForce;
 pub use site::{Governance, members};
+
+/// What may be, and the approvals that it takes.
+type Decided = (Vec<Decision>, Option<Granted>);
 
 /// Who decides on releases, and who records them.
 pub struct Gate {
@@ -219,12 +223,10 @@ impl Gate {
         rules: &Rules,
         queries: Vec<Query>,
         patience: Patience,
-    ) -> Result<(Vec<Decision>, Option<Granted>), Failures> {
-        let held = self.held.borrow().clone();
-        let open = match rules.judge(queries, &held) {
-            Judged::Granted(decisions) => return Ok((decisions, None)),
-            Judged::Denied(denial) => return Err(one(self.refuse(denial))),
-            Judged::Open(open) => open,
+    ) -> Result<Decided, Failures> {
+        let open = match self.judge(rules, queries).map_err(one)? {
+            ControlFlow::Break(decided) => return Ok(decided),
+            ControlFlow::Continue(open) => open,
         };
         if patience == Patience::Look {
             return Err(one(rules.denied(open.decisions, Vec::new())));
@@ -239,16 +241,10 @@ impl Gate {
     }
 
     /// As [`Gate::decide`], without waiting.
-    fn decide_now(
-        &self,
-        rules: &Rules,
-        queries: Vec<Query>,
-    ) -> Result<(Vec<Decision>, Option<Granted>), Denial> {
-        let held = self.held.borrow().clone();
-        let open = match rules.judge(queries, &held) {
-            Judged::Granted(decisions) => return Ok((decisions, None)),
-            Judged::Denied(denial) => return Err(self.refuse(denial)),
-            Judged::Open(open) => open,
+    fn decide_now(&self, rules: &Rules, queries: Vec<Query>) -> Result<Decided, Denial> {
+        let open = match self.judge(rules, queries)? {
+            ControlFlow::Break(decided) => return Ok(decided),
+            ControlFlow::Continue(open) => open,
         };
         let notes = match rules.obtain_now(&open) {
             Ok(granted) => return Ok((rules.approved(open), Some(granted))),
@@ -256,6 +252,20 @@ impl Gate {
             Err(Lacking::Failed(error)) => vec![chain(&error)],
         };
         Err(self.refuse(rules.denied(open.decisions, notes)))
+    }
+
+    /// What is decided without further approvals; a denial is on record.
+    fn judge(
+        &self,
+        rules: &Rules,
+        queries: Vec<Query>,
+    ) -> Result<ControlFlow<Decided, Open>, Denial> {
+        let held = self.held.borrow().clone();
+        match rules.judge(queries, &held) {
+            Judged::Granted(decisions) => Ok(ControlFlow::Break((decisions, None))),
+            Judged::Open(open) => Ok(ControlFlow::Continue(open)),
+            Judged::Denied(denial) => Err(self.refuse(denial)),
+        }
     }
 
     /// Spends the approvals of a release, before it is on record.
@@ -406,7 +416,7 @@ impl Subject {
 }
 
 impl<'p> Authorised<'p> {
-    fn by(self, (decisions, granted): (Vec<Decision>, Option<Granted>)) -> Self {
+    fn by(self, (decisions, granted): Decided) -> Self {
         Self {
             decisions,
             granted: Cell::new(granted),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::app::approvals::UnixGroups;
+use crate::app::approvals::RecentGroups;
 use crate::app::facts;
 use crate::app::failure::Failures;
 use crate::app::host::Host;
@@ -24,6 +24,7 @@ pub struct Governance {
 /// The policies of a directory, read again where it has changed.
 pub struct InForce {
     directory: RefCell<PolicyDirectory>,
+    groups: RecentGroups,
     observer: Rc<dyn Observer>,
 }
 
@@ -32,6 +33,7 @@ impl InForce {
     pub fn open(spec: &PolicySpec, observer: &Rc<dyn Observer>) -> Result<Self, Failures> {
         Ok(Self {
             directory: RefCell::new(policies::open(spec)?),
+            groups: RecentGroups::default(),
             observer: Rc::clone(observer),
         })
     }
@@ -71,7 +73,7 @@ impl Policy for InForce {
     /// By entities.json, or by the host's groups, which may be in groups of entities.json.
     fn is_member(&self, person: &str, group: &str) -> bool {
         let directory = self.directory.borrow();
-        let groups = UnixGroups.of(person);
+        let groups = self.groups.of(person);
         directory.policies().is_member(person, &groups, group)
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use sha2::Digest as _;
+use ring::digest::{Context, SHA256};
 
 use super::cache::{self, Key};
 use crate::app::failure::{Failure, Failures};
@@ -48,7 +48,7 @@ pub struct PolicyDirectory {
 pub enum Refreshed {
     /// They are as they were, or what is wrong with them was reported already.
     Same,
-    /// They were read anew.
+    /// They were read anew, or can be read again.
     Changed,
     /// They cannot be read, for this reason, and the last good ones stay.
     Kept(String),
@@ -122,9 +122,14 @@ impl PolicyDirectory {
         match read {
             Ok((stamp, new)) => {
                 self.stamp = stamp;
-                self.broken = None;
+                let was_broken = self.broken.take().is_some();
                 let Some((policies, sha256)) = new else {
-                    return Refreshed::Same;
+                    // That the last good ones are those that are there again is news as well.
+                    return if was_broken {
+                        Refreshed::Changed
+                    } else {
+                        Refreshed::Same
+                    };
                 };
                 self.policies = policies;
                 self.sha256 = sha256;
@@ -186,7 +191,7 @@ impl Texts {
             key: Key(Sha256([0; 32])),
             stamp: Stamp::default(),
         };
-        let mut digest = sha2::Sha256::new();
+        let mut digest = Context::new(&SHA256);
         for name in names {
             let (text, status) = match read_file(path, &directory, &name, &mut left) {
                 Ok(read) => read,
@@ -196,8 +201,8 @@ impl Texts {
                 }
             };
             for part in [name.as_str(), text.as_str()] {
-                digest.update((part.len() as u64).to_le_bytes());
-                digest.update(part);
+                digest.update(&(part.len() as u64).to_le_bytes());
+                digest.update(part.as_bytes());
             }
             // A time of the future as well.
             let age = now.duration_since(status.modified_at());
@@ -209,16 +214,21 @@ impl Texts {
                 texts.policies.push((name, text));
             }
         }
-        let version = Policies::cache_version();
-        let key = digest.clone().chain_update(version).finalize();
-        texts.key = Key(Sha256(key.into()));
-        texts.sha256 = Sha256(digest.finalize().into());
+        let mut key = digest.clone();
+        key.update(Policies::cache_version().as_bytes());
+        texts.key = Key(finished(key));
+        texts.sha256 = finished(digest);
         if failures.is_empty() {
             Ok(texts)
         } else {
             Err(failures)
         }
     }
+}
+
+fn finished(digest: Context) -> Sha256 {
+    let digest = digest.finish();
+    Sha256(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }
 
 fn failure(error: impl Into<Box<dyn std::error::Error>>) -> Failure {

@@ -18,8 +18,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use sha2::Digest as _;
-
+use super::digest::Digesting;
 use super::error::SpawnError;
 use super::judged::{Judged, Start, Word, text};
 use super::program::{copy, resolve, sha256_and, starts_as_script};
@@ -61,7 +60,7 @@ pub(super) fn judge(
     let mut line = VecDeque::new();
     let mut name = None;
     let mut judged: Option<Judged> = None;
-    let mut interpreters = sha2::Sha256::new();
+    let mut interpreters = Digesting::new();
     for _ in 0..=DEEPEST {
         let is_first = judged.is_none();
         let looked = if is_first {
@@ -72,7 +71,7 @@ pub(super) fn judge(
         let judged = judged.get_or_insert_with(|| looked.judged());
         if !looked.script {
             if !is_first {
-                let digest = Sha256(interpreters.finalize().into());
+                let digest = interpreters.finish();
                 judged.interpreter = Some((looked.path.clone(), digest));
             }
             if let Some(name) = name {
@@ -282,6 +281,8 @@ fn is_plain(word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use sha2::Digest as _;
 
     use super::super::judged::settle;
     use super::*;

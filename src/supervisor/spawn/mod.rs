@@ -2,6 +2,7 @@
 //! Everything is settled and checked here before a secret is fetched; [`Launch::spec`] then adds what
 //! is handed over.
 
+mod digest;
 mod environment;
 mod error;
 mod judge;

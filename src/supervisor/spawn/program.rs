@@ -9,8 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
-use sha2::Digest;
 
+use super::digest::Digesting;
 use super::error::{SpawnError, interpreter};
 use super::judged::{Judged, Start, Word};
 use crate::model;
@@ -201,14 +201,14 @@ pub fn sha256(file: impl AsFd) -> io::Result<model::Sha256> {
 /// The same; `also` gets the content as well.
 pub(super) fn sha256_and(file: impl AsFd, also: &mut dyn Write) -> io::Result<model::Sha256> {
     let file = File::from(file.as_fd().try_clone_to_owned()?);
-    let mut hasher = sha2::Sha256::new();
-    let mut block = vec![0; 64 * 1024];
+    let mut hasher = Digesting::new();
+    let mut block = vec![0; 16 * 1024];
     let mut at = 0;
     loop {
         match file.read_at(&mut block, at) {
-            Ok(0) => return Ok(model::Sha256(hasher.finalize().into())),
+            Ok(0) => return Ok(hasher.finish()),
             Ok(length) => {
-                hasher.update(&block[..length]);
+                hasher.write_all(&block[..length])?;
                 also.write_all(&block[..length])?;
                 at += length as u64;
             }
@@ -236,9 +236,9 @@ fn pin(path: &Path) -> Result<(Pinned, model::Sha256), SpawnError> {
             Ok((pinned, digest))
         }
         Err(file) => {
-            let mut hasher = sha2::Sha256::new();
+            let mut hasher = Digesting::new();
             let copied = copy(&mut File::from(file), &mut hasher).and_then(|copy| {
-                let digest = model::Sha256(hasher.finalize().into());
+                let digest = hasher.finish();
                 let script = starts_as_script(&copy)?;
                 Ok((Pinned::copy(copy, script)?, digest))
             });

@@ -11,7 +11,7 @@ const STOP: &str = "@id(\"gone\") @on_rotation(\"stop\") forbid (principal, acti
                     Action::\"deliver\", resource);\n";
 
 /// At SIGHUP the program writes what it is delivered.
-fn start() -> Running {
+pub fn start() -> Running {
     let running = site(files("one"), PERMIT, "")
         .controlled()
         .args(["-v", "run", "--", "{probe}", "on", "TERM", "exit:0"])

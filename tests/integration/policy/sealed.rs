@@ -1,5 +1,11 @@
 //! Sealed secrets are revealed and changed where policy says so. No identity is opened before.
 
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
 use super::{PERMIT, site};
 use crate::harness::Hushpipe;
 
@@ -63,4 +69,52 @@ fn a_denied_launch_does_not_open_the_identity() {
         );
         assert!(!said.contains("identity.txt"), "{words:?}: {said}");
     }
+}
+
+/// The kernel's word on who opens a file or reads it, inotify(7).
+struct Watch(OwnedFd);
+
+impl Watch {
+    fn on(path: &Path) -> Self {
+        let fd =
+            inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("there is room");
+        inotify::add_watch(&fd, path, WatchFlags::OPEN | WatchFlags::ACCESS).expect("it is there");
+        Self(fd)
+    }
+
+    fn saw_something(&self) -> bool {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        match inotify::Reader::new(&self.0, &mut buffer).next() {
+            Ok(_) => true,
+            Err(rustix::io::Errno::AGAIN) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn no_identity_is_opened_before_policy_allows_it() {
+    let deliver =
+        "@id(\"not-here\") forbid (principal, action == Action::\"deliver\", resource);\n";
+    for (policies, words) in [
+        (deliver, &["run"][..]),
+        (deliver, &["run", "--exec"]),
+        (deliver, &["check", "--values"]),
+        (FORBID, &["secret", "get", "db", "--reveal"]),
+        (FORBID, &["secret", "set", "db"]),
+        (FORBID, &["secret", "rm", "db", "--yes"]),
+        (FORBID, &["secret", "rollback", "db"]),
+        (FORBID, &["secret", "rekey"]),
+    ] {
+        let hushpipe = hushpipe(policies);
+        let watch = Watch::on(&hushpipe.place().join("identity.txt"));
+        let output = hushpipe.args(words.iter().copied()).stdin("new").run();
+        output.code(77);
+        assert!(!watch.saw_something(), "{words:?}");
+    }
+    // It is this file that is opened where policy allows it.
+    let hushpipe = hushpipe("");
+    let watch = Watch::on(&hushpipe.place().join("identity.txt"));
+    hushpipe.arg("run").run().success();
+    assert!(watch.saw_something());
 }
