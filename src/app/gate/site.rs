@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::app::approvals::RecentGroups;
+use crate::app::approvals::{RecentGroups, UnixGroups};
 use crate::app::facts;
 use crate::app::failure::Failures;
 use crate::app::host::Host;

@@ -5,7 +5,7 @@ use roff::{Roff, bold, roman};
 use super::page::Page;
 use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 
-const RULES: [&str; 6] = [
+const RULES: [&str; 7] = [
     "The site of a host (hushpipe-site.yaml(5)) can name a directory of policies. hushpipe then decides on \
      each secret before it asks a store: at launch, at every rotation, at secret get --reveal, set, rm and \
      rekey, and at each command to a running launcher.",
@@ -16,8 +16,12 @@ const RULES: [&str; 6] = [
      evaluated, such as an overflow, denies. The order of policies does not matter.",
     "Policies are validated against a schema when they are loaded; `hushpipe policy schema` prints it. A \
      wrong name or type is an error, and nothing is started. If the directory changes, hushpipe reads it \
-     again before the next decision; if it cannot be read then, the last good policies stay in force and \
-     hushpipe reports it once.",
+     again before the next decision; if it cannot be read then, the last good policies stay in force, \
+     hushpipe reports it once, and `hushpipe status` is unhealthy until it can be read again.",
+    "Policies that root's launches have checked are kept in /var/cache/hushpipe, under a digest of their \
+     texts, and are neither parsed nor validated again. Launches by other users read what is there; without \
+     it they are slower. Conditions that compare attributes with texts, such as resource.owner == \"payments\", \
+     cost least when they come first.",
     "Text that is not known is empty, so no attribute needs `has`. Labels are tags: \
      resource.hasTag(\"pci\") && resource.getTag(\"pci\") == \"yes\". Those of the site are \
      context.site's.",

@@ -107,7 +107,9 @@ fn a_program_that_is_exchanged_before_a_restart_does_not_run() {
         .file("bin/program", &known)
         .file("bin/other", &other)
         .mode("bin/program", 0o755)
-        .mode("bin/other", 0o755);
+        .mode("bin/other", 0o755)
+        // Where root alone can write, a script is read by its name.
+        .mode("bin", 0o777);
     let running = hushpipe
         .controlled()
         .args(["-v", "run", "--", "{place}/bin/program"])

@@ -109,12 +109,15 @@ fn no_identity_is_opened_before_policy_allows_it() {
         let hushpipe = hushpipe(policies);
         let watch = Watch::on(&hushpipe.place().join("identity.txt"));
         let output = hushpipe.args(words.iter().copied()).stdin("new").run();
-        output.code(77);
+        // With the output the place goes, and the watched file with it.
+        let output = output.code(77);
         assert!(!watch.saw_something(), "{words:?}");
+        drop(output);
     }
     // It is this file that is opened where policy allows it.
     let hushpipe = hushpipe("");
     let watch = Watch::on(&hushpipe.place().join("identity.txt"));
-    hushpipe.arg("run").run().success();
+    let output = hushpipe.arg("run").run().success();
     assert!(watch.saw_something());
+    drop(output);
 }
