@@ -232,11 +232,33 @@ impl Gate {
             return Err(one(rules.denied(open.decisions, Vec::new())));
         }
         match rules.obtain(&open).await {
-            Ok(granted) => Ok((rules.approved(open), Some(granted))),
+            Ok(granted) => self.still_open(rules, open, granted),
             Err(Lacking::Notes(notes)) => {
                 Err(one(self.refuse(rules.denied(open.decisions, notes))))
             }
             Err(Lacking::Failed(error)) => Err(vec![Failure::new(error.exit(), error)]),
+        }
+    }
+
+    /// Has policy decide again after a wait: it may have changed meanwhile.
+    fn still_open(
+        &self,
+        rules: &Rules,
+        open: rules::Open,
+        granted: Granted,
+    ) -> Result<(Vec<Decision>, Option<Granted>), Failures> {
+        let queries = open.decisions.iter().map(|one| one.query.clone());
+        match rules.judge(queries.collect(), &[]) {
+            Judged::Granted(decisions) => Ok((decisions, None)),
+            Judged::Denied(denial) => Err(one(self.refuse(denial))),
+            Judged::Open(_) if granted.is_under(&rules.digest()) => {
+                Ok((rules.approved(open), Some(granted)))
+            }
+            Judged::Open(open) => {
+                let note = "the policies were changed while the launch waited: start it again";
+                let denial = rules.denied(open.decisions, vec![note.to_owned()]);
+                Err(one(self.refuse(denial)))
+            }
         }
     }
 

@@ -118,6 +118,11 @@ impl Rules {
         Ok(approvals.request_ahead(&need, lifetime, self.observer.as_ref())?)
     }
 
+    /// Of all policies that answered last.
+    pub fn digest(&self) -> String {
+        self.policy.digest()
+    }
+
     /// Whether the approvals that it lacks are there.
     pub fn is_approved(&self, open: &Open) -> Result<bool, Lacking> {
         let (approvals, need) = (self.approvals()?, self.need(open)?);
