@@ -28,7 +28,8 @@ pub fn allowed(
     };
     let gate = Gate::of(governance, By::Command("hushpipe secret", plan), observer)?;
     let person = facts::person();
-    let allowed = gate.asked(sealed_queries(plan, &facts, (&person, action), store, keys));
+    let queries = sealed_queries(plan, &facts, (&person, action), store, keys);
+    let allowed = gate.asked(&queries);
     gate.audit().settle();
     allowed
 }

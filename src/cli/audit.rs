@@ -184,10 +184,10 @@ pub fn found<T>(result: Result<T, app::Failures>) -> Result<T, Failure> {
 
 /// Whoever may not write the log can read it; it is said that this is not on record.
 pub fn note(reading: &Reading, how: &str, globals: Globals) {
-    if let Err(text) = reading.note(how) {
-        if !globals.quiet {
-            eprintln!("hushpipe: warning: {}", printable(&text));
-        }
+    if let Err(text) = reading.note(how)
+        && !globals.quiet
+    {
+        eprintln!("hushpipe: warning: {}", printable(&text));
     }
 }
 
@@ -249,7 +249,7 @@ impl FilterArgs {
         let mut words = String::from(if by_value { "find --value" } else { "show" });
         for (name, value) in options {
             if let Some(value) = value {
-                words += &format!(" --{name} {value}");
+                words.extend([" --", name, " ", value]);
             }
         }
         words
@@ -270,7 +270,7 @@ fn verify(arguments: &VerifyArgs, globals: Globals) -> Outcome {
     } else {
         let mut text = String::new();
         for finding in &verified.findings {
-            text += &format!("{}\n", printable(&finding.to_string()));
+            text.extend([&*printable(&finding.to_string()), "\n"]);
         }
         text + &format!(
             "{}: {} records under the checkpoint of {}, {} after it{}\n",

@@ -92,7 +92,9 @@ impl Exit {
             Self::Unreachable => "a store, or a launcher, cannot be reached",
             Self::Internal => "a fault in hushpipe: please report it",
             Self::Os => "the operating system refused",
-            Self::Deadline => "a deadline passed",
+            Self::Deadline => {
+                "a deadline passed, or a delivery could not be recorded: try again later"
+            }
             Self::Denied => {
                 "denied by a store, a policy or a launcher, or not approved or signed yet"
             }

@@ -341,7 +341,9 @@ impl AuditRecorder {
         let failed = written.is_err();
         self.refused_or_warned(written)?;
         if failed {
-            drafts.into_iter().for_each(|draft| self.keep(draft));
+            for draft in drafts {
+                self.keep(draft);
+            }
         }
         // There is something to sign, or to try again.
         self.wake.notify_one();

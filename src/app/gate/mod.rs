@@ -332,15 +332,15 @@ impl Gate {
 
     /// Has policy decide on commands that have no launcher: on sealed secrets. They are on record when
     /// this returns.
-    pub fn asked(&self, queries: Vec<Query>) -> Result<(), Failures> {
+    pub fn asked(&self, queries: &[Query]) -> Result<(), Failures> {
         let decisions = match &self.rules {
             Some(rules) => {
-                rules.glass_broken(&queries, None);
-                self.decide_now(rules, queries.clone()).map_err(one)?.0
+                rules.glass_broken(queries, None);
+                self.decide_now(rules, queries.to_vec()).map_err(one)?.0
             }
             None => Vec::new(),
         };
-        let recorded = self.recorder.custody(&queries, &decisions);
+        let recorded = self.recorder.custody(queries, &decisions);
         recorded.map_err(unrecorded)
     }
 

@@ -105,6 +105,14 @@ impl SiteState {
     }
 }
 
+fn missing(error: WalkError) -> Result<(), WalkError> {
+    if error.is_missing() {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
 /// Of the files and directories that must be there.
 fn faults_of(site: &Site) -> Vec<String> {
     let mut faults = Vec::new();
@@ -128,9 +136,15 @@ fn faults_of(site: &Site) -> Vec<String> {
     if let Some(approvals) = &site.approvals {
         look("approvals.signers", file(&approvals.signers));
     }
-    let fingerprints = site.audit.as_ref();
-    if let Some(key) = fingerprints.and_then(|audit| audit.fingerprint_key_file.as_ref()) {
-        look("audit.fingerprint_key_file", file(key));
+    if let Some(audit) = &site.audit {
+        // It is made with its first record.
+        let found = walk::place(&audit.directory, &Rule::STRICT).map(drop);
+        look("audit.directory", found.or_else(missing));
+        let key = walk::file(&audit.key_file, &Rule::STRICT).map(drop);
+        look("audit.key_file", key.or_else(missing));
+        if let Some(key) = &audit.fingerprint_key_file {
+            look("audit.fingerprint_key_file", file(key));
+        }
     }
     faults
 }
