@@ -147,8 +147,7 @@ fn held(output: &Output) -> File {
 fn a_launch_that_waits_for_the_lock_hears_signals() {
     let output = with_a_log(true);
     let lock = held(&output);
-    let running = output
-        .again()
+    let running = again(output)
         .args(["-v", "run", "--", "echo", "started"])
         .spawn();
     running.wait_for_stderr("fetched 1 secret");
@@ -162,8 +161,7 @@ fn a_launch_that_waits_for_the_lock_hears_signals() {
 fn a_lock_that_is_held_for_a_moment_is_waited_for() {
     let output = with_a_log(true);
     let lock = held(&output);
-    let running = output
-        .again()
+    let running = again(output)
         .args(["-v", "run", "--", "echo", "started"])
         .spawn();
     running.wait_for_stderr("fetched 1 secret");
@@ -222,4 +220,14 @@ fn a_log_on_a_read_only_file_system_says_so() {
     let said = output.stderr();
     assert!(said.contains("Read-only file system"), "{said}");
     assert!(said.contains("ReadWritePaths="), "{said}");
+}
+
+#[test]
+fn doctor_says_what_is_wrong_with_a_log() {
+    let output = again(with_a_log(true)).args(["doctor"]).run().success();
+    assert!(!output.stdout().contains("audit."), "{}", output.stdout());
+    breaking(&output, "chmod 777 log; chmod 666 audit.key");
+    let output = again(output).args(["doctor"]).run();
+    let output = output.stdout_has("audit.directory: others can write to");
+    output.stdout_has("audit.key_file: others can write to");
 }
