@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 
-use super::request::octal;
 use crate::model::query::{Principal, Query, Resource, Secret, Service};
 
 /// What an attribute is.
@@ -126,6 +125,11 @@ pub fn place(name: &str) -> Option<u8> {
 /// All attributes of a query, in the table's order.
 pub fn values(query: &Query) -> Vec<Option<Value<'_>>> {
     TABLE.iter().map(|(_, get)| get(query)).collect()
+}
+
+/// Permission bits as policies see them.
+pub fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
 }
 
 const fn text(text: &str) -> Value<'_> {

@@ -8,10 +8,10 @@ use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Template};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::attributes::octal;
 use super::expressions::tree;
 use super::guard::name_of;
 use super::policies::Policies;
-use super::request::octal;
 use crate::model::format_duration;
 use crate::model::printable::printable;
 use crate::model::query::{Effect, Obligation, Principal, Query, Resource, Ruling};

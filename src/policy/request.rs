@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression};
 
+use super::attributes::octal;
 use super::compiled::{Compiled, Damaged};
 use super::scope::Subject;
 use super::uid::{Kind, Types, Uid};
@@ -275,11 +276,6 @@ fn program(program: &Program) -> Result<RestrictedExpression, Box<dyn std::error
         number("owner", i64::from(*owner)),
         text("mode", &octal(*mode)),
     ])
-}
-
-/// Permission bits as policies see them.
-pub fn octal(mode: u32) -> String {
-    format!("{mode:04o}")
 }
 
 fn record(
