@@ -1,11 +1,14 @@
 //! Time as it passes also while the machine sleeps, which is what a server counts for a lease; and waits
 //! until a moment that there may not be.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::Add;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep_until};
+use tz::{DateTime, TimeZone};
 
 /// Ends at that moment; never, if there is none. Needs a tokio runtime with time.
 pub async fn until(moment: Option<Instant>) {
@@ -16,22 +19,39 @@ pub async fn until(moment: Option<Instant>) {
 }
 
 /// When a date and a time of day (year, month from 1, day, hour, minute, second) are in the time zone of
-/// the host, in seconds since 1970: mktime(3), which knows about summer time. `None`: it has no number.
-pub fn of_host([year, month, day, hour, minute, second]: [u16; 6]) -> Option<i64> {
-    // SAFETY: a C struct of numbers and a pointer that is not read; zero is valid for each.
-    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    parts.tm_year = i32::from(year) - 1900;
-    parts.tm_mon = i32::from(month) - 1;
-    parts.tm_mday = i32::from(day);
-    parts.tm_hour = i32::from(hour);
-    parts.tm_min = i32::from(minute);
-    parts.tm_sec = i32::from(second);
-    parts.tm_isdst = -1;
-    // What is not set shows that -1 is an error and not the last second of 1969.
-    parts.tm_wday = -1;
-    // SAFETY: the struct lives as long as the call. hushpipe has one thread: nothing changes TZ meanwhile.
-    let seconds = unsafe { libc::mktime(&raw mut parts) };
-    (parts.tm_wday != -1).then_some(seconds)
+/// the host. The first time, where clocks are set back; `None`: there is no such day.
+pub fn of_host(at: [u16; 6]) -> Option<i64> {
+    in_zone(at, &zone())
+}
+
+fn in_zone(at: [u16; 6], zone: &TimeZone) -> Option<i64> {
+    let [year, month, day, hour, minute, second] = at;
+    let part = |number: u16| u8::try_from(number).ok();
+    let found = DateTime::find(
+        year.into(),
+        part(month)?,
+        part(day)?,
+        part(hour)?,
+        part(minute)?,
+        part(second)?,
+        0,
+        zone.as_ref(),
+    );
+    Some(found.ok()?.earliest()?.unix_time())
+}
+
+/// Where a host says its time zone: localtime(5).
+const ZONE: &str = "/etc/localtime";
+
+/// More than the largest zone has several times over.
+const MAX_ZONE: u64 = 256 << 10;
+
+/// The host's time zone, and never TZ (environ(7)), which is the caller's. UTC where the host has none.
+fn zone() -> TimeZone {
+    let mut bytes = Vec::new();
+    let read = File::open(ZONE).and_then(|file| file.take(MAX_ZONE).read_to_end(&mut bytes));
+    let zone = read.ok().and_then(|_| TimeZone::from_tz_data(&bytes).ok());
+    zone.unwrap_or_else(TimeZone::utc)
 }
 
 /// Local time.
@@ -45,27 +65,21 @@ pub struct Local {
     pub unix: i64,
 }
 
-/// The host's clock, in its time zone: localtime_r(3).
+/// The host's clock, in its time zone.
 pub fn local() -> Local {
-    local_at(clock_gettime(ClockId::Realtime).tv_sec)
+    local_at(clock_gettime(ClockId::Realtime).tv_sec, &zone())
 }
 
-fn local_at(unix: i64) -> Local {
-    // SAFETY: all zeros is a good `tm`, whose pointer to the zone's name may be null.
-    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are good for the call; it keeps neither.
-    let known = unsafe { !libc::localtime_r(&raw const unix, &raw mut parts).is_null() };
-    // A year that does not fit an int: UTC then.
-    let (hour, weekday) = if known {
-        (parts.tm_hour, parts.tm_wday)
-    } else {
-        let days = unix.div_euclid(86_400);
-        let hour = unix.rem_euclid(86_400) / 3_600;
-        (hour as i32, (days + 4).rem_euclid(7) as i32)
-    };
+fn local_at(unix: i64, zone: &TimeZone) -> Local {
+    // A moment that no calendar has: UTC then.
+    let offset = zone.find_local_time_type(unix);
+    let offset = offset.map_or(0, |local| i64::from(local.ut_offset()));
+    let here = unix.saturating_add(offset);
+    let days = here.div_euclid(86_400);
     Local {
-        hour: hour as u8,
-        weekday: if weekday == 0 { 7 } else { weekday as u8 },
+        hour: (here.rem_euclid(86_400) / 3_600) as u8,
+        // The first day of 1970 was a Thursday.
+        weekday: ((days + 3).rem_euclid(7) + 1) as u8,
         unix,
     }
 }
@@ -102,14 +116,28 @@ impl Add<Duration> for Boottime {
 mod tests {
     use super::*;
 
+    /// Ten hours east of UTC in winter, eleven in summer.
+    fn sydney() -> TimeZone {
+        let zone = std::fs::read("/usr/share/zoneinfo/Australia/Sydney");
+        match zone {
+            Ok(bytes) => TimeZone::from_tz_data(&bytes).unwrap(),
+            Err(_) => TimeZone::fixed(11 * 3_600).unwrap(),
+        }
+    }
+
     #[test]
-    fn a_moment_has_an_hour_and_a_weekday() {
-        // No zone is further away than 14 hours: Thursday noon is Wednesday to Friday everywhere.
-        let local = local_at(12 * 3_600);
-        assert!((3..=5).contains(&local.weekday), "{local:?}");
-        assert!(local.hour < 24);
-        // Further than any year that fits: UTC, and what the calendar would say.
-        let far = local_at(i64::MAX / 2);
+    fn a_moment_has_an_hour_and_a_weekday_in_the_zone_of_the_host() {
+        // Sunday, 2026-11-29T20:30:00Z.
+        let unix = 1_795_984_200;
+        let utc = local_at(unix, &TimeZone::utc());
+        assert_eq!((utc.hour, utc.weekday), (20, 7));
+        let east = local_at(unix, &sydney());
+        assert_eq!((east.hour, east.weekday, east.unix), (7, 1, unix));
+        let at = [2026, 11, 30, 7, 30, 0];
+        assert_eq!(in_zone(at, &sydney()), Some(unix));
+        assert_eq!(in_zone([2026, 2, 30, 0, 0, 0], &sydney()), None);
+        // Further than any year that fits.
+        let far = local_at(i64::MAX / 2, &sydney());
         assert!((1..=7).contains(&far.weekday) && far.hour < 24, "{far:?}");
     }
 

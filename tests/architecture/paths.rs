@@ -23,6 +23,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "a mount point is reached again in the new namespace, and compared",
     ),
     ("src/sys/cgroup.rs", "reads /proc"),
+    ("src/sys/clock.rs", "reads /etc/localtime"),
     (
         "src/sys/child",
         "/dev/tty and /proc, and covers, which are compared with what was looked at",
