@@ -8,13 +8,16 @@
 //! the kernel (execve(2), "Interpreter scripts"), which would open the interpreter by its path once more;
 //! `#!/usr/bin/env NAME` is carried out as env(1) does. Shared libraries, and what an interpreter loads,
 //! are not looked at.
+//!
+//! A script does what its interpreter makes of it, and what the programs do that it finds by PATH. So it
+//! is known for good only if root alone can change its interpreters and the directories of its PATH.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -25,7 +28,7 @@ use super::program::{copy, resolve, sha256_and, starts_as_script};
 use crate::model::Sha256;
 use crate::sys::child::Pinned;
 use crate::sys::filesystem;
-use crate::sys::walk::{self, Rule};
+use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 
 /// As the kernel's own: a script's interpreter may be a script, and so on.
 const DEEPEST: usize = 5;
@@ -60,6 +63,7 @@ pub(super) fn judge(
     let mut line = VecDeque::new();
     let mut name = None;
     let mut judged: Option<Judged> = None;
+    let mut weakest = None;
     let mut interpreters = Digesting::new();
     for _ in 0..=DEEPEST {
         let is_first = judged.is_none();
@@ -69,10 +73,15 @@ pub(super) fn judge(
             look(&at, &mut interpreters)
         }?;
         let judged = judged.get_or_insert_with(|| looked.judged());
+        if !is_first && weakest.is_none() {
+            weakest = looked.weakens(judged);
+        }
         if !looked.script {
             if !is_first {
                 let digest = interpreters.finish();
-                judged.interpreter = Some((looked.path.clone(), digest));
+                let shown = weakest.unwrap_or_else(|| looked.path.clone());
+                judged.interpreter = Some((shown, digest));
+                judged.pinned &= is_of_root(path);
             }
             if let Some(name) = name {
                 line.push_front(Word::Text(name));
@@ -149,6 +158,21 @@ fn hold(path: &Path, file: File) -> io::Result<Held> {
     copy(&mut File::from(file), &mut io::sink()).map(Held::Copy)
 }
 
+/// Whether programs that are found by this PATH are root's: what is not there, root alone can make.
+fn is_of_root(path: Option<&OsStr>) -> bool {
+    let Some(path) = path else { return true };
+    let mut directories = path.as_bytes().split(|byte| *byte == b':');
+    directories.all(|directory| {
+        let directory = Path::new(OsStr::from_bytes(directory));
+        let missing = |error: WalkError| match error.fault {
+            WalkFault::System(error) => error.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        directory.is_absolute()
+            && walk::place(directory, &Rule::ROOT).map_or_else(missing, |_| true)
+    })
+}
+
 fn only_root_changes(path: &Path, file: &File) -> bool {
     let Ok(walked) = walk::file(path, &Rule::ROOT) else {
         return false;
@@ -179,6 +203,16 @@ impl Looked {
             owner: self.owner,
             mode: self.mode,
         }
+    }
+
+    /// Of an interpreter that others than root can change: it stands for all, with its owner and mode.
+    fn weakens(&self, judged: &mut Judged) -> Option<PathBuf> {
+        if matches!(self.held, Held::Root(_)) {
+            return None;
+        }
+        judged.pinned = false;
+        (judged.owner, judged.mode) = (self.owner, self.mode);
+        Some(self.path.clone())
     }
 
     /// Of a script.
@@ -254,6 +288,7 @@ impl Next {
         let rest = rest.trim_ascii();
         let word = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
         let is_env = matches!(program, b"/usr/bin/env" | b"/bin/env");
+        let looks_like_env = Path::new(OsStr::from_bytes(program)).ends_with("env");
         if is_env && is_plain(rest) {
             let name = word(rest);
             return Ok(Self {
@@ -267,7 +302,7 @@ impl Next {
             program: PathBuf::from(word(program)),
             name: word(program),
             argument: (!rest.is_empty()).then(|| word(rest)),
-            is_known: !is_env,
+            is_known: !looks_like_env,
         })
     }
 }
@@ -361,9 +396,12 @@ mod tests {
         let start = judged(&open.program("outer", line.as_bytes()));
         let shell = std::fs::read("/bin/sh").unwrap();
         let both = [&b"#!/bin/sh\n"[..], &shell].concat();
-        assert_eq!(start.judged.interpreter.unwrap().1, hex(&both));
+        // What others can change shows, and not the shell behind it.
+        let shown = inner.canonicalize().unwrap();
+        assert_eq!(start.judged.interpreter, Some((shown, hex(&both))));
+        assert!(!start.judged.pinned);
         assert_eq!(
-            shown(start.line),
+            self::shown(start.line),
             ["/bin/sh", "#!/bin/sh\n", "a b", &line[..line.len().min(64)]]
         );
         let own = open.0.path().join("loop");
@@ -383,6 +421,41 @@ mod tests {
         assert!(!start.judged.pinned, "what env starts is not known");
         let missing = open.program("m", b"#!/usr/bin/env no-such-program\n");
         assert!(judge(&missing, None, None).is_err());
+    }
+
+    #[test]
+    fn a_script_of_roots_is_not_pinned_if_the_path_of_others_finds_its_programs() {
+        let place = tempfile::tempdir_in("/root").unwrap();
+        let script = place.path().join("tool");
+        let executable = |path: &Path, text: &str| {
+            std::fs::write(path, text).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        executable(&script, "#!/usr/bin/env sh\n");
+        let good = "/usr/bin:/bin:/no/such/directory";
+        let start = judge(&script, Some(OsStr::new(good)), None).unwrap();
+        let shell = std::fs::canonicalize("/bin/sh").unwrap();
+        assert!(start.judged.pinned && start.judged.owner == 0);
+        assert_eq!(start.judged.interpreter.unwrap().0, shell);
+        let open = Open::new();
+        let evil = open.program("sh", b"#!/bin/sh\necho evil\n");
+        std::os::unix::fs::chown(&evil, Some(4242), None).unwrap();
+        let path = format!("{}:{good}", open.0.path().display());
+        let judged = judge(&script, Some(OsStr::new(&path)), None)
+            .unwrap()
+            .judged;
+        assert_eq!((judged.pinned, judged.owner), (false, 4242));
+        assert_eq!(judged.interpreter.unwrap().0, evil.canonicalize().unwrap());
+        assert_eq!(judged.path, script);
+        // A shell's commands are found there as well.
+        executable(&script, "#!/bin/sh\ncat x\n");
+        for path in [&*path, "bin:/bin", ":/bin", "/tmp/x:/bin"] {
+            let start = judge(&script, Some(OsStr::new(path)), None).unwrap();
+            assert!(!start.judged.pinned, "{path}");
+            assert_eq!(start.judged.interpreter.unwrap().0, shell);
+        }
+        executable(&script, "#!/opt/env sh\n");
+        assert!(judge(&script, Some(OsStr::new(good)), None).is_err());
     }
 
     #[test]

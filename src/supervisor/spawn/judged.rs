@@ -18,14 +18,16 @@ pub struct Judged {
     pub path: PathBuf,
     /// Of its bytes; a script's own.
     pub sha256: Sha256,
-    /// These bytes, and those of its interpreters, are executed and no others.
+    /// These bytes, and those of its interpreters, are executed and no others; of a script, root alone can
+    /// change its interpreters and the directories of its PATH.
     pub pinned: bool,
     /// A script's interpreter, the binary that runs in the end, and the digest of its bytes; of several,
-    /// of the bytes of all, in the order in which they name each other.
+    /// the first that others than root can change, and the digest of the bytes of all, in the order in
+    /// which they name each other.
     pub interpreter: Option<(PathBuf, Sha256)>,
-    /// The file's owner.
+    /// The file's owner, or that of an interpreter that others than root can change.
     pub owner: u32,
-    /// Its permission bits.
+    /// The permission bits of the same file.
     pub mode: u32,
 }
 
