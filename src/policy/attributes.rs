@@ -7,7 +7,7 @@ use crate::model::query::{Principal, Query, Resource, Secret, Service};
 
 /// What an attribute is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value<'q> {
+pub enum Attribute<'q> {
     /// A string.
     Text(Cow<'q, str>),
     /// A boolean.
@@ -15,7 +15,7 @@ pub enum Value<'q> {
 }
 
 /// `None`: the query has no such attribute.
-type Get = for<'q> fn(&'q Query) -> Option<Value<'q>>;
+type Get = for<'q> fn(&'q Query) -> Option<Attribute<'q>>;
 
 /// As [`super::request`] makes them for Cedar; a test compares both.
 pub const TABLE: &[(&str, Get)] = &[
@@ -25,7 +25,7 @@ pub const TABLE: &[(&str, Get)] = &[
         Some(text(&caller(query)?.environment))
     }),
     ("principal.interactive", |query| match &query.principal {
-        Principal::Person(person) => Some(Value::Flag(person.interactive)),
+        Principal::Person(person) => Some(Attribute::Flag(person.interactive)),
         Principal::Service(_) => None,
     }),
     ("resource.name", |query| Some(text(query.resource.name()))),
@@ -62,7 +62,7 @@ pub const TABLE: &[(&str, Get)] = &[
         Some(text(&query.context.facts.program.sha256))
     }),
     ("context.program.pinned", |query| {
-        Some(Value::Flag(query.context.facts.program.pinned))
+        Some(Attribute::Flag(query.context.facts.program.pinned))
     }),
     ("context.program.interpreter", |query| {
         Some(text(&query.context.facts.program.interpreter))
@@ -72,7 +72,7 @@ pub const TABLE: &[(&str, Get)] = &[
     }),
     ("context.program.mode", |query| {
         let mode = octal(query.context.facts.program.mode);
-        Some(Value::Text(Cow::Owned(mode)))
+        Some(Attribute::Text(Cow::Owned(mode)))
     }),
     ("context.arguments_sha256", |query| {
         Some(text(&query.context.facts.arguments_sha256))
@@ -106,13 +106,13 @@ pub const TABLE: &[(&str, Get)] = &[
         Some(text(&query.context.facts.manifest.signed_by))
     }),
     ("context.terminal", |query| {
-        Some(Value::Flag(query.context.facts.terminal))
+        Some(Attribute::Flag(query.context.facts.terminal))
     }),
     ("context.reason", |query| {
         Some(text(&query.context.facts.reason))
     }),
     ("context.break_glass", |query| {
-        Some(Value::Flag(query.context.facts.break_glass))
+        Some(Attribute::Flag(query.context.facts.break_glass))
     }),
 ];
 
@@ -123,7 +123,7 @@ pub fn place(name: &str) -> Option<u8> {
 }
 
 /// All attributes of a query, in the table's order.
-pub fn values(query: &Query) -> Vec<Option<Value<'_>>> {
+pub fn values(query: &Query) -> Vec<Option<Attribute<'_>>> {
     TABLE.iter().map(|(_, get)| get(query)).collect()
 }
 
@@ -132,8 +132,8 @@ pub fn octal(mode: u32) -> String {
     format!("{mode:04o}")
 }
 
-const fn text(text: &str) -> Value<'_> {
-    Value::Text(Cow::Borrowed(text))
+const fn text(text: &str) -> Attribute<'_> {
+    Attribute::Text(Cow::Borrowed(text))
 }
 
 fn caller(query: &Query) -> Option<&Service> {

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use cedar_policy::{Policy, PolicyId};
 
-use super::attributes::Value;
+use super::attributes::Attribute;
 use super::bytes::{Reader, Writer};
 use super::entities::Closed;
 use super::expressions;
@@ -63,7 +63,7 @@ pub struct Sought<'q> {
     pub principal: Known<'q>,
     pub action: Action,
     pub resource: Known<'q>,
-    pub attributes: Vec<Option<Value<'q>>>,
+    pub attributes: Vec<Option<Attribute<'q>>>,
 }
 
 impl Compiled {

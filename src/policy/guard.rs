@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, UnaryOp, Var};
 
-use super::attributes::{self, Value};
+use super::attributes::{self, Attribute};
 use super::bytes::{Reader, Writer};
 
 /// A part of a condition: that an attribute is one of these values, or that it is none of them.
@@ -19,7 +19,7 @@ pub struct Test {
     /// By its place in the table of attributes.
     attribute: u8,
     negated: bool,
-    values: Vec<Value<'static>>,
+    values: Vec<Attribute<'static>>,
 }
 
 /// What must hold for a policy to match or to fail.
@@ -98,7 +98,7 @@ fn test(expression: &Expr) -> Option<Test> {
         values,
     };
     match expression {
-        Expr::GetAttr { .. } => Some(of(attribute(expression)?, vec![Value::Flag(true)])),
+        Expr::GetAttr { .. } => Some(of(attribute(expression)?, vec![Attribute::Flag(true)])),
         Expr::BinaryOp { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::NotEq => {
                 let one = |name, value| Some((attribute(name)?, constant(value)?));
@@ -150,10 +150,10 @@ pub const fn name_of(var: &Var) -> &'static str {
     }
 }
 
-fn constant(expression: &Expr) -> Option<Value<'static>> {
+fn constant(expression: &Expr) -> Option<Attribute<'static>> {
     match expression {
-        Expr::Literal(Literal::String(text)) => Some(Value::Text(Cow::Owned(text.to_string()))),
-        Expr::Literal(Literal::Bool(value)) => Some(Value::Flag(*value)),
+        Expr::Literal(Literal::String(text)) => Some(Attribute::Text(Cow::Owned(text.to_string()))),
+        Expr::Literal(Literal::Bool(value)) => Some(Attribute::Flag(*value)),
         _ => None,
     }
 }
@@ -222,11 +222,11 @@ pub fn write(guard: &Guard, to: &mut Writer) {
         to.count(test.values.len());
         for value in &test.values {
             match value {
-                Value::Text(text) => {
+                Attribute::Text(text) => {
                     to.flag(false);
                     to.text(text);
                 }
-                Value::Flag(value) => {
+                Attribute::Flag(value) => {
                     to.flag(true);
                     to.flag(*value);
                 }
@@ -236,7 +236,7 @@ pub fn write(guard: &Guard, to: &mut Writer) {
 }
 
 /// What a guard that [`write`] wrote says, by the attributes of a query. `None`: these are no such bytes.
-pub fn answer(from: &mut Reader<'_>, attributes: &[Option<Value<'_>>]) -> Option<Answer> {
+pub fn answer(from: &mut Reader<'_>, attributes: &[Option<Attribute<'_>>]) -> Option<Answer> {
     let mut is_known = from.flag()?;
     for _ in 0..from.count()? {
         let attribute = attributes.get(usize::from(from.byte()?))?;
@@ -246,10 +246,10 @@ pub fn answer(from: &mut Reader<'_>, attributes: &[Option<Value<'_>>]) -> Option
             let is_flag = from.flag()?;
             is_one |= if is_flag {
                 let value = from.flag()?;
-                *attribute == Some(Value::Flag(value))
+                *attribute == Some(Attribute::Flag(value))
             } else {
                 let text = from.text()?;
-                matches!(attribute, Some(Value::Text(one)) if one == text)
+                matches!(attribute, Some(Attribute::Text(one)) if one == text)
             };
         }
         match attribute {
@@ -413,8 +413,8 @@ mod tests_of_guards {
                 let expression: Expression = name.parse().expect("it is one");
                 let cedar = eval_expression(&asked.request, &asked.entities, &expression).ok();
                 let own = get(&query).map(|value| match value {
-                    Value::Text(text) => EvalResult::String(text.into_owned()),
-                    Value::Flag(value) => EvalResult::Bool(value),
+                    Attribute::Text(text) => EvalResult::String(text.into_owned()),
+                    Attribute::Flag(value) => EvalResult::Bool(value),
                 });
                 seen[place] |= own.is_some();
                 assert_eq!(own, cedar, "{name}");
