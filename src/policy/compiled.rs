@@ -78,7 +78,9 @@ impl Compiled {
             let mut one = Writer::default();
             uid.write(&mut one);
             one.count(above.len());
-            above.iter().for_each(|uid| uid.write(&mut one));
+            for uid in above {
+                uid.write(&mut one);
+            }
             to.block(&one.0);
         }
         Self::read(to.0).expect("it was written so")
@@ -217,7 +219,9 @@ impl Checked<'_> {
         to.text(&self.rule.id);
         to.block(&serde_json::to_vec(&self.rule).expect("texts and numbers can be written"));
         to.count(named.len());
-        named.iter().for_each(|uid| uid.write(&mut to));
+        for uid in named {
+            uid.write(&mut to);
+        }
         to.flag(tree.is_some());
         match &tree {
             Some((encoded, _)) => to.block(encoded),

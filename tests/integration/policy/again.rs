@@ -80,8 +80,7 @@ fn programs(place: &crate::harness::Place) -> [String; 2] {
 }
 
 fn hex(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hushpipe::model::hex(&Sha256::digest(text))
 }
 
 /// Puts the contents in each other's place, again and again, until it is ended.
@@ -122,7 +121,7 @@ fn a_program_that_is_exchanged_before_a_restart_does_not_run() {
         let mut restarts = 0;
         // It ends where the other program was found, and both before it.
         for value in 1..=12 {
-            place.replace("s/db", &value.to_string());
+            place.replace("s/db", value.to_string());
             let output = running.ask(&["rotate", "db"]);
             if output.status.code() != Some(0) {
                 break;
