@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::approvals::manifests::UnsignedError;
 use super::audit::By;
 use super::facts;
-use super::failure::Failures;
+use super::failure::{Failure, Failures};
 use super::gate::{Gate, Governance, sealed_queries};
 use crate::model::query::Action;
 use crate::model::{Observer, Plan, StoreName};
@@ -26,6 +27,11 @@ pub fn allowed(
     let Some(facts) = governance.facts_of_command(plan) else {
         return Ok(());
     };
+    // What is signed describes the secrets; whoever names a directory would leave all of that out.
+    if plan.is_none() && governance.wants_signatures() {
+        let error = UnsignedError::NoManifest;
+        return Err(vec![Failure::new(error.exit(), error)]);
+    }
     let gate = Gate::of(governance, By::Command("hushpipe secret", plan), observer)?;
     let person = facts::person();
     let queries = sealed_queries(plan, &facts, (&person, action), store, keys);

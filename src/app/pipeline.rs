@@ -126,14 +126,45 @@ run: { command: [/bin/true] }
         }
     }
 
+    /// Allows what it is asked first, and has changed by then.
+    #[derive(Default)]
+    struct Changing(Cell<u32>);
+
+    impl Policy for Changing {
+        fn rule(&self, queries: &[Query]) -> Vec<Ruling> {
+            let asked = self.0.replace(self.0.get() + 1);
+            let effect = if asked == 0 {
+                Effect::Allow
+            } else {
+                Effect::Deny
+            };
+            let ruling = Ruling {
+                effect,
+                policies: vec!["stop-all".to_owned()],
+                errors: Vec::new(),
+                obligations: Vec::new(),
+                stop: false,
+            };
+            queries.iter().map(|_| ruling.clone()).collect()
+        }
+
+        fn digest(&self) -> String {
+            self.0.get().min(2).to_string()
+        }
+    }
+
     /// A gate whose policy denies everything.
     fn denies(mode: PolicyMode) -> Gate {
+        of(Denies, mode)
+    }
+
+    fn of(policy: impl Policy + 'static, mode: PolicyMode) -> Gate {
         let spec = PolicySpec {
             directory: "/etc/hushpipe/policy.d".into(),
             mode,
         };
         let observer: Rc<dyn Observer> = Rc::new(());
-        Gate::new(Some(Rules::new(Denies, spec, &observer)), NoSite, observer)
+        Gate::new(Some(Rules::new(policy, spec, &observer)), NoSite, observer)
     }
 
     /// Whether that shows before a store is asked.
@@ -203,6 +234,15 @@ run: { command: [/bin/true] }
         let start = "policy denies 1 of 1 secrets to service tested:\n  \
                      secret a: policy not-here forbids it (store \"s\", occasion \"launch\"";
         assert!(why.starts_with(start), "{why}");
+    }
+
+    #[test]
+    fn a_policy_that_changes_while_values_are_fetched_holds() {
+        let gate = of(Changing::default(), PolicyMode::Enforce);
+        let (failure, requests) = run(&gate);
+        let (exit, why) = failure.unwrap();
+        assert_eq!((exit, requests), (Exit::Denied, 1));
+        assert!(why.contains("policy stop-all forbids it"), "{why}");
     }
 
     #[test]

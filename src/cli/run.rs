@@ -102,7 +102,7 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
     Ok(exited.code)
 }
 
-/// Warnings alone, as the options want them.
+/// Warnings alone, as the options want them, and alerts.
 pub fn warnings(globals: Globals) -> Rc<dyn Observer> {
     Rc::new(Stamp::new("", vec![Box::new(Warnings(log(globals)))]))
 }
@@ -113,7 +113,7 @@ impl Sink for Warnings {
     fn take(&self, envelope: &Envelope<'_>) {
         if matches!(
             envelope.event,
-            Event::Weaker { .. } | Event::StoreNote { .. }
+            Event::Weaker { .. } | Event::StoreNote { .. } | Event::BreakGlass { .. }
         ) {
             self.0.take(envelope);
         }

@@ -300,6 +300,11 @@ macro_rules! events {
                 }
             }
 
+            /// Whether it is shown to whoever wants errors alone as well.
+            pub fn is_alert(&self) -> bool {
+                self.level() == Level::Error || matches!(self, Self::BreakGlass { .. })
+            }
+
             /// It in words, for people.
             pub fn message(&self) -> String {
                 match self {

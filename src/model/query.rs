@@ -238,15 +238,17 @@ pub struct Program {
     /// Of its bytes, in hex. A script's own.
     pub sha256: String,
     /// Whether these bytes are those that are executed: a sealed copy, fs-verity, or a file that only
-    /// root can write; and no inherited variable has it run others.
+    /// root can write; of a script, root alone can also write its interpreters and its PATH. And no
+    /// inherited variable has it run others.
     pub pinned: bool,
-    /// A script's interpreter; empty for a binary.
+    /// A script's interpreter; empty for a binary. Of several the last, or the first that others than root
+    /// can change.
     pub interpreter: String,
     /// Of the interpreter's bytes.
     pub interpreter_sha256: String,
-    /// The file's owner.
+    /// The file's owner, or that of an interpreter that others than root can change.
     pub owner: u32,
-    /// Its permission bits.
+    /// The permission bits of the same file.
     pub mode: u32,
 }
 
@@ -267,7 +269,7 @@ pub struct Manifest {
     pub signed_by: String,
 }
 
-/// Local time.
+/// Time in the zone of the host, whatever TZ says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Time {

@@ -132,6 +132,11 @@ impl Denial {
         format!("{head} {}. {help}", items.join("; "))
     }
 
+    /// Each refusal, with its reason and facts.
+    pub fn items(&self) -> Vec<String> {
+        self.parts().1
+    }
+
     /// What is refused, each refusal with its reason and facts, and where to look.
     fn parts(&self) -> (String, Vec<String>, String) {
         let first = self.refused.first().map(|decision| &decision.query);

@@ -33,6 +33,7 @@ pub mod seccomp;
 pub mod signals;
 pub mod socket;
 pub mod stderr;
+pub mod syslog;
 pub mod terminal;
 pub mod trace;
 pub mod users;

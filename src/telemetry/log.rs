@@ -32,7 +32,7 @@ impl Log {
 
 impl Sink for Log {
     fn take(&self, envelope: &Envelope<'_>) {
-        if envelope.event.level() > self.least {
+        if envelope.event.level() > self.least && !envelope.event.is_alert() {
             return;
         }
         let dropped = stderr::dropped();

@@ -22,6 +22,12 @@ pub enum UnsignedError {
          name a file with -m FILE"
     )]
     Stdin,
+    /// There is none: a store was named by its directory.
+    #[error(
+        "this site wants manifests to be signed, and a store's directory has no signature\n  \
+         help: name a signed manifest that has this store: -m FILE"
+    )]
+    NoManifest,
     /// It has none.
     #[error(
         "the manifest is not signed, and this site wants a signature: there is no {}\n  \

@@ -71,6 +71,11 @@ impl Granted {
     pub fn held(&self, spent: &[Approved]) -> Held {
         Held::new(&self.need, spent)
     }
+
+    /// Whether it is what a launch needs, by the policies in force now.
+    pub fn is_for(&self, need: &Need) -> bool {
+        self.need == *need
+    }
 }
 
 /// How long a request is good for.

@@ -27,10 +27,7 @@ impl Gate {
         };
         match rules.request(&open, lifetime) {
             Ok(requested) => Ok(Some(requested)),
-            Err(Lacking::Notes(notes)) => {
-                Err(one(self.refuse(rules.denied(open.decisions, notes))))
-            }
-            Err(Lacking::Failed(error)) => Err(vec![Failure::new(error.exit(), error)]),
+            Err(lacking) => Err(self.lacking(rules, open, lacking)),
         }
     }
 

@@ -27,14 +27,11 @@ use crate::model::{
 };
 use crate::secret::Value;
 use queries::Asking;
-use rules::{Judged, Lacking, Open};
+use rules::{Decided, Judged, Lacking, Open};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;
 use site::InForce;
 pub use site::{Governance, members};
-
-/// What may be, and the approvals that it takes.
-type Decided = (Vec<Decision>, Option<Granted>);
 
 /// Who decides on releases, and who records them.
 pub struct Gate {
@@ -67,6 +64,8 @@ pub struct Authorised<'p> {
     subject: Subject,
     reason: Reason,
     decisions: Vec<Decision>,
+    /// Of the policies that decided.
+    policies: String,
     /// Approvals that are spent when it is put on record.
     granted: Cell<Option<Granted>>,
     /// Of what was fetched, where the site has a key for them.
@@ -192,6 +191,7 @@ impl Gate {
             subject,
             reason,
             decisions: Vec::new(),
+            policies: String::new(),
             granted: Cell::new(None),
             fingerprints: RefCell::default(),
             audit: self.audit.clone(),
@@ -212,53 +212,59 @@ impl Gate {
         }
         let subject = self.subject(plan, host).placed(isolation);
         let authorised = self.authorise_now(plan, subject, why, None).map_err(one)?;
-        self.spend(&authorised)?;
-        let recorded = self.recorder.decided(&authorised.decisions);
+        let (decisions, _) = self.settle(&authorised)?;
+        let recorded = self.recorder.decided(&decisions);
         recorded.map_err(unrecorded)
     }
 
-    /// Decides; where only approvals are missing, waits for them.
+    /// Decides; where only approvals are missing, waits for them. Then it decides again, as policies and
+    /// the hour may be others by then: an approval counts for what was approved and nothing else.
     async fn decide(
         &self,
         rules: &Rules,
         queries: Vec<Query>,
         patience: Patience,
     ) -> Result<Decided, Failures> {
-        let open = match self.judge(rules, queries).map_err(one)? {
+        let mut open = match self.judge(rules, queries).map_err(one)? {
             ControlFlow::Break(decided) => return Ok(decided),
             ControlFlow::Continue(open) => open,
         };
         if patience == Patience::Look {
             return Err(one(rules.denied(open.decisions, Vec::new())));
         }
-        match rules.obtain(&open).await {
-            Ok(granted) => self.still_open(rules, open, granted),
-            Err(Lacking::Notes(notes)) => {
-                Err(one(self.refuse(rules.denied(open.decisions, notes))))
+        loop {
+            let granted = match rules.obtain(&open).await {
+                Ok(granted) => granted,
+                Err(lacking) => return Err(self.lacking(rules, open, lacking)),
+            };
+            open = match self.judge(rules, open.queries_now()).map_err(one)? {
+                ControlFlow::Break(decided) => return Ok(decided),
+                ControlFlow::Continue(open) => open,
+            };
+            if rules.still_needs(&open, &granted) {
+                return Ok(rules.granted(open, granted));
             }
-            Err(Lacking::Failed(error)) => Err(vec![Failure::new(error.exit(), error)]),
         }
     }
 
-    /// Has policy decide again after a wait: it may have changed meanwhile.
-    fn still_open(
+    /// Decides with the approvals that this launcher has. What only lacks others is given back.
+    fn judge(
         &self,
         rules: &Rules,
-        open: rules::Open,
-        granted: Granted,
-    ) -> Result<(Vec<Decision>, Option<Granted>), Failures> {
-        let queries = open.decisions.iter().map(|one| one.query.clone());
-        match rules.judge(queries.collect(), &[]) {
-            Judged::Granted(decisions) => Ok((decisions, None)),
-            Judged::Denied(denial) => Err(one(self.refuse(denial))),
-            Judged::Open(_) if granted.is_under(&rules.digest()) => {
-                Ok((rules.approved(open), Some(granted)))
-            }
-            Judged::Open(open) => {
-                let note = "the policies were changed while the launch waited: start it again";
-                let denial = rules.denied(open.decisions, vec![note.to_owned()]);
-                Err(one(self.refuse(denial)))
-            }
+        queries: Vec<Query>,
+    ) -> Result<ControlFlow<Decided, Open>, Denial> {
+        let held = self.held.borrow().clone();
+        match rules.judge(queries, &held) {
+            Judged::Granted(decisions) => Ok(ControlFlow::Break(rules.decided(decisions, None))),
+            Judged::Denied(denial) => Err(self.refuse(denial)),
+            Judged::Open(open) => Ok(ControlFlow::Continue(open)),
+        }
+    }
+
+    fn lacking(&self, rules: &Rules, open: Open, lacking: Lacking) -> Failures {
+        match lacking {
+            Lacking::Notes(notes) => one(self.refuse(rules.denied(open.decisions, notes))),
+            Lacking::Failed(error) => vec![Failure::new(error.exit(), error)],
         }
     }
 
@@ -269,34 +275,45 @@ impl Gate {
             ControlFlow::Continue(open) => open,
         };
         let notes = match rules.obtain_now(&open) {
-            Ok(granted) => return Ok((rules.approved(open), Some(granted))),
+            Ok(granted) => return Ok(rules.granted(open, granted)),
             Err(Lacking::Notes(notes)) => notes,
             Err(Lacking::Failed(error)) => vec![chain(&error)],
         };
         Err(self.refuse(rules.denied(open.decisions, notes)))
     }
 
-    /// What is decided without further approvals; a denial is on record.
-    fn judge(
+    /// Decides again on a release that was fetched, which may have taken long, if policies have changed
+    /// since: its decisions now, and what approvals were spent.
+    fn settle(
         &self,
-        rules: &Rules,
-        queries: Vec<Query>,
-    ) -> Result<ControlFlow<Decided, Open>, Denial> {
-        let held = self.held.borrow().clone();
-        match rules.judge(queries, &held) {
-            Judged::Granted(decisions) => Ok(ControlFlow::Break((decisions, None))),
-            Judged::Open(open) => Ok(ControlFlow::Continue(open)),
-            Judged::Denied(denial) => Err(self.refuse(denial)),
+        authorised: &Authorised<'_>,
+    ) -> Result<(Vec<Decision>, Vec<Approved>), Failures> {
+        let decisions = &authorised.decisions;
+        let Some(rules) = self.rules.as_ref().filter(|_| !decisions.is_empty()) else {
+            return Ok((decisions.clone(), Vec::new()));
+        };
+        if rules.policies_now() == authorised.policies {
+            let approvals = self.spend(rules, decisions, authorised.granted.take())?;
+            return Ok((decisions.clone(), approvals));
         }
+        let decided = self.decide_now(rules, rules::queries_now(decisions));
+        let decided = decided.map_err(one)?;
+        let approvals = self.spend(rules, &decided.decisions, decided.granted)?;
+        Ok((decided.decisions, approvals))
     }
 
     /// Spends the approvals of a release, before it is on record.
-    fn spend(&self, authorised: &Authorised<'_>) -> Result<Vec<Approved>, Failures> {
-        let (Some(rules), Some(granted)) = (&self.rules, authorised.granted.take()) else {
+    fn spend(
+        &self,
+        rules: &Rules,
+        decisions: &[Decision],
+        granted: Option<Granted>,
+    ) -> Result<Vec<Approved>, Failures> {
+        let Some(granted) = granted else {
             return Ok(Vec::new());
         };
         let spent = rules.spend(&granted).map_err(|lacking| match lacking {
-            Lacking::Notes(notes) => one(rules.denied(authorised.decisions.clone(), notes)),
+            Lacking::Notes(notes) => one(rules.denied(decisions.to_vec(), notes)),
             Lacking::Failed(error) => vec![Failure::new(error.exit(), error)],
         })?;
         self.held.borrow_mut().push(granted.held(&spent));
@@ -326,8 +343,10 @@ impl Gate {
         let queries = asking.command(who, command.secrets, command.said);
         rules.glass_broken(&queries, command.by);
         // Approvals are for launches alone.
-        let (decisions, _) = self.decide_now(rules, queries).map_err(one)?;
-        self.recorder.decided(&decisions).map_err(unrecorded)
+        let decided = self.decide_now(rules, queries).map_err(one)?;
+        self.recorder
+            .decided(&decided.decisions)
+            .map_err(unrecorded)
     }
 
     /// Has policy decide on commands that have no launcher: on sealed secrets. They are on record when
@@ -336,7 +355,8 @@ impl Gate {
         let decisions = match &self.rules {
             Some(rules) => {
                 rules.glass_broken(queries, None);
-                self.decide_now(rules, queries.to_vec()).map_err(one)?.0
+                let decided = self.decide_now(rules, queries.to_vec());
+                decided.map_err(one)?.decisions
             }
             None => Vec::new(),
         };
@@ -350,7 +370,7 @@ impl Gate {
         authorised: &Authorised<'_>,
         versions: &BTreeMap<SecretName, Version>,
     ) -> Result<Receipt, Failures> {
-        let approvals = self.spend(authorised)?;
+        let (decisions, approvals) = self.settle(authorised)?;
         let fingerprints = authorised.fingerprints.borrow().clone();
         let release = Release {
             plan: authorised.plan,
@@ -359,7 +379,7 @@ impl Gate {
             reason: authorised.reason,
             versions,
             facts: authorised.subject.facts.as_deref(),
-            decisions: &authorised.decisions,
+            decisions: &decisions,
             approvals: &approvals,
             fingerprints: &fingerprints,
         };
@@ -438,10 +458,11 @@ impl Subject {
 }
 
 impl<'p> Authorised<'p> {
-    fn by(self, (decisions, granted): Decided) -> Self {
+    fn by(self, decided: Decided) -> Self {
         Self {
-            decisions,
-            granted: Cell::new(granted),
+            decisions: decided.decisions,
+            policies: decided.policies,
+            granted: Cell::new(decided.granted),
             ..self
         }
     }

@@ -7,11 +7,14 @@ use std::task::{Context, Poll, Waker};
 
 use crate::app::approvals::{Approvals, ApprovalsError, Granted, Held, Lifetime, Need};
 use crate::approval::Request;
+use crate::model::printable::printable;
 use crate::model::query::{Effect, Obligation, Query, Ruling};
 use crate::model::{
     ApprovalSpec, Approved, Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec,
     Verdict,
 };
+use crate::sys::filesystem::effective_uid;
+use crate::sys::syslog;
 
 /// Who rules, and how strictly.
 pub struct Rules {
@@ -52,6 +55,33 @@ pub enum Patience {
 pub struct Open {
     /// All decisions; those that lack approvals are denied so far.
     pub decisions: Vec<Decision>,
+}
+
+/// What was decided on a release that may be.
+pub struct Decided {
+    /// On each secret.
+    pub decisions: Vec<Decision>,
+    /// Of all policies that were in force.
+    pub policies: String,
+    /// Approvals that it takes.
+    pub granted: Option<Granted>,
+}
+
+impl Open {
+    /// The same questions, as they are now.
+    pub fn queries_now(&self) -> Vec<Query> {
+        queries_now(&self.decisions)
+    }
+}
+
+/// The questions of these decisions, as they are now.
+pub fn queries_now(decisions: &[Decision]) -> Vec<Query> {
+    let time = super::queries::now();
+    let mut queries: Vec<Query> = decisions.iter().map(|one| one.query.clone()).collect();
+    for query in &mut queries {
+        query.context.time = time;
+    }
+    queries
 }
 
 /// What came of a question to policy.
@@ -118,11 +148,6 @@ impl Rules {
         Ok(approvals.request_ahead(&need, lifetime, self.observer.as_ref())?)
     }
 
-    /// Of all policies that answered last.
-    pub fn digest(&self) -> String {
-        self.policy.digest()
-    }
-
     /// Whether the approvals that it lacks are there.
     pub fn is_approved(&self, open: &Open) -> Result<bool, Lacking> {
         let (approvals, need) = (self.approvals()?, self.need(open)?);
@@ -137,6 +162,32 @@ impl Rules {
             .map(|decision| (&decision.query, &decision.ruling));
         let need = Need::of(decided, &self.policy.digest())?;
         need.ok_or_else(|| Lacking::Notes(Vec::new()))
+    }
+
+    /// Whether approvals that were obtained are all that is needed.
+    pub fn still_needs(&self, open: &Open, granted: &Granted) -> bool {
+        self.need(open).is_ok_and(|need| granted.is_for(&need))
+    }
+
+    /// Of the policies in force now, which are read again if they have changed.
+    pub fn policies_now(&self) -> String {
+        self.policy.rule(&[]);
+        self.policy.digest()
+    }
+
+    /// By the policies that have just answered.
+    pub fn decided(&self, decisions: Vec<Decision>, granted: Option<Granted>) -> Decided {
+        Decided {
+            decisions,
+            policies: self.policy.digest(),
+            granted,
+        }
+    }
+
+    /// What only lacked these approvals.
+    pub fn granted(&self, open: Open, granted: Granted) -> Decided {
+        let decisions = self.approved(open);
+        self.decided(decisions, Some(granted))
     }
 
     /// Spends what was obtained. It counts from then on.
@@ -218,7 +269,7 @@ impl Rules {
     }
 
     /// What only lacked approvals, now that there are all of them.
-    pub fn approved(&self, open: Open) -> Vec<Decision> {
+    fn approved(&self, open: Open) -> Vec<Decision> {
         let decisions = open.decisions.into_iter().map(|decision| {
             let verdict = match decision.verdict {
                 Verdict::Denied => Verdict::Met,
@@ -267,19 +318,38 @@ impl Rules {
         }
     }
 
-    /// Says that somebody broke the glass.
+    /// Says that somebody broke the glass: to the observer, which the caller may silence or throw away, and
+    /// to the host's syslog, where the caller cannot.
     pub fn glass_broken(&self, queries: &[Query], by: Option<(i32, u32)>) {
         // The facts are those of each.
         let Some(query) = queries.first() else { return };
-        let facts = &query.context.facts;
-        if facts.break_glass {
-            self.observer.observe(&Event::BreakGlass {
+        if query.context.facts.break_glass {
+            let event = Event::BreakGlass {
                 action: query.action,
-                reason: facts.reason.clone(),
+                reason: query.context.facts.reason.clone(),
                 by,
-            });
+            };
+            self.observer.observe(&event);
+            syslog::alert(&alert(query, &event));
         }
     }
+}
+
+/// Who broke the glass for what: one line.
+fn alert(query: &Query, event: &Event) -> String {
+    let facts = &query.context.facts;
+    let login = match u32::try_from(facts.login_uid) {
+        Ok(login) => format!(", login uid {login}"),
+        Err(_) => String::new(),
+    };
+    let line = format!(
+        "{}; for {}, {} (uid {}{login})",
+        event.message(),
+        query.principal.name(),
+        query.resource.name(),
+        effective_uid(),
+    );
+    printable(&line)
 }
 
 /// Approvals that a launcher has, and the digest of the policies in force.
@@ -297,5 +367,46 @@ impl Holding<'_> {
                 held.any(|held| held.lifts(policy, query, &self.policies))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::query::{Action, Context, Facts, Principal, Resource, Secret, Service};
+
+    #[test]
+    fn an_alert_is_one_line_that_says_who_and_what() {
+        let facts = Facts {
+            reason: "down\n\u{1b}[2J".to_owned(),
+            break_glass: true,
+            login_uid: 1000,
+            ..Facts::default()
+        };
+        let query = Query {
+            principal: Principal::Service(Service {
+                name: "shop".to_owned(),
+                ..Service::default()
+            }),
+            action: Action::Deliver,
+            resource: Resource::Secret(Box::new(Secret {
+                name: "db".to_owned(),
+                ..Secret::default()
+            })),
+            context: Context {
+                facts,
+                ..Context::default()
+            },
+        };
+        let event = Event::BreakGlass {
+            action: query.action,
+            reason: query.context.facts.reason.clone(),
+            by: None,
+        };
+        let uid = effective_uid();
+        let line = format!(
+            "break-glass to deliver: down\\n\\u{{1b}}[2J; for shop, db (uid {uid}, login uid 1000)"
+        );
+        assert_eq!(alert(&query, &event), line);
     }
 }

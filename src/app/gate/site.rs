@@ -85,6 +85,12 @@ impl Governance {
         Some(self.with_words(facts))
     }
 
+    /// Whether the site accepts signed manifests alone.
+    pub fn wants_signatures(&self) -> bool {
+        let site = self.site.as_ref();
+        site.is_some_and(|site| site.manifests.is_some())
+    }
+
     /// What is found out about a command of this process's user; `None`: there is no site.
     pub fn facts_of_command(&self, plan: Option<&Plan>) -> Option<Facts> {
         let facts = facts::of_command(plan, self.site.as_deref()?);

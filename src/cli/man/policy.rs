@@ -30,7 +30,7 @@ const RULES: [&str; 7] = [
      for that.",
 ];
 
-const LIMITS: [&str; 9] = [
+const LIMITS: [&str; 13] = [
     "An approval at launch lifts the same policies at rotations and restarts while that launcher runs, \
      for the same secrets and as long as the policies stay as they are. It lifts nothing for commands.",
     "Approvals are for launches only: a command that only lacks an approval is denied.",
@@ -45,6 +45,17 @@ const LIMITS: [&str; 9] = [
      variables and standard input are the caller's.",
     "Where the site wants manifests signed, run -- CMD does not replace a signed run.command.",
     "The commands of on_rotate and verify are not judged: context.program is the service's program.",
+    "What policies said when a launch asked for approvals does not count for long: hushpipe decides again once \
+     it has them, and if policies changed while values were fetched, before it delivers them. A program that \
+     runs keeps what it has until the next rotation.",
+    "A script runs the programs that its PATH finds. context.program.pinned is false if others than root can \
+     change a directory of that PATH, or an interpreter; set PATH in run.env.set if the caller's has such \
+     directories. A binary that starts others by name is not looked at for that.",
+    "--break-glass always writes a warning, whatever -q says, an alert (authpriv.alert) to the host's syslog if \
+     there is one, and a record if the site has an audit log. A container often has no syslog.",
+    "hushpipe secret with --store DIR reads no manifest: context.manifest.path is empty, and so are the \
+     resource's owner, classification and labels. A site that wants signed manifests refuses it. Otherwise \
+     forbid reveal and change when context.manifest.path is not one that only root can write.",
     "What a manifest says of itself and its secrets (owner, classification, labels) binds only where manifests \
      are signed, or where root alone can write them.",
 ];
@@ -103,13 +114,11 @@ const SOURCES: [Source; 19] = [
     },
     Source {
         names: "context.program.path, .sha256, .interpreter, .interpreter_sha256, .owner, .mode",
-        from: "the descriptor of the file that is executed; mode is in octal, such as \"0755\". The interpreter \
-               of a script is the binary that runs in the end. Where an interpreter is a script itself, or \
-               #!/usr/bin/env finds one by PATH, interpreter_sha256 is of the bytes of all of them, one after \
-               the other",
+        from: "the descriptor of the file that is executed; mode is in octal, such as \"0755\". Of several \
+               interpreters, .interpreter is the last, and .interpreter_sha256 is of the bytes of all in a row. \
+               If others than root can change one, .interpreter, .owner and .mode are of the first such",
         liar: "Root. Libraries and configuration that the program reads are not part of it. Whoever starts \
-               hushpipe chooses PATH, and so what env(1) finds: pin interpreter_sha256, or name the \
-               interpreter by its path.",
+               hushpipe chooses PATH, and so what env(1) finds: want .pinned or pin .interpreter_sha256.",
     },
     Source {
         names: "context.program.argv0",
@@ -118,8 +127,9 @@ const SOURCES: [Source; 19] = [
     },
     Source {
         names: "context.program.pinned",
-        from: "whether these bytes are those that run: a sealed copy, fs-verity, or files that only root can write; \
-               and no inherited variable such as LD_PRELOAD has the program run other code",
+        from: "whether these bytes are those that run: a sealed copy, fs-verity, or files that only root can \
+               write; of a script, also whether only root can write its interpreters and the directories of \
+               its PATH; and no inherited variable such as LD_PRELOAD has the program run other code",
         liar: "Root.",
     },
     Source {
@@ -162,7 +172,7 @@ const SOURCES: [Source; 19] = [
     },
     Source {
         names: "context.time.hour, .weekday, .unix",
-        from: "the host's clock and time zone; weekday 1 is Monday",
+        from: "the host's clock and /etc/localtime, never TZ; UTC without it. Weekday 1 is Monday",
         liar: "Root, and the host's time servers.",
     },
 ];

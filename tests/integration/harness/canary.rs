@@ -103,7 +103,8 @@ fn inner(text: &str, before: usize) -> Vec<u8> {
     text.as_bytes()[start..text.len() - 4].to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower case.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a String does not fail");
         text

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{PERMIT, decide_anew, files, site};
-use crate::harness::{Bao, FakeAnswers, Hushpipe, Running};
+use crate::harness::{Bao, FakeAnswers, Hushpipe, Running, canary};
 
 const FROZEN: &str = "@id(\"frozen\") forbid (principal, action == Action::\"deliver\", resource) when \
                       { context.occasion == \"rotation\" };\n";
@@ -80,7 +80,7 @@ fn programs(place: &crate::harness::Place) -> [String; 2] {
 }
 
 fn hex(text: &str) -> String {
-    hushpipe::model::hex(&Sha256::digest(text))
+    canary::hex(&Sha256::digest(text))
 }
 
 /// Puts the contents in each other's place, again and again, until it is ended.

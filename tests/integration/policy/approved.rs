@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{PERMIT, files, site};
+use super::{PERMIT, decide_anew, files, site};
 use crate::harness::{Hushpipe, Output, Place};
 
 const TWO: &str = "@id(\"two-people\") @approval(\"2 of sre within 8h\") forbid (principal, action == \
@@ -414,4 +414,27 @@ impl Drop for Agent {
         self.0.kill().expect("it runs");
         self.0.wait().expect("it was started here");
     }
+}
+
+#[test]
+fn a_forbid_that_is_added_while_a_launch_waits_holds() {
+    let running = launched(with_people("10m")).spawn();
+    running.wait_for_stderr("two-people wants 2 of sre to approve");
+    let stop = "@id(\"stop-all\") forbid (principal, action == Action::\"deliver\", resource);\n";
+    decide_anew(running.place(), &format!("{PERMIT}{TWO}{stop}"));
+    for person in ["alice", "bob"] {
+        sign(running.place(), person);
+    }
+    let output = running.wait().code(77).stdout_is("");
+    let said = output.stderr();
+    assert!(said.contains("stop-all"), "{said}");
+    assert!(!said.contains("is used"), "{said}");
+}
+
+#[test]
+fn check_shows_approvals_that_a_launch_would_still_need() {
+    let output = with_people("0s").args(["check", "--", "true"]).run();
+    let output = output.code(77);
+    let output = output.stderr_has("two-people wants 2 of sre to approve");
+    assert_eq!(requests(output.place()).len(), 0);
 }

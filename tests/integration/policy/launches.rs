@@ -140,6 +140,11 @@ fn an_emergency_lifts_what_a_policy_says_it_lifts_and_is_always_said() {
         said.contains("warning: break-glass to deliver: INC-7"),
         "{said}"
     );
+    let said = run(&["-q", "--break-glass", "INC-7"]).success().stderr();
+    assert!(
+        said.contains("warning: break-glass to deliver: INC-7"),
+        "{said}"
+    );
     // It is said also where it was of no use.
     let hushpipe = site(files("v"), FORBID, "").arg("run");
     let output = hushpipe
@@ -170,4 +175,33 @@ fn a_reason_is_given_where_a_policy_wants_one() {
     );
     run(&["--reason", "INC-7"]).success();
     run(&["--reason", " "]).code(64);
+}
+
+#[test]
+fn check_ends_with_77_if_policy_denies_the_launch() {
+    let check = |policies: &str| {
+        let hushpipe = site(files("v"), policies, "");
+        hushpipe.args(["check", "--", "true"]).run()
+    };
+    check(PERMIT).success();
+    check(FORBID).code(77).stderr_has("forbids it");
+    check("").code(77).stderr_has("no policy permits it");
+}
+
+#[test]
+fn the_hour_is_the_hosts_whatever_tz_says() {
+    let time = |zone: &str| {
+        let hushpipe = site(files("v"), PERMIT, "").env("TZ", zone);
+        let words = ["policy", "explain", "--json", "--", "true"];
+        let output = hushpipe.args(words).run().success();
+        let all: serde_json::Value = serde_json::from_str(&output.stdout()).expect("it is JSON");
+        let time = &all[0]["query"]["context"]["time"];
+        let number = |name: &str| time[name].as_i64().expect("it is a number");
+        (number("unix") / 3_600, number("hour"), number("weekday"))
+    };
+    let (west, east) = (time("XXX+11"), time("XXX-11"));
+    // Unless an hour has just begun.
+    if west.0 == east.0 {
+        assert_eq!(west, east);
+    }
 }

@@ -121,3 +121,45 @@ fn no_identity_is_opened_before_policy_allows_it() {
     assert!(watch.saw_something());
     drop(output);
 }
+
+#[test]
+fn an_emergency_leaves_a_trace_whatever_is_asked_for() {
+    for quiet in [&["-q"][..], &[]] {
+        let output = hushpipe(FORBID)
+            .args(quiet.iter().copied())
+            .args([
+                "secret",
+                "--break-glass",
+                "INC-9",
+                "get",
+                "other",
+                "--reveal",
+            ])
+            .run();
+        let output = output.success().stdout_is("w");
+        output.stderr_has("warning: break-glass to reveal: INC-9");
+    }
+}
+
+#[test]
+fn a_site_that_wants_signed_manifests_refuses_stores_without_one() {
+    let signers = "manifests: { signers: \"{place}/signers\" }\n";
+    for words in [
+        &["secret", "get", "db", "--reveal"][..],
+        &["secret", "set", "db"],
+    ] {
+        let hushpipe = Hushpipe::new().sealed(&[("db", "v")]);
+        let output = site(hushpipe, PERMIT, signers)
+            .args(words.iter().copied())
+            .args([
+                "--store",
+                "{place}/store",
+                "--identity",
+                "{place}/identity.txt",
+            ])
+            .stdin("new")
+            .run();
+        let output = output.code(77).stdout_is("");
+        output.stderr_has("a store's directory has no signature");
+    }
+}
