@@ -21,6 +21,32 @@ pub enum ApprovalsError {
         /// Which, and why.
         source: WalkError,
     },
+    /// Another user has this user's name among the records of uses, where everybody can add a directory.
+    #[error(
+        "{0} belongs to uid {by}, and no approval can be recorded as used there: nothing is delivered\n\
+         help: ask who made it; root removes it: rm -r {0}",
+        printable_path(path)
+    )]
+    Taken {
+        /// `DIRECTORY/uses/UID`
+        path: PathBuf,
+        /// Who made it.
+        by: u32,
+    },
+    /// The site's directory is for root to make.
+    #[error(
+        "cannot make {0}: permission denied\n\
+         help: root makes it once, for all users: \
+         install -d -m 0755 {1} && install -d -m 1777 {1}/requests {1}/uses",
+        printable_path(path),
+        printable_path(approvals)
+    )]
+    Unmade {
+        /// What could not be made.
+        path: PathBuf,
+        /// The site's `approvals.directory`.
+        approvals: PathBuf,
+    },
     /// The operating system's word.
     #[error("cannot {doing} {}", printable_path(path))]
     System {
@@ -104,7 +130,10 @@ impl ApprovalsError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Place { .. } | Self::Signers { .. } => Exit::Manifest,
-            Self::System { .. } | Self::TooMany { .. } => Exit::Os,
+            Self::System { .. }
+            | Self::TooMany { .. }
+            | Self::Taken { .. }
+            | Self::Unmade { .. } => Exit::Os,
             Self::Unrecorded { .. } => Exit::Deadline,
             Self::Unknown { .. } => Exit::NoManifest,
             Self::TooLong { .. } => Exit::Usage,

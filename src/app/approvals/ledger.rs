@@ -12,7 +12,7 @@ use super::place::make_directory;
 use crate::approval::{Moment, Request, RequestId, Spent};
 use crate::sys::filesystem::{self, effective_uid};
 use crate::sys::held::{self, Lock};
-use crate::sys::walk::{self, Rule};
+use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 use crate::sys::{beneath, durable};
 
 /// More than the most uses take.
@@ -37,17 +37,17 @@ impl Ledger {
         match walk::directory(&path, &Rule::STRICT) {
             Ok(directory) => Self::of(path, directory).map(Some),
             Err(error) if error.is_missing() => Ok(None),
-            Err(source) => Err(ApprovalsError::Place {
-                what: "the record of uses",
-                source,
-            }),
+            Err(source) => Err(untrusted(&path, source)),
         }
     }
 
     /// Opens it, and makes what is missing.
     pub fn make(approvals: &Path) -> Result<Self, ApprovalsError> {
         let path = place(approvals);
-        make_directory(&path, 0o700)?;
+        make_directory(&path, 0o700).map_err(|error| match error {
+            ApprovalsError::Place { source, .. } => untrusted(&path, source),
+            error => error,
+        })?;
         Self::open(approvals)?.ok_or_else(|| unrecorded(&path)(io::ErrorKind::NotFound.into()))
     }
 
@@ -55,7 +55,10 @@ impl Ledger {
     fn of(path: PathBuf, directory: OwnedFd) -> Result<Self, ApprovalsError> {
         let status = filesystem::status(&directory).map_err(unrecorded(&path))?;
         if status.uid != effective_uid() {
-            return Err(unrecorded(&path)(io::ErrorKind::PermissionDenied.into()));
+            return Err(ApprovalsError::Taken {
+                path,
+                by: status.uid,
+            });
         }
         Ok(Self { path, directory })
     }
@@ -236,6 +239,19 @@ fn spent(bytes: &[u8]) -> Spent {
 
 fn place(approvals: &Path) -> PathBuf {
     approvals.join("uses").join(effective_uid().to_string())
+}
+
+fn untrusted(path: &Path, source: WalkError) -> ApprovalsError {
+    match source.fault {
+        WalkFault::Owner { uid, .. } if source.path == path => ApprovalsError::Taken {
+            path: source.path,
+            by: uid,
+        },
+        _ => ApprovalsError::Place {
+            what: "the record of uses",
+            source,
+        },
+    }
 }
 
 fn unrecorded(path: &Path) -> impl FnOnce(io::Error) -> ApprovalsError {

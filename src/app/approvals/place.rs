@@ -75,9 +75,25 @@ impl Place {
     /// Opens it, and makes what is missing: directories that everybody can enter.
     pub fn make(path: &Path) -> Result<Self, ApprovalsError> {
         let (requests, uses) = (requests(path), path.join("uses"));
-        for (path, mode) in [(path, 0o755), (&*requests, STICKY), (&*uses, STICKY)] {
-            make_directory(path, mode)?;
-        }
+        let made = || {
+            make_directory(path, 0o755)?;
+            make_directory(&requests, STICKY)?;
+            if effective_uid() == 0 {
+                make_with_roots_own(&uses)?;
+            }
+            make_directory(&uses, STICKY)
+        };
+        made().map_err(|error| match error {
+            ApprovalsError::System {
+                path: unmade,
+                source,
+                ..
+            } if source.kind() == io::ErrorKind::PermissionDenied => ApprovalsError::Unmade {
+                path: unmade,
+                approvals: path.to_owned(),
+            },
+            error => error,
+        })?;
         let missing = || system_of("make", &requests, io::ErrorKind::NotFound.into());
         Self::open(path)?.ok_or_else(missing)
     }
@@ -333,6 +349,21 @@ pub fn make_directory(path: &Path, mode: u32) -> Result<(), ApprovalsError> {
         }
     }
     Err(system_of("make", path, io::ErrorKind::ResourceBusy.into()))
+}
+
+/// Makes the directory of records, if it is missing, with root's own in it before everybody can add to it:
+/// another user could have made it, and would keep root's launches from approvals.
+fn make_with_roots_own(uses: &Path) -> Result<(), ApprovalsError> {
+    match walk::directory(uses, &Rule::STRICT) {
+        Err(error) if error.is_missing() => {}
+        Ok(_) => return Ok(()),
+        Err(error) => return Err(distrusted(error)),
+    }
+    make_directory(&uses.join("0"), 0o700)?;
+    let opened = walk::directory(uses, &Rule::STRICT).map_err(distrusted)?;
+    held::readable(&opened)
+        .and_then(|opened| filesystem::change_mode(opened, STICKY))
+        .map_err(|source| system_of("change the mode of", uses, source))
 }
 
 fn system_of(doing: &'static str, path: &Path, source: io::Error) -> ApprovalsError {

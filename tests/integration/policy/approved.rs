@@ -438,3 +438,23 @@ fn check_shows_approvals_that_a_launch_would_still_need() {
     let output = output.stderr_has("two-people wants 2 of sre to approve");
     assert_eq!(requests(output.place()).len(), 0);
 }
+
+#[test]
+fn another_users_directory_among_the_records_of_uses_is_reported() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    let output = launched(with_people("0s")).run().code(77);
+    sign(output.place(), "alice");
+    sign(output.place(), "bob");
+    // A launch of root's makes the directory with its own in it, so that no other user can be first.
+    let uses = output.place().join("approvals/uses");
+    let own = uses.join("0");
+    let status = own.metadata().expect("the launch made it");
+    assert_eq!((status.uid(), status.mode() & 0o7777), (0, 0o700));
+    let mode = uses.metadata().expect("it is there").mode();
+    assert_eq!(mode & 0o7777, 0o1777);
+    // Where somebody else made it, another user was.
+    chown(&own, Some(65534), Some(65534)).expect("the tests run as root");
+    let output = again(output).run().code(71).stdout_is("");
+    output.stderr_has("uses/0 belongs to uid 65534");
+}
