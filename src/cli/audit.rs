@@ -35,16 +35,43 @@ pub struct AuditArgs {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Show records
+    #[command(after_help = "\
+Examples:
+  hushpipe audit show                            all that is on record, a line each
+  hushpipe audit show --service shop --kind release --since 2026-11-28
+  hushpipe audit show --json | jq .kind")]
     Show(ShowArgs),
     /// Find records, also by a value
+    #[command(after_help = "\
+The value is compared by keyed fingerprints, and neither printed nor kept.
+
+Examples:
+  hushpipe audit find --secret db                who was given this secret
+  hushpipe audit find --value < leaked           who was given this value, by any name")]
     Find(FindArgs),
     /// Check every record, every tile and the checkpoint; exits 1 if anything is wrong
+    #[command(after_help = "\
+Examples:
+  hushpipe audit verify
+  hushpipe audit checkpoint > kept; hushpipe audit verify --since kept
+  hushpipe audit verify --directory ./copy --key log.key.pub")]
     Verify(VerifyArgs),
     /// Print the proof that a record is in the log (c2sp.org/tlog-proof)
+    #[command(after_help = "\
+Examples:
+  hushpipe audit prove 1234 > 1234.tlog-proof")]
     Prove(ProveArgs),
     /// Print the signed checkpoint (c2sp.org/tlog-checkpoint)
+    #[command(after_help = "\
+Keep it elsewhere: `audit verify --since` shows later that nothing before it was changed.
+
+Examples:
+  hushpipe audit checkpoint > kept")]
     Checkpoint(PlaceArgs),
     /// Print the verifier key of the log (c2sp.org/signed-note)
+    #[command(after_help = "\
+Examples:
+  hushpipe audit key > log.key.pub")]
     Key(PlaceArgs),
     /// Remove old records; the tree stays, and the removal is on record
     Prune(PruneArgs),

@@ -83,8 +83,9 @@ fn of_system(error: &io::Error) -> Option<TryError> {
         },
         io::ErrorKind::TimedOut => "no host answers there".to_owned(),
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        // As an end: which one is met is a matter of time, and nothing that a user could act on.
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
-            "it broke the connection off".to_owned()
+            "it closed the connection".to_owned()
         }
         io::ErrorKind::NotFound => "there is no such socket".to_owned(),
         _ => error.to_string(),

@@ -175,7 +175,8 @@ fn a_mebibyte_of_faults_does_not_hang() {
         let start = Instant::now();
         let error = parsed(&text).unwrap_err();
         assert!(rendered(&error).len() < 200_000);
-        assert!(start.elapsed() < Duration::from_secs(10), "{}", &text[..10]);
+        // Unoptimised it takes up to five seconds of a processor, and hours where it grows with the square.
+        assert!(start.elapsed() < Duration::from_secs(50), "{}", &text[..10]);
     }
 }
 

@@ -235,7 +235,7 @@ pub fn write(guard: &Guard, to: &mut Writer) {
     }
 }
 
-/// What a guard that [`write`] wrote says, by the attributes of a query. `None`: these are no such bytes.
+/// What a guard that [`write()`] wrote says, by the attributes of a query. `None`: these are no such bytes.
 pub fn answer(from: &mut Reader<'_>, attributes: &[Option<Attribute<'_>>]) -> Option<Answer> {
     let mut is_known = from.flag()?;
     for _ in 0..from.count()? {

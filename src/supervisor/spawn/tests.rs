@@ -458,7 +458,8 @@ fn no_byte_runs_that_was_not_judged_however_often_the_files_are_exchanged() {
             let known = codes.iter().find(|(digest, _)| *digest == decides);
             let wanted = known.map(|(_, code)| *code);
             assert_eq!(wanted, Some(code), "{name}: {judged:?}");
-            assert!(judged.pinned, "{name}");
+            // Others can put another interpreter into the directory before the next launch.
+            assert_eq!(judged.pinned, name != "by", "{name}");
             ran += 1;
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use super::{STOPPED, VALUE, launch};
-use crate::harness::{Hushpipe, Output, descendants};
+use crate::harness::{Hushpipe, Output, Running, descendants};
 
 fn by(children: &str, rest: &str) -> Hushpipe {
     launch(&format!(
@@ -66,6 +66,13 @@ impl Watcher {
         }
     }
 
+    /// Waits until it has looked: beside other load its first turn may be late.
+    fn has_looked(&self, running: &Running) {
+        running.until("a look", || {
+            (self.looks.load(Ordering::Relaxed) > 4).then_some(())
+        });
+    }
+
     /// Fails when it saw the value anywhere.
     fn saw_nothing(mut self) {
         self.over.store(true, Ordering::Relaxed);
@@ -83,9 +90,7 @@ fn the_watcher_sees_an_environment_that_shows_the_value() {
         .spawn();
     running.wait_for_line("ready");
     let mut watcher = Watcher::of(running.pid(), "battery-staple");
-    running.until("a look", || {
-        (watcher.looks.load(Ordering::Relaxed) > 4).then_some(())
-    });
+    watcher.has_looked(&running);
     watcher.over.store(true, Ordering::Relaxed);
     assert!(!watcher.thread.take().unwrap().join().unwrap().is_empty());
     running.stop().code(STOPPED);
@@ -251,13 +256,14 @@ fn many_children_that_execute_at_once_have_it_and_show_nothing() {
         100
     };
     let script = format!(
-        "echo ready; read go; for i in $(seq {count}); do /bin/sh -c 'echo ${{#DB_PASSWORD}}' & done | sort | uniq -c | tr -s ' '; echo end"
+        "echo ready; while [ ! -e {{place}}/go ]; do sleep 0.02; done; for i in $(seq {count}); do /bin/sh -c 'echo ${{#DB_PASSWORD}}' & done | sort | uniq -c | tr -s ' '; echo end"
     );
     let running = by("same", "")
-        .stdin("go\n")
         .args(["--", "/bin/sh", "-c", &script])
         .spawn();
     let watcher = Watcher::of(running.pid(), VALUE);
+    watcher.has_looked(&running);
+    running.place().write("go", "");
     running.wait_for_line("end");
     watcher.saw_nothing();
     let output = running.wait().success();
@@ -291,7 +297,7 @@ fn the_death_of_hushpipe_lets_nothing_through() {
     running.wait_for_line("ready");
     let pid = running.pid();
     let watcher = Watcher::of(1, VALUE);
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    watcher.has_looked(&running);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
     running.wait();
     watcher.saw_nothing();
