@@ -121,8 +121,8 @@ impl Builder<'_> {
                 self.no_template(word, *span, "an argument");
             }
         }
+        self.signed_command(run);
         if !self.overrides.command.is_empty() {
-            self.signed_command(run);
             return Some(self.overrides.command.clone());
         }
         if !run.command.is_present() && (manifest.run.get().is_some() || !manifest.run.is_present())
@@ -135,18 +135,30 @@ impl Builder<'_> {
         Some(words.map(OsString::from).collect())
     }
 
-    /// What was signed is what runs; a manifest without a command leaves it to the caller.
+    /// What was signed is what runs; a manifest without a command leaves it to the caller. A program's name
+    /// is part of it: a shell whose name starts with a hyphen runs its user's files first.
     fn signed_command(&mut self, run: &Run) {
         let signed = self.site.is_some_and(|site| site.manifests.is_some());
+        let (replaced, option) = if !self.overrides.command.is_empty() {
+            ("program", "-- CMD")
+        } else if self.overrides.argv0.is_some() {
+            ("program's name", "--argv0")
+        } else {
+            return;
+        };
         if let Some(span) = run
             .command
             .key
             .filter(|_| signed && !self.overrides.no_launch)
         {
-            let message = "this host's site wants manifests signed, and the command line would replace the \
-                           program that was signed";
-            let help = "leave out `-- CMD`; or remove run.command and sign the manifest again, if the \
-                        caller is to choose the program";
+            let message = format!(
+                "this host's site wants manifests signed, and the command line would replace the {replaced} \
+                 that was signed"
+            );
+            let help = format!(
+                "leave out `{option}`; or remove run.command and sign the manifest again, if the caller is to \
+                 choose the program"
+            );
             self.fault(span, message, help);
         }
     }

@@ -132,13 +132,13 @@ fn a_program_that_is_exchanged_before_a_restart_does_not_run() {
         restarts
     });
     assert!(!place.join("ran").exists(), "after {restarts} restarts");
-    if restarts == 12 {
-        running.stop().success();
-        return;
-    }
-    let output = running.wait();
+    // A restart that was denied puts the generation before back, if the known program is there by then.
+    let output = running.stop();
     let said = output.stderr();
-    assert!(said.contains("policy known forbids it"), "{said}");
+    assert!(
+        restarts == 12 || said.contains("policy known forbids it"),
+        "{said}"
+    );
     assert!(!output.place().join("ran").exists());
 }
 
