@@ -8,10 +8,10 @@ use crate::model::query::Justification;
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SaidArgs {
     /// Why, for a policy that wants a reason; it goes on record
-    #[arg(long, value_name = "TEXT", value_parser = said)]
+    #[arg(long, value_name = "TEXT", value_parser = said, global = true)]
     reason: Option<String>,
     /// Why, in an emergency: where a policy allows break-glass, it lifts a denial; always raises an alert
-    #[arg(long, value_name = "TEXT", value_parser = said, conflicts_with = "reason")]
+    #[arg(long, value_name = "TEXT", value_parser = said, conflicts_with = "reason", global = true)]
     break_glass: Option<String>,
 }
 

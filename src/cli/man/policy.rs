@@ -99,8 +99,9 @@ const SOURCES: [Source; 19] = [
     },
     Source {
         names: "resource.age",
-        from: "the store: seconds since its version was made, 0 if the store does not say",
-        liar: "The store.",
+        from: "seconds since its version was made. Policy decides before the store is asked, and no store \
+               says it yet without: it is 0 but in the cases of `hushpipe policy test`",
+        liar: "It is not known yet: build nothing on it.",
     },
     Source {
         names: "context.deliveries, .isolation, .mode",

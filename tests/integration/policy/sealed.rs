@@ -127,13 +127,14 @@ fn an_emergency_leaves_a_trace_whatever_is_asked_for() {
     for quiet in [&["-q"][..], &[]] {
         let output = hushpipe(FORBID)
             .args(quiet.iter().copied())
+            // Where a person writes it: after the command.
             .args([
                 "secret",
-                "--break-glass",
-                "INC-9",
                 "get",
                 "other",
                 "--reveal",
+                "--break-glass",
+                "INC-9",
             ])
             .run();
         let output = output.success().stdout_is("w");
