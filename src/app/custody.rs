@@ -15,8 +15,8 @@ use super::gate::{Gate, Governance, sealed_queries};
 use crate::model::query::Action;
 use crate::model::{Observer, Plan, StoreName};
 
-/// Fails unless policy lets this process's user do it, and that is on record, with all of these secrets of a sealed
-/// store (none: with the store as a whole). The manifest, if there is one, describes them.
+/// Fails unless policy lets this process's user do it, and that is on record, with all of these secrets of a
+/// sealed store (none: with the store as a whole). The manifest, if there is one, describes them.
 pub fn allowed(
     governance: &Governance,
     plan: Option<&Plan>,

@@ -6,7 +6,7 @@ use super::failure::{Failure, Failures};
 use crate::model::{Children, DeliveryKind, Exit, Place, Plan};
 use crate::supervisor::spawn::Launch;
 use crate::sys::privileges::{self, Capabilities};
-use crate::sys::{seccomp, trace};
+use crate::sys::{host, seccomp, trace};
 
 /// Programs that start the real one as a child, and do not become it.
 const PARENTS: [&str; 18] = [
@@ -57,7 +57,10 @@ pub fn refusals(plan: &Plan, launch: Option<&Launch>) -> Failures {
         failures.push(refuse(Exit::Manifest, why));
     }
     let may_trace = privileges::effective().contains(Capabilities::SYS_PTRACE);
-    let why = match trace::scope() {
+    // Who may trace whom (Documentation/admin-guide/LSM/Yama.rst); a kernel without Yama restricts nothing.
+    let scope = host::setting("kernel/yama/ptrace_scope");
+    let scope: u32 = scope.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let why = match scope {
         3.. => Some(
             "kernel.yama.ptrace_scope is 3: no process may be traced until the next boot; deliver by \
              `file` or `fd`",

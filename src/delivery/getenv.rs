@@ -3,15 +3,10 @@
 
 use std::io;
 
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
-use zeroize::Zeroize;
-
 use super::error::system;
 use super::{DeliveryError, DeliveryFault};
 use crate::model::{Carries, Children, Delivery, DeliveryKind, Plan, Protected};
-use crate::secret::SecretBytes;
+use crate::secret::{Digest, DigestKey, SecretBytes};
 use crate::sys::memory;
 use crate::sys::trace::Hidden;
 
@@ -109,9 +104,9 @@ fn misfits(chosen: &[Chosen<'_>]) -> Vec<DeliveryError> {
 }
 
 /// Recognises values without having them: 20 bits of a keyed hash of a value's first bytes say where it
-/// may be, and an HMAC-SHA-256 (RFC 2104) whether it is.
+/// may be, and a digest under a key of this launch whether it is.
 pub struct Fingerprints {
-    key: [u8; 32],
+    key: DigestKey,
     /// Odd.
     factor: u64,
     known: Vec<Fingerprint>,
@@ -122,16 +117,15 @@ struct Fingerprint {
     children: Children,
     length: usize,
     start: u32,
-    digest: [u8; 32],
+    digest: Digest,
 }
 
 impl Fingerprints {
     fn new() -> io::Result<Self> {
-        let (mut key, mut factor) = ([0; 32], [0; 8]);
-        memory::fill_random(&mut key)?;
+        let mut factor = [0; 8];
         memory::fill_random(&mut factor)?;
         Ok(Self {
-            key,
+            key: DigestKey::new()?,
             factor: u64::from_ne_bytes(factor) | 1,
             known: Vec::new(),
         })
@@ -143,7 +137,7 @@ impl Fingerprints {
             children,
             length: value.len(),
             start: self.start(value).unwrap_or_default(),
-            digest: self.digest(value),
+            digest: self.key.of(value),
         };
         self.known.push(fingerprint);
     }
@@ -155,16 +149,8 @@ impl Fingerprints {
         Some((product >> 44) as u32)
     }
 
-    fn digest(&self, value: &[u8]) -> [u8; 32] {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        mac.update(value);
-        mac.finalize().into_bytes().into()
-    }
-
     fn is(&self, fingerprint: &Fingerprint, value: &[u8]) -> bool {
-        value.len() == fingerprint.length
-            && bool::from(self.digest(value).ct_eq(&fingerprint.digest))
+        value.len() == fingerprint.length && self.key.of(value) == fingerprint.digest
     }
 
     /// Whether the value is a part of a text.
@@ -200,12 +186,6 @@ impl Protected for Fingerprints {
         let mut known = self.known.iter();
         let found = known.find(|known| self.is_in(known, text))?;
         Some(&found.name)
-    }
-}
-
-impl Drop for Fingerprints {
-    fn drop(&mut self) {
-        self.key.zeroize();
     }
 }
 

@@ -69,9 +69,7 @@ fn request(url: &Url, method: Method) -> Result<Request<String>, String> {
         || url.path().to_owned(),
         |query| format!("{}?{query}", url.path()),
     );
-    // RFC 9110, 8.6: a request whose method gives content a meaning says that there is none; servers
-    // answer 411 where it does not.
-    let says_length = method != Method::GET && method != Method::HEAD;
+    let says_length = says_length(&method);
     let mut request = Request::builder()
         .method(method)
         .uri(target)
@@ -82,6 +80,12 @@ fn request(url: &Url, method: Method) -> Result<Request<String>, String> {
     }
     let request = request.body(String::new());
     request.map_err(|error| format!("not a URL: {error}"))
+}
+
+/// RFC 9110, 8.6: a request whose method gives content a meaning says that there is none; servers answer 411
+/// where it does not.
+pub(super) fn says_length(method: &Method) -> bool {
+    *method != Method::GET && *method != Method::HEAD
 }
 
 type AnyError = Box<dyn Error + 'static>;

@@ -60,8 +60,7 @@ async fn proxied(
         .build()
         .map_err(|error| format!("cannot set up HTTP: {}", error.without_url()))?;
     let mut request = client.request(method.clone(), url);
-    if method != Method::GET && method != Method::HEAD {
-        // As in `direct`.
+    if direct::says_length(&method) {
         request = request.header(CONTENT_LENGTH, 0);
     }
     let answer = request.send().await;

@@ -525,6 +525,20 @@ pub enum DeliveryKind {
     Credential(FileSpec),
 }
 
+impl DeliveryKind {
+    /// Its kind, as manifests name it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Fifo { .. } => "fifo",
+            Self::Fd { .. } => "fd",
+            Self::Getenv { .. } => "getenv",
+            Self::Stdin => "stdin",
+            Self::Credential(_) => "credentials",
+        }
+    }
+}
+
 words! {
     /// Whether what the program starts has a variable of `getenv` too.
     Children {

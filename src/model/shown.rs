@@ -76,6 +76,14 @@ impl Source {
             None => self.format.word(),
         }
     }
+
+    /// What the store is asked: the path of a request, else the key; empty for the whole output of a command.
+    pub fn asked(&self) -> &str {
+        match (&self.request, &self.key) {
+            (Some(request), _) => &request.path,
+            (None, key) => key.as_deref().unwrap_or_default(),
+        }
+    }
 }
 
 impl Serialize for Source {

@@ -168,12 +168,7 @@ fn cannot_fail(expression: &Expr) -> bool {
             matches!(op, UnaryOp::Not | UnaryOp::IsEmpty) && cannot_fail(expr)
         }
         Expr::BinaryOp { op, left, right } => {
-            !matches!(
-                op,
-                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::GetTag
-            ) && is_of_language(*op)
-                && cannot_fail(left)
-                && cannot_fail(right)
+            is_total(*op) && cannot_fail(left) && cannot_fail(right)
         }
         Expr::HasAttr { expr, .. } | Expr::Like { expr, .. } => cannot_fail(expr),
         Expr::Is { expr, in_expr, .. } => {
@@ -192,8 +187,9 @@ fn cannot_fail(expression: &Expr) -> bool {
     }
 }
 
-/// Not a function of an extension, which this build has none of.
-const fn is_of_language(op: BinaryOp) -> bool {
+/// Whether an operator has a result for all operands of its types: no arithmetic, which can overflow, no
+/// tag, which can be missing, and no function of an extension.
+const fn is_total(op: BinaryOp) -> bool {
     matches!(
         op,
         BinaryOp::Eq

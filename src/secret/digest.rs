@@ -45,6 +45,13 @@ impl DigestKey {
         Digest(mac.finalize().into_bytes().into())
     }
 
+    /// The digest of these bytes alone.
+    pub fn of(&self, bytes: &[u8]) -> Digest {
+        let mut mac = self.mac();
+        mac.update(bytes);
+        Digest(mac.finalize().into_bytes().into())
+    }
+
     fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes keys of any length")
     }

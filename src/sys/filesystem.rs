@@ -64,6 +64,14 @@ impl Status {
         };
         whole + Duration::from_nanos(nanoseconds.unsigned_abs())
     }
+
+    /// Whether it can be changed again without having another time than now: clocks of filesystems tick every
+    /// 10 ms at worst, those of network filesystems every second. So it is with a time of the future.
+    pub fn is_racy(&self, now: SystemTime) -> bool {
+        const TICK: Duration = Duration::from_secs(2);
+        let age = now.duration_since(self.modified_at());
+        age.map_or(true, |age| age < TICK)
+    }
 }
 
 /// A kind of filesystem, by its magic number in statfs(2).

@@ -113,8 +113,7 @@ pub fn core_limit() -> (Option<u64>, Option<u64>) {
 /// The process id that a process has in its own PID namespace, which may be nested in this one: the
 /// last of `NSpid` in /proc/PID/status. `None` when it is gone, or /proc does not say.
 pub fn id_in_own_namespace(pid: i32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let ids = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let ids = status_of(pid, "NSpid:")?;
     ids.split_whitespace().next_back()?.parse().ok()
 }
 
@@ -197,18 +196,20 @@ pub fn login_uid(pid: i32) -> Option<u32> {
 
 /// The process that a thread belongs to; `None` when it is gone.
 pub fn leader_of(tid: i32) -> Option<i32> {
-    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let leader = text.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    leader.trim().parse().ok()
+    status_of(tid, "Tgid:")?.parse().ok()
 }
 
 /// Whether another process traces a thread: proc_pid_status(5).
 pub fn is_traced(tid: i32) -> bool {
-    let text = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-    let tracer = text
-        .lines()
-        .find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|tracer| tracer.trim() != "0")
+    status_of(tid, "TracerPid:").is_some_and(|tracer| tracer != "0")
+}
+
+/// A line of /proc/PID/status, after its name: proc_pid_status(5). `None` when the process is gone, or /proc
+/// does not say.
+fn status_of(pid: i32, name: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim().to_owned())
 }
 
 /// One process; `None` when it is gone.

@@ -227,13 +227,11 @@ fn unreadable(remote: &Remote, at: u64) -> DeliverError {
 /// How much of a process's stack a second block may take: a quarter of its soft limit, as execve(2)
 /// allows for the first, between 96 KiB and 2 MiB.
 fn room(pid: i32) -> io::Result<u64> {
-    let pid = rustix::process::Pid::from_raw(pid);
     let limit = limit_of_stack(pid)?;
     Ok((limit / 4).clamp(96 << 10, 2 << 20))
 }
 
-fn limit_of_stack(pid: Option<rustix::process::Pid>) -> io::Result<u64> {
-    let pid = pid.map_or(0, |pid| pid.as_raw_nonzero().get());
+fn limit_of_stack(pid: i32) -> io::Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/limits"))?;
     let line = text
         .lines()
@@ -244,15 +242,6 @@ fn limit_of_stack(pid: Option<rustix::process::Pid>) -> io::Result<u64> {
         Some(number) => number.parse().map_err(io::Error::other)?,
         None => return Err(io::ErrorKind::InvalidData.into()),
     })
-}
-
-/// Who may trace whom, from 0 to 3: kernel.yama.ptrace_scope (Documentation/admin-guide/LSM/Yama.rst). 0
-/// where the kernel has no Yama.
-pub fn scope() -> u32 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
-    text.ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or_default()
 }
 
 /// In a child of hushpipe: is traced by its parent from now on, and stops. Makes system calls alone.

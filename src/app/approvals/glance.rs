@@ -10,9 +10,6 @@ use crate::sys::filesystem::{self, Status};
 /// After so long it is looked again in any case: a request may have expired, and groups change.
 const AT_MOST: Duration = Duration::from_secs(15);
 
-/// What was changed so shortly before it was looked at may be changed again without having another time.
-const RACY: Duration = Duration::from_secs(2);
-
 /// Signers and requests as they look from outside.
 pub struct Glance {
     /// What cannot be looked at is nothing, and what it is is said by whoever reads it.
@@ -27,12 +24,8 @@ impl Glance {
         let seen = [&spec.signers, &requests];
         let seen = seen.map(|path| filesystem::status_of_path(path).ok().flatten());
         let now = SystemTime::now();
-        let is_racy = |status: &Status| {
-            let age = now.duration_since(status.modified_at());
-            age.map_or(true, |age| age < RACY)
-        };
         Self {
-            is_racy: seen.iter().flatten().any(is_racy),
+            is_racy: seen.iter().flatten().any(|status| status.is_racy(now)),
             seen,
             at: Instant::now(),
         }

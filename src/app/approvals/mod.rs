@@ -62,11 +62,6 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// Whether it was granted under the policies of this digest.
-    pub fn is_under(&self, policies: &str) -> bool {
-        self.need.launch.policies_sha256 == policies
-    }
-
     /// What holds for its launcher, once it is spent.
     pub fn held(&self, spent: &[Approved]) -> Held {
         Held::new(&self.need, spent)

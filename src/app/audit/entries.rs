@@ -4,9 +4,7 @@ use std::path::Path;
 
 use crate::audit::{Delivery, Draft, Entry, Fingerprint, Kind, Secret};
 use crate::model::query::{Action, Effect, Query, Resource};
-use crate::model::{
-    self, Decision, DeliveryKind, Event, Plan, Release, SecretName, Source, Verdict,
-};
+use crate::model::{self, Decision, DeliveryKind, Event, Plan, Release, SecretName, Verdict};
 use crate::sys::process;
 
 /// Of a release: its decisions, what lifted denials, and the secrets that are about to be delivered.
@@ -48,7 +46,7 @@ fn secret(plan: &Plan, name: &SecretName) -> Secret {
     let deliveries = deliveries.filter(|delivery| delivery.channel.secrets().contains(name));
     Secret {
         store: spec.source.store.to_string(),
-        asked: asked(&spec.source),
+        asked: spec.source.asked().to_owned(),
         classification: spec.classification.clone().unwrap_or_default(),
         owner: spec
             .owner
@@ -68,25 +66,18 @@ fn named(name: &SecretName) -> Secret {
     }
 }
 
-fn asked(source: &Source) -> String {
-    match (&source.request, &source.key) {
-        (Some(request), _) => request.path.clone(),
-        (None, key) => key.clone().unwrap_or_default(),
-    }
-}
-
 fn place(kind: &DeliveryKind) -> Delivery {
     let path = |path: &Path| path.display().to_string();
-    let (kind, place) = match kind {
-        DeliveryKind::File(file) => ("file", path(&file.path)),
-        DeliveryKind::Fifo { file, .. } => ("fifo", path(&file.path)),
-        DeliveryKind::Fd { number, .. } => ("fd", number.to_string()),
-        DeliveryKind::Getenv { name, .. } => ("getenv", name.clone()),
-        DeliveryKind::Stdin => ("stdin", String::new()),
-        DeliveryKind::Credential(file) => ("credentials", path(&file.path)),
+    let place = match kind {
+        DeliveryKind::File(file)
+        | DeliveryKind::Fifo { file, .. }
+        | DeliveryKind::Credential(file) => path(&file.path),
+        DeliveryKind::Fd { number, .. } => number.to_string(),
+        DeliveryKind::Getenv { name, .. } => name.clone(),
+        DeliveryKind::Stdin => String::new(),
     };
     Delivery {
-        kind: kind.to_owned(),
+        kind: kind.word().to_owned(),
         place,
     }
 }

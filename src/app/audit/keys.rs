@@ -12,7 +12,7 @@ use crate::secret::{FileError, FingerprintKey, SecretBytes, Trusted, read_to_end
 use crate::sys::{filesystem, host};
 
 /// A key of fingerprints has no more bytes than this.
-const LONGEST_KEY: usize = 4 << 10;
+pub const LONGEST_KEY: usize = 4 << 10;
 
 /// Where a site's log is.
 pub fn place(spec: &AuditSpec) -> Place {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::keys::{fingerprint_key, open, place, unread};
+use super::keys::{LONGEST_KEY, fingerprint_key, open, place, unread};
 use super::recorder::{PATIENCE, writer};
 use crate::app::facts;
 use crate::app::failure::{Failure, Failures, os};
@@ -17,9 +17,6 @@ use crate::model::query::Facts;
 use crate::model::{AuditSpec, Exit, Site, chain};
 use crate::secret::{SecretBytes, Trusted};
 use crate::sys::process;
-
-/// A key file has no more bytes than this.
-const LONGEST_KEY: usize = 4 << 10;
 
 /// A value that is looked for has no more bytes than this.
 const LONGEST_VALUE: usize = 1 << 20;

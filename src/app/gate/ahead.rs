@@ -1,9 +1,9 @@
 //! Approvals that are requested ahead of a launch.
 
-use super::rules::{Judged, Lacking};
-use super::{Gate, Subject, one};
+use super::rules::Judged;
+use super::{Gate, Subject, missing, one};
 use crate::app::approvals::Lifetime;
-use crate::app::failure::{Failure, Failures};
+use crate::app::failure::Failures;
 use crate::approval::Request;
 use crate::model::{Plan, Reason};
 
@@ -50,8 +50,7 @@ impl Gate {
                             request`";
                 Err(one(rules.denied(open.decisions, vec![note.to_owned()])))
             }
-            Err(Lacking::Notes(notes)) => Err(one(rules.denied(open.decisions, notes))),
-            Err(Lacking::Failed(error)) => Err(vec![Failure::new(error.exit(), error)]),
+            Err(lacking) => Err(missing(rules, open.decisions, lacking)),
         }
     }
 }

@@ -207,13 +207,14 @@ impl Gate {
         why: Reason,
         isolation: IsolationUsed,
     ) -> Result<(), Failures> {
-        if !self.decides() {
+        let Some(rules) = &self.rules else {
             return Ok(());
-        }
+        };
         let subject = self.subject(plan, host).placed(isolation);
-        let authorised = self.authorise_now(plan, subject, why, None).map_err(one)?;
-        let (decisions, _) = self.settle(&authorised)?;
-        let recorded = self.recorder.decided(&decisions);
+        let decided = self.decide_now(rules, subject.queries(plan, why, None));
+        let decided = decided.map_err(one)?;
+        self.spend(rules, &decided.decisions, decided.granted)?;
+        let recorded = self.recorder.decided(&decided.decisions);
         recorded.map_err(unrecorded)
     }
 
@@ -264,7 +265,7 @@ impl Gate {
     fn lacking(&self, rules: &Rules, open: Open, lacking: Lacking) -> Failures {
         match lacking {
             Lacking::Notes(notes) => one(self.refuse(rules.denied(open.decisions, notes))),
-            Lacking::Failed(error) => vec![Failure::new(error.exit(), error)],
+            failed @ Lacking::Failed(_) => missing(rules, open.decisions, failed),
         }
     }
 
@@ -312,10 +313,8 @@ impl Gate {
         let Some(granted) = granted else {
             return Ok(Vec::new());
         };
-        let spent = rules.spend(&granted).map_err(|lacking| match lacking {
-            Lacking::Notes(notes) => one(rules.denied(decisions.to_vec(), notes)),
-            Lacking::Failed(error) => vec![Failure::new(error.exit(), error)],
-        })?;
+        let spent = rules.spend(&granted);
+        let spent = spent.map_err(|lacking| missing(rules, decisions.to_vec(), lacking))?;
         self.held.borrow_mut().push(granted.held(&spent));
         Ok(spent)
     }
@@ -401,6 +400,14 @@ pub struct Command<'a> {
     pub said: &'a Justification,
     /// A process id and a uid.
     pub by: Option<(i32, u32)>,
+}
+
+/// What a release still lacks, as it is reported; it is not on record.
+fn missing(rules: &Rules, decisions: Vec<Decision>, lacking: Lacking) -> Failures {
+    match lacking {
+        Lacking::Notes(notes) => one(rules.denied(decisions, notes)),
+        Lacking::Failed(error) => vec![Failure::new(error.exit(), error)],
+    }
 }
 
 fn unrecorded(error: AuditError) -> Failures {

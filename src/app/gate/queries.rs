@@ -6,7 +6,7 @@ use crate::model::query::{
     Action, Context, Facts, Justification, Person, Principal, Query, Resource, Secret, Service,
     Time,
 };
-use crate::model::{DeliveryKind, IsolationUsed, Plan, Reason, SecretName, SecretSpec, Source};
+use crate::model::{IsolationUsed, Plan, Reason, SecretName, SecretSpec};
 use crate::sys::clock;
 
 /// What is the same for each question of a release.
@@ -96,7 +96,7 @@ impl Asking<'_> {
             name: name.to_string(),
             store: store.to_string(),
             store_type: self.plan.stores[store].kind.name().to_owned(),
-            path: path(&spec.source),
+            path: spec.source.asked().to_owned(),
             ..described(Some(self.plan), Some(spec), self.facts)
         }))
     }
@@ -127,30 +127,16 @@ pub fn now() -> Time {
     }
 }
 
-/// What a store is asked.
-fn path(source: &Source) -> String {
-    match (&source.request, &source.key) {
-        (Some(request), _) => request.path.clone(),
-        (None, Some(key)) => key.clone(),
-        (None, None) => String::new(),
-    }
-}
-
 /// How each secret is delivered, each kind once. A secret in arguments or the environment is no
 /// delivery.
 fn kinds(plan: &Plan) -> BTreeMap<SecretName, Vec<String>> {
     let mut kinds: BTreeMap<SecretName, BTreeSet<&str>> = BTreeMap::new();
     for delivery in &plan.deliveries {
-        let kind = match delivery.kind {
-            DeliveryKind::File(_) => "file",
-            DeliveryKind::Fifo { .. } => "fifo",
-            DeliveryKind::Fd { .. } => "fd",
-            DeliveryKind::Stdin => "stdin",
-            DeliveryKind::Getenv { .. } => "getenv",
-            DeliveryKind::Credential(_) => "credentials",
-        };
         for secret in delivery.channel.secrets() {
-            kinds.entry(secret).or_default().insert(kind);
+            kinds
+                .entry(secret)
+                .or_default()
+                .insert(delivery.kind.word());
         }
     }
     let words = |kinds: BTreeSet<&str>| kinds.into_iter().map(str::to_owned).collect();

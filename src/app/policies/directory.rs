@@ -6,7 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ring::digest::{Context, SHA256};
 
@@ -27,10 +27,6 @@ const MAX_BYTES: u64 = 10 << 20;
 
 /// The only other name that is read.
 const ENTITIES: &str = "entities.json";
-
-/// A file that was changed so shortly before it was read may be changed again without having another
-/// time: clocks of filesystems tick every 10 ms at worst, those of network filesystems every second.
-const RACY: Duration = Duration::from_secs(2);
 
 /// A directory of policies, checked.
 #[derive(Debug)]
@@ -204,9 +200,7 @@ impl Texts {
                 digest.update(&(part.len() as u64).to_le_bytes());
                 digest.update(part.as_bytes());
             }
-            // A time of the future as well.
-            let age = now.duration_since(status.modified_at());
-            texts.stamp.racy |= age.map_or(true, |age| age < RACY);
+            texts.stamp.racy |= status.is_racy(now);
             texts.stamp.files.insert(name.clone(), status);
             if name == ENTITIES {
                 texts.entities = Some(text);

@@ -28,7 +28,7 @@ use super::program::{copy, resolve, sha256_and, starts_as_script};
 use crate::model::Sha256;
 use crate::sys::child::Pinned;
 use crate::sys::filesystem;
-use crate::sys::walk::{self, Rule, WalkError, WalkFault};
+use crate::sys::walk::{self, Rule};
 
 /// As the kernel's own: a script's interpreter may be a script, and so on.
 const DEEPEST: usize = 5;
@@ -164,12 +164,8 @@ fn is_of_root(path: Option<&OsStr>) -> bool {
     let mut directories = path.as_bytes().split(|byte| *byte == b':');
     directories.all(|directory| {
         let directory = Path::new(OsStr::from_bytes(directory));
-        let missing = |error: WalkError| match error.fault {
-            WalkFault::System(error) => error.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        };
         directory.is_absolute()
-            && walk::place(directory, &Rule::ROOT).map_or_else(missing, |_| true)
+            && walk::place(directory, &Rule::ROOT).map_or_else(|error| error.is_missing(), |_| true)
     })
 }
 

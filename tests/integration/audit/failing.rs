@@ -5,7 +5,7 @@ use std::fs::File;
 use nix::sys::signal::Signal;
 
 use super::{again, audited, files, kinds, records, site, verifies};
-use crate::harness::{Hushpipe, Output};
+use crate::harness::{Hushpipe, Output, Running};
 
 /// What is done to a log that is there, the code, and what the error says.
 const BROKEN: &[(&str, i32, &str, &str)] = &[
@@ -143,14 +143,20 @@ fn held(output: &Output) -> File {
     lock
 }
 
-#[test]
-fn a_launch_that_waits_for_the_lock_hears_signals() {
-    let output = with_a_log(true);
-    let lock = held(&output);
+/// A launch that has its values, and not put them on record yet.
+fn fetching(output: Output) -> Running {
     let running = again(output)
         .args(["-v", "run", "--", "echo", "started"])
         .spawn();
     running.wait_for_stderr("fetched 1 secret");
+    running
+}
+
+#[test]
+fn a_launch_that_waits_for_the_lock_hears_signals() {
+    let output = with_a_log(true);
+    let lock = held(&output);
+    let running = fetching(output);
     running.signal(Signal::SIGTERM);
     let output = running.wait().code(143).stdout_is("");
     drop(lock);
@@ -161,10 +167,7 @@ fn a_launch_that_waits_for_the_lock_hears_signals() {
 fn a_lock_that_is_held_for_a_moment_is_waited_for() {
     let output = with_a_log(true);
     let lock = held(&output);
-    let running = again(output)
-        .args(["-v", "run", "--", "echo", "started"])
-        .spawn();
-    running.wait_for_stderr("fetched 1 secret");
+    let running = fetching(output);
     drop(lock);
     let output = running.wait().success().stdout_is("started\n");
     verifies(again(output));

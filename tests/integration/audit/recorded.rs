@@ -136,13 +136,7 @@ fn serving(hushpipe: Hushpipe) -> Running {
     let manifest =
         super::MANIFEST.to_owned() + "on_rotate: { do: signal, signal: HUP, settle: 0s }\n";
     hushpipe.place().copy_probe();
-    let running = hushpipe
-        .manifest(&manifest)
-        .args(["-v", "run", "--", "{probe}", "on", "TERM", "exit:0"])
-        .args(["on", "HUP", "cat:{place}/run/db", "serve"])
-        .spawn();
-    running.wait_for_line("ready");
-    running
+    hushpipe.manifest(&manifest).rereads("db")
 }
 
 #[test]

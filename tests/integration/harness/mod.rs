@@ -246,6 +246,17 @@ impl Hushpipe {
         Running::new(child, self.place, self.stdin)
     }
 
+    /// Starts a program that writes what it is delivered at SIGHUP: the file of this name in `{place}/run`.
+    pub fn rereads(self, file: &str) -> Running {
+        let reads = format!("cat:{{place}}/run/{file}");
+        let running = self
+            .args(["-v", "run", "--", "{probe}", "on", "TERM", "exit:0"])
+            .args(["on", "HUP", &*reads, "serve"])
+            .spawn();
+        running.wait_for_line("ready");
+        running
+    }
+
     /// Starts it and waits for its end.
     pub fn run(self) -> Output {
         self.spawn().wait()

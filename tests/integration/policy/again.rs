@@ -27,13 +27,9 @@ fn counted(fake: &FakeAnswers, bao: &Bao) -> Running {
          deliver: [{{ file: \"{{place}}/run/api\", content: \"{{{{ api.key }}}}\\n\" }}]\n\
          on_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n"
     );
-    let running = site(hushpipe.manifest(&manifest), PERMIT, "")
+    site(hushpipe.manifest(&manifest), PERMIT, "")
         .controlled()
-        .args(["-v", "run", "--", "{probe}", "on", "TERM", "exit:0"])
-        .args(["on", "HUP", "cat:{place}/run/api", "serve"])
-        .spawn();
-    running.wait_for_line("ready");
-    running
+        .rereads("api")
 }
 
 #[test]

@@ -12,13 +12,7 @@ const STOP: &str = "@id(\"gone\") @on_rotation(\"stop\") forbid (principal, acti
 
 /// At SIGHUP the program writes what it is delivered.
 pub fn start() -> Running {
-    let running = site(files("one"), PERMIT, "")
-        .controlled()
-        .args(["-v", "run", "--", "{probe}", "on", "TERM", "exit:0"])
-        .args(["on", "HUP", "cat:{place}/run/db", "serve"])
-        .spawn();
-    running.wait_for_line("ready");
-    running
+    site(files("one"), PERMIT, "").controlled().rereads("db")
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::{AT_ONCE, BY_FILE, READS, STORE, numbered, said_times, sealed, start};
-use crate::harness::{Hushpipe, Running, wait_until};
+use crate::harness::{Hushpipe, Place, Running, wait_until};
 
 #[test]
 fn a_new_version_is_read_by_file_and_by_fifo() {
@@ -209,18 +209,21 @@ fn a_link_to_the_store_that_is_flipped_is_followed() {
     running.stop().stdout_is("ready\ntwo\nthree\n");
 }
 
+/// A directory with all that is in it, both in the test's place.
+fn copy_all(place: &Place, from: &str, to: &str) {
+    let words = ["-a", "--no-target-directory", from, to];
+    let copied = Command::new("cp")
+        .args(words)
+        .current_dir(place.path())
+        .status();
+    assert!(copied.unwrap().success());
+}
+
 #[test]
 fn a_store_that_is_put_back_is_refused_while_the_program_keeps_what_it_has() {
     let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
     let place = running.place();
-    let copy = |from: &str, to: &str| {
-        let words = ["-a", "--no-target-directory", from, to];
-        let copied = Command::new("cp")
-            .args(words)
-            .current_dir(place.path())
-            .status();
-        assert!(copied.unwrap().success());
-    };
+    let copy = |from: &str, to: &str| copy_all(place, from, to);
     copy("store", "kept");
     place.seal("token", "two");
     running.wait_for_line("two");
@@ -241,14 +244,7 @@ fn a_store_that_is_put_back_is_refused_while_the_program_keeps_what_it_has() {
 fn each_reason_for_which_a_store_is_down_is_reported_once() {
     let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
     let place = running.place();
-    let copy = |from: &str, to: &str| {
-        let words = ["-a", "--no-target-directory", from, to];
-        let copied = Command::new("cp")
-            .args(words)
-            .current_dir(place.path())
-            .status();
-        assert!(copied.unwrap().success());
-    };
+    let copy = |from: &str, to: &str| copy_all(place, from, to);
     copy("store", "kept");
     place.seal("token", "two");
     running.wait_for_line("two");
