@@ -169,22 +169,70 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let has = |option: &str| arguments.iter().any(|argument| argument == option);
-    let effort = if has("--quick") {
-        Effort::Quick
-    } else {
-        Effort::Full
+    let (chosen, effort, check) = match options(&arguments[2..]) {
+        Ok(options) => options,
+        Err(fault) => {
+            eprintln!("tests/bench/run: {fault}");
+            return ExitCode::from(64);
+        }
     };
     let bench = Bench::new(hushpipe, slim);
-    let mut rows = launches::measure(&bench, effort);
-    rows.extend(site::measure(&bench, effort));
-    rows.extend(policy::measure(&bench));
-    rows.extend(supervised::measure(&bench, effort));
-    rows.extend(vault::measure(&bench.hushpipe, effort));
-    rows.extend(docker::measure(&bench, effort));
-    rows.push(size(&bench.hushpipe, "default", 11.0));
-    rows.push(size(&bench.slim, "slim", 6.0));
-    print(&rows);
-    let missed = rows.iter().any(|row| row.is_missed_clearly(has("--check")));
+    let mut missed = false;
+    for (name, measure) in chosen {
+        let since = std::time::Instant::now();
+        let rows = measure(&bench, effort);
+        println!("== {name}, {} s", since.elapsed().as_secs());
+        print(&rows);
+        missed |= rows.iter().any(|row| row.is_missed_clearly(check));
+    }
     ExitCode::from(u8::from(missed))
+}
+
+type Part = (&'static str, fn(&Bench, Effort) -> Vec<Row>);
+
+/// What is measured, in this order.
+const PARTS: [Part; 7] = [
+    ("sizes", |bench, _| {
+        vec![
+            size(&bench.hushpipe, "default", 11.0),
+            size(&bench.slim, "slim", 6.0),
+        ]
+    }),
+    ("launches", launches::measure),
+    ("site", site::measure),
+    ("policy", |bench, _| policy::measure(bench)),
+    ("supervised", supervised::measure),
+    ("vault", |bench, effort| {
+        vault::measure(&bench.hushpipe, effort)
+    }),
+    ("docker", docker::measure),
+];
+
+/// The parts that `--only` names, or all; how long each is measured; whether times count as well.
+fn options(words: &[String]) -> Result<(Vec<Part>, Effort, bool), String> {
+    let (mut only, mut effort, mut check) = (Vec::new(), Effort::Full, false);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => effort = Effort::Quick,
+            "--check" => check = true,
+            "--only" => {
+                let name = words.next().map_or("", String::as_str);
+                let part = PARTS.into_iter().find(|(part, _)| *part == name);
+                only.push(part.ok_or_else(|| {
+                    let known = PARTS.map(|(part, _)| part).join(", ");
+                    format!("--only takes one of {known}, not {name:?}")
+                })?);
+            }
+            other => {
+                return Err(format!(
+                    "no option {other}: --check, --quick and --only PART"
+                ));
+            }
+        }
+    }
+    if only.is_empty() {
+        only.extend(PARTS);
+    }
+    Ok((only, effort, check))
 }
