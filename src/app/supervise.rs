@@ -116,7 +116,7 @@ async fn launch(
     let reach = rotate::reach(plan);
     // Looking starts before the first fetch, so that no change falls between the two.
     let refresh = |name: &_| rotate::refresh(plan, &reach, name);
-    let mut changes = Changes::start(plan, stores, refresh).map_err(of_store)?;
+    let mut changes = Changes::start(plan, stores, refresh, !gate.decides()).map_err(of_store)?;
     let released = release(&pipeline, (&host, &authorised), unit.announcer(), &standing);
     let released = beside(serving.as_mut(), released);
     let (gathered, receipt) = match supervisor.during(released).await {

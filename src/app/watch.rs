@@ -57,15 +57,17 @@ struct Period {
 impl Changes {
     /// Starts to look, before the first fetch, so that no change falls between the two. `refresh` says
     /// how often a secret is looked at: never, where no change of it could reach the program. What the
-    /// program has is kept alive all the same.
+    /// program has is kept alive all the same. `reads`: values may be read to look for changes, as nobody
+    /// decides on that.
     pub fn start(
         plan: &Plan,
         stores: &Stores,
         refresh: impl Fn(&SecretName) -> Refresh,
+        reads: bool,
     ) -> Result<Self, StoreError> {
         let mut watched = Vec::new();
         let mut fetched: BTreeMap<Duration, BTreeSet<SecretName>> = BTreeMap::new();
-        for (store, (sources, secrets)) in by_store(plan, refresh) {
+        for (store, (sources, secrets)) in by_store(plan, refresh, reads) {
             let watch = stores[&store].watch(&sources)?;
             if !watch.as_ref().is_some_and(|watch| watch.polls()) {
                 for (source, secrets) in sources.iter().zip(&secrets) {
@@ -239,6 +241,7 @@ enum Woken {
 fn by_store(
     plan: &Plan,
     refresh: impl Fn(&SecretName) -> Refresh,
+    reads: bool,
 ) -> BTreeMap<StoreName, (Vec<Watched>, Vec<Vec<SecretName>>)> {
     let mut stores: BTreeMap<StoreName, (Vec<Watched>, Vec<Vec<SecretName>>)> = BTreeMap::new();
     for (source, secrets) in sources(plan) {
@@ -248,6 +251,7 @@ fn by_store(
         watched.push(Watched {
             source: source.clone(),
             refresh: refresh.unwrap_or_default(),
+            reads,
         });
         named.push(names);
     }

@@ -124,6 +124,9 @@ pub struct Watched {
     pub source: Source,
     /// How often it is looked at. With [`Refresh::Never`] no change is told, but leases are renewed.
     pub refresh: Refresh,
+    /// Whether its value may be read to look for a change, where the store tells no versions. If not, a
+    /// change is reported whenever a look is due: policy decides before it is fetched.
+    pub reads: bool,
 }
 
 /// Those of which changes are reported, each with its place.

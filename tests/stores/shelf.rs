@@ -81,6 +81,7 @@ async fn a_polled_store_reports_which_source_changed_and_what_came_before() {
     shelf.put("a", "one");
     shelf.put("b", "one");
     let watched = ["a", "b"].map(|key| Watched {
+        reads: true,
         source: source(key, None),
         refresh: Refresh::Every(Duration::from_millis(20)),
     });

@@ -45,10 +45,11 @@ impl<E: Effects> Engine<'_, E> {
         self.begin();
         self.waiting.begins();
         self.asked = self.reach.combined(&std::mem::take(&mut self.due));
-        let denied = self
-            .effects
-            .fetch(self.asked.clone(), self.pins.clone())
-            .err()?;
+        let fetching = self.effects.fetch(self.asked.clone(), self.pins.clone());
+        let Err(denied) = fetching else {
+            self.denied = None;
+            return None;
+        };
         // With a later change it is decided on anew.
         self.is_due_again();
         self.pins = std::mem::take(&mut self.pins)
@@ -69,7 +70,11 @@ impl<E: Effects> Engine<'_, E> {
             RotationError::Denied { why }
         };
         let message = error.to_string();
-        self.failed(error);
+        // What is polled is denied again and again.
+        if self.denied.as_ref() != Some(&message) {
+            self.failed(error);
+            self.denied = Some(message.clone());
+        }
         self.answer_refused(exit, &message);
         if stop {
             Input::Expelled

@@ -80,6 +80,8 @@ pub struct Engine<'p, E: Effects> {
     to_start: Option<Action>,
     /// Policy takes away what the program has, and why.
     expelled: Option<String>,
+    /// Policy denies what was to be fetched last, as it was reported.
+    denied: Option<String>,
     waiting: Waiting,
 }
 
@@ -126,6 +128,7 @@ impl<'p, E: Effects> Engine<'p, E> {
             stuck: false,
             to_start: None,
             expelled: None,
+            denied: None,
             waiting: Waiting::default(),
         };
         engine.adopted_all();

@@ -385,6 +385,7 @@ const QUIET: Duration = Duration::from_millis(20);
 
 fn watch(path: &Path, keys: &[&str]) -> Box<dyn Watch> {
     let watched = |key: &&str| Watched {
+        reads: true,
         source: source(key),
         refresh: Refresh::Store,
     };

@@ -200,6 +200,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn watched(sources: &[Source]) -> Vec<Watched> {
     let watched = |source: &Source| Watched {
+        reads: true,
         source: source.clone(),
         refresh: Refresh::Store,
     };

@@ -18,6 +18,8 @@ pub(super) struct Interest {
     pub every: Option<Duration>,
     /// Whether the manifest named that time.
     pub named: bool,
+    /// Whether its value may be read to look for a change.
+    pub reads: bool,
     /// When it is looked at next.
     pub next: Boottime,
     /// When it was told that it is to be replaced.
@@ -25,7 +27,7 @@ pub(super) struct Interest {
 }
 
 impl Interest {
-    pub fn new(refresh: Refresh, place: usize, now: Boottime) -> Self {
+    pub fn new(refresh: Refresh, reads: bool, place: usize, now: Boottime) -> Self {
         let every = match refresh {
             Refresh::Store => Some(LOOK),
             Refresh::Every(period) => Some(period),
@@ -39,6 +41,7 @@ impl Interest {
                 .collect(),
             every,
             named: matches!(refresh, Refresh::Every(_)),
+            reads,
             next: every.map_or(now, |every| now + jittered(every)),
             told: None,
         }
@@ -46,7 +49,7 @@ impl Interest {
 
     /// Another secret asks for the same: who is more impatient decides.
     pub fn join(&mut self, refresh: Refresh, place: usize, now: Boottime) {
-        let other = Self::new(refresh, place, now);
+        let other = Self::new(refresh, self.reads, place, now);
         if other.named && (!self.named || other.every < self.every) || self.reports.is_empty() {
             self.every = other.every;
             self.named = other.named;
@@ -105,7 +108,7 @@ mod tests {
     fn who_is_more_impatient_decides() {
         let now = Boottime::now();
         let every = |first: Refresh, second: Refresh| {
-            let mut interest = Interest::new(first, 0, now);
+            let mut interest = Interest::new(first, true, 0, now);
             interest.join(second, 1, now);
             (!interest.reports.is_empty(), interest.every)
         };
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_due_within_a_tenth_of_its_period_is_looked_at_with_another() {
         let now = Boottime::now();
-        let interest = Interest::new(Refresh::Every(s(100)), 0, now);
+        let interest = Interest::new(Refresh::Every(s(100)), true, 0, now);
         let look = Look::new(Kind::Versioned, State::Faulty);
         assert!(!interest.joins(&look, now));
         assert!(!interest.joins(&look, now + s(75)));
@@ -138,14 +141,14 @@ mod tests {
         let mut hinted = Look::new(Kind::Plain, State::Faulty);
         hinted.hint(Some(s(200)));
         assert!(!interest.joins(&hinted, now + s(90)));
-        let never = Interest::new(Refresh::Never, 0, now);
+        let never = Interest::new(Refresh::Never, true, 0, now);
         assert!(!never.joins(&look, now + s(90)));
     }
 
     #[test]
     fn a_time_that_the_server_names_is_not_slept_through() {
         let now = Boottime::now();
-        let interest = Interest::new(Refresh::Store, 0, now);
+        let interest = Interest::new(Refresh::Store, true, 0, now);
         let due = |kind, ttl| {
             let mut look = Look::new(kind, State::Faulty);
             look.hint(ttl);

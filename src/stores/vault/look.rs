@@ -24,10 +24,19 @@ struct Paths<'a> {
     paths: [&'a str; 1],
 }
 
+/// How a request is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looking {
+    /// The manifest says how often, also where people have to authorize each reading.
+    pub insists: bool,
+    /// Its value may be read, if nothing else tells.
+    pub reads: bool,
+}
+
 impl Core {
-    /// Whether a request has another state than at its last answer. `insists`: the manifest says how
-    /// often it is looked at, also where people have to authorize each reading.
-    pub(super) async fn look(&self, ask: &Ask, insists: bool) -> Result<bool, VaultError> {
+    /// Whether a request has another state than at its last answer, or may have: where nothing but its
+    /// value tells, and that may not be read.
+    pub(super) async fn look(&self, ask: &Ask, how: Looking) -> Result<bool, VaultError> {
         let known = |core: &Self| {
             let looked = core.looked.borrow();
             looked.get(ask).map(|look| (look.kind, look.state.clone()))
@@ -36,16 +45,21 @@ impl Core {
             return Ok(false);
         };
         if self.is_controlled(ask) && kind != Kind::Made {
-            return self.look_at_controlled(ask, kind, insists).await;
+            return self.look_at_controlled(ask, kind, how.insists).await;
         }
         let state = match kind {
             Kind::Made => return self.look_at_made(ask).await,
             Kind::Versioned => match self.standing(ask, Call::brief).await? {
                 Some(Standing::There(version)) => State::Numbered(version),
                 Some(Standing::Gone) => State::Faulty,
-                None => self.look_at_data(ask).await?,
+                None if how.reads => self.look_at_data(ask).await?,
+                None => return Ok(true),
             },
-            Kind::Plain => self.look_at_data(ask).await?,
+            Kind::Plain if how.reads => self.look_at_data(ask).await?,
+            Kind::Plain => {
+                self.unhint(ask);
+                return Ok(true);
+            }
         };
         // A fetch may have come between.
         Ok(known(self).is_some_and(|(_, known)| known != state))
@@ -107,12 +121,16 @@ impl Core {
             }
             Err(error) if error.is_outage() => Err(error),
             Err(_) => {
-                // The time that the server named has come: it is no reason to look again at once.
-                if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
-                    look.hinted = None;
-                }
+                self.unhint(ask);
                 Ok(State::Faulty)
             }
+        }
+    }
+
+    /// The time that the server named has come: it is no reason to look again at once.
+    fn unhint(&self, ask: &Ask) {
+        if let Some(look) = self.looked.borrow_mut().get_mut(ask) {
+            look.hinted = None;
         }
     }
 

@@ -6,6 +6,7 @@ use super::ask::Ask;
 use super::core::Core;
 use super::error::VaultError;
 use super::lease::Lease;
+use super::look::Looking;
 use crate::model::{Event, Topic};
 use crate::stores::poll::Done;
 
@@ -36,8 +37,8 @@ impl Core {
     }
 
     /// Changes are reported of the sources in these places.
-    pub(super) async fn look_again(&self, ask: &Ask, insists: bool, places: Vec<usize>) -> Done {
-        match self.look(ask, insists).await {
+    pub(super) async fn look_again(&self, ask: &Ask, how: Looking, places: Vec<usize>) -> Done {
+        match self.look(ask, how).await {
             Ok(true) => Done::Changed(places),
             Ok(false) => Done::Well,
             Err(error) => Done::Down(self.named(error, ask)),

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::held_back::PendingRequest;
 use super::interest::Interest;
 use super::kept::Kept;
+use super::look::Looking;
 use super::looked::Look;
 use crate::stores::poll::{Done, Poller};
 use crate::stores::{Due, Local, StoreError, Upkeep, Watch, WatchEvent, Watched};
@@ -43,7 +44,7 @@ impl VaultWatch {
         let now = Boottime::now();
         let mut watched: BTreeMap<Ask, Interest> = BTreeMap::new();
         for (place, source) in sources.iter().enumerate() {
-            let interest = Interest::new(source.refresh, place, now);
+            let interest = Interest::new(source.refresh, source.reads, place, now);
             let known = watched.entry(core.ask(&source.source)?);
             known
                 .and_modify(|known| known.join(source.refresh, place, now))
@@ -275,14 +276,17 @@ impl VaultWatch {
                 Box::pin(async move { core.give_back_unused(&id).await })
             }
             Task::Look(ask) => {
-                let (mut places, mut insists) = (Vec::new(), false);
+                let (mut places, mut how) = (Vec::new(), Looking::default());
                 if let Some(interest) = self.watched.get_mut(ask) {
                     interest.begins(now);
-                    insists = interest.named;
+                    how = Looking {
+                        insists: interest.named,
+                        reads: interest.reads,
+                    };
                     places.clone_from(&interest.reports);
                 }
                 let ask = ask.clone();
-                Box::pin(async move { core.look_again(&ask, insists, places).await })
+                Box::pin(async move { core.look_again(&ask, how, places).await })
             }
             Task::Await(ask) => {
                 // Also where only `hushpipe rotate` asks for it.

@@ -18,12 +18,12 @@ const BY_COMMAND: &str =
     "@id(\"by-hand\") forbid (principal is Person, action == Action::\"rotate\", resource);\n";
 
 /// A program with a secret of a vault whose requests are counted.
-fn counted(fake: &FakeAnswers, bao: &Bao) -> Running {
+fn counted(fake: &FakeAnswers, bao: &Bao, path: &str) -> Running {
     let hushpipe = Hushpipe::new();
     let store = bao.store_by_approle_at(hushpipe.place(), &fake.address(), "");
     let manifest = format!(
         "version: 1\nservice: t\nstores: {{ bao: {store} }}\n\
-         secrets: {{ api: {{ store: bao, path: kv/data/app, refresh: 1s }} }}\n\
+         secrets: {{ api: {{ store: bao, path: {path}, refresh: 1s }} }}\n\
          deliver: [{{ file: \"{{place}}/run/api\", content: \"{{{{ api.key }}}}\\n\" }}]\n\
          on_rotate: {{ do: signal, signal: HUP, settle: 0s }}\n"
     );
@@ -37,7 +37,7 @@ fn a_denied_rotation_reads_no_secret_whoever_asks_for_it() {
     let bao = Bao::start();
     bao.kv_put("app", &json!({ "key": "one" }));
     let fake = FakeAnswers::before(bao.plain_port());
-    let running = counted(&fake, &bao);
+    let running = counted(&fake, &bao, "kv/data/app");
     let read = || fake.count("/v1/kv/data/");
     let launched = read();
     assert!(launched > 0);
@@ -60,6 +60,33 @@ fn a_denied_rotation_reads_no_secret_whoever_asks_for_it() {
     running.wait_for_line("two");
     assert!(read() > launched);
     running.stop().success();
+}
+
+#[test]
+fn a_value_that_tells_its_changes_itself_is_not_read_while_policy_denies_it() {
+    let bao = Bao::start();
+    bao.kv1_put("app", &json!({ "key": "one" }));
+    let fake = FakeAnswers::before(bao.plain_port());
+    let running = counted(&fake, &bao, "kv1/app");
+    let read = || fake.count("/v1/kv1/");
+    decide_anew(running.place(), &(PERMIT.to_owned() + FROZEN));
+    bao.kv1_put("app", &json!({ "key": "two" }));
+    running.wait_for_stderr("policy frozen forbids it");
+    let denied = read();
+    // Two periods later.
+    std::thread::sleep(std::time::Duration::from_millis(2_300));
+    assert_eq!(read(), denied);
+    decide_anew(running.place(), PERMIT);
+    running.wait_for_line("two");
+    assert!(read() > denied);
+    let ended = running.stop().success();
+    // However often it was denied.
+    let said = ended.stderr();
+    assert_eq!(
+        said.matches("policy frozen forbids it").count(),
+        1,
+        "{said}"
+    );
 }
 
 /// Contents of the program: the one that policy knows, and one that leaves a trace.
