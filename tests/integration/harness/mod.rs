@@ -33,6 +33,7 @@ pub mod postgres;
 pub mod probe;
 mod processes;
 mod running;
+pub mod schema;
 mod sealed;
 mod selftest;
 pub mod server;
