@@ -20,16 +20,9 @@ const MOST_SIGNATURES: usize = 64;
 const DASH: &str = "\u{2014} ";
 
 /// Why a key or a note is not one, or is not signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct NoteError(pub &'static str);
-
-impl fmt::Display for NoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for NoteError {}
 
 /// What a signature is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! or refuses what that reader has no way to write.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -94,16 +94,9 @@ fn quoting(
 
 /// Why a value was refused: a text that was made here, with nothing of the value in it. It is the
 /// source of minijinja's error, by which it is told from texts that may quote the template.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(super) struct Refusal(pub(super) &'static str);
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 pub(super) fn refused(why: &'static str) -> Error {
     Error::from(ErrorKind::InvalidOperation).with_source(Refusal(why))

@@ -5,7 +5,6 @@
 //! given. A look-up that nobody waits for any more cannot be stopped: who comes next for the same
 //! name takes its answer, and [`lookups_ended`] waits for the rest.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,16 +32,9 @@ type Found = Result<Vec<SocketAddr>, Unresolved>;
 type Answer = watch::Receiver<Option<(Found, Instant)>>;
 
 /// A name that cannot be resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
 pub(super) struct Unresolved(String);
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unresolved {}
 
 /// The resolver of one address.
 #[derive(Default)]

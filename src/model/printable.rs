@@ -30,6 +30,27 @@ pub fn printable_path(path: &Path) -> String {
     printable(&path.to_string_lossy())
 }
 
+/// One word of a command for a shell, to show or to copy.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=~".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with('~') {
+        return text.to_owned();
+    }
+    if text.chars().any(char::is_control) {
+        // bash, zsh and ksh read it; sh has no way to write it in one line.
+        let escaped: String = text
+            .chars()
+            .map(|c| match c {
+                '\'' | '\\' => format!("\\{c}"),
+                c if c.is_control() => format!("\\x{:02x}", u32::from(c)),
+                c => c.to_string(),
+            })
+            .collect();
+        return format!("$'{escaped}'");
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +61,20 @@ mod tests {
             printable("a\u{1b}[2J\u{9b}1A\u{202e}b\u{e0041}\u{7f}é\n"),
             r"a\u{1b}[2J\u{9b}1A\u{202e}b\u{e0041}\u{7f}é\n"
         );
+    }
+
+    #[test]
+    fn words_of_a_shell_are_one_each() {
+        for (text, word) in [
+            ("a/.env", "a/.env"),
+            ("--flag", "--flag"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's ${HOME}", r"'it'\''s ${HOME}'"),
+            ("~", "'~'"),
+            ("a\nb'\u{1b}", r"$'a\x0ab\'\x1b'"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -27,7 +26,8 @@ const SHORTEST: usize = 4 << 10;
 
 /// A value that cannot be used: which, who asks for what, and what is wrong; never the value, nor
 /// its length.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}:{at}: secret {secret}: {problem}", manifest.display())]
 pub struct CheckFault {
     manifest: PathBuf,
     at: Place,
@@ -35,22 +35,42 @@ pub struct CheckFault {
     problem: Problem,
 }
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Problem {
+    #[error("does not match the pattern {0:?}")]
     NoMatch(String),
+    #[error("the pattern {0:?} is no regular expression")]
     BadPattern(String),
+    #[error(
+        "is longer than the {0} bytes that its pattern can be matched against: use max_length, json or \
+         certificate, or a shorter pattern"
+    )]
     LongForPattern(usize),
+    #[error("is not UTF-8, so no pattern can match it")]
     NotUtf8,
+    #[error("is empty: give it a value, or allow it by `check: {{ min_length: 0 }}` on the secret")]
     Empty,
+    #[error("is empty")]
+    Nothing,
+    #[error("is shorter than {0} bytes")]
     Short(usize),
+    #[error("is longer than {0} bytes")]
     Long(usize),
+    #[error("is not JSON: line {line}, column {column}")]
     NotJson { line: usize, column: usize },
+    #[error("holds no PEM certificate: -----BEGIN CERTIFICATE----- and its end are expected")]
     NoCertificate,
+    #[error("certificate {0} in it cannot be read")]
     BadCertificate(usize),
+    #[error("its certificate expired on {0}")]
     Expired(DateTime),
+    #[error("its certificate is not valid before {0}")]
     NotYetValid(DateTime),
+    #[error("has fields, so one must be named ({0})")]
     HasFields(Fields),
+    #[error("is one value without fields: leave the field out, or set a `format`")]
     HasNoFields,
+    #[error("there is no such field: {0}")]
     MissingField(Fields),
 }
 
@@ -66,51 +86,6 @@ impl CheckFault {
         &self.secret.secret
     }
 }
-
-impl fmt::Display for CheckFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (manifest, at) = (self.manifest.display(), self.at);
-        write!(f, "{manifest}:{at}: secret {}: ", self.secret)?;
-        match &self.problem {
-            Problem::NoMatch(pattern) => write!(f, "does not match the pattern {pattern:?}"),
-            Problem::BadPattern(pattern) => {
-                write!(f, "the pattern {pattern:?} is no regular expression")
-            }
-            Problem::NotUtf8 => f.write_str("is not UTF-8, so no pattern can match it"),
-            Problem::LongForPattern(most) => write!(
-                f,
-                "is longer than the {most} bytes that its pattern can be matched against: use \
-                 max_length, json or certificate, or a shorter pattern"
-            ),
-            Problem::Short(1) => f.write_str("is empty"),
-            Problem::Empty => f.write_str(
-                "is empty: give it a value, or allow it by `check: { min_length: 0 }` on the secret",
-            ),
-            Problem::Short(least) => write!(f, "is shorter than {least} bytes"),
-            Problem::Long(most) => write!(f, "is longer than {most} bytes"),
-            Problem::NotJson { line, column } => {
-                write!(f, "is not JSON: line {line}, column {column}")
-            }
-            Problem::NoCertificate => f.write_str(
-                "holds no PEM certificate: -----BEGIN CERTIFICATE----- and its end are expected",
-            ),
-            Problem::BadCertificate(number) => {
-                write!(f, "certificate {number} in it cannot be read")
-            }
-            Problem::Expired(date) => write!(f, "its certificate expired on {date}"),
-            Problem::NotYetValid(date) => write!(f, "its certificate is not valid before {date}"),
-            Problem::HasFields(fields) => {
-                write!(f, "has fields, so one must be named ({fields})")
-            }
-            Problem::HasNoFields => {
-                f.write_str("is one value without fields: leave the field out, or set a `format`")
-            }
-            Problem::MissingField(fields) => write!(f, "there is no such field: {fields}"),
-        }
-    }
-}
-
-impl std::error::Error for CheckFault {}
 
 /// Checks values of a generation: the checks of their secrets, then the fields that deliveries name.
 /// Gives every fault, in the order of the names and then of the deliveries.
@@ -245,7 +220,10 @@ fn check_bytes(
     fault: &mut impl FnMut(Problem),
 ) {
     if let Some(least) = checks.min_length.filter(|least| bytes.len() < *least) {
-        fault(Problem::Short(least));
+        fault(match least {
+            1 => Problem::Nothing,
+            _ => Problem::Short(least),
+        });
     }
     if let Some(most) = checks.max_length.filter(|most| bytes.len() > *most) {
         fault(Problem::Long(most));

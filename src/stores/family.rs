@@ -1,6 +1,5 @@
 //! What the registry knows of a kind of stores.
 
-use std::fmt;
 use std::io;
 use std::rc::Rc;
 
@@ -33,9 +32,13 @@ pub struct Family {
 }
 
 /// Why there is no store.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// This build has no stores of its kind.
+    #[error(
+        "store {store}: this build has no stores of type {kind}: use one with the cargo feature `{kind}`, as \
+         the default build"
+    )]
     NotBuilt {
         /// Which store.
         store: StoreName,
@@ -43,6 +46,7 @@ pub enum OpenError {
         kind: &'static str,
     },
     /// The system has no memory or no randomness for it.
+    #[error("store {store}: the kernel gives no memory or no random numbers for it")]
     System {
         /// Which store.
         store: StoreName,
@@ -57,31 +61,6 @@ impl OpenError {
         match self {
             Self::NotBuilt { .. } => Exit::Manifest,
             Self::System { .. } => Exit::Os,
-        }
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotBuilt { store, kind } => write!(
-                f,
-                "store {store}: this build has no stores of type {kind}: use one with the cargo \
-                 feature `{kind}`, as the default build"
-            ),
-            Self::System { store, .. } => write!(
-                f,
-                "store {store}: the kernel gives no memory or no random numbers for it"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::NotBuilt { .. } => None,
-            Self::System { source, .. } => Some(source),
         }
     }
 }

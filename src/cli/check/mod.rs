@@ -19,7 +19,6 @@ use crate::manifest::Overrides;
 use crate::model::Exit;
 
 #[cfg(feature = "systemd")]
-pub use words::shell_word;
 
 const EXAMPLES: &str = "\
 Examples:

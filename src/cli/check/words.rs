@@ -1,5 +1,6 @@
 //! The plan's values, as the manifest writes them or in a few words.
 
+use crate::model::printable::shell_word;
 use crate::model::{RestartBudget, RotateAction, Verify, VerifyHow, format_duration};
 
 /// What tells the program, in words.
@@ -50,15 +51,5 @@ pub fn list(words: &[String]) -> String {
         "none".to_owned()
     } else {
         words.join(", ")
-    }
-}
-
-/// A word as a shell would take it.
-pub fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }

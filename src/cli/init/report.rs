@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::model::printable::{printable, printable_path};
+use crate::model::printable::{printable, printable_path, shell_word};
 
 /// The lines of a report.
 #[derive(Debug, Default)]
@@ -32,24 +32,7 @@ pub fn shown(path: &Path) -> String {
 
 /// A path in a command for a shell; what is not UTF-8 in it cannot be shown.
 pub fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=~".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) && !text.starts_with(['-', '~']) {
-        return text.into_owned();
-    }
-    if text.chars().any(char::is_control) {
-        // bash, zsh and ksh read it; sh has no way to write it in one line.
-        let escaped: String = text
-            .chars()
-            .map(|c| match c {
-                '\'' | '\\' => format!("\\{c}"),
-                c if c.is_control() => format!("\\x{:02x}", u32::from(c)),
-                c => c.to_string(),
-            })
-            .collect();
-        return format!("$'{escaped}'");
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    shell_word(&path.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -57,16 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_one_word_of_a_shell_and_move_no_cursor() {
-        for (path, word) in [
-            ("a/.env", "a/.env"),
-            ("a b", "'a b'"),
-            ("it's ${HOME}", r"'it'\''s ${HOME}'"),
-            ("~", "'~'"),
-            ("a\nb'\u{1b}", r"$'a\x0ab\'\x1b'"),
-        ] {
-            assert_eq!(quoted(Path::new(path)), word);
-        }
+    fn paths_move_no_cursor() {
         assert_eq!(shown(Path::new("a\u{1b}[2Jb")), "a\\u{1b}[2Jb");
     }
 }

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::check::shell_word;
 use super::{Failure, Outcome, output};
 use crate::app::files;
 use crate::model::Exit;
+use crate::model::printable::shell_word;
 use search::{Root, Unit};
 use wrap::Wrapping;
 

@@ -8,8 +8,8 @@ use super::command_line::{self, CommandLine};
 use super::notes::notes;
 use super::search::Unit;
 use super::syntax::Settings;
-use crate::cli::check::shell_word;
 use crate::model::format_duration;
+use crate::model::printable::shell_word;
 
 /// systemd's own `DefaultTimeoutStopSec=`.
 const TIMEOUT_STOP: Duration = Duration::from_secs(90);

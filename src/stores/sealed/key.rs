@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 pub struct Key(String);
 
 /// Why a name was refused. The message says what is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct KeyError(&'static str);
 
 const MAX_NAME: usize = 512;
@@ -89,14 +90,6 @@ impl fmt::Display for Key {
         f.write_str(&self.0)
     }
 }
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for KeyError {}
 
 #[cfg(test)]
 mod tests {
