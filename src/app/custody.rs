@@ -16,8 +16,10 @@ use crate::model::query::Action;
 use crate::model::{Observer, Plan, StoreName};
 
 /// Fails unless policy lets this process's user do it, and that is on record, with all of these secrets of a
-/// sealed store (none: with the store as a whole). The manifest, if there is one, describes them.
+/// sealed store (none: with the store as a whole). The manifest, if there is one, describes them. `command`
+/// is for the record.
 pub fn allowed(
+    command: &'static str,
     governance: &Governance,
     plan: Option<&Plan>,
     action: Action,
@@ -32,7 +34,7 @@ pub fn allowed(
         let error = UnsignedError::NoManifest;
         return Err(vec![Failure::new(error.exit(), error)]);
     }
-    let gate = Gate::of(governance, By::Command("hushpipe secret", plan), observer)?;
+    let gate = Gate::of(governance, By::Command(command, plan), observer)?;
     let person = facts::person();
     let queries = sealed_queries(plan, &facts, (&person, action), store, keys);
     let allowed = gate.asked(&queries);

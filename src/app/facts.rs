@@ -10,7 +10,7 @@ use crate::model::query::{Facts, Manifest, Person, Program, Shown};
 use crate::model::{Plan, Site};
 use crate::supervisor::spawn::{Judged, Launch};
 use crate::sys::users::Database;
-use crate::sys::{cgroup, host, process};
+use crate::sys::{cgroup, host, namespaces, process};
 
 /// Of a launch that is settled. The reason is for the caller to add.
 pub fn of_launch(plan: &Plan, site: &Site, launch: &Launch) -> Facts {
@@ -77,6 +77,7 @@ fn around(plan: Option<&Plan>, site: &Site) -> Facts {
         container: place.container,
         pod: place.pod,
         host: host::name(),
+        in_host_namespaces: namespaces::are_first(),
         environment: site
             .environment
             .clone()

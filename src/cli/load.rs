@@ -63,7 +63,8 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
     let path = manifest::find(explicit).map_err(|error| failure(&error))?;
     let text = manifest::read(&path, manifest_of_root).map_err(|error| failure(&error))?;
     // What was read is what is verified and what is decoded.
-    let signer = match site.as_ref().and_then(|site| site.manifests.as_ref()) {
+    let wanted = site.as_ref().and_then(|site| site.manifests.as_ref());
+    let signer = match wanted {
         Some(wanted) => Some(
             manifests::signer(wanted, &path, text.text.as_bytes())
                 .map_err(|error| Failure::new(error.exit(), &error))?,
@@ -72,6 +73,10 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
     };
     let mut plan =
         manifest::plan(&path, &text, overrides, site.as_ref()).map_err(|error| failure(&error))?;
+    if let Some(wanted) = wanted {
+        manifests::check_variables(wanted, &plan)
+            .map_err(|error| Failure::new(error.exit(), &error))?;
+    }
     plan.manifest_signer = signer;
     credentials::avoid_strangers(&mut plan);
     let notes = found.warnings;

@@ -1,6 +1,7 @@
 //! `hushpipe manifest …`: signatures of manifests.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -10,7 +11,7 @@ use crate::app::approvals::{manifests, sign};
 use crate::app::{files, manifest_of_root};
 use crate::manifest;
 use crate::model::printable::{printable, printable_path};
-use crate::model::{Exit, ManifestSigners};
+use crate::model::{CallerVariables, Exit, ManifestSigners};
 
 const ABOUT: &str = "\
 A site with `manifests: { signers: FILE }` refuses manifests that nobody of that file signed (exit
@@ -64,7 +65,8 @@ Examples:
 pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
     match &arguments.command {
         ManifestCommand::Sign { manifest, key } => {
-            let (path, text) = read(manifest.as_ref())?;
+            // Nothing of it is run, so that root signs what others can still change: these bytes alone.
+            let (path, text) = read(manifest.as_ref(), |_| Ok(None))?;
             let (signature, signer) = sign(text.as_bytes(), manifests::NAMESPACE, key.as_deref())
                 .map_err(|error| Failure::new(error.exit(), &error))?;
             let file = manifests::signature_of(&path);
@@ -81,8 +83,11 @@ pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
             ))
         }
         ManifestCommand::Verify { manifest, signers } => {
-            let (path, text) = read(manifest.as_ref())?;
-            let wanted = signers.clone().map(|signers| ManifestSigners { signers });
+            let (path, text) = read(manifest.as_ref(), manifest_of_root)?;
+            let wanted = signers.clone().map(|signers| ManifestSigners {
+                signers,
+                variables: CallerVariables::default(),
+            });
             let wanted = wanted.map_or_else(|| of_site(globals), Ok)?;
             let signer = manifests::signer(&wanted, &path, text.as_bytes())
                 .map_err(|error| Failure::new(error.exit(), &error))?;
@@ -92,16 +97,19 @@ pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
     }
 }
 
-/// What a launch would read.
-fn read(named: Option<&PathBuf>) -> Result<(PathBuf, String), Failure> {
+/// The manifest that is meant, with its text; `trusted` as for [`manifest::read`].
+fn read(
+    named: Option<&PathBuf>,
+    trusted: impl FnOnce(&Path) -> Result<Option<File>, String>,
+) -> Result<(PathBuf, String), Failure> {
     let path =
         manifest::find(named.map(PathBuf::as_path)).map_err(|error| load::failure(&error))?;
-    if path == std::path::Path::new("-") {
+    if path == Path::new("-") {
         let text =
             "a manifest from standard input has no place for a signature: name a file with -m FILE";
         return Err(Failure::text(Exit::Usage, text));
     }
-    let text = manifest::read(&path, manifest_of_root).map_err(|error| load::failure(&error))?;
+    let text = manifest::read(&path, trusted).map_err(|error| load::failure(&error))?;
     Ok((path, text.text))
 }
 

@@ -136,6 +136,7 @@ fn policy(record: &PolicyRecord) -> Option<PolicySpec> {
 fn manifests(record: &ManifestsRecord) -> Option<ManifestSigners> {
     Some(ManifestSigners {
         signers: path(&record.signers)?,
+        variables: *record.variables.get()?,
     })
 }
 

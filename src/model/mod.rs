@@ -46,7 +46,9 @@ pub use release::{
     Release, Verdict, record,
 };
 pub use signal::{Signal, SignalError};
-pub use site::{ApprovalSpec, AuditSpec, ManifestSigners, PolicyMode, PolicySpec, Site};
+pub use site::{
+    ApprovalSpec, AuditSpec, CallerVariables, ManifestSigners, PolicyMode, PolicySpec, Site,
+};
 pub use startup::{Forking, Ready, Startup};
 pub use units::{
     FileMode, Generation, Sha256, UnitError, Version, VersionRef, format_duration, hex,

@@ -178,6 +178,9 @@ pub struct Facts {
     pub pod: String,
     /// The host's name: uname(2).
     pub host: String,
+    /// Whether hushpipe is in the kernel's first namespaces of users, host names, processes and cgroups:
+    /// no caller has made those that say the name, the unit and the uid.
+    pub in_host_namespaces: bool,
     /// The site's `environment`; else the manifest's.
     pub environment: String,
     /// The site's labels.

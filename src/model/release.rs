@@ -95,6 +95,9 @@ impl Verdict {
 pub struct Denial {
     /// All that were refused, never empty.
     pub refused: Vec<Decision>,
+    /// What the policies that decided read, for each of them: `context.isolation "shared"`. Where they read
+    /// nothing, or none decided, nothing.
+    pub facts: Vec<Vec<String>>,
     /// How many were asked for at once.
     pub asked: usize,
     /// The policy directory.
@@ -154,12 +157,17 @@ impl Denial {
             ),
             None => "policy denies it:".to_owned(),
         };
-        let refused = self.refused.iter().map(|decision| {
+        let read = self.facts.iter().map(Vec::as_slice);
+        let read = read.chain(std::iter::repeat(&[][..]));
+        let refused = self.refused.iter().zip(read).map(|(decision, read)| {
+            let facts = match read {
+                [] => facts(&decision.query),
+                read => read.join(", "),
+            };
             format!(
-                "{}: {} ({})",
+                "{}: {} ({facts})",
                 named(&decision.query.resource),
                 why(&decision.ruling),
-                facts(&decision.query)
             )
         });
         let notes = self.notes.iter().map(|note| printable(note));
@@ -270,6 +278,11 @@ fn facts(query: &Query) -> String {
 pub trait Policy {
     /// What it answers to each of these questions, in their order. An error of evaluation denies.
     fn rule(&self, queries: &[Query]) -> Vec<Ruling>;
+
+    /// What the policies that a ruling names read of its query, as they name it, each once.
+    fn facts(&self, _: &Query, _: &Ruling) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Of all policies that were in force when it answered last, in hex.
     fn digest(&self) -> String {

@@ -65,6 +65,20 @@ pub struct ManifestSigners {
     /// An allowed_signers file of OpenSSH's (ssh-keygen(1), ALLOWED SIGNERS).
     #[serde(serialize_with = "path")]
     pub signers: PathBuf,
+    /// Whether a signed manifest may depend on the caller's variables.
+    pub variables: CallerVariables,
+}
+
+words! {
+    /// `manifests.variables:`
+    #[derive(Default)]
+    CallerVariables {
+        /// The signature says nothing of their values.
+        #[default]
+        Allow = "allow",
+        /// A manifest that depends on some is refused.
+        Refuse = "refuse",
+    }
 }
 
 /// `approvals:`
@@ -110,7 +124,14 @@ impl Site {
         }
         if let Some(manifests) = &self.manifests {
             let signers = manifests.signers.display();
-            rows.push(("manifests", format!("signed by one of {signers}")));
+            let variables = match manifests.variables {
+                CallerVariables::Allow => "",
+                CallerVariables::Refuse => ", without variables of the caller",
+            };
+            rows.push((
+                "manifests",
+                format!("signed by one of {signers}{variables}"),
+            ));
         }
         if let Some(approvals) = &self.approvals {
             let wait = match approvals.wait {

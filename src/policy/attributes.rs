@@ -111,6 +111,9 @@ pub const TABLE: &[(&str, Get)] = &[
     ("context.reason", |query| {
         Some(text(&query.context.facts.reason))
     }),
+    ("context.in_host_namespaces", |query| {
+        Some(Attribute::Flag(query.context.facts.in_host_namespaces))
+    }),
     ("context.break_glass", |query| {
         Some(Attribute::Flag(query.context.facts.break_glass))
     }),

@@ -85,6 +85,26 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// What the policies that a ruling names read of its query, each once: `context.isolation "shared"`.
+    pub fn facts_read(&self, query: &Query, ruling: &Ruling) -> Vec<String> {
+        let mut read: Vec<String> = Vec::new();
+        for fact in self
+            .why(query, ruling)
+            .causes
+            .iter()
+            .flat_map(|cause| &cause.facts)
+        {
+            let value = printable(&fact.value.to_string());
+            let shown = format!("{} {value}", fact.name);
+            if !read.contains(&shown) {
+                read.push(shown);
+            }
+        }
+        read
+    }
+}
+
 impl Why {
     /// In words: one line for each cause.
     pub fn lines(&self) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use rustix::fs::{AtFlags, Mode, chmodat};
@@ -55,6 +55,38 @@ fn stream_socket() -> io::Result<OwnedFd> {
     )?)
 }
 
+/// The supplementary groups of who connected, as they were then: SO_PEERGROUPS (socket(7), Linux 4.13).
+pub fn peer_groups(socket: impl AsFd) -> io::Result<Vec<u32>> {
+    let fd = socket.as_fd().as_raw_fd();
+    // The kernel says how much it needs; a peer's groups do not change any more.
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let mut length =
+            libc::socklen_t::try_from(size_of_val(&*groups)).unwrap_or(libc::socklen_t::MAX);
+        // SAFETY: the kernel writes at most `length` bytes to the vector's memory, which has that many, and
+        // any bytes are numbers.
+        let result = unsafe {
+            libc::getsockopt(
+                fd,
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        let count = length as usize / size_of::<u32>();
+        if result == 0 {
+            groups.truncate(count);
+            return Ok(groups);
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::ERANGE) || count <= groups.len() {
+            return Err(error);
+        }
+        groups.resize(count, 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -82,6 +114,20 @@ mod tests {
         assert!(!path.join("a.new").exists());
         let refused = connect_at(&directory, "a.sock").unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn the_groups_of_who_connected_are_the_kernels_word() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let mut found = peer_groups(&one).unwrap();
+        let mut own: Vec<u32> = nix::unistd::getgroups()
+            .unwrap()
+            .into_iter()
+            .map(nix::unistd::Gid::as_raw)
+            .collect();
+        found.sort_unstable();
+        own.sort_unstable();
+        assert_eq!(found, own);
     }
 
     #[test]

@@ -147,6 +147,17 @@ impl Database {
         Ok((Some(user.name.to_owned()), names))
     }
 
+    /// The names of groups, as /etc/group has them; one without a name is its number.
+    pub fn local_groups(&self, gids: &[u32]) -> Result<Vec<String>, UsersError> {
+        let lines = read(&self.group)?;
+        let groups: Vec<Group<'_>> = lines.lines().filter_map(Group::parse).collect();
+        let name = |gid: &u32| {
+            let group = groups.iter().find(|group| group.gid == *gid);
+            group.map_or_else(|| gid.to_string(), |group| group.name.to_owned())
+        };
+        Ok(gids.iter().map(name).collect())
+    }
+
     /// A group by name, else by number. A number needs no entry.
     pub fn group(&self, text: &str) -> Result<u32, UsersError> {
         let lines = read(&self.group)?;

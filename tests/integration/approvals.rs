@@ -375,3 +375,26 @@ fn what_has_ended_or_is_broken_is_shown_as_such() {
         .run()
         .code(1);
 }
+
+#[test]
+fn a_signed_manifest_that_depends_on_the_caller_is_refused_where_the_site_says_so() {
+    let start = |variables: &str, owner: &str| {
+        let place = place();
+        let site = place.fill(SITE).replace(
+            "manifest-signers' }",
+            &format!("manifest-signers', variables: {variables} }}"),
+        );
+        place.replace("site.yaml", site);
+        let manifest = place.read("hushpipe.yaml");
+        place.replace("hushpipe.yaml", format!("{manifest}owner: {owner}\n"));
+        let sign = ["manifest", "sign", "-m", "{place}/hushpipe.yaml"];
+        let signed = hushpipe(place).args(sign).args(["--key", "{place}/alice"]);
+        let run = again(signed.run().success());
+        run.args(["run", "--exec", "-m", "{place}/hushpipe.yaml"])
+            .run()
+    };
+    start("allow", "'${OWNER:-web}'").success();
+    start("refuse", "web").success();
+    let output = start("refuse", "'${OWNER:-web}'").code(77).stdout_is("");
+    output.stderr_has("depends on variables of whoever starts it, and this site refuses that in a signed one: OWNER");
+}

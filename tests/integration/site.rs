@@ -50,7 +50,10 @@ fn check_shows_what_the_site_adds() {
     // What is not signed is refused by a site that wants that.
     let full = include_str!("../vectors/sites/good/full.yaml");
     check(named(full)).code(77).stderr_has("not signed");
-    let full = &full.replace("manifests:\n  signers: /srv/signers\n", "");
+    let full = &full.replace(
+        "manifests:\n  signers: /srv/signers\n  variables: refuse\n",
+        "",
+    );
     let output = check(named(full)).success().stderr_is("");
     for wanted in [
         "\n  environment  production\n",

@@ -7,8 +7,8 @@ use super::error::ApprovalsError;
 use super::{now, signers};
 use crate::app::files;
 use crate::approval::{MAX_SIGNATURE, Signature, SignatureError, SignerError};
-use crate::model::printable::printable_path;
-use crate::model::{Exit, ManifestSigners};
+use crate::model::printable::{printable, printable_path};
+use crate::model::{CallerVariables, Exit, ManifestSigners, Plan};
 
 /// The namespace of manifests' signatures.
 pub const NAMESPACE: &str = "manifest@hushpipe";
@@ -76,6 +76,19 @@ pub enum UnsignedError {
         /// Why.
         why: SignerError,
     },
+    /// It depends on what its signer has not signed.
+    #[error(
+        "the manifest depends on variables of whoever starts it, and this site refuses that in a signed \
+         one: {}\n  help: write the values in {}, and sign it again",
+        printable(&names.join(", ")),
+        printable_path(manifest)
+    )]
+    Variables {
+        /// The manifest.
+        manifest: PathBuf,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Whose signatures count is not known.
     #[error(transparent)]
     Signers(#[from] ApprovalsError),
@@ -89,6 +102,19 @@ impl UnsignedError {
             Self::Signers(error) => error.exit(),
             _ => Exit::Denied,
         }
+    }
+}
+
+/// Refuses a signed manifest that depends on the caller's variables, where the site does.
+pub fn check_variables(wanted: &ManifestSigners, plan: &Plan) -> Result<(), UnsignedError> {
+    match &plan.manifest_variables {
+        Some(variables) if wanted.variables == CallerVariables::Refuse => {
+            Err(UnsignedError::Variables {
+                manifest: plan.manifest.clone(),
+                names: variables.names.clone(),
+            })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -95,7 +95,7 @@ struct Launch<'a> {
 
 impl Desk for Launch<'_> {
     async fn answer(&self, asked: Asked, by: Peer) -> Reply {
-        if let Err(refusal) = self.judge.allows(&asked, by) {
+        if let Err(refusal) = self.judge.allows(&asked, &by) {
             return refusal;
         }
         match asked.request {
@@ -105,7 +105,7 @@ impl Desk for Launch<'_> {
             }
             other => match self.unknown(&other) {
                 Some(message) => refused(Exit::Usage, message),
-                None => self.pass(other, by).await,
+                None => self.pass(other, &by).await,
             },
         }
     }
@@ -133,7 +133,7 @@ impl Launch<'_> {
     }
 
     /// Asks the rotation, and waits as long as it takes.
-    async fn pass(&self, request: Request, by: Peer) -> Reply {
+    async fn pass(&self, request: Request, by: &Peer) -> Reply {
         let (answer, answered) = oneshot::channel();
         let asked = ControlRequest {
             request,
@@ -161,7 +161,7 @@ pub struct Judge<'a> {
 
 impl Judge<'_> {
     /// The error is the reply. That the launcher is there, its process id and its service stay visible.
-    fn allows(&self, asked: &Asked, by: Peer) -> Result<(), Reply> {
+    fn allows(&self, asked: &Asked, by: &Peer) -> Result<(), Reply> {
         if !self.gate.decides() {
             return Ok(());
         }
@@ -200,11 +200,16 @@ impl Judge<'_> {
     }
 }
 
-/// By the kernel's word: SO_PEERCRED (unix(7)). Its groups are those of /etc/group: a launcher that has
-/// confined itself starts no getent(1). Whether it has a terminal is not known.
-fn person(by: Peer) -> Result<Person, Reply> {
-    let known = Database::host().local_person(by.uid);
-    let (name, groups) = known.map_err(|error| refused(Exit::Os, chain(&error)))?;
+/// By the kernel's word: SO_PEERCRED and SO_PEERGROUPS (unix(7), socket(7)). Its groups are those that it
+/// had when it connected, and those of /etc/group: who dropped some is still a member for a policy that
+/// forbids. A launcher that has confined itself starts no getent(1). Whether it has a terminal is not known.
+fn person(by: &Peer) -> Result<Person, Reply> {
+    let database = Database::host();
+    let system = |error| refused(Exit::Os, chain(&error));
+    let (name, mut groups) = database.local_person(by.uid).map_err(system)?;
+    groups.extend(database.local_groups(&by.gids).map_err(system)?);
+    groups.sort_unstable();
+    groups.dedup();
     Ok(Person {
         name: name.unwrap_or_else(|| by.uid.to_string()),
         uid: by.uid,

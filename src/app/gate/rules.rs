@@ -290,10 +290,14 @@ impl Rules {
         self.observe(&decisions);
         let asked = decisions.len();
         let refused = decisions.into_iter();
+        let refused: Vec<Decision> = refused
+            .filter(|decision| !decision.verdict.is_granted())
+            .collect();
+        let facts = refused.iter();
+        let facts = facts.map(|decision| self.policy.facts(&decision.query, &decision.ruling));
         Denial {
-            refused: refused
-                .filter(|decision| !decision.verdict.is_granted())
-                .collect(),
+            facts: facts.collect(),
+            refused,
             asked,
             directory: self.spec.directory.clone(),
             notes,

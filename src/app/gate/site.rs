@@ -66,6 +66,11 @@ impl Policy for InForce {
         queries.iter().map(|query| policies.decide(query)).collect()
     }
 
+    fn facts(&self, query: &Query, ruling: &Ruling) -> Vec<String> {
+        let directory = self.directory.borrow();
+        directory.policies().facts_read(query, ruling)
+    }
+
     fn digest(&self) -> String {
         self.directory.borrow().sha256().to_string()
     }

@@ -1,6 +1,7 @@
 //! What `hushpipe init` does with the .env files of a project: the questions come first, then the
 //! store and the manifest, and the files are touched last.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
@@ -262,6 +263,13 @@ impl Adoption {
             command: self.command,
             unset: &self.unset,
         }
+    }
+
+    /// The names in the store of all that is sealed.
+    pub fn keys(&self) -> BTreeSet<String> {
+        let takeover = &self.takeover;
+        let names = takeover.secrets().chain(takeover.written());
+        names.map(|(_, key)| key.to_owned()).collect()
     }
 
     /// Seals the values in a store that is there.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::super::said::SaidArgs;
+
 const EXAMPLES: &str = "\
 Existing files are never overwritten, except a starting manifest that nobody changed; an interrupted
 init can be re-run. Beside a manifest of an earlier init, it moves the .env files that were kept.
@@ -49,4 +51,6 @@ pub struct InitArgs {
     /// Do not prompt; import every .env file and keep the originals unless --move is given
     #[arg(short, long)]
     pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) said: SaidArgs,
 }

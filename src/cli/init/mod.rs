@@ -13,13 +13,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::output::print;
+use super::run::warnings;
 use super::secret::default_identity_file;
-use super::{Failure, Globals, Outcome};
-use crate::app::files;
+use super::{Failure, Globals, Outcome, load};
 use crate::app::git::WorkTree;
 use crate::app::sealed::{self, Initialised};
+use crate::app::{custody, files};
 use crate::manifest::{Overrides, parse};
 use crate::model::Exit;
+use crate::model::query::Action;
 use adopt::{Adoption, Found, Looked};
 pub use arguments::InitArgs;
 use project::below;
@@ -55,6 +57,9 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
     if WorkTree::of(&arguments.directory).is_some() {
         ignore::check(&arguments.directory)?;
     }
+    if let Some(adoption) = adoption {
+        places.allow(adoption, arguments, globals)?;
+    }
     let made = sealed::init(&places.store, &places.identity)
         .map_err(|error| Failure::new(error.exit(), &error))?;
     if let Some(adoption) = adoption {
@@ -72,6 +77,33 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
     }
     let next = next_steps(&arguments.directory, adoption);
     print(&format!("{}{next}", report.text()))
+}
+
+impl Places {
+    /// Where a store is there already, policy decides whether this user may change it, as for `secret set`.
+    fn allow(
+        &self,
+        adoption: &Adoption,
+        arguments: &InitArgs,
+        globals: Globals,
+    ) -> Result<(), Failure> {
+        if self.store.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let governance = load::governance(arguments.said.clone(), globals)?;
+        let (name, keys) = (sealed::unnamed(), adoption.keys());
+        let (command, secrets) = ("hushpipe init", (&name, &keys));
+        let observer = warnings(globals);
+        custody::allowed(
+            command,
+            &governance,
+            None,
+            Action::Change,
+            secrets,
+            &observer,
+        )
+        .map_err(|failures| Failure::found(&failures))
+    }
 }
 
 /// What is in the place of the manifest at first.

@@ -7,8 +7,9 @@ use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 
 const RULES: [&str; 7] = [
     "The site of a host (hushpipe-site.yaml(5)) can name a directory of policies. hushpipe then decides on \
-     each secret before it asks a store: at launch, at every rotation, at secret get --reveal, set, rm and \
-     rekey, and at each command to a running launcher.",
+     each secret before it asks a store: at launch, at every rotation, at secret get, set, rm, rollback, \
+     import, merge and rekey, at init if it moves values into a store that is there, and at each command to a \
+     running launcher. secret list, history and verify read no value, and are not judged.",
     "Policies are written in Cedar (https://docs.cedarpolicy.com), in files *.cedar; entities.json says who \
      is in which role or group. The directory holds nothing else, belongs to root, and nobody else can \
      write to it. At most 1,000 files and 10 MiB are read.",
@@ -34,8 +35,9 @@ const LIMITS: [&str; 13] = [
     "An approval at launch lifts the same policies at rotations and restarts while that launcher runs, \
      for the same secrets and as long as the policies stay as they are. It lifts nothing for commands.",
     "Approvals are for launches only: a command that only lacks an approval is denied.",
-    "The groups of who sends a command to a running launcher are those in /etc/group only, not those of \
-     LDAP or sssd. principal.interactive is false there.",
+    "The groups of who sends a command to a running launcher are those that its process had when it \
+     connected (SO_PEERGROUPS), and those in /etc/group. A group that /etc/group does not name, such as one \
+     of LDAP, is its number. principal.interactive is false there.",
     "In a container with a cgroup namespace of its own (cgroup_namespaces(7)), context.unit, .container and \
      .pod are empty: a permit that wants them denies, and a forbid on them does not hold.",
     "An ordinary user who runs hushpipe can hide the site from it in a user namespace \
@@ -67,7 +69,7 @@ struct Source {
     liar: &'static str,
 }
 
-const SOURCES: [Source; 19] = [
+const SOURCES: [Source; 20] = [
     Source {
         names: "principal.name, .owner, .environment and labels of a Service",
         from: "the manifest; the environment is the site's, if it has one",
@@ -159,6 +161,13 @@ const SOURCES: [Source; 19] = [
         liar: "Root; without the site's environment, whoever can write the manifest.",
     },
     Source {
+        names: "context.in_host_namespaces",
+        from: "/proc/self/ns: whether hushpipe is in the kernel's first user, UTS, PID and cgroup namespaces \
+               (namespaces(7)). It is false in a container",
+        liar: "Root. If it is false, whoever made the namespaces chose context.host, and hides .unit and \
+               .container: where policies go by those, forbid what is not in the host's namespaces.",
+    },
+    Source {
         names: "context.manifest.path, .sha256, .signed_by",
         from: "the manifest's bytes as they were read, and its checked signature",
         liar: "Nobody without the signer's key. They say nothing of ${NAME} in it.",
@@ -169,7 +178,8 @@ const SOURCES: [Source; 19] = [
                and the like where it leaves them out, HOME for ~, and those of run.env.inherit that have \
                programs run other code. The digest is of NAME=VALUE and a NUL byte each, sorted by name",
         liar: "Whoever starts hushpipe chooses the values. Forbid it \
-               unless context.manifest.variables.isEmpty(), or pin the digest.",
+               unless context.manifest.variables.isEmpty(), or pin the digest; `manifests: { variables: refuse }` of \
+               the site refuses each signed manifest that has some.",
     },
     Source {
         names: "context.time.hour, .weekday, .unix",

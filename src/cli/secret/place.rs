@@ -89,8 +89,16 @@ impl PlaceArgs {
         }
         let observer = warnings(globals);
         let secrets = (&name, &keys);
-        custody::allowed(&governance, plan.as_ref(), action, secrets, &observer)
-            .map_err(|failures| Failure::found(&failures))?;
+        let command = "hushpipe secret";
+        custody::allowed(
+            command,
+            &governance,
+            plan.as_ref(),
+            action,
+            secrets,
+            &observer,
+        )
+        .map_err(|failures| Failure::found(&failures))?;
         Ok(store)
     }
 

@@ -11,7 +11,7 @@ use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::paths::absolute;
 use crate::manifest::tree::Node;
 use crate::manifest::values::{VersionOne, Word};
-use crate::model::PolicyMode;
+use crate::model::{CallerVariables, PolicyMode};
 
 record! {
     /// The site: what this host requires of every launch. A manifest can require more, never less.
@@ -59,6 +59,9 @@ record! {
     ManifestsRecord("a mapping such as { signers: /etc/hushpipe/manifest-signers }") {
         /// Whose signatures are valid: an allowed_signers file of OpenSSH (ssh-keygen(1)).
         optional signers "signers": SitePath = "/etc/hushpipe/manifest-signers";
+        /// allow: a signed manifest may depend on variables of the caller, such as ${NAME}. refuse: it is
+        /// refused, as the signature says nothing of their values.
+        optional variables "variables": CallerVariables = "allow";
     } elsewhere {}
 }
 

@@ -16,12 +16,14 @@ pub use server::{NoSocket, Server};
 use crate::model::control::{Asked, Reply};
 
 /// Who asks, as SO_PEERCRED tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its process id; 0 when it is in a PID namespace that this one does not see.
     pub pid: i32,
     /// Its effective uid when it connected.
     pub uid: u32,
+    /// Its groups then: that of SO_PEERCRED, and those of SO_PEERGROUPS where the kernel tells.
+    pub gids: Vec<u32>,
 }
 
 /// Where requests are answered.

@@ -176,10 +176,15 @@ impl Server {
 
     fn admit<'a>(&self, stream: UnixStream, desk: &'a impl Desk, open: &mut Vec<Connection<'a>>) {
         let by = match stream.peer_cred() {
-            Ok(peer) if peer.uid() == self.owner || peer.uid() == 0 => Peer {
-                pid: peer.pid().unwrap_or(0),
-                uid: peer.uid(),
-            },
+            Ok(peer) if peer.uid() == self.owner || peer.uid() == 0 => {
+                let mut gids = socket::peer_groups(&stream).unwrap_or_default();
+                gids.push(peer.gid());
+                Peer {
+                    pid: peer.pid().unwrap_or(0),
+                    uid: peer.uid(),
+                    gids,
+                }
+            }
             Ok(peer) => return refuse(&stream, Exit::Denied, &not_yours(self.owner, peer.uid())),
             // It is gone already.
             Err(_) => return,

@@ -33,6 +33,11 @@ fn binary(running: &Running) -> String {
     path.display().to_string()
 }
 
+fn socket(running: &Running) -> String {
+    let socket = format!("{{place}}/runtime/hushpipe/{}.sock", running.pid());
+    running.place().fill(&socket)
+}
+
 fn said(running: &Running, words: &[&str]) -> (Option<i32>, String) {
     let output = running.ask(words);
     let said = [output.stdout, output.stderr].concat();
@@ -53,7 +58,6 @@ fn a_command_by_another_user_is_denied_by_policy_also_to_root() {
         "{text}"
     );
     // Its own user may.
-    let socket = format!("{{place}}/runtime/hushpipe/{}.sock", running.pid());
     let words = [
         "/usr/bin/setpriv".to_owned(),
         format!("--reuid={USER}"),
@@ -61,7 +65,7 @@ fn a_command_by_another_user_is_denied_by_policy_also_to_root() {
         binary(&running),
         "rotate".to_owned(),
         "--socket".to_owned(),
-        running.place().fill(&socket),
+        socket(&running),
     ];
     let output = std::process::Command::new(&words[0])
         .args(&words[1..])
@@ -115,5 +119,22 @@ fn a_reason_goes_with_a_command() {
     let (code, text) = said(&running, &["rotate", "--break-glass", "INC-8"]);
     assert_eq!(code, Some(77), "{text}");
     running.wait_for_stderr("break-glass to rotate by process");
+    running.stop().success();
+}
+
+#[test]
+fn the_groups_of_who_asks_are_those_of_the_process() {
+    let only = "@id(\"group\") forbid (principal, action == Action::\"status\", resource) unless { \
+                principal in Group::\"4242\" };\n";
+    let running = start(site(files("v"), &(PERMIT.to_owned() + only), ""));
+    let (_, text) = said(&running, &["status"]);
+    assert!(text.contains("policy group forbids it"), "{text}");
+    let output = std::process::Command::new("/usr/bin/setpriv")
+        .args(["--groups", "4242", env!("CARGO_BIN_EXE_hushpipe"), "status"])
+        .args(["--socket".to_owned(), socket(&running)])
+        .output()
+        .expect("setpriv is there");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{text}");
     running.stop().success();
 }

@@ -164,3 +164,36 @@ fn a_site_that_wants_signed_manifests_refuses_stores_without_one() {
         output.stderr_has("a store's directory has no signature");
     }
 }
+
+#[test]
+fn init_moves_no_value_into_a_store_that_policy_keeps() {
+    let change =
+        "@id(\"kept\") @reason forbid (principal, action == Action::\"change\", resource);\n";
+    let words = [
+        "init",
+        "{place}/project",
+        "--store",
+        "{place}/store",
+        "--identity",
+        "{place}/identity.txt",
+        "--from-env",
+        "{place}/project/.env",
+        "--move",
+        "--yes",
+    ];
+    let start = |more: &'static [&'static str]| {
+        hushpipe(change)
+            .file("project/.env", "API_KEY=canary-0123456789\n")
+            .args(words)
+            .args(more.iter().copied())
+            .run()
+    };
+    let output = start(&[]).code(77).stdout_is("");
+    let output = output.stderr_has("policy kept forbids it");
+    assert_eq!(
+        output.place().read("project/.env"),
+        "API_KEY=canary-0123456789\n"
+    );
+    assert!(!output.place().join("project/hushpipe.yaml").exists());
+    start(&["--reason", "moved"]).success();
+}
