@@ -81,7 +81,11 @@ impl<'a> Confined<'a> {
         } else {
             Vec::new()
         };
-        let around = directories.iter().flat_map(|path| around(path)).collect();
+        let mut around: Vec<PathBuf> = directories.iter().flat_map(|path| around(path)).collect();
+        if starts == Starts::Nothing {
+            let parents = host.layout.links().filter_map(Path::parent);
+            around.extend(parents.map(Path::to_owned));
+        }
         Self {
             plan,
             site,

@@ -8,7 +8,7 @@ use std::task::Poll;
 use super::failure::Failures;
 use super::host::of_delivery;
 use crate::delivery::{
-    Carried, DeliveryError, Fifos, Files, Inspection, Layout, Live, Owner, Served,
+    Carried, DeliveryError, Fifos, Files, Inspection, Layout, Links, Live, Owner, Served,
 };
 use crate::model::{Generation, IsolationUsed, Receipt};
 use crate::secret::SecretBytes;
@@ -62,6 +62,14 @@ impl Deliveries {
             private: isolation == IsolationUsed::Private,
             apart: false,
         })
+    }
+
+    /// With links to what is delivered, which go when that is gone.
+    pub fn with(mut self, links: Links) -> Self {
+        if !links.is_empty() {
+            self.parts.push(Box::new(links));
+        }
+        self
     }
 
     /// Serves until something happened, or until what is delivered is to be looked at; never ends where

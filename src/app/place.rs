@@ -13,7 +13,7 @@ use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, o
 use super::live::Deliveries;
 use super::unit::Unit;
 use crate::delivery::{
-    Feed, Layout, Live, Owner, SharedDirectories, Variables, make_mount_points, prepare_fds,
+    Feed, Layout, Links, Live, Owner, SharedDirectories, Variables, make_mount_points, prepare_fds,
     prepare_variables,
 };
 use crate::model::{
@@ -418,7 +418,9 @@ impl Placing<'_> {
         held: Box<dyn Live>,
     ) -> Result<Deliveries, Failures> {
         let generation = (self.payloads, self.receipt);
-        Deliveries::new(layout, directories, owners, (used, held), generation)
+        let live = Deliveries::new(layout, directories, owners, (used, held), generation)?;
+        let links = Links::make(layout).map_err(|fault| vec![of_delivery(fault)])?;
+        Ok(live.with(links))
     }
 
     fn report(&self, used: IsolationUsed, reason: Option<String>) {

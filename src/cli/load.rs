@@ -9,7 +9,7 @@ use super::failure::log_object;
 use super::said::SaidArgs;
 use super::{Failure, Globals, LogFormat, Palette, Stream};
 use crate::app::approvals::manifests;
-use crate::app::{Governance, credentials, manifest_of_root, site};
+use crate::app::{Governance, files_directory, manifest_of_root, site};
 use crate::manifest::{self, ManifestError, Overrides};
 use crate::model::{Exit, Plan, Site};
 
@@ -71,14 +71,17 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
         ),
         None => None,
     };
+    let overrides = Overrides {
+        files: Some(files_directory::choose),
+        ..overrides.clone()
+    };
     let mut plan =
-        manifest::plan(&path, &text, overrides, site.as_ref()).map_err(|error| failure(&error))?;
+        manifest::plan(&path, &text, &overrides, site.as_ref()).map_err(|error| failure(&error))?;
     if let Some(wanted) = wanted {
         manifests::check_variables(wanted, &plan)
             .map_err(|error| Failure::new(error.exit(), &error))?;
     }
     plan.manifest_signer = signer;
-    credentials::avoid_strangers(&mut plan);
     let notes = found.warnings;
     plan.warnings.splice(0..0, notes.iter().cloned());
     Ok(Loaded { plan, site, notes })

@@ -89,6 +89,7 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
         }),
         stop_timeout: arguments.stop_timeout,
         forking: arguments.forking.then_some(Forking { pid_file }),
+        files: None,
     };
     let loaded = super::load(arguments.manifest.as_deref(), &overrides)?;
     let (plan, governance) = loaded.governed(arguments.said);

@@ -36,7 +36,6 @@ pub(super) fn plan(deliveries: Vec<(DeliveryKind, Channel)>) -> Plan {
                 channel,
             })
             .collect(),
-        credentials_in_memory: None,
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: run(),
@@ -75,6 +74,7 @@ fn spec(path: &Path) -> FileSpec {
         path: path.to_owned(),
         mode: FileMode::default(),
         owner: OwnerSpec::default(),
+        link: None,
     }
 }
 

@@ -41,6 +41,7 @@ pub fn is_for_others(directory: &Path) -> bool {
 #[derive(Clone, Debug)]
 pub struct Layout {
     pub(super) directories: Vec<Directory>,
+    pub(super) links: Vec<WantedLink>,
     pub(super) mode: Mode,
     pub(super) fds: Vec<(Place, i32)>,
     /// The program's user, whose directories a delivery directory may lie in.
@@ -74,14 +75,31 @@ pub(super) enum EntryKind {
     Fifo { max_reads: Option<u64> },
 }
 
+/// A link to what is delivered, as the manifest wants it.
+#[derive(Clone, Debug)]
+pub(super) struct WantedLink {
+    /// Where the delivery stands in the manifest.
+    pub(super) at: Place,
+    /// Where the link is.
+    pub(super) path: PathBuf,
+    /// The delivered file.
+    pub(super) target: PathBuf,
+}
+
 impl Layout {
     /// Groups a plan's deliveries.
     pub fn of(plan: &Plan) -> Self {
         let mut directories: BTreeMap<PathBuf, Directory> = BTreeMap::new();
+        let mut links = Vec::new();
         for (index, delivery) in plan.deliveries.iter().enumerate() {
             let Some((file, kind)) = placed(&delivery.kind) else {
                 continue;
             };
+            links.extend(file.link.as_ref().map(|path| WantedLink {
+                at: delivery.at,
+                path: path.clone(),
+                target: file.path.clone(),
+            }));
             let (parent, name) = split(&file.path);
             let entry = Entry {
                 delivery: index,
@@ -105,6 +123,7 @@ impl Layout {
         directories.sort_by_key(|directory| directory.credentials);
         Self {
             directories,
+            links,
             mode: plan.mode,
             user: None,
             fds: plan.deliveries.iter().filter_map(number).collect(),
@@ -122,6 +141,11 @@ impl Layout {
     pub fn directories(&self) -> Vec<PathBuf> {
         let paths = self.directories.iter();
         paths.map(|directory| directory.path.clone()).collect()
+    }
+
+    /// The paths of links to what is delivered.
+    pub fn links(&self) -> impl Iterator<Item = &Path> {
+        self.links.iter().map(|link| &*link.path)
     }
 
     /// What the program finds as `$CREDENTIALS_DIRECTORY`, if it has credentials: a directory of one

@@ -12,6 +12,11 @@ impl Layout {
     /// find their place? Every fault in one go.
     pub fn check(&self, isolation: IsolationUsed) -> Result<(), Vec<DeliveryError>> {
         let mut errors = self.beyond_limit();
+        errors.extend(
+            self.links
+                .iter()
+                .filter_map(|link| link.check(self.user).err()),
+        );
         for directory in &self.directories {
             let faults = self.directory_faults(directory, isolation);
             errors.extend(faults.into_iter().map(|fault| directory.error(fault)));

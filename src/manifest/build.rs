@@ -27,8 +27,8 @@ pub struct Builder<'a> {
     pub faults: Vec<Fault>,
     /// What is odd, but no fault.
     pub warnings: Vec<String>,
-    /// As in the plan.
-    pub credentials_in_memory: Option<PathBuf>,
+    /// The directory that holds what is delivered by relative paths, where anything is.
+    pub files: Option<PathBuf>,
     /// Each secret that something uses.
     pub used: BTreeSet<SecretName>,
 }
@@ -105,7 +105,6 @@ impl Builder<'_> {
             stores,
             secrets,
             deliveries,
-            credentials_in_memory: self.credentials_in_memory.take(),
             isolation: *manifest.isolation.get()?,
             mode,
             run: run?,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::build::{Builder, Known};
 use super::deliver::Taken;
 use super::fault::Fault;
-use super::records::{Credential, CredentialsDelivery, Manifest};
+use super::records::{Credential, CredentialsDelivery};
 use crate::model::{Channel, Delivery, DeliveryKind, FileMode, FileSpec, OwnerSpec};
 
 impl Builder<'_> {
@@ -51,6 +51,7 @@ impl Builder<'_> {
             path,
             mode: FileMode::default(),
             owner: OwnerSpec::default(),
+            link: None,
         };
         Some(Delivery {
             at: self.place(credential.at),
@@ -59,37 +60,14 @@ impl Builder<'_> {
         })
     }
 
-    /// Where they are, if the manifest does not say: where the service may write, as systemd tells
-    /// it, else where everybody can.
-    pub fn credentials_directory(
-        &mut self,
-        manifest: &Manifest,
-        deliver: &CredentialsDelivery,
-    ) -> Option<PathBuf> {
-        if deliver.directory.is_present() {
-            return deliver.directory.get().map(|path| path.0.clone());
+    /// Where they are: beside the files with relative paths, if the manifest does not say.
+    pub fn credentials_directory(&self, deliver: &CredentialsDelivery) -> Option<PathBuf> {
+        if !deliver.directory.is_present() {
+            return Some(self.files.as_ref()?.join("credentials"));
         }
-        // systemd puts `:` between several.
-        let runtime = (self.environment)("RUNTIME_DIRECTORY").unwrap_or_default();
-        match runtime.split(':').next() {
-            Some(first) if first.starts_with('/') => Some(Path::new(first).join("credentials")),
-            _ => {
-                let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-                let service = &manifest.service.get()?.0;
-                // `a b` and `a/b` are two services.
-                let written = |c: char| {
-                    if fits(c) {
-                        c.to_string()
-                    } else {
-                        format!(".{:x}.", u32::from(c))
-                    }
-                };
-                let name: String = service.chars().map(written).collect();
-                let holder = Path::new("/dev/shm").join(format!("hushpipe-{name}"));
-                let directory = holder.join("credentials");
-                self.credentials_in_memory = Some(directory.clone());
-                Some(directory)
-            }
+        match &deliver.directory.get()?.0 {
+            absolute if absolute.is_absolute() => Some(absolute.clone()),
+            relative => Some(self.files.as_ref()?.join(relative)),
         }
     }
 }

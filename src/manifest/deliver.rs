@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::build::{Builder, Known};
 use super::decode::Spanned;
 use super::fault::{Fault, Span};
-use super::paths::ProgramPath;
+use super::paths::{DeliveryPath, HostPath};
 use super::records::{Deliver, FdDelivery, FifoDelivery, FileDelivery, Manifest};
 use super::values::{Content, Word};
 use super::{surroundings, template};
@@ -24,6 +24,7 @@ const HIGHEST_FD: u64 = 1_048_575;
 pub struct Taken {
     fds: Vec<(i32, Span)>,
     paths: Vec<(PathBuf, Span)>,
+    links: Vec<(PathBuf, Span)>,
     stdin: Option<Span>,
     /// By `getenv:`.
     pub variables: BTreeMap<String, Span>,
@@ -36,12 +37,13 @@ impl Builder<'_> {
     pub fn deliveries(&mut self, manifest: &Manifest, known: &Known, mode: Mode) -> Vec<Delivery> {
         let mut taken = Taken::default();
         let mut deliveries = Vec::new();
+        self.choose_files(manifest);
         for item in manifest.deliver.get().map_or(&[][..], |list| &list.0) {
             let Some(deliver) = item.get() else { continue };
             self.fits_mode(manifest, deliver, mode);
             match deliver {
                 Deliver::Credentials(credentials) => {
-                    let directory = self.credentials_directory(manifest, credentials);
+                    let directory = self.credentials_directory(credentials);
                     let all = self.credentials(credentials, directory, known, &mut taken);
                     deliveries.extend(all);
                 }
@@ -49,6 +51,7 @@ impl Builder<'_> {
             }
         }
         self.separate_paths(&taken.paths);
+        self.links_apart(&taken.links, &taken.paths);
         self.getenv_fits(manifest, &taken, mode);
         deliveries
     }
@@ -184,7 +187,8 @@ impl Builder<'_> {
     }
 
     fn file(&mut self, file: &FileDelivery, taken: &mut Taken) -> Option<FileSpec> {
-        self.path(&file.path, &file.mode, (&file.owner, &file.group), taken)
+        let named = (&file.path, &file.link);
+        self.path(named, &file.mode, (&file.owner, &file.group), taken)
     }
 
     fn fifo(&mut self, fifo: &FifoDelivery, taken: &mut Taken) -> Option<DeliveryKind> {
@@ -196,24 +200,28 @@ impl Builder<'_> {
                 help,
             );
         }
-        let file = self.path(&fifo.path, &fifo.mode, (&fifo.owner, &fifo.group), taken)?;
+        let named = (&fifo.path, &fifo.link);
+        let file = self.path(named, &fifo.mode, (&fifo.owner, &fifo.group), taken)?;
         let max_reads = fifo.max_reads.get().copied();
         Some(DeliveryKind::Fifo { file, max_reads })
     }
 
     fn path(
         &mut self,
-        path: &Spanned<ProgramPath>,
+        (path, link): (&Spanned<DeliveryPath>, &Spanned<HostPath>),
         mode: &Spanned<FileMode>,
         (user, group): (&Spanned<Word>, &Spanned<Word>),
         taken: &mut Taken,
     ) -> Option<FileSpec> {
-        let target = path.get()?.0.clone();
+        let target = self.placed(path.get()?)?;
         self.take_path(&target, path.span, taken);
+        let at = self.link(link);
+        taken.links.extend(at.clone().map(|at| (at, link.span)));
         Some(FileSpec {
             path: target,
             mode: *mode.get()?,
             owner: owner(user, group),
+            link: at,
         })
     }
 
@@ -332,6 +340,15 @@ impl Builder<'_> {
     fn fits_mode(&mut self, manifest: &Manifest, deliver: &Deliver, mode: Mode) {
         if mode != Mode::Exec {
             return;
+        }
+        if let Deliver::File(FileDelivery { link, .. }) = deliver
+            && let Some(span) = link.key
+        {
+            self.not_in_exec(
+                span,
+                "a link",
+                "no process stays behind that could remove it",
+            );
         }
         match deliver {
             Deliver::Fifo(fifo) => {

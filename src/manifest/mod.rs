@@ -10,6 +10,7 @@ mod decode;
 mod deliver;
 mod document;
 mod fault;
+mod files;
 mod getenv;
 mod interpolate;
 mod locate;
@@ -45,7 +46,7 @@ use decode::{Decode, Decoder};
 pub use document::document;
 pub use fault::ManifestError;
 use fault::Span;
-pub use overrides::Overrides;
+pub use overrides::{Chosen, Overrides, Wanted};
 pub use read::{Text, find, read};
 use records::Manifest;
 pub use site::{MAX_SITE_BYTES, parse_site, site_schema};
@@ -131,7 +132,7 @@ fn decode(
         environment,
         faults: decoder.faults,
         warnings: Vec::new(),
-        credentials_in_memory: None,
+        files: None,
         used: BTreeSet::new(),
     };
     match manifest.and_then(|manifest| builder.plan(&manifest)) {

@@ -57,6 +57,35 @@ impl Decode for ProgramPath {
     }
 }
 
+/// Where something is delivered: absolute, or relative to a directory that hushpipe chooses.
+#[derive(Clone, Debug)]
+pub struct DeliveryPath(pub PathBuf);
+
+impl Decode for DeliveryPath {
+    const WANTED: &'static str = "a path such as token, or /run/app/token";
+
+    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        to.parsed(node, Self::WANTED, |text| {
+            if text.starts_with('$') {
+                Err(BRACES)
+            } else if text.is_empty() {
+                Err("it is empty")
+            } else if text == "~" || text.starts_with("~/") {
+                Err("hushpipe covers no home: deliver `file: NAME`, with `link: ~/NAME` beside it")
+            } else if text.starts_with('/') {
+                absolute(text).map(Self)
+            } else {
+                absolute(&format!("/{text}"))?;
+                Ok(Self(PathBuf::from(text)))
+            }
+        })
+    }
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "number"], "minLength": 1 })
+    }
+}
+
 /// A path that is absolute and normal.
 pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
     if !text.starts_with('/') {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::build::Builder;
-use super::collections::List;
+use super::collections::{Argv, List};
 use super::fault::{Fault, Span, quote};
+use super::files::has_template;
 use super::records::{Env, Fds, Forks, Manifest, Rewritten, Run, Signals, StopRecord};
-use super::values::{EnvName, Word, is_template};
+use super::values::{EnvName, Word};
 use crate::model::nearest::nearest;
 use crate::model::{
     EnvInherit, EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec,
@@ -123,7 +124,8 @@ impl Builder<'_> {
         }
         self.signed_command(run);
         if !self.overrides.command.is_empty() {
-            return Some(self.overrides.command.clone());
+            let given = self.overrides.command.iter();
+            return Some(given.map(|word| self.given_with_files(word)).collect());
         }
         if !run.command.is_present() && (manifest.run.get().is_some() || !manifest.run.is_present())
         {
@@ -131,8 +133,20 @@ impl Builder<'_> {
             let help = "add `run: { command: [PROGRAM, ARGUMENT, ...] }`, or give it after `--`";
             self.fault(span, "there is no command to run", help);
         }
-        let words = run.command.get()?.words.iter();
-        Some(words.map(OsString::from).collect())
+        Some(
+            self.words(run.command.get()?)
+                .into_iter()
+                .map(OsString::from)
+                .collect(),
+        )
+    }
+
+    /// Of a command in the manifest.
+    pub fn words(&mut self, argv: &Argv) -> Vec<String> {
+        let words = argv.words.iter().zip(&argv.spans);
+        words
+            .map(|(word, span)| self.with_files(word, *span))
+            .collect()
     }
 
     /// What was signed is what runs; a manifest without a command leaves it to the caller. A program's name
@@ -165,7 +179,7 @@ impl Builder<'_> {
 
     /// Values never go into arguments or the environment: everyone on the host can read those.
     pub fn no_template(&mut self, text: &str, span: Span, what: &str) {
-        if is_template(text) {
+        if has_template(text) {
             let message = format!("{what} cannot hold a template: secrets never go there");
             let help = "arguments and environment can be read by others and are inherited; deliver \
                         the secret as a file, fd or stdin, and name its path here";
@@ -175,7 +189,7 @@ impl Builder<'_> {
 
     /// As [`Self::no_template`], and says what delivers one.
     fn not_in_variable(&mut self, name: &str, text: &str, span: Span) {
-        if is_template(text) {
+        if has_template(text) {
             let message = "a variable cannot hold a template: secrets never go there";
             let help = format!(
                 "the environment can be read by others and is inherited; deliver it with \
@@ -195,7 +209,8 @@ impl Builder<'_> {
             }
             if let Some(text) = value.get() {
                 self.not_in_variable(&name.0, &text.0, value.span);
-                set.insert(name.0.clone(), text.0.clone());
+                let text = self.with_files(&text.0, value.span);
+                set.insert(name.0.clone(), text);
             }
         }
         let names = |names: Vec<EnvName>| names.into_iter().map(|name| name.0).collect();

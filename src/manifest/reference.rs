@@ -13,7 +13,7 @@ use super::site::site_schema;
 use super::tree::{self, Data, Entry, Node};
 
 /// Where examples are taken from; the first that has a key has it.
-const SAMPLES: [&str; 15] = [
+const SAMPLES: [&str; 16] = [
     include_str!("../../tests/vectors/manifests/good/full.yaml"),
     include_str!("../../tests/vectors/manifests/good/vault.yaml"),
     include_str!("../../tests/vectors/manifests/good/rotate.yaml"),
@@ -21,6 +21,7 @@ const SAMPLES: [&str; 15] = [
     include_str!("../../tests/vectors/manifests/good/rotate-command.yaml"),
     include_str!("../../tests/vectors/manifests/good/stores.yaml"),
     include_str!("../../tests/vectors/manifests/good/fifos.yaml"),
+    include_str!("../../tests/vectors/manifests/good/relative.yaml"),
     include_str!("../../tests/vectors/manifests/good/credentials.yaml"),
     include_str!("../../tests/vectors/manifests/good/getenv.yaml"),
     include_str!("../../tests/vectors/manifests/good/checks.yaml"),
@@ -349,7 +350,7 @@ mod tests {
             ("run", "no_new_privs", "true or false", Some("true")),
             ("run.env", "unset", "a list; each: text", None),
             ("deliver (fd)", "fd", "a whole number from 3 on", None),
-            ("deliver (file)", "file", "an absolute path", None),
+            ("deliver (file)", "file", "text", None),
             ("stores.NAME (type: vault)", "type", "vault", None),
             (
                 "stores.NAME.auth (method: approle)",

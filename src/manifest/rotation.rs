@@ -208,7 +208,7 @@ impl Builder<'_> {
         for (word, span) in argv.words.iter().zip(&argv.spans) {
             self.no_template(word, *span, "an argument");
         }
-        argv.words.clone()
+        self.words(argv)
     }
 
     fn verify(&mut self, Probe(probe): &Probe) -> Option<Verify> {

@@ -52,9 +52,6 @@ pub struct Plan {
     /// What is delivered, in the manifest's order.
     #[serde(rename = "deliver")]
     pub deliveries: Vec<Delivery>,
-    /// Where credentials are if the manifest does not say: in shared memory, under the usual name.
-    #[serde(skip)]
-    pub credentials_in_memory: Option<PathBuf>,
     /// Where files go.
     pub isolation: Isolation,
     /// Stay as the parent, or become the program.
@@ -558,6 +555,8 @@ pub struct FileSpec {
     pub mode: FileMode,
     /// `owner:` and `group:`; default: those of `run.user`, else hushpipe's own.
     pub owner: OwnerSpec,
+    /// `link:` a symbolic link that leads to it while the program runs.
+    pub link: Option<PathBuf>,
 }
 
 /// A user and a group, by name or number.

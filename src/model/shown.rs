@@ -180,6 +180,9 @@ impl Serialize for DeliveryKind {
 
 fn file<M: SerializeMap>(map: &mut M, kind: &str, spec: &FileSpec) -> Result<(), M::Error> {
     map.serialize_entry(kind, &spec.path.display().to_string())?;
+    if let Some(link) = &spec.link {
+        map.serialize_entry("link", &link.display().to_string())?;
+    }
     access(map, spec.mode, &spec.owner)
 }
 

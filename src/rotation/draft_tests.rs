@@ -61,6 +61,7 @@ fn delivery(kind: &str) -> Delivery {
             path: PathBuf::from(path),
             mode: FileMode::default(),
             owner: OwnerSpec::default(),
+            link: None,
         }),
     };
     Delivery {
@@ -121,7 +122,6 @@ fn plan() -> Plan {
         stores: BTreeMap::new(),
         secrets: BTreeMap::new(),
         deliveries: Vec::new(),
-        credentials_in_memory: None,
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: RunSpec {

@@ -102,6 +102,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
     ),
     ("src/cli/secret", "a manifest in the working directory"),
     ("src/cli/systemd/", "reads the host's units"),
+    (
+        "src/delivery/links.rs",
+        "whether what a link leads to is there; the link itself is held by descriptor",
+    ),
     ("src/delivery/readers.rs", "reads /proc"),
     (
         "src/manifest/read.rs",

@@ -9,7 +9,9 @@ mod fds;
 mod fifo;
 mod getenv;
 mod isolation;
+mod links;
 mod private;
+mod relative;
 mod shared;
 
 use std::fs;

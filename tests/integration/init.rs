@@ -79,7 +79,7 @@ fn what_was_moved_is_on_no_disk_and_the_program_finds_it_where_it_was() {
             .run()
             .success()
             .stdout_has("3 values of project/.env")
-            .stdout_has("a link to {place}/run/project/.env now")
+            .stdout_has(".env      removed: while the program runs, a link leads to what it gets")
             .says_nothing_of(CANARY);
         let place = output.place();
         let found = files_with(place.path(), CANARY);
@@ -90,8 +90,8 @@ fn what_was_moved_is_on_no_disk_and_the_program_finds_it_where_it_was() {
         );
         let output = run(output.again(), LOAD).user(uid).run();
         let output = output.success().stdout_is(LOADED);
-        // It is gone with the program.
-        assert!(fs::read(output.place().join("project/.env")).is_err());
+        // It is gone with the program, and so is the link.
+        assert!(fs::symlink_metadata(output.place().join("project/.env")).is_err());
         let found = files_with(output.place().path(), CANARY);
         assert!(found.is_empty(), "{found:?}");
     }
@@ -124,7 +124,7 @@ fn without_a_terminal_nothing_is_done_with_env_files_but_when_asked_for() {
         .success();
     let output = output
         .stdout_has(".env      STILL HAS THE VALUES in plain text. Delete it: rm project/.env")
-        .stdout_has("ln -s {place}/run/project/.env project/.env");
+        .stdout_has("and remove the `# ` before `link:` in hushpipe.yaml");
     assert_eq!(output.place().read("project/.env"), ENV);
     // In no work tree there is nothing to be ignored.
     assert!(!output.place().join("project/.gitignore").exists());
@@ -191,7 +191,6 @@ fn what_the_store_has_already_is_not_overwritten() {
     let init = ["init", "project", "--from-env", "project/.env", "--move"];
     let output = project("TOKEN=canary-first\n").args(init).run().success();
     fs::remove_file(output.place().join("project/hushpipe.yaml")).unwrap();
-    fs::remove_file(output.place().join("project/.env")).unwrap();
 
     // Another value: nothing is done, of the other variables neither.
     let env = "NEW=canary-new\nTOKEN=canary-second\n";
@@ -279,26 +278,49 @@ fn an_exported_value_is_taken_out_of_the_programs_environment() {
 }
 
 #[test]
-fn without_a_directory_of_the_users_own_no_link_leads_anywhere() {
+fn without_a_directory_of_the_users_own_it_works_as_well() {
+    let init = || Hushpipe::new().file("project/.env", ENV).user(1000);
+    let output = init()
+        .args(["init", "project", "--yes", "--move"])
+        .run()
+        .success();
+    let run = run_without_runtime(output.again().user(1000), LOAD).run();
+    let output = run.success().stdout_is(LOADED);
+    assert!(fs::symlink_metadata(output.place().join("project/.env")).is_err());
+}
+
+#[test]
+fn a_file_that_was_kept_is_not_replaced_and_its_loader_takes_a_path() {
     let init = || Hushpipe::new().file("project/.env", ENV).user(1000);
     let output = init().args(["init", "project", "--yes"]).run().success();
     let output = output
-        .stdout_has("The program finds them in /dev/shm/project-1000/.env. Loaders take its path:")
-        .stdout_has("docker compose          --env-file /dev/shm/project-1000/.env")
-        .stdout_has("Not with `set -a` in a shell")
-        .stdout_has("Any user of this host can make a directory of that name in /dev/shm");
-    let manifest = output.place().read("project/hushpipe.yaml");
-    assert!(!manifest.contains("ln -s"), "{manifest}");
+        .stdout_has("hushpipe run -- docker compose --env-file '{{ files }}/.env' up")
+        .stdout_has("Not with `set -a` in a shell");
     let show = "cat \"$DOTENV_CONFIG_PATH\"";
-    let run = output.again().user(1000);
-    let run = run.args(["run", "-m", "project/hushpipe.yaml", "--", "sh", "-c", show]);
-    run.run()
+    let hushpipe = run_without_runtime(output.again().user(1000), show);
+    let output = hushpipe
+        .run()
         .success()
         .stdout_has("API_KEY=canary-key-0123456789");
+    // The line that init wrote for it, before the file is gone.
+    let manifest = output.place().read("project/hushpipe.yaml");
+    let linked = manifest.replace("# link: \".env\"   # once that file is gone", "link: .env");
+    assert_ne!(linked, manifest);
+    output.place().write("project/hushpipe.yaml", linked);
+    let output = run_without_runtime(output.again().user(1000), LOAD)
+        .run()
+        .code(71);
+    let output = output.stderr_has("project/.env: a file is there, and hushpipe replaces nothing");
+    fs::remove_file(output.place().join("project/.env")).unwrap();
+    let hushpipe = run_without_runtime(output.again().user(1000), LOAD);
+    hushpipe.run().success().stdout_is(LOADED);
+}
 
-    let output = init().args(["init", "project", "--yes", "--move"]).run();
-    let output = output.code(64).stderr_has("set XDG_RUNTIME_DIR");
-    assert_eq!(output.place().read("project/.env"), ENV);
+/// As [`run`], for a user without a runtime directory.
+fn run_without_runtime(hushpipe: Hushpipe, script: &str) -> Hushpipe {
+    hushpipe
+        .through(&["sh", "-c", "cd project && exec \"$@\"", "sh"])
+        .args(["run", "--", "sh", "-c", script])
 }
 
 #[test]
@@ -429,9 +451,13 @@ fn a_file_that_was_kept_is_moved_by_another_init() {
         let output = runtime(output).args(["init", "project", "--move"]).run();
         let output = output
             .success()
-            .stdout_has("a link to {place}/run/project/.env now")
+            .stdout_has(".env      removed: while the program runs, a link leads to what it gets")
             .says_nothing_of(CANARY);
-        assert_eq!(output.place().read("project/hushpipe.yaml"), manifest);
+        let linked = manifest.replace(
+            "# link: \".env\"   # once that file is gone",
+            "link: \".env\"",
+        );
+        assert_eq!(output.place().read("project/hushpipe.yaml"), linked);
         let output = run(output.again(), LOAD).run().success().stdout_is(LOADED);
         // Nothing is left to do.
         let output = runtime(output).args(["init", "project", "--move"]).run();
@@ -457,11 +483,14 @@ fn a_starting_manifest_that_nobody_changed_makes_room_for_that_of_the_env_files(
     let changed = output.place().read("project/hushpipe.yaml") + "# mine\n";
     let init = ["init", "project", "--yes", "--move"];
     let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
-    let output = again.args(init).run().success().stdout_has("a link to");
+    let output = again
+        .args(init)
+        .run()
+        .success()
+        .stdout_has("removed: while the program runs");
     let output = run(output.again(), LOAD).run().success().stdout_is(LOADED);
 
     output.place().write("project/hushpipe.yaml", &changed);
-    fs::remove_file(output.place().join("project/.env")).unwrap();
     output.place().write("project/.env", ENV);
     let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
     let output = again.args(init).run().code(64);
@@ -474,7 +503,7 @@ fn an_init_that_is_interrupted_at_a_question_changed_nothing() {
     let mut terminal = on_terminal(ENV);
     terminal.expect("[n]o: ");
     terminal.line("y");
-    terminal.expect("in its place? [Y/n] ");
+    terminal.expect("in the same place. [Y/n] ");
     terminal.send(crate::harness::terminal::CTRL_C);
     terminal.ends();
     assert_eq!(terminal.place.read("project/.env"), ENV);
@@ -525,9 +554,9 @@ fn on_a_terminal_it_is_asked_what_becomes_of_each_file_and_no_value_is_shown() {
     terminal.line("what?");
     terminal.expect("[n]o: ");
     terminal.line("");
-    terminal.expect("put a link to what the program will see in its place? [Y/n] ");
+    terminal.expect("in the same place. [Y/n] ");
     terminal.line("");
-    terminal.expect("a link to");
+    terminal.expect("removed: while the program runs");
     assert_eq!(terminal.ends(), Some(0));
     assert!(!terminal.all().contains(CANARY), "{}", terminal.all());
     assert!(files_with(terminal.place.path(), CANARY).is_empty());
@@ -547,7 +576,7 @@ fn on_a_terminal_each_variable_can_be_chosen_and_the_file_kept() {
         terminal.expect(name);
         terminal.line(answer);
     }
-    terminal.expect("in its place? [Y/n] ");
+    terminal.expect("in the same place. [Y/n] ");
     terminal.line("n");
     terminal.expect("STILL HAS THE VALUES");
     assert_eq!(terminal.ends(), Some(0));

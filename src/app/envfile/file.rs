@@ -136,14 +136,14 @@ impl EnvFile {
         Ok(())
     }
 
-    /// Puts a link in the place of the file, and overwrites its blocks: as far as that goes, as the
-    /// disk may keep copies. A file that has changed since it was read stays.
-    pub(super) fn replace_by_link(&self, target: &Path) -> Result<(), SealedError> {
+    /// Removes the file, and overwrites its blocks: as far as that goes, as the disk may keep copies. A
+    /// file that has changed since it was read stays.
+    pub(super) fn remove(&self) -> Result<(), SealedError> {
         let failed = |source| SealedError::Input {
-            from: format!("{}, to replace it by a link", self.path.display()),
+            from: format!("{}, to remove it", self.path.display()),
             source,
         };
-        if self.overwrite_and_link(target).map_err(failed)? {
+        if self.overwrite_and_unlink().map_err(failed)? {
             return Ok(());
         }
         Err(SealedError::Unusable {
@@ -156,7 +156,7 @@ impl EnvFile {
 
     /// Returns false if the file has changed. Its directory and the file are opened once: what is put
     /// in their place meanwhile is not touched.
-    fn overwrite_and_link(&self, target: &Path) -> io::Result<bool> {
+    fn overwrite_and_unlink(&self) -> io::Result<bool> {
         let directory = durable::parent(&self.path).canonicalize()?;
         let directory = filesystem::open_directory(&directory)?;
         let name = self.path.file_name().unwrap_or_default();
@@ -164,16 +164,10 @@ impl EnvFile {
         if !read_all(&file)?.same(&self.bytes) {
             return Ok(false);
         }
-        let mut temporary = name.to_owned();
-        temporary.push(".hushpipe");
-        if filesystem::status_at(&directory, &temporary)?.is_some() {
-            filesystem::unlink_at(&directory, &temporary)?;
-        }
-        filesystem::make_link_at(target, &directory, &temporary)?;
         // Under another name as well, it is not ours to destroy.
         let is_ours = file.metadata()?.nlink() == 1;
-        // The link comes first: a power cut leaves the file or the link, never a file of zeros.
-        filesystem::rename_at(&directory, &temporary, name)?;
+        // The name goes first: a power cut leaves the file or nothing, never a file of zeros.
+        filesystem::unlink_at(&directory, name)?;
         durable::sync_names(directory)?;
         if is_ours {
             let length = file.seek(SeekFrom::End(0))?;

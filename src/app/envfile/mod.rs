@@ -6,7 +6,6 @@ mod advice;
 mod file;
 mod lines;
 mod named;
-mod place;
 mod settle;
 mod takeover;
 
@@ -18,7 +17,6 @@ use std::path::{Component, Path, PathBuf};
 pub use advice::{Advice, Variable};
 pub use file::EnvFile;
 pub use lines::Lines;
-pub use place::DeliveryPlace;
 pub use takeover::{Taken, Takeover};
 
 /// Samples that are made to be shared.

@@ -129,9 +129,9 @@ impl Taken {
         &self.lines
     }
 
-    /// Puts a link in its place: see [`EnvFile`]. To be called when its values are sealed.
-    pub fn replace_by_link(&self, target: &Path) -> Result<(), SealedError> {
-        self.file.replace_by_link(target)
+    /// Removes it: see [`EnvFile`]. To be called when its values are sealed.
+    pub fn remove(&self) -> Result<(), SealedError> {
+        self.file.remove()
     }
 }
 

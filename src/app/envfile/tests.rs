@@ -193,9 +193,8 @@ fn a_moved_file_is_a_link_and_its_values_are_in_the_store_alone() {
     let taken = &takeover.files()[0];
     // Whoever has the file open sees what became of its blocks.
     let mut open = File::open(project.path(".env")).unwrap();
-    taken.replace_by_link(Path::new("/run/app/.env")).unwrap();
-    let target = fs::read_link(project.path(".env")).unwrap();
-    assert_eq!(target, Path::new("/run/app/.env"));
+    taken.remove().unwrap();
+    assert!(fs::symlink_metadata(project.path(".env")).is_err());
     let mut bytes = Vec::new();
     open.read_to_end(&mut bytes).unwrap();
     assert!(!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0));
@@ -211,9 +210,9 @@ fn a_file_that_changed_meanwhile_or_is_a_link_stays() {
     let takeover = project.takeover(&[(".env", &[true])]);
     let takeover = takeover.unwrap_or_else(|error| panic!("{error}"));
     fs::write(project.path(".env"), "A=changed\n").unwrap();
-    let replaced = takeover.files()[0].replace_by_link(Path::new("/x"));
+    let removed = takeover.files()[0].remove();
     assert!(
-        replaced
+        removed
             .unwrap_err()
             .to_string()
             .contains("has changed meanwhile")
@@ -221,11 +220,7 @@ fn a_file_that_changed_meanwhile_or_is_a_link_stays() {
     fs::remove_file(project.path(".env")).unwrap();
     fs::write(project.path("other"), "A=1x\n").unwrap();
     std::os::unix::fs::symlink("other", project.path(".env")).unwrap();
-    assert!(
-        takeover.files()[0]
-            .replace_by_link(Path::new("/x"))
-            .is_err()
-    );
+    assert!(takeover.files()[0].remove().is_err());
     assert_eq!(fs::read_to_string(project.path("other")).unwrap(), "A=1x\n");
 }
 

@@ -340,7 +340,11 @@ fn delivery(delivery: &Delivery) -> Vec<String> {
 }
 
 fn path(spec: &FileSpec) -> String {
-    spec.path.display().to_string()
+    let path = spec.path.display();
+    match &spec.link {
+        Some(link) => format!("{path} (linked from {})", link.display()),
+        None => path.to_string(),
+    }
 }
 
 fn access(mode: FileMode, owner: &OwnerSpec) -> String {

@@ -9,7 +9,7 @@ use super::arguments::InitArgs;
 use super::manifest::{self, OfEnvFiles};
 use super::report::{Report, quoted, shown};
 use super::{ask, project};
-use crate::app::envfile::{self, DeliveryPlace, EnvFile, Taken, Takeover};
+use crate::app::envfile::{self, EnvFile, Taken, Takeover};
 use crate::app::git::WorkTree;
 use crate::app::sealed::SealedError;
 use crate::model::Exit;
@@ -17,11 +17,11 @@ use crate::model::Exit;
 /// .env files whose values are to be moved.
 pub struct Adoption {
     takeover: Takeover,
-    place: DeliveryPlace,
+    directory: PathBuf,
     service: String,
     command: Option<&'static str>,
     unset: Vec<String>,
-    /// Which files are replaced by a link.
+    /// Which files are removed, so that a link can lead to what is delivered.
     links: Vec<bool>,
 }
 
@@ -140,7 +140,7 @@ pub fn look_again(arguments: &InitArgs, manifest: &str) -> Result<Option<Looked>
         let path = shown(adoption.takeover.files()[0].file().path());
         let text = format!(
             "{path} STILL HAS THE VALUES in plain text, which an earlier init moved to the store: \
-             `hushpipe init --move` puts a link in its place"
+             `hushpipe init --move` removes it"
         );
         return Err(Failure::text(Exit::Usage, text));
     }
@@ -220,14 +220,8 @@ impl Adoption {
         unset.sort();
         unset.dedup();
         let service = project::service(&arguments.directory);
-        let place = DeliveryPlace::of(&service);
-        if arguments.r#move && !place.is_ours {
-            let text = "--move: a link would lead to /dev/shm, where any user of this host can put \
-                        files: set XDG_RUNTIME_DIR to a directory of yours";
-            return Err(Failure::text(Exit::Usage, text));
-        }
         Ok(Self {
-            place,
+            directory: arguments.directory.clone(),
             command: project::command(&arguments.directory),
             takeover: Takeover::plan(chosen).map_err(|error| failure(&error))?,
             service,
@@ -237,8 +231,7 @@ impl Adoption {
     }
 
     fn choose_links(&mut self, arguments: &InitArgs) -> Result<(), Failure> {
-        let is_ours = self.place.is_ours;
-        let wants = |taken| Ok(is_ours && wants_link(taken, arguments)?);
+        let wants = |taken| wants_link(taken, arguments);
         let links: Result<_, Failure> = self.takeover.files().iter().map(wants).collect();
         self.links = links?;
         Ok(())
@@ -259,7 +252,8 @@ impl Adoption {
             store,
             identity,
             takeover: &self.takeover,
-            place: &self.place,
+            links: &self.links,
+            directory: &self.directory,
             command: self.command,
             unset: &self.unset,
         }
@@ -319,42 +313,43 @@ impl Adoption {
 
     fn settle(&self, taken: &Taken, link: bool, report: &mut Report) -> Result<(), Failure> {
         let (path, name) = (quoted(taken.file().path()), taken.file().name());
-        let target = self.place.directory.join(&name);
-        let target_word = quoted(&target);
         if link {
-            let replaced = taken.replace_by_link(&target);
-            replaced.map_err(|error| failure(&error))?;
-            report.line(&name, &format!("a link to {} now", shown(&target)));
+            taken.remove().map_err(|error| failure(&error))?;
+            report.line(
+                &name,
+                "removed: while the program runs, a link leads to what it gets",
+            );
             return Ok(());
         }
         let text = format!("STILL HAS THE VALUES in plain text. Delete it: rm {path}");
         report.line(&name, &text);
-        if self.place.is_ours {
-            report.more(&format!(
-                "and lead its loader to the new one: ln -s {target_word} {path}"
-            ));
-            return Ok(());
-        }
-        report.more(&format!(
-            "The program finds them in {}. Loaders take its path:",
-            shown(&target)
-        ));
+        report.more("and remove the `# ` before `link:` in hushpipe.yaml: loaders then find it where it was.");
+        report.more("Until then they take a path, which is {{ files }}/NAME in the manifest:");
         report.more("  node -r dotenv/config   DOTENV_CONFIG_PATH, which the manifest sets");
+        let shown = format!("{{{{ files }}}}/{name}");
         report.more(&format!(
-            "  python-dotenv           dotenv -f {target_word} run ..."
+            "  hushpipe run -- dotenv -f '{shown}' run ...   (python-dotenv)"
         ));
         report.more(&format!(
-            "  docker compose          --env-file {target_word}"
+            "  hushpipe run -- docker compose --env-file '{shown}' up"
         ));
         report.more(
             "Not with `set -a` in a shell: the environment of every process started later would show \
              them.",
         );
-        report.more(
-            "Any user of this host can make a directory of that name in /dev/shm while no program runs: \
-             put no link to it. With XDG_RUNTIME_DIR set, init chooses a place that is yours.",
-        );
         Ok(())
+    }
+
+    /// An earlier manifest, with the links of the files that are removed now.
+    pub fn with_links(&self, manifest: &str) -> String {
+        let texts = self.texts(Path::new(""), Path::new(""));
+        let mut manifest = manifest.to_owned();
+        for (taken, link) in self.takeover.files().iter().zip(&self.links) {
+            if *link {
+                manifest = manifest.replace(&texts.link(taken, false), &texts.link(taken, true));
+            }
+        }
+        manifest
     }
 
     /// Tells what was sealed.
@@ -373,8 +368,8 @@ fn wants_link(taken: &Taken, arguments: &InitArgs) -> Result<bool, Failure> {
     }
     let path = shown(taken.file().path());
     let question = format!(
-        "Then overwrite {path}, which has the values in plain text, and put a link to what the program \
-         will see in its place?"
+        "Then overwrite and remove {path}, which has the values in plain text? The program finds its own \
+         in the same place."
     );
     ask::yes(&question, true)
 }

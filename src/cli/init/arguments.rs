@@ -12,11 +12,11 @@ init can be re-run. Beside a manifest of an earlier init, it moves the .env file
 The identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy
 in a safe place.
 
-If there are .env files, init offers to move their values into the store, and to replace each file
-by a link to the file that the program will see. No value stays behind, and the program finds its
-.env where it was. Each line is delivered as it was written until you set a new value, so every
-loader reads what it read before. Without a terminal, init does not prompt, and imports .env files
-only with --from-env or --yes. Values are never shown.
+If there are .env files, init offers to move their values into the store, and to remove each file:
+while the program runs, a link in its place leads to what the program gets. No value stays behind,
+and the program finds its .env where it was. Each line is delivered as it was written until you set
+a new value, so every loader reads what it read before. Without a terminal, init does not prompt,
+and imports .env files only with --from-env or --yes. Values are never shown.
 
 Within a git work tree, init adds to .gitignore what must not be committed, and never runs git. The
 sealed store may be committed.
@@ -45,7 +45,7 @@ pub struct InitArgs {
     /// Leave this variable readable, in the manifest
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(super) plain: Vec<String>,
-    /// Overwrite each .env file and put a link to what the program will see in its place
+    /// Overwrite and remove each .env file; while the program runs, a link leads to what it gets
     #[arg(long)]
     pub(super) r#move: bool,
     /// Do not prompt; import every .env file and keep the originals unless --move is given

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::report::quoted;
-use crate::app::envfile::{DeliveryPlace, Taken, Takeover};
+use super::project::below;
+use crate::app::envfile::{Taken, Takeover};
 
 /// A text as a YAML scalar: JSON's strings are YAML's, but for characters that YAML does not print.
 fn scalar(text: &str) -> String {
@@ -48,15 +48,14 @@ secrets:
   greeting: {{ store: local, key: example/greeting }}   # hushpipe secret set example/greeting
 
 deliver:
-  - fd: 3                           # the program reads /dev/fd/3, as often as it likes
-    as: memfd
+  - file: greeting                  # {{{{ files }}}}/greeting, which the program alone sees
     secret: greeting
-  # A file that the program alone can see, with a template:
-  # - file: /run/secrets/greeting
-  #   content: "Dear reader: {{{{ greeting }}}}\n"
+  # Other ways, and one for programs that read nothing but environment variables:
+  # - {{ file: app.conf, content: "greeting={{{{ greeting }}}}\n" }}
+  # - {{ getenv: GREETING, secret: greeting }}
 
 run:
-  command: [cat, /dev/fd/3]         # or on the command line: hushpipe run -- cat /dev/fd/3
+  command: [cat, "{{{{ files }}}}/greeting"]   # or: hushpipe run -- cat "{{{{ files }}}}/greeting"
 "#,
         store = path_scalar(store),
         identity = path_scalar(identity),
@@ -83,8 +82,10 @@ pub struct OfEnvFiles<'a> {
     pub identity: &'a Path,
     /// The files.
     pub takeover: &'a Takeover,
-    /// Where they are delivered.
-    pub place: &'a DeliveryPlace,
+    /// For each of them: it is gone, and a link leads its loader to what is delivered.
+    pub links: &'a [bool],
+    /// The project's directory, which links are relative to.
+    pub directory: &'a Path,
     /// The program and its arguments, with spaces between; none where it is not known.
     pub command: Option<&'static str>,
     /// Variables that the program is not to inherit.
@@ -140,32 +141,31 @@ impl OfEnvFiles<'_> {
     fn deliveries(&self, text: &mut String) {
         add(
             text,
-            "\n# The program alone sees these files, while it runs.",
+            "\n# The program alone sees these files, below {{ files }}. A link leads there while it runs.\n",
         );
-        if self.place.is_ours {
-            add(text, " A link leads its loader there:\n");
-            for taken in self.takeover.files() {
-                let name = taken.file().name();
-                let name = quoted(Path::new(&name));
-                let link = format!("#   ln -s \"{}\"/{name} {name}\n", self.place.in_manifest);
-                add(text, &link);
-            }
-        } else {
-            add(
-                text,
-                "\n# Name their path to its loader. Put no link to it in place of the old file: while no program\n\
-                 # runs, any user of this host can make a directory of this name in /dev/shm. With\n\
-                 # XDG_RUNTIME_DIR set, `hushpipe init` chooses a place that is yours.\n",
-            );
-        }
         add(text, "deliver:\n");
-        for taken in self.takeover.files() {
+        for (index, taken) in self.takeover.files().iter().enumerate() {
+            let gone = self.links.get(index).copied().unwrap_or_default();
             add(text, &self.delivery(taken));
+            add(text, &self.link(taken, gone));
+        }
+    }
+
+    /// The line of a link; without it being one, where the file is still there.
+    pub fn link(&self, taken: &Taken, gone: bool) -> String {
+        let path = taken.file().path();
+        let below = below(path, self.directory);
+        let path = below.or_else(|| std::path::absolute(path).ok());
+        let link = path_scalar(&path.unwrap_or_default());
+        if gone {
+            format!("    link: {link}\n")
+        } else {
+            format!("    # link: {link}   # once that file is gone\n")
         }
     }
 
     fn delivery(&self, taken: &Taken) -> String {
-        let path = scalar(&self.file(&taken.file().name()));
+        let path = literal(&taken.file().name());
         // The indentation is told where YAML would take the text's own for it.
         let template = &taken.lines().template;
         let indent = if template.starts_with([' ', '\t', '\n']) {
@@ -189,10 +189,6 @@ impl OfEnvFiles<'_> {
         let mut files = self.takeover.files().iter();
         self.takeover.secrets().all(has)
             && files.all(|taken| manifest.contains(&self.delivery(taken)))
-    }
-
-    fn file(&self, name: &str) -> String {
-        format!("{}/{}", self.place.in_manifest, name.replace("${", "$${"))
     }
 
     fn run(&self, text: &mut String) {
@@ -232,9 +228,9 @@ impl OfEnvFiles<'_> {
     /// nor what looks like one.
     fn loader_path(&self) -> Option<String> {
         let first = self.takeover.files().first()?;
-        let path = self.file(&first.file().name());
-        let is_template = ["{{", "{%", "{#"].iter().any(|open| path.contains(open));
-        (!is_template).then_some(path)
+        let name = first.file().name();
+        let is_template = ["{{", "{%", "{#"].iter().any(|open| name.contains(open));
+        (!is_template).then(|| format!("{{{{ files }}}}/{}", name.replace("${", "$${")))
     }
 }
 

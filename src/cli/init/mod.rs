@@ -65,7 +65,7 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
     if let Some(adoption) = adoption {
         adoption.seal(&places.store, &places.identity)?;
     }
-    places.write_manifest(&manifest, &start)?;
+    places.write_manifest(&manifest, &start, adoption)?;
     let mut report = Report::default();
     if let Some(adoption) = adoption {
         adoption.tell(&mut report);
@@ -229,11 +229,24 @@ impl Places {
         Ok(text)
     }
 
-    fn write_manifest(&self, text: &str, start: &Start) -> Result<(), Failure> {
+    fn write_manifest(
+        &self,
+        text: &str,
+        start: &Start,
+        adoption: Option<&Adoption>,
+    ) -> Result<(), Failure> {
         let written = match start {
             Start::New => files::create(&self.manifest, text, 0o666),
             Start::Example => files::replace(&self.manifest, text, 0o666),
-            Start::Written(_) => Ok(()),
+            Start::Written(before) => {
+                let linked =
+                    adoption.map_or_else(|| before.clone(), |some| some.with_links(before));
+                if linked == *before {
+                    Ok(())
+                } else {
+                    files::replace(&self.manifest, &linked, 0o666)
+                }
+            }
         };
         written.map_err(|error| {
             let manifest = shown(&self.manifest);

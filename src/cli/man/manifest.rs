@@ -7,14 +7,17 @@ use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 use crate::manifest::reference::{Key, Record, reference, site_reference};
 use crate::model::template::filter_names;
 
-const RULES: [&str; 6] = [
+const RULES: [&str; 7] = [
     "The manifest of hushpipe(1) is one YAML document of at most 1 MiB. Unknown keys, duplicate keys, \
      tags and merge keys are errors; all errors are told at once, with their places.",
     "${NAME} and ${NAME:-default} in a value stand for variables of hushpipe's own environment, but not \
      in content, where $${ is written for ${. A manifest never holds a secret.",
     "Durations are numbers with a unit: 500ms, 30s, 5m, 24h, 7d. Modes are octal numbers in quotes. \
-     Relative paths of this host start at the manifest's directory, and ~/ is the home directory; \
-     paths that the program sees are absolute.",
+     Relative paths of this host start at the manifest's directory, and ~/ is the home directory.",
+    "A relative path of a delivery is below a directory that hushpipe chooses: files in $RUNTIME_DIRECTORY, \
+     or in hushpipe-SERVICE below /run, $XDG_RUNTIME_DIR, /run/user/UID or /dev/shm, the first in memory \
+     that it may make. {{ files }} in run.command, run.env.set and the commands of on_rotate is this \
+     directory. So one manifest works for root and for users, on a host, in a container and in a unit.",
     "A secret is named by the key that it has in secrets, one field of it by NAME.FIELD.",
     "content is a template: {{ NAME }} and {{ NAME.FIELD }} stand for values, {% if %} and {% for %} \
      are known, and filters write a value so that its reader gets it back as it is. There is no way to \
@@ -37,14 +40,14 @@ secrets:
   api: { store: local, key: stripe/token }
 
 deliver:
-  - file: /run/payments/pgpass
+  - file: pgpass
     content: "db:5432:*:app:{{ db | pgpass }}\n"
   - fd: 3
     as: memfd
     secret: api
 
 run:
-  command: [payments, --pgpass, /run/payments/pgpass]
+  command: [payments, --pgpass, "{{ files }}/pgpass"]
   stop: { signal: TERM, timeout: 30s }
 
 on_rotate:

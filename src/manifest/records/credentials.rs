@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::manifest::collections::{Key, List, Table};
 use crate::manifest::decode::{Decode, Decoder, Spanned, record};
 use crate::manifest::fault::Span;
-use crate::manifest::paths::ProgramPath;
+use crate::manifest::paths::DeliveryPath;
 use crate::manifest::tree::{Data, Node};
 use crate::model::SecretRef;
 
@@ -16,10 +16,9 @@ record! {
     CredentialsDelivery("a credentials delivery") {
         /// Secrets or fields, each in a file of its name; or names of files, each with a secret.
         required secrets "credentials": Credentials;
-        /// The directory that holds $CREDENTIALS_DIRECTORY. Default: credentials in
-        /// $RUNTIME_DIRECTORY, else in /dev/shm/hushpipe-SERVICE; if another user
-        /// has that, in /dev/shm/hushpipe-SERVICE-RANDOM.
-        optional directory "directory": ProgramPath;
+        /// The directory that holds $CREDENTIALS_DIRECTORY; a relative one is beside that of files with
+        /// relative paths. Default: credentials.
+        optional directory "directory": DeliveryPath;
     } elsewhere {}
 }
 

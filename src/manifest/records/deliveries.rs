@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::credentials::CredentialsDelivery;
 use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::fault::{Fault, quote};
-use crate::manifest::paths::ProgramPath;
+use crate::manifest::paths::{DeliveryPath, HostPath};
 use crate::manifest::tree::{Entry, Node};
 use crate::manifest::values::{Content, EnvName, Word};
 use crate::model::nearest::nearest;
@@ -14,8 +14,9 @@ use crate::model::{Children, FdKind, FileMode, SecretRef};
 record! {
     /// A file that the program alone sees.
     FileDelivery("a file delivery") {
-        /// Its absolute path.
-        required path "file": ProgramPath;
+        /// Its path. A relative one, such as token, is below a directory that hushpipe chooses and
+        /// {{ files }} names in run.command and run.env.set.
+        required path "file": DeliveryPath;
         /// The secret or field that is in it, byte for byte.
         optional secret "secret": SecretRef;
         /// A template of what is in it.
@@ -26,14 +27,17 @@ record! {
         optional owner "owner": Word;
         /// Its group: a group name or gid. Default: run.group.
         optional group "group": Word;
+        /// A symbolic link that leads to it, such as ~/.pgpass: hushpipe makes it for the time that the
+        /// program runs, and replaces no file. Relative to the manifest's directory.
+        optional link "link": HostPath;
     } elsewhere {}
 }
 
 record! {
     /// A named pipe; each opening reads the current value once.
     FifoDelivery("a fifo delivery") {
-        /// Its absolute path.
-        required path "fifo": ProgramPath;
+        /// Its path, as of `file`.
+        required path "fifo": DeliveryPath;
         /// The secret or field that is in it, byte for byte.
         optional secret "secret": SecretRef;
         /// A template of what is in it.
@@ -44,6 +48,8 @@ record! {
         optional owner "owner": Word;
         /// Its group: a group name or gid. Default: run.group.
         optional group "group": Word;
+        /// A symbolic link that leads to it, as of `file`.
+        optional link "link": HostPath;
         /// It is taken away after so many reads.
         optional max_reads "max_reads": u64;
     } elsewhere {}
@@ -159,6 +165,7 @@ impl Deliver {
                     | "group"
                     | "max_reads"
                     | "directory"
+                    | "link"
                     | "children"
             )
         };
@@ -180,7 +187,7 @@ impl Deliver {
 }
 
 impl Decode for Deliver {
-    const WANTED: &'static str = "a delivery, such as { file: /run/secrets/token, secret: token }";
+    const WANTED: &'static str = "a delivery, such as { file: token, secret: token }";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         let entries = to.mapping(node, Self::WANTED)?;

@@ -118,7 +118,6 @@ fn plan(secrets: Vec<(&str, Checks)>, channels: Vec<Channel>) -> Plan {
                 channel,
             })
             .collect(),
-        credentials_in_memory: None,
         isolation: Isolation::Auto,
         mode: Mode::Supervise,
         run: run(),

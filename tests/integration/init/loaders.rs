@@ -130,7 +130,9 @@ fn check(table: &[(&str, Then)]) {
             assert_eq!(output.place().read("project/.env"), *text);
             continue;
         }
-        let output = output.success().stdout_has("a link to");
+        let output = output
+            .success()
+            .stdout_has("removed: while the program runs");
         assert_eq!(read_after(output.again()).0, before, "{text:?}");
     }
 }
