@@ -3,7 +3,8 @@
  *   order FUNCTIONS PROGRAM ARGUMENT...
  *
  * FUNCTIONS has a line for each: its address in the file, in hexadecimal, and its name. At each stands a
- * breakpoint until it is met. It ends when the program executes another one, or ends. */
+ * breakpoint until it is met. It ends when the program executes another one, or ends. What a child of the
+ * program executes runs on by itself. */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -166,20 +167,27 @@ int main(int argc, char **argv) {
             put(first, base + functions[n].address, BREAK, &functions[n].first);
     }
     pid_t pid = first;
-    int signal = 0;
+    int signal = 0, supervised = 0;
     for (;;) {
-        if (ptrace(PTRACE_SYSCALL, pid, 0, signal) && errno != ESRCH)
+        if (pid && ptrace(PTRACE_SYSCALL, pid, 0, signal) && errno != ESRCH)
             fail("ptrace: go on");
         if ((pid = waitpid(-1, &status, __WALL)) < 0)
             fail("waitpid");
         signal = 0;
         if (!WIFSTOPPED(status)) {
             if (pid == first)
-                return fprintf(stderr, "the program ended before it executed another\n"), 1;
+                return supervised ? 0 : (fprintf(stderr, "the program ended before it executed another\n"), 1);
+            pid = 0;
             continue;
         }
-        if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8))
-            return 0;
+        if (status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8)) {
+            if (pid == first)
+                return 0;
+            supervised = 1;
+            ptrace(PTRACE_DETACH, pid, 0, 0);
+            pid = 0;
+            continue;
+        }
         if (WSTOPSIG(status) == (SIGTRAP | 0x80))
             stay_dumpable(pid);
         else if (WSTOPSIG(status) == SIGTRAP && status >> 16 == 0 && !met(pid, base))

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
@@ -115,26 +115,21 @@ impl Supervised {
     }
 }
 
-/// One rename, as `hushpipe secret set` and careful writers of a directory end.
+/// One rename, as careful writers of a directory end; `hushpipe secret set`, whose last rename is that of the
+/// index. The time is that of the rename, of the index up to a tick of the kernel early (4 ms).
 fn change(bench: &Bench, store: &str, number: usize) -> u128 {
     // As a person's changes are: the last one is over.
     sleep(Duration::from_millis(20));
-    let since = now();
+    let value = format!("value {number}");
     if store == "sealed" {
-        let versions = bench.path("sealed/secrets/s0");
-        let new = versions.join(".bench");
-        let target = if number.is_multiple_of(2) {
-            "1.age"
-        } else {
-            "2.age"
-        };
-        symlink(target, &new).expect("the name is free");
-        fs::rename(new, versions.join("current.age")).expect("both are in one directory");
-    } else {
-        let new = bench.path("plain/.new");
-        fs::write(&new, format!("value {number}")).expect("it is writable");
-        fs::rename(new, bench.path("plain/s0")).expect("both are in one directory");
+        bench.seal("s0", &value);
+        let index = fs::metadata(bench.path("sealed/index")).expect("each store has one");
+        return index.ctime() as u128 * 1_000_000_000 + index.ctime_nsec() as u128;
     }
+    let since = now();
+    let new = bench.path("plain/.new");
+    fs::write(&new, value).expect("it is writable");
+    fs::rename(new, bench.path("plain/s0")).expect("both are in one directory");
     since
 }
 
