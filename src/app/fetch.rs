@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::gate::Authorised;
+use super::gate::{Authorised, Made};
 use crate::model::{
     Event, Generation, Observer, Outcome, Plan, SecretName, Source, StoreName, Version, chain,
 };
@@ -45,6 +45,29 @@ impl Stores {
         let version = self[&source.store].version(source).await;
         self.note(&source.store, asked, version.as_ref().err());
         version
+    }
+
+    /// When the versions that a fetch would give were made, as far as their stores say, which are asked for
+    /// nothing else.
+    pub async fn ask_made(&self, plan: &Plan) -> Made {
+        let asking = sources(plan).into_iter().map(async |(source, names)| {
+            let made = self[&source.store].ask_made(source).await;
+            (names, made)
+        });
+        let answers = join::all(asking).await.into_iter();
+        let known = answers.filter_map(|(names, made)| Some((names, made?)));
+        known
+            .flat_map(|(names, made)| names.into_iter().map(move |name| (name.clone(), made)))
+            .collect()
+    }
+
+    /// When those that were fetched or looked at last were made, as far as that is known without asking.
+    pub fn made<'s>(&self, plan: &Plan, secrets: impl IntoIterator<Item = &'s SecretName>) -> Made {
+        let secrets = secrets.into_iter().filter_map(|name| {
+            let source = &plan.secrets.get(name)?.source;
+            Some((name.clone(), self[&source.store].made(source)?))
+        });
+        secrets.collect()
     }
 
     fn note(&self, store: &StoreName, asked: Instant, error: Option<&StoreError>) {
@@ -166,6 +189,9 @@ async fn fetch_by(
     }
     round.trim(authorised.plan());
     authorised.note(&round.values);
+    if authorised.reads_age() {
+        authorised.note_made(stores.made(authorised.plan(), round.values.keys()));
+    }
     (round, told_once(faults))
 }
 

@@ -40,9 +40,13 @@ impl<'a> Pipeline<'a> {
         Ok(Cleared { host, subject })
     }
 
-    /// Has policy decide, which may take approvals that are waited for. No store is asked before.
+    /// Has policy decide, which may take approvals that are waited for. No store is asked before, but for the
+    /// age of versions where policies go by it.
     pub async fn authorise(&self, subject: &Subject) -> Result<Authorised<'a>, Failures> {
-        let (subject, patience) = (subject.clone(), Patience::Wait);
+        let (mut subject, patience) = (subject.clone(), Patience::Wait);
+        if self.gate.reads_age() {
+            subject = subject.aged(self.stores.ask_made(self.plan).await);
+        }
         self.gate
             .authorise(self.plan, subject, Reason::Launch, patience)
             .await

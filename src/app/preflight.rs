@@ -140,10 +140,13 @@ fn ask(
     runtime()?.block_on(async {
         let mut supervisor = supervise::take_over(plan, signals, reaper, observer)?;
         let asking = async {
-            let (Some((host, gate)), Some(subject)) = (host, subject) else {
+            let (Some((host, gate)), Some(mut subject)) = (host, subject) else {
                 open::verify_sealed(plan, observer)?;
                 return versions(plan, &stores).await;
             };
+            if gate.reads_age() {
+                subject = subject.aged(stores.ask_made(plan).await);
+            }
             let (why, patience) = (Reason::Launch, Patience::Look);
             let authorised = gate.authorise(plan, subject, why, patience).await?;
             open::verify_sealed(plan, observer)?;

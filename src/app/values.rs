@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::exposed;
 use super::failure::{Failure, Failures};
@@ -10,7 +10,7 @@ use super::fetch::{Round, Stores, fetch_aloud, sources};
 use super::gate::Authorised;
 use super::host::{Host, of_delivery};
 use crate::delivery;
-use crate::model::{Event, Observer, Plan, SecretName, Topic};
+use crate::model::{Event, Observer, Plan, SecretName, Topic, format_duration};
 use crate::rotation::Draft;
 use crate::secret::{SecretBytes, Value};
 use crate::stores::check;
@@ -43,9 +43,35 @@ pub async fn gather(
         requests: round.requests,
         took: start.elapsed(),
     });
+    warn_of_age(plan, stores, observer.as_ref());
     exposed::refuse(plan, &host.launch, &round.values)?;
     let payloads = payloads(plan, &round, observer.as_ref())?;
     Ok(Gathered { round, payloads })
+}
+
+/// Warns of versions that are older than the manifest's `max_age`, as far as their stores say how old they
+/// are.
+fn warn_of_age(plan: &Plan, stores: &Stores, observer: &dyn Observer) {
+    for (name, spec) in &plan.secrets {
+        let Some(most) = spec.max_age else { continue };
+        let made = stores.made(plan, [name]);
+        let age = made.get(name).and_then(|made| made.elapsed().ok());
+        if let Some(age) = age.filter(|age| *age > most) {
+            // As exactly as people want it.
+            let unit = [86_400, 3_600, 60, 1];
+            let unit = unit.into_iter().find(|unit| age.as_secs() >= 2 * unit);
+            let unit = unit.unwrap_or(1);
+            let age = Duration::from_secs(age.as_secs() / unit * unit);
+            observer.observe(&Event::Weaker {
+                about: Topic::Store,
+                message: format!(
+                    "secret {name}: its version is {} old, more than `max_age: {}`: rotate it",
+                    format_duration(age),
+                    format_duration(most)
+                ),
+            });
+        }
+    }
 }
 
 /// Checks every value, then renders what each delivery carries, in the plan's order.

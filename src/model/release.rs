@@ -279,6 +279,11 @@ pub trait Policy {
     /// What it answers to each of these questions, in their order. An error of evaluation denies.
     fn rule(&self, queries: &[Query]) -> Vec<Ruling>;
 
+    /// Whether what it answers may depend on the age of a secret.
+    fn reads_age(&self) -> bool {
+        false
+    }
+
     /// What the policies that a ruling names read of its query, as they name it, each once.
     fn facts(&self, _: &Query, _: &Ruling) -> Vec<String> {
         Vec::new()

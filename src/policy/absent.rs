@@ -18,6 +18,11 @@ impl Policies {
     }
 
     /// Never called.
+    pub const fn reads_age(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
     pub const fn len(&self) -> usize {
         match *self {}
     }

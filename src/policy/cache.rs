@@ -5,7 +5,7 @@ use super::policies::Policies;
 use super::schema::schema_text;
 
 /// Counts the changes of the form.
-const FORM: u32 = 3;
+const FORM: u32 = 4;
 
 impl Policies {
     /// What must be the same for [`Policies::from_cache`] to read what another build wrote.

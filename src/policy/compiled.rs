@@ -24,6 +24,8 @@ use crate::model::query::Action;
 #[derive(Debug)]
 pub struct Compiled {
     bytes: Vec<u8>,
+    /// Some policy reads the age of a secret.
+    reads_age: bool,
     policies: Vec<Range<usize>>,
     entities: Vec<Range<usize>>,
 }
@@ -69,6 +71,7 @@ pub struct Sought<'q> {
 impl Compiled {
     pub fn of(policies: &[Checked<'_>], entities: &Closed, types: &Types) -> Self {
         let mut to = Writer::default();
+        to.flag(policies.iter().any(Checked::reads_age));
         to.count(policies.len());
         for policy in policies {
             to.block(&policy.compiled(entities, types));
@@ -89,10 +92,12 @@ impl Compiled {
     /// `None`: these are not bytes of a build like this one.
     pub fn read(bytes: Vec<u8>) -> Option<Self> {
         let mut from = Reader::new(&bytes);
+        let reads_age = from.flag()?;
         let (policies, entities) = (from.blocks()?, from.blocks()?);
         from.is_at_end().then_some(())?;
         Some(Self {
             bytes,
+            reads_age,
             policies,
             entities,
         })
@@ -100,6 +105,11 @@ impl Compiled {
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether some policy reads the age of a secret.
+    pub const fn reads_age(&self) -> bool {
+        self.reads_age
     }
 
     /// How many policies there are.
@@ -201,6 +211,14 @@ impl Compiled {
 }
 
 impl Checked<'_> {
+    /// A policy without a tree does if its text may say so.
+    fn reads_age(&self) -> bool {
+        match expressions::tree(&self.policy) {
+            Some(tree) => expressions::reads(&tree, "age"),
+            None => self.text.contains("age"),
+        }
+    }
+
     fn compiled(&self, entities: &Closed, types: &Types) -> Vec<u8> {
         let tree = expressions::tree(&self.policy)
             .and_then(|tree| Some((expressions::encode(&tree, types)?, tree)));

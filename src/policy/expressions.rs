@@ -64,6 +64,46 @@ pub fn tree(policy: &Policy) -> Option<Template> {
     Some(policy.to_pst().ok()?.body().clone())
 }
 
+/// Shows an expression, and where that is true each of its parts, in the order of the text.
+pub fn visit(expression: &Expr, see: &mut dyn FnMut(&Expr) -> bool) {
+    if !see(expression) {
+        return;
+    }
+    let mut all = |parts: &[&Arc<Expr>]| parts.iter().for_each(|part| visit(part, see));
+    match expression {
+        Expr::UnaryOp { expr, .. }
+        | Expr::GetAttr { expr, .. }
+        | Expr::HasAttr { expr, .. }
+        | Expr::Like { expr, .. } => all(&[expr]),
+        Expr::BinaryOp { left, right, .. } => all(&[left, right]),
+        Expr::Is { expr, in_expr, .. } => {
+            all(&[expr]);
+            all(&in_expr.iter().collect::<Vec<_>>());
+        }
+        Expr::IfThenElse {
+            cond,
+            then_expr,
+            else_expr,
+        } => all(&[cond, then_expr, else_expr]),
+        Expr::Set(parts) => all(&parts.iter().collect::<Vec<_>>()),
+        Expr::Record(parts) => all(&parts.values().collect::<Vec<_>>()),
+        _ => {}
+    }
+}
+
+/// Whether a condition reads an attribute of this name, of whatever.
+pub fn reads(tree: &Template, name: &str) -> bool {
+    let mut found = false;
+    for clause in tree.clauses() {
+        let (Clause::When(expression) | Clause::Unless(expression)) = clause;
+        visit(expression, &mut |part| {
+            found |= matches!(part, Expr::GetAttr { attr, .. } if attr == name);
+            !found
+        });
+    }
+    found
+}
+
 /// A tree as bytes. `None`: something in it has no form in bytes.
 pub fn encode(tree: &Template, types: &Types) -> Option<Vec<u8>> {
     let mut to = Encoder {

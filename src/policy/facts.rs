@@ -1,7 +1,6 @@
 //! Why a ruling is what it is: the policies that decided, and the facts that their conditions read.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use cedar_policy::Policy;
 use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Template};
@@ -9,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::attributes::octal;
-use super::expressions::tree;
+use super::expressions::{tree, visit};
 use super::guard::name_of;
 use super::policies::Policies;
 use crate::model::format_duration;
@@ -214,33 +213,16 @@ fn reads(policy: &Policy, facts: &Value) -> Vec<Fact> {
 }
 
 fn walk(expression: &Expr, facts: &Value, found: &mut Vec<Fact>) {
-    if let Some((name, value)) = chain(expression, facts) {
+    visit(expression, &mut |part| {
+        let Some((name, value)) = chain(part, facts) else {
+            return true;
+        };
         if !found.iter().any(|fact| fact.name == name) {
             let value = value.cloned().unwrap_or(Value::Null);
             found.push(Fact { name, value });
         }
-        return;
-    }
-    let mut all = |parts: &[&Arc<Expr>]| parts.iter().for_each(|part| walk(part, facts, found));
-    match expression {
-        Expr::UnaryOp { expr, .. }
-        | Expr::GetAttr { expr, .. }
-        | Expr::HasAttr { expr, .. }
-        | Expr::Like { expr, .. } => all(&[expr]),
-        Expr::BinaryOp { left, right, .. } => all(&[left, right]),
-        Expr::Is { expr, in_expr, .. } => {
-            all(&[expr]);
-            all(&in_expr.iter().collect::<Vec<_>>());
-        }
-        Expr::IfThenElse {
-            cond,
-            then_expr,
-            else_expr,
-        } => all(&[cond, then_expr, else_expr]),
-        Expr::Set(parts) => all(&parts.iter().collect::<Vec<_>>()),
-        Expr::Record(parts) => all(&parts.values().collect::<Vec<_>>()),
-        _ => {}
-    }
+        false
+    });
 }
 
 /// A chain of attributes from a variable on, in Cedar's tree of a policy.

@@ -106,6 +106,11 @@ impl Policies {
         self.compiled.len()
     }
 
+    /// Whether some policy reads the age of a secret.
+    pub const fn reads_age(&self) -> bool {
+        self.compiled.reads_age()
+    }
+
     /// Whether there is none: everything is denied.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0

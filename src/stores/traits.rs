@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::error::StoreError;
 use super::join::{self, Keep};
@@ -63,6 +63,17 @@ pub trait Store {
     /// How a version that it gave and the one before it are asked for, where the store keeps versions.
     fn past(&self, _: &Source, _: &Version) -> Option<Past> {
         None
+    }
+
+    /// When the version that was fetched or looked at last was made, as far as the store says so, without a
+    /// request over the network.
+    fn made(&self, _: &Source) -> Option<SystemTime> {
+        None
+    }
+
+    /// The same of the version that a fetch would give, for which it may be asked. Its value is not read.
+    fn ask_made<'a>(&'a self, source: &'a Source) -> Local<'a, Option<SystemTime>> {
+        Box::pin(std::future::ready(self.made(source)))
     }
 
     /// Leases and their like, where what the store gives ends.

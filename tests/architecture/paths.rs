@@ -48,6 +48,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/sys/pid_file.rs",
         "a pid file is checked after it is opened",
     ),
+    ("src/sys/namespaces.rs", "reads /proc"),
     ("src/sys/pidfd.rs", "reads /proc"),
     (
         "src/sys/pipe.rs",

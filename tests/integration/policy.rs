@@ -1,6 +1,7 @@
 //! A host with a site: what its policy denies is not asked for, not delivered and not done.
 
 mod again;
+mod aged;
 mod approved;
 mod commands;
 mod launches;

@@ -27,6 +27,7 @@ use crate::model::{
 };
 use crate::secret::Value;
 use queries::Asking;
+pub use queries::Made;
 use rules::{Decided, Judged, Lacking, Open};
 pub use rules::{Patience, Rules};
 pub use sealed::sealed_queries;
@@ -56,6 +57,8 @@ pub struct Subject {
     isolation: Option<IsolationUsed>,
     /// What was found out about the launch; `None`: nobody decides.
     facts: Option<Rc<Facts>>,
+    /// When the versions of its secrets were made, as far as that is known and policy goes by it.
+    made: Rc<Made>,
 }
 
 /// A release that policy allows: its secrets may be fetched, and it may be put on record.
@@ -70,6 +73,9 @@ pub struct Authorised<'p> {
     granted: Cell<Option<Granted>>,
     /// Of what was fetched, where the site has a key for them.
     fingerprints: RefCell<BTreeMap<SecretName, Vec<[u8; 32]>>>,
+    /// When what was fetched was made, where policy goes by it.
+    made: RefCell<Option<Made>>,
+    reads_age: bool,
     audit: Audit,
 }
 
@@ -144,6 +150,11 @@ impl Gate {
         self.governance.as_ref()?.site.as_deref()
     }
 
+    /// Whether policy goes by the age of secrets.
+    pub fn reads_age(&self) -> bool {
+        self.rules.as_ref().is_some_and(Rules::reads_age)
+    }
+
     /// Whether policy is asked at all.
     pub const fn decides(&self) -> bool {
         self.rules.is_some()
@@ -194,6 +205,8 @@ impl Gate {
             policies: String::new(),
             granted: Cell::new(None),
             fingerprints: RefCell::default(),
+            made: RefCell::default(),
+            reads_age: self.reads_age(),
             audit: self.audit.clone(),
         }
     }
@@ -284,7 +297,8 @@ impl Gate {
     }
 
     /// Decides again on a release that was fetched, which may have taken long, if policies have changed
-    /// since: its decisions now, and what approvals were spent.
+    /// since, or if they go by the age of secrets and that is another one than was known: its decisions now,
+    /// and what approvals were spent.
     fn settle(
         &self,
         authorised: &Authorised<'_>,
@@ -293,11 +307,15 @@ impl Gate {
         let Some(rules) = self.rules.as_ref().filter(|_| !decisions.is_empty()) else {
             return Ok((decisions.clone(), Vec::new()));
         };
-        if rules.policies_now() == authorised.policies {
+        let made = authorised.made.borrow();
+        let is_aged = made
+            .as_ref()
+            .is_none_or(|made| *made == *authorised.subject.made);
+        if rules.policies_now() == authorised.policies && is_aged {
             let approvals = self.spend(rules, decisions, authorised.granted.take())?;
             return Ok((decisions.clone(), approvals));
         }
-        let decided = self.decide_now(rules, rules::queries_now(decisions));
+        let decided = self.decide_now(rules, rules::queries_now(decisions, made.as_ref()));
         let decided = decided.map_err(one)?;
         let approvals = self.spend(rules, &decided.decisions, decided.granted)?;
         Ok((decided.decisions, approvals))
@@ -427,6 +445,7 @@ impl Subject {
             uid: host.launch.owner().0,
             isolation: first.filter(|_| !host.layout.is_empty()),
             facts,
+            made: Rc::default(),
         }
     }
 
@@ -439,11 +458,30 @@ impl Subject {
         }
     }
 
-    fn asking<'a>(&self, plan: &'a Plan, facts: &'a Facts) -> Asking<'a> {
+    /// With secrets whose versions were made then.
+    #[must_use]
+    pub fn aged(self, made: Made) -> Self {
+        Self {
+            made: Rc::new(made),
+            ..self
+        }
+    }
+
+    /// As another one is.
+    #[must_use]
+    pub fn aged_as(self, other: &Self) -> Self {
+        Self {
+            made: Rc::clone(&other.made),
+            ..self
+        }
+    }
+
+    fn asking<'a>(&'a self, plan: &'a Plan, facts: &'a Facts) -> Asking<'a> {
         Asking {
             plan,
             facts,
             isolation: self.isolation,
+            made: &self.made,
             time: queries::now(),
         }
     }
@@ -477,6 +515,16 @@ impl<'p> Authorised<'p> {
     /// The plan that was decided on.
     pub const fn plan(&self) -> &'p Plan {
         self.plan
+    }
+
+    /// Whether policy goes by the age of what is fetched for it.
+    pub const fn reads_age(&self) -> bool {
+        self.reads_age
+    }
+
+    /// Keeps when what was fetched was made.
+    pub fn note_made(&self, made: Made) {
+        self.made.borrow_mut().get_or_insert_default().extend(made);
     }
 
     /// Keeps the fingerprints of what was fetched, where the site has a key for them.

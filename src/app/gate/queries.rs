@@ -1,6 +1,7 @@
 //! What policy is asked about a plan: one question for each secret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use crate::model::query::{
     Action, Context, Facts, Justification, Person, Principal, Query, Resource, Secret, Service,
@@ -18,9 +19,14 @@ pub struct Asking<'a> {
     pub facts: &'a Facts,
     /// Where files go; `None`: there are none.
     pub isolation: Option<IsolationUsed>,
+    /// When versions were made, as far as that is known.
+    pub made: &'a Made,
     /// Now.
     pub time: Time,
 }
+
+/// When the versions of secrets were made.
+pub type Made = BTreeMap<SecretName, SystemTime>;
 
 impl Asking<'_> {
     /// May the service have these secrets?
@@ -97,6 +103,7 @@ impl Asking<'_> {
             store: store.to_string(),
             store_type: self.plan.stores[store].kind.name().to_owned(),
             path: spec.source.asked().to_owned(),
+            age: self.made.get(name).map_or(0, |made| age(*made, self.time)),
             ..described(Some(self.plan), Some(spec), self.facts)
         }))
     }
@@ -115,6 +122,28 @@ pub fn described(plan: Option<&Plan>, spec: Option<&SecretSpec>, facts: &Facts) 
         labels: spec.map(|spec| spec.labels.clone()).unwrap_or_default(),
         ..Secret::default()
     }
+}
+
+/// The same questions, as they are now, of versions that were made then. Of others the age is not known.
+pub fn as_of_now(mut queries: Vec<Query>, made: Option<&Made>) -> Vec<Query> {
+    let time = now();
+    for query in &mut queries {
+        query.context.time = time;
+        if let (Some(made), Resource::Secret(secret)) = (made, &mut query.resource) {
+            let known = made.iter().find(|(name, _)| name.as_str() == secret.name);
+            secret.age = known.map_or(0, |(_, made)| age(*made, time));
+        }
+    }
+    queries
+}
+
+/// In seconds; at least 1, as 0 is not known.
+fn age(made: SystemTime, time: Time) -> i64 {
+    let since = made.duration_since(SystemTime::UNIX_EPOCH);
+    let made = since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    });
+    time.unix.saturating_sub(made).max(1)
 }
 
 /// The host's clock.

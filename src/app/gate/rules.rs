@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::queries::{Made, as_of_now};
 use crate::app::approvals::{Approvals, ApprovalsError, Granted, Held, Lifetime, Need};
 use crate::approval::Request;
 use crate::model::printable::printable;
@@ -70,18 +71,14 @@ pub struct Decided {
 impl Open {
     /// The same questions, as they are now.
     pub fn queries_now(&self) -> Vec<Query> {
-        queries_now(&self.decisions)
+        queries_now(&self.decisions, None)
     }
 }
 
-/// The questions of these decisions, as they are now.
-pub fn queries_now(decisions: &[Decision]) -> Vec<Query> {
-    let time = super::queries::now();
-    let mut queries: Vec<Query> = decisions.iter().map(|one| one.query.clone()).collect();
-    for query in &mut queries {
-        query.context.time = time;
-    }
-    queries
+/// The questions of these decisions, as they are now; with `made`, of versions that were made then.
+pub fn queries_now(decisions: &[Decision], made: Option<&Made>) -> Vec<Query> {
+    let queries = decisions.iter().map(|one| one.query.clone());
+    as_of_now(queries.collect(), made)
 }
 
 /// What came of a question to policy.
@@ -167,6 +164,11 @@ impl Rules {
     /// Whether approvals that were obtained are all that is needed.
     pub fn still_needs(&self, open: &Open, granted: &Granted) -> bool {
         self.need(open).is_ok_and(|need| granted.is_for(&need))
+    }
+
+    /// Whether the age of a secret may decide.
+    pub fn reads_age(&self) -> bool {
+        self.policy.reads_age()
     }
 
     /// Of the policies in force now, which are read again if they have changed.

@@ -66,6 +66,10 @@ impl Policy for InForce {
         queries.iter().map(|query| policies.decide(query)).collect()
     }
 
+    fn reads_age(&self) -> bool {
+        self.directory.borrow().policies().reads_age()
+    }
+
     fn facts(&self, query: &Query, ruling: &Ruling) -> Vec<String> {
         let directory = self.directory.borrow();
         directory.policies().facts_read(query, ruling)

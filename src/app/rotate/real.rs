@@ -259,7 +259,10 @@ impl<'a> Real<'a> {
         } else {
             IsolationUsed::Shared
         };
-        let subject = self.subject.clone().placed(used);
+        let mut subject = self.subject.clone().placed(used);
+        if self.gate.reads_age() {
+            subject = subject.aged(self.stores.made(self.plan, secrets));
+        }
         let authorised =
             self.gate
                 .authorise_now(self.plan, subject, Reason::Rotation, Some(secrets));
@@ -278,7 +281,7 @@ impl<'a> Real<'a> {
         if !self.gate.decides() {
             return Ok(());
         }
-        let subject = self.gate.subject(self.plan, host);
+        let subject = self.gate.subject(self.plan, host).aged_as(&self.subject);
         if subject != self.subject {
             let secrets = None;
             let authorised =

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Stat, fstat, readlinkat};
 use rustix::io::Errno;
@@ -167,6 +168,14 @@ impl Store for Directory {
                 .map(|(_, stat, _)| version(&stat))
                 .map_err(|fault| self.error(Some(source), fault))
         })
+    }
+
+    /// By the time of its file.
+    fn made(&self, source: &Source) -> Option<SystemTime> {
+        let directory = self.open().ok()?;
+        let (_, stat, _) = self.open_file(&directory, source).ok()?;
+        let seconds = u64::try_from(stat.st_mtime).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
     }
 
     fn watch(&self, sources: &[Watched]) -> Result<Option<Box<dyn Watch>>, StoreError> {

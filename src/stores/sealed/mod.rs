@@ -609,6 +609,16 @@ impl Store for SealedStore {
         })
     }
 
+    /// By the time of its file, which a rekey makes new.
+    fn made(&self, source: &Source) -> Option<SystemTime> {
+        let key = self.key(source).ok()?;
+        let version = source.version.as_ref().map(numbered::number);
+        let version = version.transpose().ok()?;
+        let state = self.state().ok()?;
+        let (version, _) = self.pick(&key, version, &state).ok()?;
+        self.versions(&key).ok()?.made(version).ok()
+    }
+
     fn past(&self, _: &Source, version: &Version) -> Option<Past> {
         numbered::past(version)
     }

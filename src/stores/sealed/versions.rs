@@ -185,6 +185,12 @@ impl Versions {
         modified(&directory, CURRENT.as_ref()).or_else(|_| modified(&directory, &file_of(current)))
     }
 
+    /// When the file of a version was written.
+    pub fn made(&self, version: u64) -> io::Result<SystemTime> {
+        let directory = self.open()?.ok_or(io::ErrorKind::NotFound)?;
+        modified(&directory, &file_of(version))
+    }
+
     /// Locks the directory against other writers, where it is there.
     pub fn lock(&self) -> io::Result<Option<Locked>> {
         for _ in 0..MAX_TRIES {

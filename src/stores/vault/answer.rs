@@ -68,6 +68,13 @@ pub(super) struct Numbered {
     pub created: String,
 }
 
+impl Numbered {
+    /// When it was written, if the server says a time.
+    pub fn made(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339(&self.created).ok()
+    }
+}
+
 /// A lease.
 pub(super) struct Granted {
     pub id: String,

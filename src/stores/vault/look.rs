@@ -183,8 +183,13 @@ impl Core {
         match answer.status {
             // What are no metadata were somebody else's answer: the next one may be the server's.
             200 => {
-                let now = SystemTime::now();
-                Ok(answer::standing(&answer.body, ask.version, now))
+                let found = answer::standing(&answer.body, ask.version, SystemTime::now());
+                if let (Some(Standing::There(version)), Some(look)) =
+                    (&found, self.looked.borrow_mut().get_mut(ask))
+                {
+                    look.sees(version);
+                }
+                Ok(found)
             }
             404 => Ok(Some(Standing::Gone)),
             _ => {

@@ -1,6 +1,6 @@
 //! What is known of a request from its last answer.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::answer::Numbered;
 use crate::model::Version;
@@ -22,6 +22,8 @@ pub(super) struct Look {
     no_metadata: Option<Boottime>,
     /// People had to authorize the last fetch.
     pub controlled: bool,
+    /// The version that a look has found since.
+    seen: Option<Numbered>,
 }
 
 /// After the end of a time that the server named, to find what comes after it.
@@ -57,6 +59,7 @@ impl Look {
             fetched: Boottime::now(),
             no_metadata: None,
             controlled: false,
+            seen: None,
         }
     }
 
@@ -66,6 +69,19 @@ impl Look {
             no_metadata: self.no_metadata,
             ..Self::new(kind, state)
         };
+    }
+
+    /// A look has found this version, which is not fetched yet.
+    pub fn sees(&mut self, version: &Numbered) {
+        self.seen = Some(version.clone());
+    }
+
+    /// When the version was made that was found last, if that is known.
+    pub fn made(&self) -> Option<SystemTime> {
+        match (&self.seen, &self.state) {
+            (Some(version), _) | (None, State::Numbered(version)) => version.made(),
+            _ => None,
+        }
     }
 
     /// Its metadata may not be read now.

@@ -43,6 +43,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
+use self::answer::Standing;
 use self::ask::Ask;
 use self::core::Core;
 use self::kept::Kept;
@@ -128,6 +129,23 @@ impl Store for Vault {
             let ask = self.core.ask(source)?;
             let version = self.core.version(&ask).await;
             version.map_err(|error| self.core.named(error, &ask))
+        })
+    }
+
+    /// By the metadata of KV v2.
+    fn made(&self, source: &Source) -> Option<SystemTime> {
+        let ask = self.core.ask(source).ok()?;
+        let looked = self.core.looked.borrow();
+        looked.get(&ask)?.made()
+    }
+
+    fn ask_made<'a>(&'a self, source: &'a Source) -> Local<'a, Option<SystemTime>> {
+        Box::pin(async move {
+            let ask = self.core.ask(source).ok()?;
+            match self.core.standing(&ask, |call| call).await.ok()?? {
+                Standing::There(version) => version.made(),
+                Standing::Gone => None,
+            }
         })
     }
 
