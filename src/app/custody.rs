@@ -8,12 +8,27 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::approvals::manifests::UnsignedError;
-use super::audit::By;
+use super::audit::{Audit, By};
 use super::facts;
 use super::failure::{Failure, Failures};
 use super::gate::{Gate, Governance, sealed_queries};
-use crate::model::query::Action;
+use crate::model::query::{Action, Query};
 use crate::model::{Observer, Plan, StoreName};
+use crate::secret::SecretBytes;
+
+/// A person's command on sealed secrets, allowed and on record.
+#[derive(Default)]
+pub struct Custody {
+    audit: Audit,
+    queries: Vec<Query>,
+}
+
+impl Custody {
+    /// Puts on record which version of a secret this person is about to see, and the value's fingerprint.
+    pub fn revealed(&self, version: u64, value: &SecretBytes) -> Result<(), Failures> {
+        self.audit.revealed(&self.queries, version, value)
+    }
+}
 
 /// Fails unless policy lets this process's user do it, and that is on record, with all of these secrets of a
 /// sealed store (none: with the store as a whole). The manifest, if there is one, describes them. `command`
@@ -25,9 +40,9 @@ pub fn allowed(
     action: Action,
     (store, keys): (&StoreName, &BTreeSet<String>),
     observer: &Rc<dyn Observer>,
-) -> Result<(), Failures> {
+) -> Result<Custody, Failures> {
     let Some(facts) = governance.facts_of_command(plan) else {
-        return Ok(());
+        return Ok(Custody::default());
     };
     // What is signed describes the secrets; whoever names a directory would leave all of that out.
     if plan.is_none() && governance.wants_signatures() {
@@ -38,6 +53,7 @@ pub fn allowed(
     let person = facts::person();
     let queries = sealed_queries(plan, &facts, (&person, action), store, keys);
     let allowed = gate.asked(&queries);
-    gate.audit().settle();
-    allowed
+    let audit = gate.audit().clone();
+    audit.settle();
+    allowed.map(|()| Custody { audit, queries })
 }

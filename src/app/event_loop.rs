@@ -18,3 +18,16 @@ pub fn runtime() -> Result<Runtime, Failures> {
 pub fn take_signals() -> Result<Signals, Failures> {
     Signals::block_all().map_err(os("cannot take over signals"))
 }
+
+/// Waits for a signal that ends a service.
+#[cfg(feature = "monitor")]
+pub async fn until_stopped(signals: &mut Signals) -> Result<(), Failures> {
+    use crate::model::Signal;
+    let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
+    loop {
+        let received = signals.next().await.map_err(os("cannot receive signals"))?;
+        if ends.iter().any(|end| end.number() == received.signal) {
+            return Ok(());
+        }
+    }
+}

@@ -149,22 +149,16 @@ pub struct Part<'a> {
     pub field: Option<(&'a str, ValueFormat)>,
 }
 
-/// Writes a value, byte for byte.
-pub fn get(
+/// Reads a value, or a field of it, and shows it with its version.
+pub fn get<T>(
     store: &SealedStore,
     key: &Key,
     part: Part,
-    output: &mut dyn Write,
-) -> Result<(), SealedError> {
-    let (bytes, _) = store.get(key, part.version)?;
-    let write = |bytes: &SecretBytes, output: &mut dyn Write| {
-        let written = output.write_all(bytes.expose());
-        written
-            .and_then(|()| output.flush())
-            .map_err(|source| SealedError::Output { source })
-    };
+    show: impl FnOnce(u64, &SecretBytes) -> T,
+) -> Result<T, SealedError> {
+    let (bytes, version) = store.get(key, part.version)?;
     let Some((field, format)) = part.field else {
-        return write(&bytes, output);
+        return Ok(show(version, &bytes));
     };
     let unusable = |reason: String| SealedError::Unusable {
         reason: format!("{key}: {reason}"),
@@ -173,7 +167,15 @@ pub fn get(
     let bytes = value
         .field(field)
         .ok_or_else(|| unusable(format!("it has no field {field:?}")))?;
-    write(bytes, output)
+    Ok(show(version, bytes))
+}
+
+/// Writes a value, byte for byte.
+pub fn write(bytes: &SecretBytes, output: &mut dyn Write) -> Result<(), SealedError> {
+    let written = output.write_all(bytes.expose());
+    written
+        .and_then(|()| output.flush())
+        .map_err(|source| SealedError::Output { source })
 }
 
 /// Reads each `NAME=value` of a dotenv file as the secret PREFIX+NAME; fails if the file or a name is bad.

@@ -162,6 +162,14 @@ impl Archive {
         Ok(found)
     }
 
+    /// The proof that the tree of this size begins with one of `old` records.
+    pub fn consistency(&self, old: u64, size: u64) -> Result<Vec<Hash>, LogError> {
+        if old == 0 || old >= size {
+            return Ok(Vec::new());
+        }
+        tree::consistency(&Tiles::new(&self.directory, size), old, size)
+    }
+
     /// The proof that a record is in the log, under its present checkpoint.
     pub fn prove(&self, index: u64, key: &VerifierKey) -> Result<Proof, LogError> {
         let path = self.at(CHECKPOINT);

@@ -5,25 +5,21 @@
 //! A record is confirmed once its line is written, and on the disk (fdatasync(2)) where that is wanted.
 //! Tiles and the signed head follow: [`Hold::sign`].
 
-use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use zeroize::Zeroizing;
 
 use super::archive::Archive;
 use super::checkpoint::Checkpoint;
 use super::directory::{Directory, LOCK, RECORDS};
 use super::error::LogError;
+use super::keyfile;
 use super::load::State;
-use super::note::{SignerKey, is_name};
+use super::note::{Kind as KeyKind, SignerKey, is_name};
 use super::record::{self, Draft, Entry, Kind, Writer};
 use super::tiles::Tile;
 use super::tree;
-use crate::sys::walk::{self, Rule};
-use crate::sys::{durable, filesystem, held};
+use crate::sys::filesystem;
 
 /// So many records at most go without a signed head.
 pub const SIGN_EVERY: u64 = 100;
@@ -49,6 +45,8 @@ pub struct Log {
     state: Option<State>,
     /// What is known of it may not hold: it is read anew.
     broken: bool,
+    /// How many records it had: it never has fewer, whatever happens to what no head covers yet.
+    seen: u64,
     segment: u64,
 }
 
@@ -64,6 +62,7 @@ impl Log {
             key,
             state: None,
             broken: false,
+            seen: 0,
             segment: SEGMENT,
         })
     }
@@ -158,6 +157,13 @@ impl Hold<'_> {
             }
             None => State::load(&self.log.archive, key)?,
         });
+        let (size, seen) = (self.size(), self.log.seen);
+        if size < seen {
+            self.log.state = None;
+            let why = format!("it has {size} records, and had {seen} before");
+            return Err(LogError::damaged(self.directory().at(RECORDS), why));
+        }
+        self.log.seen = size;
         Ok(())
     }
 
@@ -199,6 +205,7 @@ impl Hold<'_> {
         for leaf in leaves {
             state.push(leaf);
         }
+        self.log.seen = self.size();
         Ok(size + found.len() as u64)
     }
 
@@ -318,70 +325,23 @@ impl Hold<'_> {
 /// Reads the key, or makes it for a log that begins.
 fn key(place: &Place, directory: &Directory, host: &str) -> Result<SignerKey, LogError> {
     let path = &place.key_file;
-    let file = match walk::file(path, &Rule::STRICT) {
-        Ok(file) => file,
-        Err(error) if error.is_missing() => {
-            let begun = directory.status(super::directory::CHECKPOINT)?.is_some()
-                || directory
-                    .status(RECORDS)?
-                    .is_some_and(|status| status.size > 0)
-                || !directory.segments()?.is_empty();
-            if begun {
-                return Err(LogError::KeyMissing {
-                    key: path.clone(),
-                    log: place.directory.clone(),
-                });
-            }
-            make_key(path, host)?;
-            walk::file(path, &Rule::STRICT)?
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let wrong = |why: String| LogError::Key {
-        path: path.clone(),
-        why,
-    };
-    let status = filesystem::status(&file).map_err(LogError::system("look at", path))?;
-    if status.mode & 0o077 != 0 {
-        let command = format!("chmod 600 {}", path.display());
-        return Err(wrong(format!(
-            "others may read it ({:04o}): {command}",
-            status.mode & 0o7777
-        )));
+    if let Some(key) = keyfile::read(path)? {
+        return Ok(key);
     }
-    let text = read(file.into()).map_err(LogError::system("read", path))?;
-    SignerKey::parse(&text).map_err(|error| wrong(error.to_string()))
-}
-
-fn read(file: File) -> io::Result<Zeroizing<String>> {
-    use std::io::Read as _;
-    const LONGEST: usize = 1 << 10;
-    let mut text = Zeroizing::new(String::with_capacity(LONGEST));
-    file.take(LONGEST as u64).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// Several launchers may begin at once: the first key counts.
-fn make_key(path: &std::path::Path, host: &str) -> Result<(), LogError> {
+    let begun = directory.status(super::directory::CHECKPOINT)?.is_some()
+        || directory
+            .status(RECORDS)?
+            .is_some_and(|status| status.size > 0)
+        || !directory.segments()?.is_empty();
+    if begun {
+        return Err(LogError::KeyMissing {
+            key: path.clone(),
+            log: place.directory.clone(),
+        });
+    }
     let name = format!(
         "{}/hushpipe",
         if is_name(host) { host } else { "localhost" }
     );
-    let made = SignerKey::generate(&name).map_err(LogError::system("make", path))?;
-    let (directory, name) = held_parent(path)?;
-    match durable::create_at(directory, &name, made.1.as_bytes(), 0o600) {
-        Err(error) if held::is_taken(&error) => Ok(()),
-        made => made.map_err(LogError::system("make", path)),
-    }
-}
-
-fn held_parent(path: &std::path::Path) -> Result<(OwnedFd, std::ffi::OsString), LogError> {
-    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
-        let source = io::ErrorKind::InvalidInput.into();
-        return Err(LogError::system("make", path)(source));
-    };
-    Ok((
-        held::make_directories(above, &Rule::STRICT)?,
-        name.to_owned(),
-    ))
+    keyfile::make(path, &name, KeyKind::Ed25519)
 }

@@ -7,6 +7,8 @@ mod archive;
 mod checkpoint;
 mod directory;
 mod error;
+mod kept;
+mod keyfile;
 mod load;
 mod log;
 mod note;
@@ -16,13 +18,17 @@ mod tests;
 pub mod tiles;
 pub mod tree;
 mod verify;
+mod witness;
 
 pub use archive::{Archive, Line};
 pub use checkpoint::{Checkpoint, Proof};
 pub use error::LogError;
+pub use kept::{Cosigned, Kept};
+pub use keyfile::{make as make_key, read as read_key};
 pub use log::{Hold, Log, Place, SIGN_EVERY};
-pub use note::{NoteError, SignerKey, VerifierKey};
+pub use note::{Kind as KeyKind, Note, NoteError, SignerKey, VerifierKey, is_name};
 pub use record::{
     Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, seq,
 };
-pub use verify::{Finding, Since, Verified, verify};
+pub use verify::{Finding, Seen, Since, Verified, verify};
+pub use witness::{Refusal, Submission, Witness};

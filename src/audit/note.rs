@@ -85,6 +85,11 @@ impl VerifierKey {
         Ok(key)
     }
 
+    /// Whether it is a witness's.
+    pub fn is_witness(&self) -> bool {
+        self.kind == Kind::Cosignature
+    }
+
     /// The key's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -158,22 +163,27 @@ impl SignerKey {
     /// `PRIVATE+KEY+<name>+<key ID>+<base64(signature type || seed)>`.
     const LEAD: &str = "PRIVATE+KEY+";
 
-    fn of_seed(name: &str, seed: &[u8]) -> Result<Self, NoteError> {
+    fn of_seed(name: &str, kind: Kind, seed: &[u8]) -> Result<Self, NoteError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed);
         let pair = pair.map_err(|_| NoteError("its key has another length than 32 bytes"))?;
         let public = pair.public_key().as_ref().try_into();
         let public = public.expect("Ed25519 keys have 32 bytes");
-        let verifier = VerifierKey::new(name, Kind::Ed25519, public);
+        let verifier = VerifierKey::new(name, kind, public);
         Ok(Self { verifier, pair })
     }
 
-    /// Makes a key; gives the text of its file as well. The error is the kernel's word when it has no
-    /// randomness.
+    /// Makes a key of a log; gives the text of its file as well. The error is the kernel's word when it has
+    /// no randomness.
     pub fn generate(name: &str) -> std::io::Result<(Self, Zeroizing<String>)> {
+        Self::generate_of(name, Kind::Ed25519)
+    }
+
+    /// Makes a key of this kind.
+    pub fn generate_of(name: &str, kind: Kind) -> std::io::Result<(Self, Zeroizing<String>)> {
         let mut material = Zeroizing::new([0; 33]);
-        material[0] = Kind::Ed25519.byte();
+        material[0] = kind.byte();
         fill_random(&mut material[1..])?;
-        let key = Self::of_seed(name, &material[1..]).map_err(std::io::Error::other)?;
+        let key = Self::of_seed(name, kind, &material[1..]).map_err(std::io::Error::other)?;
         let secret = Zeroizing::new(STANDARD.encode(*material));
         let id = key.verifier.id();
         let text = format!("{}{name}+{id:08x}+{}\n", Self::LEAD, *secret);
@@ -191,7 +201,9 @@ impl SignerKey {
         };
         let mut material = STANDARD.decode(key).map_err(|_| WRONG)?;
         let parsed = match material.split_first() {
-            Some((1, seed)) if is_name(name) => Self::of_seed(name, seed),
+            Some((kind, seed)) if is_name(name) => Kind::of(*kind)
+                .ok_or(WRONG)
+                .and_then(|kind| Self::of_seed(name, kind, seed)),
             _ => Err(WRONG),
         };
         material.zeroize();
@@ -216,6 +228,18 @@ impl SignerKey {
         };
         format!("{text}\n{signature}")
     }
+
+    /// The line by which a witness cosigns the text of a checkpoint, with its end. `time`: seconds since 1970.
+    pub fn cosign(&self, text: &str, time: u64) -> String {
+        let mut bytes = time.to_be_bytes().to_vec();
+        bytes.extend(self.pair.sign(cosigned(time, text).as_bytes()).as_ref());
+        let signature = Signature {
+            name: self.verifier.name.clone(),
+            id: self.verifier.id(),
+            bytes,
+        };
+        signature.to_string()
+    }
 }
 
 /// One line of a note.
@@ -227,6 +251,12 @@ struct Signature {
 }
 
 impl Signature {
+    /// What a cosignature begins with.
+    fn time(&self) -> Option<u64> {
+        let (time, _) = self.bytes.split_first_chunk::<8>()?;
+        Some(u64::from_be_bytes(*time))
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let (name, signature) = line.strip_prefix(DASH)?.split_once(' ')?;
         let bytes = STANDARD.decode(signature).ok()?;
@@ -274,6 +304,28 @@ impl Note {
         }
         let text = text.to_owned();
         Ok(Self { text, signatures })
+    }
+
+    /// The text, whoever signed it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// When this witness cosigned it: seconds since 1970. `None`: it did not. It is an error if a line says so
+    /// and does not verify.
+    pub fn cosigned_at(&self, witness: &VerifierKey) -> Result<Option<u64>, NoteError> {
+        if witness.kind != Kind::Cosignature {
+            return Err(NoteError("the key is no witness's"));
+        }
+        let mut latest = None;
+        for signature in &self.signatures {
+            match witness.verify(&self.text, signature) {
+                Some(true) => latest = latest.max(signature.time()),
+                Some(false) => return Err(NoteError("the cosignature is wrong")),
+                None => {}
+            }
+        }
+        Ok(latest)
     }
 
     /// The text, if this key signed it. Signatures of other keys are ignored; one of this key that does

@@ -48,8 +48,10 @@ words! {
         ApprovalSpent = "approval_spent",
         /// A release went past policy by --break-glass.
         BreakGlass = "break_glass",
-        /// A sealed secret was shown.
+        /// A person asked to see a sealed secret.
         Reveal = "reveal",
+        /// A version of it is about to be shown.
+        Revealed = "revealed",
         /// A sealed secret was changed.
         Change = "change",
         /// A launcher was asked over its control socket, or by a signal.
@@ -76,7 +78,9 @@ impl Kind {
             // Authorize Session: Assign Privileges.
             Self::Decision | Self::Denied => (3003, 1),
             // Datastore Activity: Read, Update, Delete.
-            Self::Release | Self::Delivered | Self::Failed | Self::Reveal => (6005, 1),
+            Self::Release | Self::Delivered | Self::Failed | Self::Reveal | Self::Revealed => {
+                (6005, 1)
+            }
             Self::Change => (6005, 2),
             Self::Pruned => (6005, 7),
             // Entity Management: Create, Update, Deactivate.

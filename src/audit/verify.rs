@@ -15,6 +15,7 @@ use super::note::VerifierKey;
 use super::record::{self, Kind, Record};
 use super::tiles::{Edge, Tile, WIDTH};
 use super::tree::{self, Hash};
+use crate::model::printable::printable;
 
 /// More findings than this say nothing new.
 const MOST_FINDINGS: usize = 100;
@@ -43,6 +44,17 @@ pub struct Since {
     pub head: Checkpoint,
 }
 
+/// What a witness saw of a log.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Seen {
+    /// The name of its key.
+    pub witness: String,
+    /// The records that its checkpoint covers.
+    pub size: u64,
+    /// When it cosigned it (RFC 3339).
+    pub time: String,
+}
+
 /// What was seen of a log.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Verified {
@@ -54,16 +66,46 @@ pub struct Verified {
     pub first: u64,
     /// Bytes of a record that is not written to its end.
     pub torn: u64,
+    /// The last checkpoint that each of the site's witnesses cosigned.
+    pub cosigned: Vec<Seen>,
     /// What is wrong. Empty: nothing.
     pub findings: Vec<Finding>,
 }
 
+impl Verified {
+    /// What was found, for people: printable lines. `key`: the name of the log's key.
+    pub fn words(&self, key: &str) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            text.extend([&*printable(&finding.to_string()), "\n"]);
+        }
+        for seen in &self.cosigned {
+            text += &format!(
+                "{} cosigned {} records at {}\n",
+                printable(&seen.witness),
+                seen.size,
+                seen.time
+            );
+        }
+        let whole = if self.findings.is_empty() {
+            "whole"
+        } else {
+            "NOT WHOLE"
+        };
+        let pruned = match self.first {
+            0 => String::new(),
+            first => format!("; those before {first} were pruned"),
+        };
+        let (covered, after) = (self.covered, self.uncovered);
+        let key = printable(key);
+        text + &format!(
+            "{whole}: {covered} records under the checkpoint of {key}, {after} after it{pruned}\n"
+        )
+    }
+}
+
 /// Reads all of it. An error is what keeps it from being read; what is wrong with it is in the findings.
-pub fn verify(
-    archive: &Archive,
-    key: &VerifierKey,
-    since: Option<&Since>,
-) -> Result<Verified, LogError> {
+pub fn verify(archive: &Archive, key: &VerifierKey, since: &[Since]) -> Result<Verified, LogError> {
     let mut check = Check::new(archive);
     let head = match archive.checkpoint(key) {
         Ok(head) => head,
@@ -73,7 +115,7 @@ pub fn verify(
         }
         Err(error) => return Err(error),
     };
-    if let Some(since) = since {
+    for since in since {
         check.wanted.push((since.head.clone(), since.name.clone()));
     }
     match &head {

@@ -9,7 +9,9 @@ use clap::{Args, Subcommand};
 use super::table::{Cell, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream, load, output};
 use crate::app;
-use crate::app::audit::{Filter, Reading, kinds};
+use crate::app::audit::{Compared, Filter, Reading, kinds};
+#[cfg(feature = "monitor")]
+use crate::app::audit::{WitnessPlace, print_key, serve_witness};
 use crate::model::printable::printable;
 use crate::model::{Exit, parse_duration};
 
@@ -19,6 +21,7 @@ Examples:
   hushpipe audit find --value < leaked         which services had this value
   hushpipe audit verify                        whether anything was changed, removed or reordered
   hushpipe audit verify --since kept           and whether it continues an older checkpoint
+  hushpipe audit cosign                        have the site's witnesses cosign the checkpoint
   hushpipe audit prove 1234 > 1234.tlog-proof  a proof that needs nothing else of the log
   hushpipe audit prune --older-than 400d       remove old records; the log still verifies
 
@@ -73,6 +76,17 @@ Examples:
 Examples:
   hushpipe audit key > log.key.pub")]
     Key(PlaceArgs),
+    /// Have the site's witnesses cosign the checkpoint; exits 1 if one saw another log
+    #[cfg(feature = "monitor")]
+    #[command(after_help = "\
+A witness cosigns only what continues the last checkpoint that it cosigned.
+
+Examples:
+  hushpipe audit cosign")]
+    Cosign,
+    /// Cosign the checkpoints of other hosts' logs (c2sp.org/tlog-witness)
+    #[cfg(feature = "monitor")]
+    Witness(WitnessArgs),
     /// Remove old records; the tree stays, and the removal is on record
     Prune(PruneArgs),
 }
@@ -130,6 +144,13 @@ struct VerifyArgs {
     /// An older checkpoint that the log must continue
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
+    /// A witness that must have cosigned the checkpoint of --since, by its key; can be repeated
+    #[arg(long, value_name = "KEY")]
+    witness: Vec<String>,
+    /// Ask the site's witnesses as well whether this is the log that they saw
+    #[cfg(feature = "monitor")]
+    #[arg(long, conflicts_with = "directory")]
+    ask: bool,
     /// The verifier key, or a file with it, instead of the site's key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -157,6 +178,41 @@ struct PruneArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     older_than: Duration,
 }
+
+#[cfg(feature = "monitor")]
+#[derive(Args, Debug)]
+#[command(after_help = WITNESS)]
+struct WitnessArgs {
+    /// The address to listen at; there is no TLS, and none is needed: all that is said is signed
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        required_unless_present = "print_key",
+        requires = "logs"
+    )]
+    listen: Option<std::net::SocketAddr>,
+    /// The file with the keys of the logs, one a line
+    #[arg(long, value_name = "FILE")]
+    logs: Option<PathBuf>,
+    /// Where the key and the last checkpoint of each log are kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/hushpipe-witness")]
+    directory: PathBuf,
+    /// The name of the key, where that is made: HOST/hushpipe-witness by default
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Print the verifier key, which sites name in audit.witnesses, and exit
+    #[arg(long)]
+    print_key: bool,
+}
+
+#[cfg(feature = "monitor")]
+const WITNESS: &str = "\
+Run it on a host that the logs' own administrators cannot change. The key is made at first use.
+
+Examples:
+  hushpipe audit witness --print-key
+  hushpipe audit key >> logs                        # on a host with a log; copy the line here
+  hushpipe audit witness --listen 10.0.0.9:8450 --logs /etc/hushpipe/logs";
 
 const PRUNE: &str = "\
 Removes whole segments (64 MiB) of which every record is older. What is left verifies as before.
@@ -187,6 +243,10 @@ pub fn run(arguments: &AuditArgs, globals: Globals) -> Outcome {
             }
             output::print(&format!("the first record is {first}\n"))
         }
+        #[cfg(feature = "monitor")]
+        Command::Cosign => cosign(globals),
+        #[cfg(feature = "monitor")]
+        Command::Witness(arguments) => witness(arguments, globals),
         Command::Key(place) => {
             output::print(&format!("{}\n", found(open(place, globals)?.key(None))?))
         }
@@ -286,7 +346,15 @@ impl FilterArgs {
 fn verify(arguments: &VerifyArgs, globals: Globals) -> Outcome {
     let reading = open(&arguments.place, globals)?;
     let key = found(reading.key(arguments.key.as_deref()))?;
-    let verified = found(reading.verify(&key, arguments.since.as_deref()))?;
+    let compared = Compared {
+        since: arguments.since.as_deref(),
+        witnesses: &arguments.witness,
+    };
+    let mut verified = found(reading.verify(&key, compared))?;
+    #[cfg(feature = "monitor")]
+    if arguments.ask {
+        verified.findings.extend(found(reading.objections())?);
+    }
     let is_whole = verified.findings.is_empty();
     if is_whole {
         note(&reading, "verify", globals);
@@ -295,22 +363,55 @@ fn verify(arguments: &VerifyArgs, globals: Globals) -> Outcome {
         let text = serde_json::to_string(&verified);
         text.map_err(|error| Failure::new(Exit::Internal, &error))? + "\n"
     } else {
-        let mut text = String::new();
-        for finding in &verified.findings {
-            text.extend([&*printable(&finding.to_string()), "\n"]);
-        }
-        text + &format!(
-            "{}: {} records under the checkpoint of {}, {} after it{}\n",
-            if is_whole { "whole" } else { "NOT WHOLE" },
-            verified.covered,
-            printable(key.name()),
-            verified.uncovered,
-            match verified.first {
-                0 => String::new(),
-                first => format!("; those before {first} were pruned"),
-            }
-        )
+        verified.words(key.name())
     };
     output::print(&text)?;
     Ok(if is_whole { Exit::Ok } else { Exit::No })
+}
+
+#[cfg(feature = "monitor")]
+fn cosign(globals: Globals) -> Outcome {
+    let mut exit = Exit::Ok;
+    let mut text = String::new();
+    for (witness, said) in found(of_site(globals)?.cosign())? {
+        let witness = printable(&witness);
+        match said {
+            Ok(size) => text += &format!("{witness} cosigned {size} records\n"),
+            Err(error) => {
+                if exit != Exit::No {
+                    exit = error.exit();
+                }
+                eprintln!(
+                    "hushpipe: error: {witness}: {}",
+                    printable(&error.to_string())
+                );
+            }
+        }
+    }
+    if !globals.quiet {
+        output::print(&text)?;
+    }
+    Ok(exit)
+}
+
+#[cfg(feature = "monitor")]
+fn witness(arguments: &WitnessArgs, globals: Globals) -> Outcome {
+    let place = WitnessPlace {
+        directory: arguments.directory.clone(),
+        name: arguments.name.clone(),
+    };
+    if arguments.print_key {
+        return output::print(&format!("{}\n", found(print_key(&place))?));
+    }
+    // clap requires both where the key is not printed.
+    let (Some(listen), Some(logs)) = (arguments.listen, &arguments.logs) else {
+        return Ok(Exit::Usage);
+    };
+    let ready = |address| {
+        if !globals.quiet {
+            eprintln!("hushpipe: listening at {address}");
+        }
+    };
+    found(serve_witness(&place, logs, listen, ready))?;
+    Ok(Exit::Ok)
 }

@@ -316,8 +316,14 @@ fn get(place: &PlaceArgs, arguments: &GetArgs, globals: Globals) -> Outcome {
         version: arguments.version,
         field: arguments.field.as_deref().map(|field| (field, format)),
     };
-    let store = place.open_to(Action::Reveal, &[key.as_str()], globals)?;
-    sealed::get(&store, &key, part, &mut unbuffered()?).map_err(|error| failure(&error))?;
+    let (store, custody) = place.open_recorded(Action::Reveal, &[key.as_str()], globals)?;
+    let mut stdout = unbuffered()?;
+    let shown = sealed::get(&store, &key, part, |version, value| {
+        let recorded = custody.revealed(version, value);
+        recorded.map_err(|failures| Failure::found(&failures))?;
+        sealed::write(value, &mut stdout).map_err(|error| failure(&error))
+    });
+    shown.map_err(|error| failure(&error))??;
     store.report_new_recipients();
     // The shell's prompt goes below; anywhere else the value is exact.
     if std::io::stdout().is_terminal() {

@@ -204,7 +204,10 @@ impl Endpoint {
             .headers(attempt.request.headers.clone());
         if let Some(body) = &attempt.request.body {
             builder = builder
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .header(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static(attempt.request.content_type),
+                )
                 .body(Body::wrap(Outgoing::new(
                     body,
                     attempt.request.wire.as_ref(),

@@ -22,6 +22,8 @@ mod redirect;
 mod request;
 mod resolve;
 mod retry;
+#[cfg(feature = "monitor")]
+mod serve;
 mod session;
 mod tls;
 mod tls_error;
@@ -38,4 +40,6 @@ pub use request::Request;
 pub use reqwest::Method;
 pub use resolve::lookups_ended;
 pub use retry::{Classify, Transient, transient};
+#[cfg(feature = "monitor")]
+pub use serve::{Asked, Listener, Reply, serve};
 pub use session::{Session, Settings};

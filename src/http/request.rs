@@ -6,6 +6,8 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::outgoing::{Content, Wire};
 use crate::secret::SecretBytes;
 
+const JSON: &str = "application/json";
+
 /// One request. Its body and its header values are not shown by anything.
 pub struct Request {
     pub(super) method: Method,
@@ -13,6 +15,7 @@ pub struct Request {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Content>,
+    pub(super) content_type: &'static str,
     pub(super) once: bool,
     pub(super) wire: Option<Wire>,
 }
@@ -25,6 +28,7 @@ impl Request {
             path: path.into(),
             headers: HeaderMap::new(),
             body: None,
+            content_type: JSON,
             once: false,
             wire: None,
         }
@@ -40,8 +44,15 @@ impl Request {
 
     /// A body of JSON.
     #[must_use]
-    pub fn json(mut self, body: SecretBytes) -> Self {
+    pub fn json(self, body: SecretBytes) -> Self {
+        self.body(body, JSON)
+    }
+
+    /// A body of another type.
+    #[must_use]
+    pub fn body(mut self, body: SecretBytes, content_type: &'static str) -> Self {
         self.body = Some(Content::new(body));
+        self.content_type = content_type;
         self
     }
 

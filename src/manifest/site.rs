@@ -7,16 +7,19 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
-use super::collections::Table;
+use super::collections::{List, Table};
 use super::decode::{Decode, Decoder, Spanned};
 use super::fault::{Fault, ManifestError, Span, shown_name};
 use super::read::{MAX_BYTES, text_of};
 use super::records::{
-    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, PolicyRecord, SitePath,
-    SiteRecord,
+    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, MonitorRecord,
+    PolicyRecord, SitePath, SiteRecord, WitnessRecord,
 };
 use super::tree;
-use crate::model::{ApprovalSpec, AuditSpec, ManifestSigners, PolicySpec, Sha256, Site};
+use crate::model::{
+    ApprovalSpec, AuditSpec, ManifestSigners, MonitorSpec, PolicySpec, Sha256, Site, Tls,
+    WitnessSpec,
+};
 
 /// A site is at most this long, as a manifest is.
 pub const MAX_SITE_BYTES: usize = MAX_BYTES;
@@ -97,6 +100,7 @@ fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<
         manifests: settled(&record.manifests, manifests)?,
         approvals: settled(&record.approvals, approvals)?,
         audit: settled(&record.audit, audit)?,
+        monitor: settled(&record.monitor, monitor)?.unwrap_or_default(),
     })
 }
 
@@ -154,7 +158,30 @@ fn audit(record: &AuditRecord) -> Option<AuditSpec> {
         directory: path(&record.directory)?,
         key_file: path(&record.key_file)?,
         fingerprint_key_file: path(&record.fingerprint_key_file),
+        witnesses: each(&record.witnesses, witness)?,
     })
+}
+
+/// Each item of a list that may be left out. `None` only where a fault was added.
+fn each<R, T>(field: &Spanned<List<R>>, settle: fn(&R) -> Option<T>) -> Option<Vec<T>> {
+    let items = field.get().map_or(&[][..], |list| &list.0);
+    items.iter().map(|item| settle(item.get()?)).collect()
+}
+
+fn witness(record: &WitnessRecord) -> Option<WitnessSpec> {
+    Some(WitnessSpec {
+        url: record.url.get()?.address.clone(),
+        key: record.key.get()?.0.clone(),
+        tls: Tls {
+            ca_file: path(&record.ca_file),
+            ..Tls::default()
+        },
+    })
+}
+
+fn monitor(record: &MonitorRecord) -> Option<MonitorSpec> {
+    let directory = path(&record.directory)?;
+    Some(MonitorSpec { directory })
 }
 
 #[cfg(test)]
@@ -193,6 +220,16 @@ mod tests {
             audit.fingerprint_key_file,
             Some(PathBuf::from("/srv/fingerprint.key"))
         );
+        let [one, two] = audit.witnesses.as_slice() else {
+            panic!("{:?}", audit.witnesses);
+        };
+        assert!(one.key.starts_with("witness.example/w1+"));
+        assert_eq!(one.tls.ca_file, Some(PathBuf::from("/srv/ca.pem")));
+        assert_eq!(
+            two.url,
+            crate::model::Address::Unix("/run/witness.sock".into())
+        );
+        assert_eq!(site.monitor.directory, Path::new("/srv/monitor"));
     }
 
     #[test]
@@ -217,6 +254,9 @@ mod tests {
         assert!(audit.required && audit.fingerprint_key_file.is_none());
         assert_eq!(audit.directory, Path::new("/var/log/hushpipe"));
         assert_eq!(audit.key_file, Path::new("/var/lib/hushpipe/audit.key"));
+        assert!(audit.witnesses.is_empty());
+        let monitor = site.monitor.directory;
+        assert_eq!(monitor, Path::new("/var/lib/hushpipe-monitor"));
     }
 
     #[test]
@@ -237,6 +277,25 @@ mod tests {
             "site.yaml:6:1: `secrets` cannot stand here: it is a key of a manifest",
         ] {
             assert!(shown.contains(wanted), "{wanted}: {shown}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_log_is_no_witness() {
+        let key = "web1/hushpipe+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+        for (key, why) in [
+            (key, "signature type 0x04"),
+            ("web1", "the form NAME+8 hex digits+base64"),
+            (
+                "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+                "the form",
+            ),
+        ] {
+            let text = format!(
+                "version: 1\naudit: {{ witnesses: [{{ url: 'https://w.example', key: {key} }}] }}\n"
+            );
+            let shown = parsed(&text).unwrap_err().text();
+            assert!(shown.contains(why), "{shown}");
         }
     }
 

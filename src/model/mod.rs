@@ -47,7 +47,8 @@ pub use release::{
 };
 pub use signal::{Signal, SignalError};
 pub use site::{
-    ApprovalSpec, AuditSpec, CallerVariables, ManifestSigners, PolicyMode, PolicySpec, Site,
+    ApprovalSpec, AuditSpec, CallerVariables, ManifestSigners, MonitorSpec, PolicyMode, PolicySpec,
+    Site, WitnessSpec,
 };
 pub use startup::{Forking, Ready, Startup};
 pub use units::{

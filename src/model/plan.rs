@@ -199,7 +199,7 @@ pub enum Address {
 }
 
 /// TLS settings. Files are read when a connection is made, so that new ones are taken up.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tls {
     /// PEM certificates of authorities; with this or `ca_path` the system's own are not trusted.
     #[serde(serialize_with = "path_or_none")]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::format_duration;
 use super::words::words;
 use super::written::{duration, path};
-use super::{Place, Sha256};
+use super::{Address, Place, Sha256, Tls};
 
 /// The site file, version 1, checked. It holds no secret bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +35,8 @@ pub struct Site {
     pub approvals: Option<ApprovalSpec>,
     /// Where releases are put on record.
     pub audit: Option<AuditSpec>,
+    /// What `hushpipe monitor` keeps.
+    pub monitor: MonitorSpec,
 }
 
 /// `policy:`
@@ -109,6 +111,40 @@ pub struct AuditSpec {
     /// The key of the values' fingerprints; `None`: no fingerprints.
     #[serde(serialize_with = "super::written::path_or_none")]
     pub fingerprint_key_file: Option<PathBuf>,
+    /// Who cosigns its checkpoints.
+    pub witnesses: Vec<WitnessSpec>,
+}
+
+/// One of `audit.witnesses:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WitnessSpec {
+    /// The submission prefix (c2sp.org/tlog-witness).
+    pub url: Address,
+    /// Its verifier key (c2sp.org/signed-note), of cosignatures.
+    pub key: String,
+    /// How it is known, where the URL is one of https.
+    #[serde(flatten)]
+    pub tls: Tls,
+}
+
+/// `monitor:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MonitorSpec {
+    /// Cosigned checkpoints, and how far each sink is.
+    #[serde(serialize_with = "path")]
+    pub directory: PathBuf,
+}
+
+impl MonitorSpec {
+    /// Where it is, if the site does not say.
+    pub const DIRECTORY: &str = "/var/lib/hushpipe-monitor";
+}
+
+impl Default for MonitorSpec {
+    fn default() -> Self {
+        let directory = Self::DIRECTORY.into();
+        Self { directory }
+    }
 }
 
 impl Site {
@@ -149,9 +185,21 @@ impl Site {
             };
             rows.push((
                 "audit",
-                format!("{}, {required}", audit.directory.display()),
+                format!(
+                    "{}, {required}{}",
+                    audit.directory.display(),
+                    counted(", with", audit.witnesses.len(), "witness", "witnesses")
+                ),
             ));
         }
         rows
+    }
+}
+
+fn counted(before: &str, count: usize, one: &str, several: &str) -> String {
+    match count {
+        0 => String::new(),
+        1 => format!("{before} one {one}"),
+        count => format!("{before} {count} {several}"),
     }
 }

@@ -19,6 +19,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "what lies beneath a directory that is open",
     ),
     (
+        "src/audit/kept.rs",
+        "who owns a directory whose content is signed: it is walked to afterwards",
+    ),
+    (
         "src/sys/mount.rs",
         "a mount point is reached again in the new namespace, and compared",
     ),

@@ -4,6 +4,7 @@ mod crashes;
 mod failing;
 mod reading;
 mod recorded;
+mod witness;
 
 use serde_json::Value;
 

@@ -1,10 +1,12 @@
 """Verifies an audit log of hushpipe's without any of hushpipe's code.
 
     python3 tlog.py DIRECTORY VKEY [PROOF]
+    python3 tlog.py DIRECTORY VKEY --cosigned NOTE WITNESS_VKEY
 
 Standard library alone. It follows RFC 6962 (section 2.1), RFC 8032 (Ed25519), c2sp.org/signed-note,
-c2sp.org/tlog-checkpoint, c2sp.org/tlog-tiles and c2sp.org/tlog-proof to the letter. Ends with 1 and says
-what is wrong, or prints how many records are whole.
+c2sp.org/tlog-checkpoint, c2sp.org/tlog-tiles, c2sp.org/tlog-proof and c2sp.org/tlog-cosignature to the
+letter. Ends with 1 and says what is wrong, or prints how many records are whole. With a note that a
+witness cosigned, the log must begin with the records that it covers.
 """
 
 import base64
@@ -94,10 +96,11 @@ def root(hashes):
     return node(root(hashes[:k]), root(hashes[k:]))
 
 
-def checkpoint(note, vkey):
+def signed(note, vkey, kind):
+    """The text of a note that this key signed, or cosigned; and when that was."""
     name, key_id, public = vkey.split("+", 2)
     public = base64.b64decode(public, validate=True)
-    need(public[:1] == b"\1", "the key is no Ed25519 key")
+    need(public[0] == kind and len(public) == 33, "the key has another signature type")
     digest = hashlib.sha256(name.encode() + b"\n" + public).digest()
     need(digest[:4].hex() == key_id, "the key's id is not its own")
     text, _, signatures = note.rpartition("\n\n")
@@ -105,14 +108,34 @@ def checkpoint(note, vkey):
     for line in signatures.splitlines():
         dash, signer, signature = line.split(" ")
         signature = base64.b64decode(signature, validate=True)
-        if dash == "\u2014" and signer == name and signature[:4] == digest[:4]:
-            need(ed25519(public[1:], text.encode(), signature[4:]), "the signature is wrong")
-            break
-    else:
-        raise Wrong("the checkpoint is not signed by this key")
-    origin, size, head = text.split("\n")[:3]
-    need(origin == name, "the checkpoint is of another log")
-    return int(size), base64.b64decode(head, validate=True)
+        if dash != "\u2014" or signer != name or signature[:4] != digest[:4]:
+            continue
+        message, signature, time = text.encode(), signature[4:], None
+        if kind == 4:
+            time = int.from_bytes(signature[:8], "big")
+            message, signature = f"cosignature/v1\ntime {time}\n".encode() + message, signature[8:]
+        need(ed25519(public[1:], message, signature), "the signature is wrong")
+        return text, time
+    raise Wrong("the checkpoint is not signed by this key")
+
+
+def head(text):
+    origin, size, root = text.split("\n")[:3]
+    return origin, int(size), base64.b64decode(root, validate=True)
+
+
+def checkpoint(note, vkey):
+    origin, size, root = head(signed(note, vkey, 1)[0])
+    need(origin == vkey.split("+")[0], "the checkpoint is of another log")
+    return size, root
+
+
+def cosigned(note, vkey, witness, hashes):
+    size, wanted = checkpoint(note, vkey)
+    text, time = signed(note, witness, 4)
+    need(head(text)[1:] == (size, wanted) and time > 0, "the cosignature is of another checkpoint")
+    need(size <= len(hashes), f"{size} records are cosigned, and {len(hashes)} are there")
+    need(root(hashes[:size]) == wanted, "the records are not those that were cosigned")
 
 
 def records(directory):
@@ -173,7 +196,7 @@ def proof(text, vkey, lines):
     inclusion(index, size, leaf(lines[index]), path, head)
 
 
-def main(directory, vkey, proof_file=None):
+def main(directory, vkey, proof_file=None, note=None, witness=None):
     lines = list(records(directory))
     for seq, line in enumerate(lines):
         need(json.loads(line)["seq"] == seq, f"record {seq} is not where it belongs")
@@ -183,7 +206,10 @@ def main(directory, vkey, proof_file=None):
     hashes = [leaf(line) for line in lines[:size]]
     need(root(hashes) == head, "the records are not those that were signed")
     tiles(directory, hashes)
-    if proof_file:
+    if proof_file == "--cosigned":
+        with open(note, encoding="utf-8") as file:
+            cosigned(file.read(), vkey, witness, [leaf(line) for line in lines])
+    elif proof_file:
         with open(proof_file, encoding="utf-8") as file:
             proof(file.read(), vkey, lines)
     print(f"whole: {size} records, {len(lines) - size} after them")

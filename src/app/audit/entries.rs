@@ -129,6 +129,19 @@ pub fn custody(queries: &[Query]) -> Option<Entry> {
     })
 }
 
+/// Of what a person is about to see of the secrets that were asked about.
+pub fn revealed(queries: &[Query], version: u64, fingerprint: Option<[u8; 32]>) -> Option<Entry> {
+    let mut entry = custody(queries)?;
+    let mut revealed = Entry::new(Kind::Revealed);
+    for secret in &mut entry.secrets {
+        secret.version = version.to_string();
+        secret.fingerprints = fingerprint.iter().map(Fingerprint::new).collect();
+    }
+    revealed.secrets = entry.secrets;
+    revealed.peer = entry.peer;
+    Some(revealed)
+}
+
 /// Of an event. `None`: it is none of the log's.
 pub fn event(event: &Event) -> Option<Entry> {
     let of = |kind, generation: model::Generation| Entry {

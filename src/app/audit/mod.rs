@@ -1,11 +1,15 @@
 //! The site's audit log: releases are recorded before they are delivered, and everything else beside the
 //! program.
 
+#[cfg(feature = "monitor")]
+mod cosign;
 mod entries;
 mod keys;
 mod observer;
 mod reading;
 mod recorder;
+#[cfg(feature = "monitor")]
+mod witness;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,13 +18,16 @@ use std::rc::Rc;
 use super::failure::{Failure, Failures};
 use keys::fingerprint_key;
 use observer::Auditing;
-pub use reading::{Filter, Reading, Row};
+pub use reading::{Compared, Filter, Reading, Row};
 use recorder::{AuditRecorder, Shared};
+#[cfg(feature = "monitor")]
+pub use witness::{WitnessPlace, print_key, serve as serve_witness};
 
 use crate::audit::Kind;
+use crate::model::query::Query;
 use crate::model::words::Words as _;
 use crate::model::{AuditError, AuditSpec, NoSite, Observer, Plan, Recorder, SecretName, chain};
-use crate::secret::{FingerprintKey, Value};
+use crate::secret::{FingerprintKey, SecretBytes, Value};
 
 /// The kinds of records, by name.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
@@ -102,6 +109,22 @@ impl Audit {
         values
             .map(|(name, value)| (name.clone(), key.of_value(value)))
             .collect()
+    }
+
+    /// Puts on record which version of sealed secrets a person is about to see. Nothing of it is shown before.
+    pub fn revealed(
+        &self,
+        queries: &[Query],
+        version: u64,
+        value: &SecretBytes,
+    ) -> Result<(), Failures> {
+        let Some(recorder) = &self.recorder else {
+            return Ok(());
+        };
+        let fingerprint = self.fingerprints.as_ref().map(|key| key.of(value.expose()));
+        let entry = entries::revealed(queries, version, fingerprint);
+        let recorded = recorder.put_at_once(entry.into_iter().collect());
+        recorded.map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
     }
 
     /// Writes what comes beside a launch, and its end.

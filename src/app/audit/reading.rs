@@ -2,15 +2,19 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "monitor")]
+use super::cosign::{CosignError, Cosigner};
 use super::keys::{LONGEST_KEY, fingerprint_key, open, place, unread};
 use super::recorder::{PATIENCE, writer};
+#[cfg(feature = "monitor")]
+use crate::app::event_loop::runtime;
 use crate::app::facts;
 use crate::app::failure::{Failure, Failures, os};
 use crate::audit::{
-    Archive, Checkpoint, Draft, Entry, Fingerprint, Kind, LogError, Place, Record, SignerKey,
-    Since, Verified, VerifierKey, seq, verify,
+    Archive, Checkpoint, Cosigned, Draft, Entry, Finding, Fingerprint, Kept, Kind, LogError, Place,
+    Record, Seen, SignerKey, Since, Verified, VerifierKey, seq, verify,
 };
 use crate::model::printable::{printable, printable_path};
 use crate::model::query::Facts;
@@ -28,6 +32,17 @@ pub struct Reading {
     spec: Option<AuditSpec>,
     /// Who reads.
     facts: Option<Facts>,
+    /// Where the site's monitor keeps cosigned checkpoints.
+    kept: PathBuf,
+}
+
+/// What a log is compared with, beside itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compared<'a> {
+    /// An older checkpoint's file.
+    pub since: Option<&'a Path>,
+    /// Who must have cosigned that one: verifier keys.
+    pub witnesses: &'a [String],
 }
 
 /// Which records are wanted: all that are given must fit.
@@ -114,7 +129,8 @@ fn row(record: &Record<'_>, line: &[u8]) -> Row {
     }
 }
 
-fn failed(error: &LogError) -> Failures {
+/// As a person is told.
+pub fn failed(error: &LogError) -> Failures {
     let help = error.help().map(|help| format!("\n  help: {help}"));
     let text = chain(error) + &help.unwrap_or_default();
     vec![Failure::new(Exit::Deadline, text)]
@@ -140,6 +156,38 @@ fn usage(text: impl Into<String>) -> Failures {
     vec![Failure::new(Exit::Usage, text.into())]
 }
 
+/// An older checkpoint, by the log's key and those of witnesses.
+fn since(path: &Path, key: &VerifierKey, witnesses: &[String]) -> Result<Since, Failures> {
+    let note = Trusted::new(&[]).read(path, 64 << 10);
+    let note = note.map_err(|error| usage(format!("--since: {}", unread(error))))?;
+    let name = printable_path(path);
+    let head = Checkpoint::open(note.expose(), key);
+    let head = head.map_err(|error| usage(format!("--since {name}: {error}")))?;
+    for text in witnesses {
+        let witness = witness_key(text)?;
+        Cosigned::parse(note.expose(), &witness)
+            .map_err(|error| usage(format!("--since {name}: {}: {error}", witness.name())))?;
+    }
+    Ok(Since { name, head })
+}
+
+/// Of a site, or of an option.
+fn witness_key(text: &str) -> Result<VerifierKey, Failures> {
+    let why = match VerifierKey::parse(text) {
+        Ok(key) if key.is_witness() => return Ok(key),
+        Ok(_) => "it is the key of a log".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let text = format!("{}: no key of a witness: {why}", printable(text));
+    Err(vec![Failure::new(Exit::Manifest, text)])
+}
+
+fn rfc3339(seconds: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    let time = time.unwrap_or(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
 impl Reading {
     /// Of the site's log, or of a copy in that directory.
     pub fn new(site: Option<&Site>, directory: Option<&Path>) -> Result<Self, Failures> {
@@ -163,6 +211,9 @@ impl Reading {
             place,
             spec,
             facts,
+            kept: site
+                .map(|site| site.monitor.directory.clone())
+                .unwrap_or_default(),
         })
     }
 
@@ -285,17 +336,109 @@ impl Reading {
         pruned.map_err(|error| failed(&error))
     }
 
-    /// Whether all of it is as it was written.
-    pub fn verify(&self, key: &VerifierKey, since: Option<&Path>) -> Result<Verified, Failures> {
-        let since = since.map(|path| {
-            let note = Trusted::new(&[]).read(path, 64 << 10);
-            let note = note.map_err(|error| usage(format!("--since: {}", unread(error))))?;
-            let head = Checkpoint::open(note.expose(), key);
-            let name = printable_path(path);
-            let head = head.map_err(|error| usage(format!("--since {name}: {error}")))?;
-            Ok::<_, Failures>(Since { name, head })
+    /// Whether all of it is as it was written, and continues what was kept elsewhere.
+    pub fn verify(&self, key: &VerifierKey, with: Compared<'_>) -> Result<Verified, Failures> {
+        let mut heads = Vec::new();
+        if let Some(path) = with.since {
+            heads.push(since(path, key, with.witnesses)?);
+        } else if !with.witnesses.is_empty() {
+            return Err(usage(
+                "--witness needs --since: the checkpoint that it cosigned",
+            ));
+        }
+        let mut missing = Vec::new();
+        let mut cosigned = Vec::new();
+        for witness in self.witnesses()? {
+            match self.cosigned(key, &witness) {
+                Ok(kept) => {
+                    heads.push(Since {
+                        name: format!("checkpoint of witness {}", witness.name()),
+                        head: kept.head.clone(),
+                    });
+                    cosigned.push((witness.name().to_owned(), kept));
+                }
+                Err(finding) => missing.push(finding),
+            }
+        }
+        let mut verified = verify(&self.archive, key, &heads).map_err(|error| failed(&error))?;
+        verified.findings.extend(missing);
+        verified.cosigned = cosigned
+            .into_iter()
+            .map(|(witness, kept)| Seen {
+                witness,
+                size: kept.head.size,
+                time: rfc3339(kept.time),
+            })
+            .collect();
+        Ok(verified)
+    }
+
+    /// The keys of the site's witnesses.
+    fn witnesses(&self) -> Result<Vec<VerifierKey>, Failures> {
+        let specs = self.spec.iter().flat_map(|spec| &spec.witnesses);
+        specs.map(|spec| witness_key(&spec.key)).collect()
+    }
+
+    /// What the monitor kept of a witness. A finding: there is nothing that counts.
+    fn cosigned(&self, key: &VerifierKey, witness: &VerifierKey) -> Result<Cosigned, Finding> {
+        let read = Kept::open(&self.kept).and_then(|kept| match kept {
+            Some(kept) => kept.read(key.name(), witness),
+            None => Ok(None),
         });
-        verify(&self.archive, key, since.transpose()?.as_ref()).map_err(|error| failed(&error))
+        let what = match read {
+            Ok(Some(kept)) => return Ok(kept),
+            Ok(None) => "there is none: `hushpipe audit cosign` asks for it".to_owned(),
+            Err(error) => chain(&error),
+        };
+        let place = format!("checkpoint of witness {}", witness.name());
+        Err(Finding { place, what })
+    }
+
+    /// What the site's witnesses have against the log as it is. The error is of a witness that could not be
+    /// asked, or does not know the log.
+    #[cfg(feature = "monitor")]
+    pub fn objections(&self) -> Result<Vec<Finding>, Failures> {
+        let (mut findings, mut failures) = (Vec::new(), Vec::new());
+        for (name, said) in self.cosign()? {
+            let Err(error) = said else {
+                continue;
+            };
+            let what = error.to_string();
+            if error.exit() == Exit::No {
+                let place = format!("witness {name}");
+                findings.push(Finding { place, what });
+            } else {
+                let text = format!("witness {name}: {what}");
+                failures.push(Failure::new(error.exit(), text));
+            }
+        }
+        if failures.is_empty() || !findings.is_empty() {
+            return Ok(findings);
+        }
+        Err(failures)
+    }
+
+    /// Asks each witness of the site to cosign the log as it is.
+    #[cfg(feature = "monitor")]
+    pub fn cosign(&self) -> Result<Vec<(String, Result<u64, CosignError>)>, Failures> {
+        let specs = self.spec.iter().flat_map(|spec| &spec.witnesses);
+        let witnesses: Vec<Cosigner> = specs
+            .map(|spec| Ok(Cosigner::new(spec, witness_key(&spec.key)?)))
+            .collect::<Result<_, Failures>>()?;
+        if witnesses.is_empty() {
+            let text = "this host's site has no `audit.witnesses`".to_owned();
+            return Err(vec![Failure::new(Exit::Manifest, text)]);
+        }
+        let kept = Kept::make(&self.kept).map_err(|error| failed(&error))?;
+        runtime()?.block_on(async {
+            let mut said = Vec::new();
+            for witness in &witnesses {
+                let cosigned = witness.ask(&self.archive, &kept).await;
+                let cosigned = cosigned.map(|cosigned| cosigned.head.size);
+                said.push((witness.key.name().to_owned(), cosigned));
+            }
+            Ok(said)
+        })
     }
 
     /// The signed head, as it was written.

@@ -372,6 +372,18 @@ impl AuditRecorder {
     }
 }
 
+impl AuditRecorder {
+    /// Puts entries on record, signed, before whoever waits for that goes on.
+    pub fn put_at_once(&self, entries: Vec<Entry>) -> Result<(), AuditError> {
+        let sign = Sign::Now;
+        let put = Put {
+            sign,
+            ..self.put(self.patience())
+        };
+        self.put_now(entries, put)
+    }
+}
+
 /// A recorder that is shared with the observer.
 #[derive(Clone)]
 pub struct Shared(pub Rc<AuditRecorder>);
@@ -404,10 +416,6 @@ impl Recorder for Shared {
     fn custody(&self, queries: &[Query], decisions: &[Decision]) -> Result<(), AuditError> {
         let decisions = decisions.iter().map(entries::decision);
         let entries = decisions.chain(entries::custody(queries)).collect();
-        let put = Put {
-            sign: Sign::Now,
-            ..self.0.put(self.0.patience())
-        };
-        self.0.put_now(entries, put)
+        self.0.put_at_once(entries)
     }
 }

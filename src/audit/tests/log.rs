@@ -45,7 +45,7 @@ impl Bench {
 
     fn verify(&self) -> Verified {
         let key = self.open();
-        verify(&self.archive(), key.key().verifier(), None).unwrap()
+        verify(&self.archive(), key.key().verifier(), &[]).unwrap()
     }
 
     /// A log of so many records, signed now and then and at its end.
@@ -218,6 +218,26 @@ fn lines_that_are_none_of_ours_are_refused() {
 }
 
 #[test]
+fn a_writer_remembers_what_no_head_covers_yet() {
+    let bench = Bench::new();
+    let mut log = bench.open();
+    add(&mut log.hold(PATIENCE).unwrap(), "x");
+    let away = bench.place.path().join("away");
+    fs::rename(bench.at("records.jsonl"), &away).unwrap();
+    for _ in 0..2 {
+        let error = log.hold(PATIENCE).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("it has 0 records, and had 1 before"),
+            "{error}"
+        );
+    }
+    fs::rename(&away, bench.at("records.jsonl")).unwrap();
+    assert_eq!(add(&mut log.hold(PATIENCE).unwrap(), "y"), 1);
+}
+
+#[test]
 fn tiles_that_a_power_cut_took_are_made_anew() {
     for broken in ["tile/0/001.p/44", "tile/1/000.p/1"] {
         let bench = Bench::filled(300);
@@ -335,14 +355,14 @@ fn an_older_head_shows_what_was_rewritten() {
         hold.sign().unwrap();
     }
     assert_eq!(bench.findings(), [""; 0]);
-    let verified = verify(&bench.archive(), &key, Some(&kept)).unwrap();
+    let verified = verify(&bench.archive(), &key, &[kept]).unwrap();
     let findings: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         findings,
         ["kept: the first 120 records are not those that it covers"]
     );
     assert!(
-        verify(&bench.archive(), &key, Some(&since(&bench)))
+        verify(&bench.archive(), &key, &[since(&bench)])
             .unwrap()
             .findings
             .is_empty()

@@ -211,42 +211,127 @@ fn every_random_change_is_found() {
     let directory = place.path().join("changed");
     let look = |files: &Files| {
         write(&directory, files);
-        verify(&Archive::open(&directory).unwrap(), key.verifier(), None)
+        verify(&Archive::open(&directory).unwrap(), key.verifier(), &[])
             .unwrap()
             .findings
     };
     assert_eq!(look(&files), []);
-    for _ in 0..rounds(200, 1000) {
+    for _ in 0..rounds(200, 10_000) {
         let mut changed = files.clone();
         let what = change(&mut changed, &stranger);
         assert_ne!(look(&changed), [], "{what}");
     }
 }
 
-/// Whoever has the key can rewrite all of it: then a head that somebody else kept shows it.
+/// Rewrites records as whoever has the key would: all numbers fit, in one segment, under a new tree and head.
+fn rewrite(files: &mut Files, key: &SignerKey) -> &'static str {
+    let records: Vec<u8> = files
+        .iter()
+        .filter(|(name, _)| is_records(name) && name != Path::new("records.jsonl"))
+        .chain(
+            files
+                .iter()
+                .filter(|(name, _)| name == Path::new("records.jsonl")),
+        )
+        .flat_map(|(_, bytes)| bytes.clone())
+        .collect();
+    let mut lines: Vec<Vec<u8>> = directory::lines(&records).map(<[u8]>::to_vec).collect();
+    let (one, two) = (below(lines.len() - 1), below(lines.len()));
+    let what = match below(5) {
+        0 => {
+            lines.remove(one);
+            "a record removed"
+        }
+        1 => {
+            lines.swap(one, one + 1);
+            "two records swapped"
+        }
+        2 => {
+            let line = lines[two].clone();
+            lines.insert(one, line);
+            "a record doubled"
+        }
+        3 => {
+            lines.truncate(one);
+            "the log cut off"
+        }
+        _ => {
+            let text = String::from_utf8(lines[one].clone()).unwrap();
+            lines[one] = text
+                .replace("\"service\":\"shop\"", "\"service\":\"till\"")
+                .into_bytes();
+            "a record forged"
+        }
+    };
+    for (number, line) in lines.iter_mut().enumerate() {
+        let rest = memchr::memchr(b',', line).unwrap();
+        let numbered = format!("{{\"seq\":{number}");
+        line.splice(..rest, numbered.into_bytes());
+    }
+    let size = lines.len() as u64;
+    files.retain(|(name, _)| !is_records(name));
+    let all = lines
+        .iter()
+        .flat_map(|line| [line.as_slice(), b"\n"].concat());
+    files.push(("records.jsonl".into(), all.collect()));
+    sign_anew(files, size, key);
+    what
+}
+
+/// Whoever has the key can rewrite all of it: then a head that somebody else kept shows it, and a witness does
+/// not cosign it.
 #[test]
-fn every_change_under_the_key_is_found_by_an_older_head() {
+fn every_change_under_the_key_is_found_by_a_cosigned_head() {
     let place = tempfile::tempdir().unwrap();
     let (files, key) = made(place.path());
-    let head = files
-        .iter()
-        .find(|(name, _)| name == Path::new("checkpoint"))
-        .unwrap();
+    let note = |files: &Files| {
+        let head = files
+            .iter()
+            .find(|(name, _)| name == Path::new("checkpoint"));
+        String::from_utf8(head.unwrap().1.clone()).unwrap()
+    };
+    let witness = Witness {
+        key: SignerKey::generate_of("w1", KeyKind::Cosignature)
+            .unwrap()
+            .0,
+        logs: vec![key.verifier().clone()],
+    };
+    let submission = Submission {
+        old: 0,
+        proof: Vec::new(),
+        note: note(&files),
+    };
+    let (head, cosigned) = witness.cosign(&submission, None, 7).unwrap();
+    let kept = Cosigned::parse(cosigned.as_bytes(), witness.key.verifier()).unwrap();
     let since = Since {
         name: "kept".to_owned(),
-        head: Checkpoint::open(&head.1, key.verifier()).unwrap(),
+        head: kept.head,
     };
     let directory = place.path().join("changed");
-    for _ in 0..rounds(20, 100) {
+    for _ in 0..rounds(100, 10_000) {
         let mut changed = files.clone();
-        forge(&mut changed);
-        sign_anew(&mut changed, 300, &key);
+        let what = rewrite(&mut changed, &key);
         write(&directory, &changed);
         let archive = Archive::open(&directory).unwrap();
-        assert_eq!(verify(&archive, key.verifier(), None).unwrap().findings, []);
-        let found = verify(&archive, key.verifier(), Some(&since))
+        assert_eq!(
+            verify(&archive, key.verifier(), &[]).unwrap().findings,
+            [],
+            "{what}"
+        );
+        let since = std::slice::from_ref(&since);
+        let found = verify(&archive, key.verifier(), since).unwrap().findings;
+        assert_eq!(found.len(), 1, "{what}");
+        let note = note(&changed);
+        let size = Checkpoint::open(note.as_bytes(), key.verifier())
             .unwrap()
-            .findings;
-        assert_eq!(found.len(), 1);
+            .size;
+        let proof = archive.consistency(head.size.min(size), size).unwrap();
+        let old = head.size;
+        let submission = Submission { old, proof, note };
+        let refused = witness.cosign(&submission, Some(&head), 8).unwrap_err();
+        assert!(
+            matches!(refused.status(), 400 | 409 | 422),
+            "{what}: {refused}"
+        );
     }
 }

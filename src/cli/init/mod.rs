@@ -102,6 +102,7 @@ impl Places {
             secrets,
             &observer,
         )
+        .map(drop)
         .map_err(|failures| Failure::found(&failures))
     }
 }

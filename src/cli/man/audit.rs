@@ -5,7 +5,7 @@ use roff::{Roff, bold, roman};
 use super::page::Page;
 use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 
-const WHAT: [&str; 6] = [
+const WHAT: [&str; 7] = [
     "A host whose site has audit: keeps a log of who was given which secret: when, by which launcher, for which \
      program, and by which policies and approvals. A delivery is on record before it happens. With required: \
      true, which is the default, what cannot be recorded is not delivered, and hushpipe ends with 75; a program \
@@ -24,7 +24,12 @@ const WHAT: [&str; 6] = [
      the next one that writes signs them.",
     "Whoever has the signing key, root above all, can write another log and sign it. An older checkpoint that \
      was kept elsewhere shows that: `hushpipe audit verify --since FILE` fails if the log does not continue \
-     it. Keep checkpoints where the host's root cannot change them.",
+     it. Keep checkpoints where the host's root cannot change them, or let a witness on another host do so: \
+     audit.witnesses in the site.",
+    "A witness (`hushpipe audit witness`, or any other of c2sp.org/tlog-witness) remembers the last checkpoint of \
+     each log and cosigns a new one only if the log proves that it continues that one. `hushpipe audit cosign` \
+     asks the site's witnesses and keeps what they cosigned. `hushpipe audit verify` then fails if the log does \
+     not continue it or if it is gone, and with --ask if a witness itself saw another log.",
     "Several launchers write one log, each under the lock; a launch waits for it for up to 5 s. What a crash \
      left of a record is cut off by the next one that writes, and that is on record (recovered). A segment is \
      closed at 64 MiB.",
@@ -61,8 +66,9 @@ const KINDS: [(&str, &str); 11] = [
         "A command to a launcher: what, and by which process and user, by the kernel's word.",
     ),
     (
-        "reveal, change",
-        "A person is about to see or change sealed secrets.",
+        "reveal, revealed, change",
+        "A person asked to see or change sealed secrets; this version of one, with this fingerprint, is about to \
+         be shown.",
     ),
     ("read", "The log was read: how, and by whom."),
     (
@@ -112,6 +118,9 @@ version: 1
 audit:
   directory: /var/log/hushpipe
   fingerprint_key_file: /etc/hushpipe/fingerprint.key
+  witnesses:
+    - url: http://10.0.0.9:8450
+      key: other/hushpipe-witness+7c1f6d1b+BOC1TtdVN5ZOdZ9KKUHq3rVdOpWnOWKEoqMbFI2bgJ5W
 
 # the key of fingerprints
 $ (umask 077; head -c 32 /dev/urandom | base64 > /etc/hushpipe/fingerprint.key)
@@ -128,6 +137,12 @@ $ hushpipe audit show --kind denied --json | jq -r '.ruling.policies[]'
 # is the log whole, and does it continue the checkpoint of last week?
 $ hushpipe audit checkpoint > /mnt/elsewhere/checkpoint
 $ hushpipe audit verify --since /mnt/elsewhere/checkpoint
+
+# a witness: on a host of another administrator, once, and then on this one
+other$ hushpipe audit witness --print-key
+other$ hushpipe audit witness --listen 10.0.0.9:8450 --logs /etc/hushpipe/logs
+$ hushpipe audit cosign
+$ hushpipe audit verify --ask
 
 # a copy of it, on another host
 $ hushpipe audit key > key

@@ -66,6 +66,17 @@ impl PlaceArgs {
         keys: &[&str],
         globals: Globals,
     ) -> Result<SealedStore, Failure> {
+        self.open_recorded(action, keys, globals)
+            .map(|(store, _)| store)
+    }
+
+    /// The same, to put on record as well what is shown of them.
+    pub fn open_recorded(
+        &self,
+        action: Action,
+        keys: &[&str],
+        globals: Globals,
+    ) -> Result<(SealedStore, custody::Custody), Failure> {
         let Named {
             name,
             store,
@@ -90,16 +101,16 @@ impl PlaceArgs {
         let observer = warnings(globals);
         let secrets = (&name, &keys);
         let command = "hushpipe secret";
-        custody::allowed(
+        let custody = custody::allowed(
             command,
             &governance,
             plan.as_ref(),
             action,
             secrets,
             &observer,
-        )
-        .map_err(|failures| Failure::found(&failures))?;
-        Ok(store)
+        );
+        let custody = custody.map_err(|failures| Failure::found(&failures))?;
+        Ok((store, custody))
     }
 
     fn named(&self, globals: Globals) -> Result<Named, Failure> {

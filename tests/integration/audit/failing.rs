@@ -7,6 +7,12 @@ use nix::sys::signal::Signal;
 use super::{again, audited, files, kinds, records, site, verifies};
 use crate::harness::{Hushpipe, Output, Running};
 
+/// With a secret that rotates.
+const ROTATED: &str = "version: 1\nservice: shop\nstores: { s: { type: directory, path: \"{place}/s\" } }\n\
+                       secrets: { db: { store: s, key: db } }\n\
+                       deliver: [{ file: \"{place}/run/db\", secret: db }]\n\
+                       on_rotate: { do: signal, signal: HUP, settle: 0s }\n";
+
 /// What is done to a log that is there, the code, and what the error says.
 const BROKEN: &[(&str, i32, &str, &str)] = &[
     ("chmod 777 log", 75, "others can write to", "chmod o-w"),
@@ -150,6 +156,30 @@ fn fetching(output: Output) -> Running {
         .spawn();
     running.wait_for_stderr("fetched 1 secret");
     running
+}
+
+#[test]
+fn a_rotation_that_cannot_be_recorded_delivers_nothing_until_it_can() {
+    let hushpipe = site(files(), true, "").manifest(ROTATED);
+    hushpipe.place().copy_probe();
+    let running = hushpipe.rereads("db");
+    let place = running.place();
+    // The log breaks once the program runs.
+    let (log, away) = (place.join("log/records.jsonl"), place.join("away"));
+    std::fs::rename(&log, &away).unwrap();
+    place.replace("s/db", "second-battery\n");
+    let said = running.wait_for_stderr("the audit log cannot be written");
+    assert!(said.contains("it has 0 records, and had "), "{said}");
+    assert_eq!(running.stdout(), "ready\n");
+    std::fs::rename(&away, &log).unwrap();
+    let before = records(place).len();
+    running.wait_for_line("second-battery");
+    // It was on record before it was in place.
+    let added = records(place).split_off(before);
+    let kinds = kinds(&added);
+    assert!(kinds.contains(&"release"), "{kinds:?}");
+    let output = running.stop().stdout_is("ready\nsecond-battery\n");
+    verifies(again(output));
 }
 
 #[test]

@@ -210,7 +210,17 @@ fn a_sealed_secret_is_not_shown_or_changed_off_the_record() {
     let reveal = of_kind(&records, "reveal");
     assert_eq!(reveal["secrets"][0]["name"], "db");
     assert_eq!(reveal["peer"]["uid"], nix::unistd::getuid().as_raw());
+    let revealed = &of_kind(&records, "revealed")["secrets"][0];
+    assert_eq!(
+        (&revealed["name"], &revealed["version"]),
+        (&json!("db"), &json!("1"))
+    );
+    assert_eq!(revealed["fingerprints"].as_array().unwrap().len(), 1);
     assert_eq!(of_kind(&records, "change")["secrets"][0]["name"], "db");
+    // Whoever has the value finds who saw it.
+    let words = ["audit", "find", "--value", "--json"];
+    let output = again(output).args(words).stdin(VALUE).run().success();
+    assert!(output.stdout().contains("\"kind\":\"revealed\""));
     // And not without the log.
     let output = verified_again(again(output));
     let output = output.mode("log", 0o777).args(get).run().code(75);
