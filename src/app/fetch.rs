@@ -70,7 +70,11 @@ impl Stores {
         secrets.collect()
     }
 
+    /// A fetch from a store that does not report its requests is one.
     fn note(&self, store: &StoreName, asked: Instant, error: Option<&StoreError>) {
+        if self[store].reports_requests() {
+            return;
+        }
         self.observer.observe(&Event::StoreAsked {
             store: store.clone(),
             took: asked.elapsed(),

@@ -102,6 +102,21 @@ impl Fault {
         }
     }
 
+    /// Its kind, for events.
+    pub(crate) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unreachable { .. } => Outcome::Unreachable,
+            Self::NoAnswer { .. } => Outcome::NoAnswer,
+            Self::Unwritable { .. } => Outcome::Unwritable,
+            Self::Missing { .. } => Outcome::Missing,
+            Self::Denied { .. } => Outcome::Denied,
+            Self::Unapproved { .. } => Outcome::Unapproved,
+            Self::Malformed { .. } => Outcome::Malformed,
+            Self::Program { .. } => Outcome::Program,
+            Self::Deadline { .. } => Outcome::Deadline,
+        }
+    }
+
     /// The same fault once more, for another source that it holds for.
     pub(crate) fn again(&self) -> Self {
         let same = |source: &std::io::Error| match source.raw_os_error() {
@@ -195,17 +210,7 @@ impl StoreError {
 
     /// Its kind, for events.
     pub const fn outcome(&self) -> Outcome {
-        match self.fault {
-            Fault::Unreachable { .. } => Outcome::Unreachable,
-            Fault::NoAnswer { .. } => Outcome::NoAnswer,
-            Fault::Unwritable { .. } => Outcome::Unwritable,
-            Fault::Missing { .. } => Outcome::Missing,
-            Fault::Denied { .. } => Outcome::Denied,
-            Fault::Unapproved { .. } => Outcome::Unapproved,
-            Fault::Malformed { .. } => Outcome::Malformed,
-            Fault::Program { .. } => Outcome::Program,
-            Fault::Deadline { .. } => Outcome::Deadline,
-        }
+        self.fault.outcome()
     }
 
     /// hushpipe's exit code for it.

@@ -86,6 +86,12 @@ pub trait Store {
         None
     }
 
+    /// Whether it reports each of its requests itself, as [`Event::StoreAsked`](crate::model::Event::StoreAsked):
+    /// where a fetch can take several.
+    fn reports_requests(&self) -> bool {
+        false
+    }
+
     /// Whether people have to approve what it was asked for, which it says itself.
     fn waits_for_people(&self) -> bool {
         false

@@ -166,6 +166,10 @@ impl Store for Vault {
         self.core.access.server.delayed_by()
     }
 
+    fn reports_requests(&self) -> bool {
+        true
+    }
+
     fn waits_for_people(&self) -> bool {
         !self.core.requests.borrow().is_empty()
     }

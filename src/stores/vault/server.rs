@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
+use tokio::time::Instant;
 
 use super::call::Call;
 use super::error::VaultError;
 use crate::http::{self, Answer, Http, Session, Settings, Transient};
-use crate::model::{Observer, StoreName, VaultStore};
+use crate::model::{Event, Observer, Outcome, StoreName, VaultStore};
 use crate::secret::Trusted;
+use crate::stores::Fault;
 use crate::sys::clock::Boottime;
 
 /// How long a look at a version is tried, at most.
@@ -97,10 +99,28 @@ impl Server {
             .request(self.spec.namespace.as_deref(), token)
             .map_err(VaultError::Asked)?;
         let session = self.session_for(call)?;
-        let answer = session.send(&request).await;
-        let answer = answer.map_err(|error| VaultError::Asked(error.into()))?;
+        let since = Instant::now();
+        let answer = session.send(&request).await.map_err(Fault::from);
+        self.observer.observe(&Event::StoreAsked {
+            store: self.store.clone(),
+            took: since.elapsed(),
+            outcome: outcome(&answer),
+        });
+        let answer = answer.map_err(VaultError::Asked)?;
         self.answered.set(Some(Boottime::now()));
         Ok(answer)
+    }
+}
+
+/// What an answer says of the request, by its status alone.
+fn outcome(answer: &Result<Answer, Fault>) -> Outcome {
+    match answer {
+        Ok(answer) => match answer.status {
+            404 => Outcome::Missing,
+            400.. => Outcome::Denied,
+            _ => Outcome::Answered,
+        },
+        Err(fault) => fault.outcome(),
     }
 }
 
