@@ -5,13 +5,15 @@
 //! the file's permissions alone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::approvals::manifests::UnsignedError;
 use super::audit::{Audit, By};
 use super::facts;
-use super::failure::{Failure, Failures};
+use super::failure::{Failure, Failures, os};
 use super::gate::{Gate, Governance, sealed_queries};
+use super::site::governed;
 use crate::model::query::{Action, Query};
 use crate::model::{Observer, Plan, StoreName};
 use crate::secret::SecretBytes;
@@ -30,15 +32,25 @@ impl Custody {
     }
 }
 
+/// Secrets of a sealed store.
+#[derive(Clone, Copy, Debug)]
+pub struct Secrets<'a> {
+    /// What the store is called.
+    pub store: &'a StoreName,
+    /// Its directory.
+    pub directory: &'a Path,
+    /// Their names in it; none: the store as a whole.
+    pub keys: &'a BTreeSet<String>,
+}
+
 /// Fails unless policy lets this process's user do it, and that is on record, with all of these secrets of a
-/// sealed store (none: with the store as a whole). The manifest, if there is one, describes them. `command`
-/// is for the record.
+/// sealed store. The manifest, if there is one, describes them. `command` is for the record.
 pub fn allowed(
     command: &'static str,
     governance: &Governance,
     plan: Option<&Plan>,
     action: Action,
-    (store, keys): (&StoreName, &BTreeSet<String>),
+    secrets: &Secrets<'_>,
     observer: &Rc<dyn Observer>,
 ) -> Result<Custody, Failures> {
     let Some(facts) = governance.facts_of_command(plan) else {
@@ -51,7 +63,14 @@ pub fn allowed(
     }
     let gate = Gate::of(governance, By::Command(command, plan), observer)?;
     let person = facts::person();
-    let queries = sealed_queries(plan, &facts, (&person, action), store, keys);
+    let site = governance.site.as_deref();
+    let governed = site.map(|site| governed(site, secrets.directory));
+    let governed = governed
+        .transpose()
+        .map_err(os("cannot look at the store"))?;
+    let who = (&person, action);
+    let governed = governed.flatten();
+    let queries = sealed_queries(plan, &facts, who, governed, (secrets.store, secrets.keys));
     let allowed = gate.asked(&queries);
     let audit = gate.audit().clone();
     audit.settle();

@@ -1,12 +1,12 @@
 //! The site: the host's own file, opened once by each command that launches, reveals or controls.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::manifest::{MAX_SITE_BYTES, ManifestError, parse_site};
-use crate::model::Site;
 use crate::model::printable::{printable, printable_path};
+use crate::model::{Governed, Plan, Site, StoreKind};
 use crate::sys::filesystem::{self, effective_uid};
 use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 
@@ -15,6 +15,44 @@ pub const PLACE: &str = "/etc/hushpipe/site.yaml";
 
 /// Names another one: for root, and where the host has none.
 pub const VARIABLE: &str = "HUSHPIPE_SITE";
+
+/// What the site says of the secrets in a store's directory.
+pub fn governed<'s>(site: &'s Site, directory: &Path) -> io::Result<Option<&'s Governed>> {
+    for one in &site.governed {
+        if filesystem::is_within(directory, &one.directory)? {
+            return Ok(Some(one));
+        }
+    }
+    Ok(None)
+}
+
+/// Has what the site says of stores on this host count, in place of what the manifest says.
+pub fn govern(plan: &mut Plan, site: &Site) -> io::Result<()> {
+    if site.governed.is_empty() {
+        return Ok(());
+    }
+    for (name, store) in &plan.stores {
+        let directory = match &store.kind {
+            StoreKind::Sealed(spec) => &spec.path,
+            StoreKind::Directory(spec) => &spec.path,
+            _ => continue,
+        };
+        let Some(found) = governed(site, directory)? else {
+            continue;
+        };
+        let secrets = plan.secrets.values_mut();
+        for secret in secrets.filter(|secret| secret.source.store == *name) {
+            let count = |said: &Option<String>, word: &mut Option<String>| {
+                if said.is_some() {
+                    word.clone_from(said);
+                }
+            };
+            count(&found.classification, &mut secret.classification);
+            count(&found.owner, &mut secret.owner);
+        }
+    }
+    Ok(())
+}
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -81,6 +81,9 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
         manifests::check_variables(wanted, &plan)
             .map_err(|error| Failure::new(error.exit(), &error))?;
     }
+    if let Some(site) = &site {
+        site::govern(&mut plan, site).map_err(|error| Failure::new(Exit::Os, &error))?;
+    }
     plan.manifest_signer = signer;
     let notes = found.warnings;
     plan.warnings.splice(0..0, notes.iter().cloned());

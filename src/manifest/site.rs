@@ -12,12 +12,12 @@ use super::decode::{Decode, Decoder, Spanned};
 use super::fault::{Fault, ManifestError, Span, shown_name};
 use super::read::{MAX_BYTES, text_of};
 use super::records::{
-    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, MonitorRecord,
-    PolicyRecord, SitePath, SiteRecord, WitnessRecord,
+    ApprovalsRecord, AuditRecord, GovernedRecord, LabelName, LabelValue, ManifestsRecord,
+    MonitorRecord, PolicyRecord, SitePath, SiteRecord, WitnessRecord,
 };
 use super::tree;
 use crate::model::{
-    ApprovalSpec, AuditSpec, ManifestSigners, MonitorSpec, PolicySpec, Sha256, Site, Tls,
+    ApprovalSpec, AuditSpec, Governed, ManifestSigners, MonitorSpec, PolicySpec, Sha256, Site, Tls,
     WitnessSpec,
 };
 
@@ -101,7 +101,23 @@ fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<
         approvals: settled(&record.approvals, approvals)?,
         audit: settled(&record.audit, audit)?,
         monitor: settled(&record.monitor, monitor)?.unwrap_or_default(),
+        governed: governed(&record.governed),
     })
+}
+
+/// What could not be read was a fault.
+fn governed(field: &Spanned<List<GovernedRecord>>) -> Vec<Governed> {
+    let items = field.get().map_or(&[][..], |list| &list.0);
+    let items = items.iter().filter_map(Spanned::get);
+    items
+        .filter_map(|record| {
+            Some(Governed {
+                directory: path(&record.directory)?,
+                classification: record.classification.get().map(|word| word.0.clone()),
+                owner: record.owner.get().map(|word| word.0.clone()),
+            })
+        })
+        .collect()
 }
 
 /// What a key holds, where it is there.
@@ -214,6 +230,10 @@ mod tests {
         assert_eq!(site.manifests.unwrap().signers, Path::new("/srv/signers"));
         let approvals = site.approvals.unwrap();
         assert_eq!(approvals.wait, Duration::from_mins(10));
+        let governed = &site.governed[0];
+        assert_eq!(governed.directory, Path::new("/srv/payments"));
+        assert_eq!(governed.classification.as_deref(), Some("restricted"));
+        assert_eq!(governed.owner.as_deref(), Some("payments"));
         let audit = site.audit.unwrap();
         assert!(!audit.required);
         assert_eq!(

@@ -47,8 +47,8 @@ pub use release::{
 };
 pub use signal::{Signal, SignalError};
 pub use site::{
-    ApprovalSpec, AuditSpec, CallerVariables, ManifestSigners, MonitorSpec, PolicyMode, PolicySpec,
-    Site, WitnessSpec,
+    ApprovalSpec, AuditSpec, CallerVariables, Governed, ManifestSigners, MonitorSpec, PolicyMode,
+    PolicySpec, Site, WitnessSpec,
 };
 pub use startup::{Forking, Ready, Startup};
 pub use units::{

@@ -37,6 +37,20 @@ pub struct Site {
     pub audit: Option<AuditSpec>,
     /// What `hushpipe monitor` keeps.
     pub monitor: MonitorSpec,
+    /// What counts for the secrets of stores on this host; the first that fits.
+    pub governed: Vec<Governed>,
+}
+
+/// `governed:`, an item of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Governed {
+    /// The directory of a store, or one above.
+    #[serde(serialize_with = "path")]
+    pub directory: PathBuf,
+    /// Counts in place of what a manifest says.
+    pub classification: Option<String>,
+    /// The same.
+    pub owner: Option<String>,
 }
 
 /// `policy:`
@@ -191,6 +205,15 @@ impl Site {
                     counted(", with", audit.witnesses.len(), "witness", "witnesses")
                 ),
             ));
+        }
+        for governed in &self.governed {
+            let mut words = vec![governed.directory.display().to_string()];
+            let said = |name: &str, value: &Option<String>| {
+                value.as_ref().map(|value| format!("{name} {value}"))
+            };
+            words.extend(said("classification", &governed.classification));
+            words.extend(said("owner", &governed.owner));
+            rows.push(("governed", words.join(", ")));
         }
         rows
     }

@@ -1,6 +1,8 @@
 //! Random queries on random policies: the ruling is the one that Cedar's own authorizer gives on the whole
 //! set, with entities, context and request that Cedar reads from JSON and validates by the schema; also
-//! after the cache. `HUSHPIPE_NIGHTLY` asks 100,000 times.
+//! after the cache. `HUSHPIPE_NIGHTLY` asks 100,000 times, on each processor a part, and has Cedar's command
+//! line (`cedar run-tests`, by tests/install --nightly) say the same of the whole set: decision, policies
+//! and errors.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -211,6 +213,8 @@ fn asked(random: &mut Random) -> Query {
 struct Asked {
     request: Request,
     entities: Entities,
+    /// The same for Cedar's command line.
+    written: Value,
 }
 
 fn cedar(schema: &Schema, query: &Query, written: &Value) -> Asked {
@@ -252,8 +256,23 @@ fn cedar(schema: &Schema, query: &Query, written: &Value) -> Asked {
     entities
         .push(json!({"uid": site, "parents": [], "attrs": {}, "tags": facts["context"]["site"]}));
     let mut context = facts["context"].clone();
-    context["site"] = site;
+    context["site"] = json!({ "__entity": site });
     let action = json!({"type": "Action", "id": query.action});
+    let named = |uid: &Value| {
+        let id = uid["id"].as_str().expect("an id is a text");
+        format!(
+            "{}::{}",
+            uid["type"].as_str().expect("it has one"),
+            quoted(id)
+        )
+    };
+    let written = json!({
+        "request": {
+            "principal": named(&principal), "action": named(&action), "resource": named(&resource),
+            "context": context,
+        },
+        "entities": entities,
+    });
     let uid = |json: Value| EntityUid::from_json(json).expect("it is a name");
     let action = uid(action);
     let context = Context::from_json_value(context, Some((schema, &action)));
@@ -263,6 +282,60 @@ fn cedar(schema: &Schema, query: &Query, written: &Value) -> Asked {
         request: request.unwrap_or_else(|error| panic!("{error}")),
         entities: Entities::from_json_value(Value::Array(entities), Some(schema))
             .unwrap_or_else(|error| panic!("{error}")),
+        written,
+    }
+}
+
+/// Has Cedar's command line decide on the same, by the whole set.
+struct CommandLine {
+    directory: tempfile::TempDir,
+    tests: Vec<Value>,
+}
+
+impl CommandLine {
+    /// `None`: that is for the night.
+    fn new() -> Option<Self> {
+        std::env::var_os("HUSHPIPE_NIGHTLY")?;
+        let directory = tempfile::tempdir().expect("it can be made");
+        Some(Self {
+            directory,
+            tests: Vec::new(),
+        })
+    }
+
+    /// What the authorizer says, the command line has to say.
+    fn expects(&mut self, set: &PolicySet, asked: &Asked) {
+        let response = Authorizer::new().is_authorized(&asked.request, set, &asked.entities);
+        let named = |id: &PolicyId| set.annotation(id, "id").expect("each has one").to_owned();
+        let diagnostics = response.diagnostics();
+        let mut test = asked.written.clone();
+        test["decision"] = json!(match response.decision() {
+            Decision::Allow => "allow",
+            Decision::Deny => "deny",
+        });
+        test["reason"] = diagnostics.reason().map(named).collect();
+        test["num_errors"] = json!(diagnostics.errors().count());
+        self.tests.push(test);
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "another program is asked")]
+    fn decides(&mut self, text: &str) {
+        let path = |name: &str| self.directory.path().join(name);
+        let (policies, tests) = (path("p.cedar"), path("tests.json"));
+        std::fs::write(&policies, text).expect("it is writable");
+        let all = Value::Array(std::mem::take(&mut self.tests));
+        std::fs::write(&tests, all.to_string()).expect("it is writable");
+        let output = std::process::Command::new("cedar")
+            // With a schema its warnings would count as failures.
+            .args(["run-tests", "--policies"])
+            .arg(&policies)
+            .arg("--tests")
+            .arg(&tests)
+            .output()
+            .expect("tests/install --nightly installs cedar");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let start: String = said.chars().take(2_000).collect();
+        assert!(output.status.success(), "{start}\n{text}\n{all}");
     }
 }
 
@@ -298,12 +371,14 @@ fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> (Effect, BTreeSet<S
     }
 }
 
-#[test]
-fn the_ruling_is_cedars_own() {
-    let rounds = rounds(20, 2_000);
+/// How often there was which effect, with an error or without.
+type Counts = std::collections::BTreeMap<(Effect, usize), usize>;
+
+fn compare(rounds: usize, seed: u64) -> Counts {
     let schema = schema();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
-    let mut seen = std::collections::BTreeMap::new();
+    let mut random = Random(seed);
+    let mut seen = Counts::new();
+    let mut command_line = CommandLine::new();
     for round in 0..rounds {
         let text: String = (0..random.below(12))
             .map(|index| policy(&mut random, index))
@@ -319,7 +394,7 @@ fn the_ruling_is_cedars_own() {
             let cedar = cedar(&schema, &query, &written);
             let (effect, failed) = expected(&set, &cedar, &query.context.facts.reason);
             let ruling = policies.decide(&query);
-            let about = || format!("round {round}: {query:?}\n{written}\n{text}");
+            let about = || format!("round {round} of {seed}: {query:?}\n{written}\n{text}");
             assert_eq!(ruling.effect, effect, "{}", about());
             if !ruling.errors.is_empty() || !failed.is_empty() {
                 let named: BTreeSet<String> = ruling.policies.iter().cloned().collect();
@@ -327,10 +402,37 @@ fn the_ruling_is_cedars_own() {
             }
             assert_eq!(kept.decide(&query), ruling, "{}", about());
             assert_eq!(policies.why(&query, &ruling).effect, ruling.effect);
+            if let Some(command_line) = &mut command_line {
+                command_line.expects(&set, &cedar);
+            }
             let errors = usize::from(!ruling.errors.is_empty());
             *seen.entry((ruling.effect, errors)).or_insert(0) += 1;
         }
+        if let Some(command_line) = &mut command_line {
+            command_line.decides(&text);
+        }
     }
+    seen
+}
+
+#[test]
+fn the_ruling_is_cedars_own() {
+    let rounds = rounds(20, 2_000);
+    let parts = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts = parts.min(rounds / 10) as u64;
+    let each = rounds.div_ceil(parts as usize);
+    let seen = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..parts)
+            .map(|part| scope.spawn(move || compare(each, 0x9E37_79B9_7F4A_7C15 + part)))
+            .collect();
+        let mut seen = Counts::new();
+        for part in started {
+            for (what, count) in part.join().expect("each part agrees") {
+                *seen.entry(what).or_insert(0) += count;
+            }
+        }
+        seen
+    });
     // Else the cases show nothing.
     assert!(
         seen.len() == 4 && seen.values().all(|count| *count >= 5),

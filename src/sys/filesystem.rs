@@ -218,6 +218,37 @@ pub fn open_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::R
     Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
 }
 
+/// Whether a directory is another one or lies in it, by whatever path, links and mounts either is reached.
+/// What is not there, or cannot be entered, is in none.
+pub fn is_within(directory: &Path, above: &Path) -> io::Result<bool> {
+    let open = |from: BorrowedFd<'_>, name: &Path| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match fs::openat(from, name, flags, Mode::empty()) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => Ok(None),
+            Err(error) => Err(io::Error::from(error)),
+        }
+    };
+    let identity = |fd: &OwnedFd| fs::fstat(fd).map(|found| (found.st_dev, found.st_ino));
+    let Some(wanted) = open(fs::CWD, above)? else {
+        return Ok(false);
+    };
+    let wanted = identity(&wanted)?;
+    let mut next = open(fs::CWD, directory)?;
+    while let Some(at) = next {
+        let found = identity(&at)?;
+        if found == wanted {
+            return Ok(true);
+        }
+        next = open(at.as_fd(), Path::new(".."))?;
+        // The root is its own parent.
+        if next.as_ref().map(identity).transpose()? == Some(found) {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
 /// Makes a directory with exactly these permission bits, and opens it. Where it cannot be opened, as
 /// without a free descriptor, there is none.
 pub fn make_directory_at(

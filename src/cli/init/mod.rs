@@ -16,9 +16,10 @@ use super::output::print;
 use super::run::warnings;
 use super::secret::default_identity_file;
 use super::{Failure, Globals, Outcome, load};
+use crate::app::custody::{self, Secrets};
+use crate::app::files;
 use crate::app::git::WorkTree;
 use crate::app::sealed::{self, Initialised};
-use crate::app::{custody, files};
 use crate::manifest::{Overrides, parse};
 use crate::model::Exit;
 use crate::model::query::Action;
@@ -92,14 +93,19 @@ impl Places {
         }
         let governance = load::governance(arguments.said.clone(), globals)?;
         let (name, keys) = (sealed::unnamed(), adoption.keys());
-        let (command, secrets) = ("hushpipe init", (&name, &keys));
+        let command = "hushpipe init";
+        let secrets = Secrets {
+            store: &name,
+            directory: &self.store,
+            keys: &keys,
+        };
         let observer = warnings(globals);
         custody::allowed(
             command,
             &governance,
             None,
             Action::Change,
-            secrets,
+            &secrets,
             &observer,
         )
         .map(drop)

@@ -56,8 +56,9 @@ const LIMITS: [&str; 13] = [
     "--break-glass always writes a warning, whatever -q says, an alert (authpriv.alert) to the host's syslog if \
      there is one, and a record if the site has an audit log. A container often has no syslog.",
     "hushpipe secret with --store DIR reads no manifest: context.manifest.path is empty, and so are the \
-     resource's owner, classification and labels. A site that wants signed manifests refuses it. Otherwise \
-     forbid reveal and change when context.manifest.path is not one that only root can write.",
+     resource's owner, classification and labels. A site that wants signed manifests refuses it. `governed:` \
+     of the site says for a store's directory, by whatever path it is reached, which classification and owner \
+     count. Who copies a store elsewhere, and has an identity for it, is bound by neither.",
     "What a manifest says of itself and its secrets (owner, classification, labels) binds only where manifests \
      are signed, or where root alone can write them.",
 ];

@@ -9,7 +9,8 @@ use clap::Args;
 use super::super::run::warnings;
 use super::super::said::SaidArgs;
 use super::super::{Failure, Globals, Loaded};
-use crate::app::{custody, sealed};
+use crate::app::custody::{self, Secrets};
+use crate::app::sealed;
 use crate::manifest::Overrides;
 use crate::model::query::Action;
 use crate::model::{Exit, Observer, StoreKind, StoreName};
@@ -18,6 +19,7 @@ use crate::stores::sealed::SealedStore;
 /// A store, what it is called, and the manifest that names it.
 struct Named {
     name: StoreName,
+    directory: PathBuf,
     store: SealedStore,
     loaded: Option<Loaded>,
 }
@@ -79,6 +81,7 @@ impl PlaceArgs {
     ) -> Result<(SealedStore, custody::Custody), Failure> {
         let Named {
             name,
+            directory,
             store,
             loaded,
         } = self.named(globals)?;
@@ -99,14 +102,18 @@ impl PlaceArgs {
             keys.extend(listed.iter().map(|one| one.key.to_string()));
         }
         let observer = warnings(globals);
-        let secrets = (&name, &keys);
+        let secrets = Secrets {
+            store: &name,
+            directory: &directory,
+            keys: &keys,
+        };
         let command = "hushpipe secret";
         let custody = custody::allowed(
             command,
             &governance,
             plan.as_ref(),
             action,
-            secrets,
+            &secrets,
             &observer,
         );
         let custody = custody.map_err(|failures| Failure::found(&failures))?;
@@ -125,6 +132,7 @@ impl PlaceArgs {
         let (identity, accept) = (self.identity_file()?, self.accept_store);
         Ok(Named {
             name: sealed::unnamed(),
+            directory: path.clone(),
             store: sealed::by_path(path, identity, accept, observer),
             loaded: None,
         })
@@ -154,6 +162,7 @@ impl PlaceArgs {
                 let store = SealedStore::open(name.clone(), &spec, observer).trusting(owners);
                 Ok(Named {
                     name,
+                    directory: spec.path,
                     store,
                     loaded: Some(loaded),
                 })

@@ -16,8 +16,8 @@ pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Fds, Forks, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
 pub use site::{
-    ApprovalsRecord, AuditRecord, LabelName, LabelValue, ManifestsRecord, MonitorRecord,
-    PolicyRecord, SitePath, SiteRecord, WitnessRecord,
+    ApprovalsRecord, AuditRecord, GovernedRecord, LabelName, LabelValue, ManifestsRecord,
+    MonitorRecord, PolicyRecord, SitePath, SiteRecord, WitnessRecord,
 };
 pub use stores::{CommandRecord, Store};
 pub use vault::{AppRoleLogin, Login, VaultRecord};

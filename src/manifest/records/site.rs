@@ -34,6 +34,9 @@ record! {
         optional audit "audit": AuditRecord;
         /// Where `hushpipe monitor` keeps what it needs.
         optional monitor "monitor": MonitorRecord;
+        /// Sealed and directory stores of this host, and what counts for their secrets whatever a manifest
+        /// says of them, or no manifest. The first directory that fits counts.
+        optional governed "governed": List<GovernedRecord>;
     } elsewhere {
         "service": OF_A_MANIFEST => "write it in the manifest",
         "stores": OF_A_MANIFEST => "write it in the manifest",
@@ -145,6 +148,19 @@ impl Decode for WitnessKey {
     fn schema() -> Value {
         json!({ "type": "string", "pattern": "^[^+]+\\+[0-9a-f]{8}\\+B[A-Za-z0-9+/=]{43}$" })
     }
+}
+
+record! {
+    /// Stores of this host.
+    GovernedRecord("a mapping such as { directory: /srv/payments, classification: restricted }") {
+        /// The directory of a store, or one above several, by whatever path a manifest or --store reaches
+        /// it.
+        required directory "directory": SitePath;
+        /// The classification of the secrets in it.
+        optional classification "classification": Word;
+        /// The owner of the secrets in it.
+        optional owner "owner": Word;
+    } elsewhere {}
 }
 
 /// A path of this host, absolute and normal: the directory that hushpipe runs in does not change it.

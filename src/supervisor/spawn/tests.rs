@@ -335,22 +335,37 @@ struct Exchanger {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// What is exchanged: its name, both contents, and whether it is put there by a rename or written in place.
-type Exchanged = (&'static str, [Vec<u8>; 2], bool);
+/// What is exchanged: its name, both contents, and how.
+type Exchanged = (&'static str, [Vec<u8>; 2], By);
+
+/// How a file is exchanged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Another one is renamed into its place.
+    Rename,
+    /// It is written in place.
+    Write,
+    /// It is written in place, by another name that it has in another directory.
+    Link,
+}
 
 impl Exchanger {
     fn start(directory: PathBuf, files: Vec<Exchanged>) -> Self {
         use std::sync::atomic::Ordering::SeqCst;
-        for (name, contents, _) in &files {
-            Self::put(&directory.join(name), &contents[0], true);
+        for (name, contents, by) in &files {
+            Self::put(&directory.join(name), &contents[0], By::Rename);
+            if *by == By::Link {
+                fs::create_dir(directory.join("links")).unwrap();
+                fs::hard_link(directory.join(name), Self::other(&directory.join(name))).unwrap();
+            }
         }
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let count = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let (ended, counted) = (stop.clone(), count.clone());
         let thread = std::thread::spawn(move || {
             for turn in (0..2).cycle() {
-                for (name, contents, renamed) in &files {
-                    Self::put(&directory.join(name), &contents[turn], *renamed);
+                for (name, contents, by) in &files {
+                    Self::put(&directory.join(name), &contents[turn], *by);
                     counted.fetch_add(1, SeqCst);
                 }
                 if ended.load(SeqCst) {
@@ -365,9 +380,17 @@ impl Exchanger {
         }
     }
 
-    fn put(path: &Path, content: &[u8], renamed: bool) {
-        if !renamed {
-            return fs::write(path, content).unwrap();
+    /// The other name of a file.
+    fn other(path: &Path) -> PathBuf {
+        let directory = path.parent().expect("it is in one").join("links");
+        directory.join(path.file_name().expect("it has one"))
+    }
+
+    fn put(path: &Path, content: &[u8], by: By) {
+        match by {
+            By::Rename => {}
+            By::Write => return fs::write(path, content).unwrap(),
+            By::Link => return fs::write(Self::other(path), content).unwrap(),
         }
         let new = path.with_extension("new");
         fs::write(&new, content).unwrap();
@@ -433,10 +456,11 @@ fn no_byte_runs_that_was_not_judged_however_often_the_files_are_exchanged() {
         (digest(&no), 1),
     ];
     let files = vec![
-        ("renamed", [script(11), script(22)], true),
-        ("written", [script(11), script(22)], false),
-        ("binary", [yes.clone(), no.clone()], true),
-        ("interpreter", [yes, no], true),
+        ("renamed", [script(11), script(22)], By::Rename),
+        ("written", [script(11), script(22)], By::Write),
+        ("linked", [script(11), script(22)], By::Link),
+        ("binary", [yes.clone(), no.clone()], By::Rename),
+        ("interpreter", [yes, no], By::Rename),
     ];
     let each = files.len() as u64;
     fs::write(at("by"), by).unwrap();
@@ -446,7 +470,7 @@ fn no_byte_runs_that_was_not_judged_however_often_the_files_are_exchanged() {
     while exchanger.count() < wanted || ran < 100 {
         tries += 1;
         assert!(tries < 100_000, "{ran} programs ran");
-        for name in ["renamed", "written", "binary", "by"] {
+        for name in ["renamed", "written", "linked", "binary", "by"] {
             let meanwhile = || exchanger.wait(10 * each);
             let Some((judged, code)) = judged_and_run(&at(name), meanwhile) else {
                 continue;

@@ -197,3 +197,42 @@ fn init_moves_no_value_into_a_store_that_policy_keeps() {
     assert!(!output.place().join("project/hushpipe.yaml").exists());
     start(&["--reason", "moved"]).success();
 }
+
+#[test]
+fn what_the_site_says_of_a_store_counts_by_whatever_path_it_is_reached() {
+    let restricted = "@id(\"restricted\") forbid (principal, action in [Action::\"deliver\", \
+                      Action::\"reveal\"], resource) when { resource.classification == \"restricted\" };\n";
+    let start = |words: &[&str]| {
+        let hushpipe = Hushpipe::new().sealed(&[("db", "v"), ("other", "w")]);
+        let manifest = MANIFEST.replace("key: db }", "key: db, classification: open }");
+        std::os::unix::fs::symlink(hushpipe.place().path(), hushpipe.place().join("link"))
+            .expect("it is new");
+        let governed = "governed: [{ directory: \"{place}/store\", classification: restricted }]\n";
+        site(
+            hushpipe.manifest(&manifest),
+            &(PERMIT.to_owned() + restricted),
+            governed,
+        )
+        .args(words.iter().copied())
+        .run()
+    };
+    let by_path = |path: &'static str| {
+        let identity = ["--identity", "{place}/identity.txt"];
+        [
+            &["secret", "get", "db", "--reveal", "--store", path][..],
+            &identity,
+        ]
+        .concat()
+    };
+    for words in [
+        vec!["run"],
+        vec!["secret", "get", "db", "--reveal"],
+        vec!["secret", "get", "other", "--reveal"],
+        by_path("{place}/store"),
+        by_path("{place}/link/store"),
+        by_path("{place}/store/secrets/.."),
+    ] {
+        let output = start(&words).code(77).stdout_is("");
+        output.stderr_has("policy restricted forbids it (resource.classification \"restricted\")");
+    }
+}
