@@ -18,6 +18,7 @@ pub mod approval;
 pub mod audit;
 pub mod cli;
 pub mod delivery;
+pub mod formats;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,6 +31,8 @@ pub mod policy;
 #[path = "policy/absent.rs"]
 pub mod policy;
 pub mod rotation;
+#[cfg(feature = "scan")]
+pub mod scan;
 pub mod secret;
 pub mod stores;
 pub mod supervisor;

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("model", &[]),
     ("secret", &["sys"]),
+    ("formats", &["model"]),
     ("manifest", &["model"]),
     ("policy", &["model"]),
     ("approval", &["model"]),
@@ -37,6 +38,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         "rotation",
         &["model", "secret", "stores", "delivery", "supervisor"],
     ),
+    // Bytes go in, places of secrets come out.
+    ("scan", &["model", "secret", "sys", "formats"]),
     // The composition root: everything but the command line.
     (
         "app",
@@ -54,6 +57,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "delivery",
             "supervisor",
             "rotation",
+            "formats",
+            "scan",
         ],
     ),
     ("cli", &["model", "manifest", "app"]),
@@ -84,6 +89,11 @@ const WIDER: &[(&str, &[&str], &str)] = &[
         "src/cli/secret",
         &["stores"],
         "`hushpipe secret` is about one kind of store, and shows what is in it",
+    ),
+    (
+        "src/cli/scan",
+        &["scan"],
+        "`hushpipe scan` shows findings as they are",
     ),
     (
         "src/cli/approval",

@@ -22,6 +22,8 @@ mod policy;
 mod quick;
 mod run;
 mod said;
+#[cfg(feature = "scan")]
+mod scan;
 mod schema;
 mod secret;
 mod signed;
@@ -105,6 +107,9 @@ enum Command {
     #[cfg(feature = "systemd")]
     /// Put hushpipe into services of systemd that are installed already
     Systemd(systemd::SystemdArgs),
+    #[cfg(feature = "scan")]
+    /// Find secrets in files and directories
+    Scan(scan::ScanArgs),
     /// Say what this host supports, and what follows from it
     Doctor(doctor::DoctorArgs),
     #[cfg(feature = "man")]
@@ -148,6 +153,8 @@ pub fn main() -> u8 {
         Command::Secret(arguments) => secret::run(arguments, globals),
         #[cfg(feature = "systemd")]
         Command::Systemd(arguments) => systemd::run(arguments),
+        #[cfg(feature = "scan")]
+        Command::Scan(arguments) => scan::run(&arguments, globals),
         Command::Doctor(arguments) => doctor::run(&arguments),
         #[cfg(feature = "man")]
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),

@@ -16,7 +16,7 @@ pub struct Exited {
 pub enum Exit {
     /// 0: done.
     Ok,
-    /// 1: a question answered with no (`check`, `doctor`, `status --check`).
+    /// 1: a question answered with no (`check`, `doctor`, `status --check`, `scan --fail`).
     No,
     /// 64 `EX_USAGE`: wrong arguments.
     Usage,
@@ -83,7 +83,7 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done",
-            Self::No => "the answer is no (check, doctor, status --check)",
+            Self::No => "the answer is no (check, doctor, status --check, scan --fail)",
             Self::Usage => "wrong arguments",
             Self::Value => {
                 "a value is missing or failed its check, or a template could not be rendered"

@@ -116,6 +116,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/manifest/read.rs",
         "the manifest is read before there is a plan; root's is checked by its walk",
     ),
+    (
+        "src/scan/tree.rs",
+        "opens the paths that the user names, and holds what is below them",
+    ),
     ("src/stores/command/", "the program of a command store"),
     ("src/http/", "the system's certificates"),
     ("src/stores/path_watch.rs", "watches what the walk reads"),

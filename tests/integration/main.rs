@@ -31,6 +31,7 @@ mod policy;
 mod policy_commands;
 mod quickstart;
 mod rotation;
+mod scan;
 mod sealed;
 mod site;
 mod stores;

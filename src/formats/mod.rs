@@ -1,0 +1,3 @@
+//! Formats of files that several rooms read.
+
+pub mod ignore;
