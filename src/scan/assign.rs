@@ -365,7 +365,12 @@ fn literal(look: &Look<'_>, at: usize, loose: bool) -> Option<Span> {
 /// By the kind of file, how much a value has to be like a secret.
 fn is_secret(look: &Look<'_>, name: &[u8], value: Span) -> bool {
     let bytes = &look.text[value.start..value.end];
-    if bytes.eq_ignore_ascii_case(name) {
+    let is_bare = !matches!(look.text[value.start - 1], b'"' | b'\'' | b'`');
+    // What stands without quotes has none of what ends a word of a shell.
+    let ends = |byte: &u8| b"()[]{}<>\"'`|".contains(byte) || !byte.is_ascii();
+    if bytes.eq_ignore_ascii_case(name)
+        || is_bare && (bytes.iter().any(ends) || bytes.starts_with(b"-"))
+    {
         return false;
     }
     match look.kind {

@@ -315,24 +315,32 @@ pub fn is_setting(value: &[u8]) -> bool {
         && !is_placeholder(value)
         && !is_reference(value)
         && !value.contains(&b'\0')
-        && (is_hash(value) || (classes(value) >= 2 && !is_plain(value)))
+        && (is_hash(value) || (is_mixed(value) && !is_plain(value)))
+}
+
+/// Letters of two cases alone are a secret only if they are many.
+fn is_mixed(value: &[u8]) -> bool {
+    let letters = value.iter().all(u8::is_ascii_alphabetic);
+    classes(value) >= if letters && value.len() < 16 { 3 } else { 2 }
 }
 
 /// A path, a name, a number, a date.
 fn is_plain(value: &[u8]) -> bool {
     let only = |other: &[u8]| {
-        value
-            .iter()
-            .all(|byte| byte.is_ascii_digit() || other.contains(byte))
+        let mut bytes = value.iter();
+        bytes.all(|byte| byte.is_ascii_digit() || other.contains(byte))
     };
-    let slashes = value.iter().filter(|byte| **byte == b'/').count();
-    only(b".-:/ ,")
-        || is_name(value) && !has_odd_digits(value)
-        || slashes > 1 && value.len() < 24 && !has_digit(value)
+    only(b".-:/ ,") || is_name(value) && !has_symbols(value) || is_path(value)
 }
 
-/// `hunter2x`, `Tr0ub4dor`: digits within words, or symbols that no name has.
-fn has_odd_digits(value: &[u8]) -> bool {
+/// `owner/name#path/file`: names between slashes.
+fn is_path(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| matches!(byte, b'/' | b'#'));
+    value.contains(&b'/') && value.len() < 64 && parts.all(|part| part.is_empty() || is_name(part))
+}
+
+/// Symbols that no name has.
+fn has_symbols(value: &[u8]) -> bool {
     let symbols = value
         .iter()
         .filter(|byte| b"!@#$%^&*+?~|;".contains(byte))

@@ -12,6 +12,9 @@ use crate::secret::SecretBytes;
 pub struct Place {
     /// The file, as it was named: a path, a path within a commit or an image, a process.
     pub path: String,
+    /// How much of the path the user named: it says nothing of the file's kind.
+    #[serde(skip)]
+    pub named: usize,
     /// What the file is in, by kind: `commit`, `image`, `layer`, `process`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<Within>,
@@ -31,16 +34,30 @@ impl Place {
     pub fn file(path: impl Into<String>) -> Self {
         Self {
             path: path.into(),
+            named: 0,
             within: None,
         }
+    }
+
+    /// A file below a directory that the user named, whose name takes so many bytes of the path.
+    pub fn below(path: impl Into<String>, named: usize) -> Self {
+        Self {
+            named,
+            ..Self::file(path)
+        }
+    }
+
+    /// The part of the path that the user did not name.
+    pub fn own(&self) -> &str {
+        self.path.get(self.named..).unwrap_or(&self.path)
     }
 
     /// A file within something else.
     pub fn within(path: impl Into<String>, kind: &'static str, name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
-            path: path.into(),
             within: Some(Within { kind, name }),
+            ..Self::file(path)
         }
     }
 }

@@ -19,7 +19,7 @@ const CODE: &str = " c cc cpp cxx h hh hpp hxx m mm rs go py pyi pyx rb js jsx m
 
 const CONFIG: &str = " env ini cfg conf cnf config properties props toml yaml yml json json5 jsonc xml plist tf \
     tfvars tfstate hcl sh bash zsh fish ksh service socket mount timer target override container env local sql ldif rc \
-    settings credentials netrc reg ps1 bat cmd htaccess dump bak old orig save nix jsonnet cue csv tsv log history \
+    settings credentials netrc reg ps1 bat cmd htaccess dump bak old orig save nix jsonnet cue log history \
     dockerfile pp j2 tpl erb ovpn ";
 
 const GENERATED: &str = " lock sum map snap svg css scss less po pot min srt sha256 md5 asc sig pub crt cer \
@@ -37,6 +37,17 @@ const GENERATED_NAMES: [&str; 8] = [
     "known_hosts",
 ];
 
+/// Words of paths whose files are vectors of cryptographic tests: every other line has a key.
+const VECTORS: [&str; 7] = [
+    "vectors",
+    "vector",
+    "testvectors",
+    "testkit",
+    "kat",
+    "acvp",
+    "wycheproof",
+];
+
 /// Words of paths whose files are for tests, or show how something is done.
 const TESTS: [&str; 16] = [
     "test", "tests", "testing", "testdata", "spec", "specs", "fixture", "fixtures", "mock",
@@ -46,8 +57,12 @@ const TESTS: [&str; 16] = [
 impl Kind {
     /// By the name of a file.
     pub fn of(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or(path);
+        // Behind a `!` is a path within an image.
+        let name = path.rsplit(['/', '!']).next().unwrap_or(path);
         if GENERATED_NAMES.contains(&name) || name.ends_with(".min.js") || name.contains(".d.ts") {
+            return Self::Generated;
+        }
+        if has_word(path, &VECTORS) {
             return Self::Generated;
         }
         let lower = name.to_ascii_lowercase();
@@ -75,8 +90,12 @@ impl Kind {
 
 /// Whether a path speaks of tests or examples.
 pub fn is_test(path: &str) -> bool {
+    has_word(path, &TESTS) || has_word(path, &VECTORS)
+}
+
+fn has_word(path: &str, list: &[&str]) -> bool {
     let mut words = path.split(['/', '.', '_', '-']);
-    words.any(|word| TESTS.contains(&word.to_ascii_lowercase().as_str()))
+    words.any(|word| list.iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

@@ -7,17 +7,23 @@
 
 mod assign;
 mod checksum;
+mod commands;
 mod engine;
 mod filter;
 mod finding;
+mod image;
 mod keys;
 mod kind;
+mod manifests;
+mod misconfig;
+pub mod processes;
 mod readers;
 mod rule;
 mod rules;
 mod scanner;
 mod sql;
 mod tally;
+mod tar;
 mod tokens;
 mod tree;
 mod urls;

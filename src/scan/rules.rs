@@ -4,9 +4,17 @@ use std::borrow::Cow;
 
 use super::readers::READERS;
 use super::rule::{Matcher, Rule};
-use super::{assign, keys, sql, tokens, urls};
+use super::{assign, commands, keys, misconfig, sql, tokens, urls};
 
-/// All of them: those of readers first, in their order.
+/// The rank of rules on settings: what they find is no value.
+pub const SETTING: u8 = 0;
+
+/// The number of a rule on a setting.
+pub const fn of_setting(number: usize) -> usize {
+    READERS.len() + number
+}
+
+/// All of them: those of readers first, then those on settings, in their order.
 pub fn builtin() -> Vec<Rule> {
     let mut rules: Vec<Rule> = READERS
         .iter()
@@ -21,7 +29,17 @@ pub fn builtin() -> Vec<Rule> {
             rank: 2,
         })
         .collect();
+    rules.extend(misconfig::SETTINGS.iter().map(|setting| Rule {
+        id: Cow::Borrowed(setting.id),
+        title: Cow::Borrowed(setting.title),
+        severity: setting.severity,
+        keywords: Vec::new(),
+        matcher: Matcher::Code(|_| None),
+        check: |_| true,
+        rank: SETTING,
+    }));
     rules.extend(tokens::rules());
+    rules.extend(commands::rules());
     rules.extend(keys::rules());
     rules.extend(urls::rules());
     rules.extend(sql::rules());

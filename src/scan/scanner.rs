@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use super::engine::{AHEAD, BACK, Engine, MOST, Match, Part};
 use super::finding::{Finding, Place, fingerprint, name_before};
 use super::kind::{Kind, is_test};
-use super::rule::{Rule, Span};
-use super::{readers, rules};
+use super::rule::{Rule, Severity};
+use super::{misconfig, readers, rules};
 use crate::secret::SecretBytes;
 
 /// How much is looked at at once. Memory does not grow with what is read.
@@ -96,7 +96,7 @@ impl Worker<'_> {
         let mut source = Source {
             place,
             kind: Kind::of(&place.path),
-            is_test: is_test(&place.path),
+            is_test: is_test(place.own()),
             lines: 0,
             columns: 0,
         };
@@ -181,8 +181,15 @@ impl Worker<'_> {
 
     /// What readers of whole files say of the first block.
     fn of_readers(&self, source: &Source<'_>) -> Vec<Match> {
-        let found = readers::read(&source.place.path, &self.buffer).into_iter();
-        found.map(|(rule, span)| Match { rule, span }).collect()
+        let path = &source.place.path;
+        let found = readers::read(path, &self.buffer).into_iter();
+        let values = found.map(|(rule, span)| Match { rule, span });
+        let settings = misconfig::read(path, &self.buffer).into_iter();
+        let settings = settings.map(|(number, span)| Match {
+            rule: rules::of_setting(number),
+            span,
+        });
+        values.chain(settings).collect()
     }
 
     fn whole(&self, source: &Source<'_>, out: &mut Vec<Finding>) {
@@ -219,7 +226,7 @@ impl Worker<'_> {
         let text = &self.buffer;
         let (mut at, mut lines, mut columns) = (0, source.lines, source.columns);
         for one in found {
-            let Span { start, end } = one.span;
+            let start = one.span.start;
             let between = &text[at..start];
             let passed = memchr::memchr_iter(b'\n', between).count() as u64;
             let last = memchr::memrchr(b'\n', between).map_or(0, |at| at + 1);
@@ -231,24 +238,58 @@ impl Worker<'_> {
                     .iter()
                     .any(|other| other.span.start < to && from < other.span.end)
             };
-            let rule = self.scanner.engine.rule(one.rule);
             let name = name_before(text, start, is_taken);
-            let value = &text[start..end];
-            out.push(Finding {
-                rule: rule.id.to_string(),
-                title: rule.title.to_string(),
-                severity: rule.severity,
-                place: source.place.clone(),
-                line: lines + 1,
-                column: columns + 1,
-                length: value.len(),
-                known: Vec::new(),
-                fingerprint: fingerprint(&rule.id, source.place, name.as_deref(), value),
-                name,
-                value: Some(SecretBytes::new(value.to_vec())),
-            });
+            out.push(self.finding(source, one, (lines + 1, columns + 1), name));
         }
     }
+}
+
+impl Worker<'_> {
+    fn finding(
+        &self,
+        source: &Source<'_>,
+        one: &Match,
+        (line, column): (u64, u64),
+        name: Option<String>,
+    ) -> Finding {
+        let rule = self.scanner.engine.rule(one.rule);
+        let value = &self.buffer[one.span.start..one.span.end];
+        let is_setting = rule.rank == rules::SETTING;
+        // Of a setting the text is what is wrong; it is no value.
+        let name = if is_setting {
+            Some(String::from_utf8_lossy(value).into_owned())
+        } else {
+            name
+        };
+        let made = source.is_test && is_often_made(&rule.id);
+        Finding {
+            rule: rule.id.to_string(),
+            title: rule.title.to_string(),
+            severity: if made { Severity::Low } else { rule.severity },
+            place: source.place.clone(),
+            line,
+            column,
+            length: if is_setting { 0 } else { value.len() },
+            known: Vec::new(),
+            fingerprint: fingerprint(&rule.id, source.place, name.as_deref(), value),
+            name,
+            value: (!is_setting).then(|| SecretBytes::new(value.to_vec())),
+        }
+    }
+}
+
+/// What tests make for themselves, so that in their files it protects nothing.
+fn is_often_made(rule: &str) -> bool {
+    let made = [
+        "private-key",
+        "putty-key",
+        "age-identity",
+        "jwt",
+        "assigned-secret",
+        "url-password",
+        "connection-string",
+    ];
+    made.contains(&rule)
 }
 
 /// How many code points of UTF-8 begin in these bytes.

@@ -6,16 +6,18 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{self, Dir, FileType, Mode, OFlags};
 
-use super::finding::{Finding, Place};
-use super::readers;
+use super::finding::{Finding, Place, fingerprint};
+use super::rule::Severity;
 use super::scanner::{Scanner, Worker};
 use super::tally::Tally;
+use super::{image, misconfig, readers};
 use crate::formats::ignore::verdict;
 
 /// How many files wait for a reader; each holds its directory.
@@ -63,7 +65,7 @@ pub struct TreeOptions {
 struct Job {
     directory: Arc<OwnedFd>,
     name: OsString,
-    path: String,
+    place: Place,
 }
 
 /// Scans files and directories; `-` is standard input. What cannot be read is in the tally.
@@ -93,6 +95,7 @@ pub fn scan(
             no_ignore: options.no_ignore,
             tally: Tally::default(),
             ignores: Vec::new(),
+            named: 0,
         };
         let mut worker = scanner.worker();
         for root in roots {
@@ -103,11 +106,22 @@ pub fn scan(
                     ignores,
                 } => {
                     walker.ignores = ignores;
+                    walker.named = path.len();
                     walker.enter(&Arc::new(directory), &path, 0, true);
                 }
                 Root::File(file, path) => {
                     let mut file = file;
-                    read(&mut worker, &mut file, &path, &mut all.0, &mut walker.tally);
+                    {
+                        let named = path.rfind('/').map_or(0, |slash| slash + 1);
+                        let place = Place::below(path, named);
+                        read(
+                            &mut worker,
+                            &mut file,
+                            &place,
+                            &mut all.0,
+                            &mut walker.tally,
+                        )
+                    };
                 }
             }
         }
@@ -213,6 +227,8 @@ struct Walker {
     no_ignore: bool,
     tally: Tally,
     ignores: Vec<Ignore>,
+    /// How long the name of the root is.
+    named: usize,
 }
 
 impl Walker {
@@ -302,7 +318,7 @@ impl Walker {
         let job = Job {
             directory: Arc::clone(directory),
             name: name.to_owned(),
-            path: shown,
+            place: Place::below(shown, self.named),
         };
         if self.sender.send(job).is_err() {
             self.tally.skip(path, "no reader is left");
@@ -373,22 +389,65 @@ fn work(scanner: &Scanner, jobs: &Mutex<Receiver<Job>>) -> (Vec<Finding>, Tally)
             return (found, tally);
         };
         match crate::sys::beneath::open_file(&job.directory, &job.name) {
-            Ok(mut file) => read(&mut worker, &mut file, &job.path, &mut found, &mut tally),
-            Err(error) => tally.skip(&job.path, &error.to_string()),
+            Ok(mut file) => read(&mut worker, &mut file, &job.place, &mut found, &mut tally),
+            Err(error) => tally.skip(&job.place.path, &error.to_string()),
         }
     }
 }
 
+/// An archive is read as an image.
 fn read(
     worker: &mut Worker<'_>,
     file: &mut File,
-    path: &str,
+    place: &Place,
     found: &mut Vec<Finding>,
     tally: &mut Tally,
 ) {
-    match worker.read(&Place::file(path), file, found) {
+    let path = &place.path;
+    if is_image(path, file) {
+        return image::scan(worker, path, file, image::MOST, found, tally);
+    }
+    let before = found.len();
+    match worker.read(place, file, found) {
         Ok(seen) => tally.saw(path, seen),
         Err(error) => tally.skip(path, &error.to_string()),
+    }
+    let others = file.metadata().is_ok_and(|found| found.mode() & 0o004 != 0);
+    let is_key = |one: &&Finding| {
+        matches!(one.rule.as_str(), "private-key" | "putty-key") && one.severity == Severity::High
+    };
+    if others && found[before..].iter().any(|one| is_key(&one)) {
+        found.push(readable_key(place));
+    }
+}
+
+/// By its name and its first bytes.
+fn is_image(path: &str, file: &File) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let named = [".tar", ".tar.gz", ".tgz", ".oci"]
+        .iter()
+        .any(|end| lower.ends_with(end));
+    let mut head = [0; 512];
+    named
+        && file
+            .read_at(&mut head, 0)
+            .is_ok_and(|read| image::is_archive(&head[..read]))
+}
+
+fn readable_key(place: &Place) -> Finding {
+    let setting = &misconfig::SETTINGS[misconfig::READABLE_KEY];
+    Finding {
+        rule: setting.id.to_owned(),
+        title: setting.title.to_owned(),
+        severity: setting.severity,
+        place: place.clone(),
+        line: 0,
+        column: 0,
+        name: None,
+        length: 0,
+        known: Vec::new(),
+        fingerprint: fingerprint(setting.id, place, None, b""),
+        value: None,
     }
 }
 

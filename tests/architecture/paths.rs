@@ -116,6 +116,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/manifest/read.rs",
         "the manifest is read before there is a plan; root's is checked by its walk",
     ),
+    ("src/scan/processes.rs", "reads /proc"),
     (
         "src/scan/tree.rs",
         "opens the paths that the user names, and holds what is below them",

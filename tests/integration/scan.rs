@@ -152,11 +152,137 @@ fn standard_input_is_scanned_and_severity_decides() {
     scan(input(&stripe), &["--fail=high", "-"])
         .success()
         .stdout_has("stripe-test-key");
-    scan(input(&stripe), &["--fail", "-"]).code(1);
+    scan(input(&stripe), &["--fail=low", "-"]).code(1);
     scan(input(TOKEN), &["--fail=high", "-"])
         .code(1)
         .stdout_has("-:1:1");
     scan(input("password = os.environ['A']\n"), &["--fail", "-"])
         .success()
         .stdout_is("");
+}
+
+/// Runs a program of the tests' host.
+fn host(words: &[&str], directory: &std::path::Path) {
+    let output = std::process::Command::new(words[0])
+        .args(&words[1..])
+        .current_dir(directory)
+        .env("HOME", directory)
+        .output()
+        .expect("the program is there");
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn every_version_in_a_history_is_scanned_and_nothing_of_the_repository_runs() {
+    let hushpipe = Hushpipe::new().directory("r");
+    let repository = hushpipe.place().join("r");
+    let git = |words: &[&str]| {
+        let fixed = ["git", "-c", "user.name=a", "-c", "user.email=a@x.test"];
+        host(&[&fixed[..], words].concat(), &repository);
+    };
+    git(&["init", "--quiet", "."]);
+    std::fs::write(
+        repository.join("app.env"),
+        "DB_PASSWORD=Hn4tB7xK9w-Zc2mV5\n",
+    )
+    .unwrap();
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "one"]);
+    std::fs::write(
+        repository.join("app.env"),
+        "DB_PASSWORD=Hn4tB7xK9w-Zc2mV5\nA=1\n",
+    )
+    .unwrap();
+    git(&["commit", "--quiet", "-am", "two"]);
+    std::fs::write(repository.join("app.env"), "DB_PASSWORD=${DB_PASSWORD}\n").unwrap();
+    git(&["commit", "--quiet", "-am", "three"]);
+    // What a repository's configuration can have git run.
+    let trap = hushpipe.place().join("ran");
+    let run = format!("touch {}", trap.display());
+    for key in [
+        "core.fsmonitor",
+        "core.pager",
+        "core.sshCommand",
+        "core.alternateRefsCommand",
+        "core.editor",
+        "diff.external",
+    ] {
+        git(&["config", key, &run]);
+    }
+    let output = scan(hushpipe, &["--fail", "{place}/r"]).success();
+    let output = scan(output.again(), &["--fail", "--git", "--json", "{place}/r"]).code(1);
+    let report = parsed(&output);
+    let found = report["findings"].as_array().unwrap();
+    assert_eq!(found.len(), 1, "{report:#}");
+    assert_eq!(
+        (&found[0]["path"], &found[0]["within"]["kind"]),
+        (&"app.env".into(), &"commit".into())
+    );
+    assert!(!trap.exists(), "git ran what the repository names");
+    let output = output.again();
+    scan(output, &["--git", "{place}"])
+        .code(66)
+        .stderr_has("git: fatal: not a git repository");
+}
+
+#[test]
+fn layers_of_an_image_are_scanned_and_links_lead_nowhere() {
+    let hushpipe = Hushpipe::new()
+        .file("l/app/.env", "DB_PASSWORD=Hn4tB7xK9w-Zc2mV5\n")
+        .file("outside", "DB_PASSWORD=Jk8sW3pQ6z-Vb5nM1\n")
+        .file(
+            "i/manifest.json",
+            "[{\"Config\":\"c.json\",\"Layers\":[\"a/layer.tar\"]}]",
+        )
+        .file(
+            "i/c.json",
+            "{\"config\":{\"Env\":[\"API_TOKEN=Xc7vB2nM9q-Ws4eR8\"]}}",
+        )
+        .directory("i/a");
+    let place = hushpipe.place().path().to_owned();
+    std::os::unix::fs::symlink("../../outside", place.join("l/app/link")).unwrap();
+    host(&["tar", "-cf", "i/a/layer.tar", "-C", "l", "."], &place);
+    host(&["tar", "-cf", "image.tar", "-C", "i", "."], &place);
+    host(&["gzip", "-k", "image.tar"], &place);
+    let mut hushpipe = hushpipe;
+    for image in ["{place}/image.tar", "{place}/image.tar.gz"] {
+        let output = scan(hushpipe, &["--json", image]).success();
+        let report = parsed(&output);
+        let found = report["findings"].as_array().unwrap();
+        let lines: Vec<&str> = found
+            .iter()
+            .filter_map(|one| one["name"].as_str())
+            .collect();
+        assert_eq!(lines, ["API_TOKEN", "DB_PASSWORD"], "{report:#}");
+        hushpipe = output.again();
+    }
+}
+
+#[test]
+fn a_process_is_looked_into_and_its_deleted_file() {
+    let hushpipe = Hushpipe::new();
+    let path = hushpipe.place().join("gone.env");
+    std::fs::write(&path, "DB_PASSWORD=Hn4tB7xK9w-Zc2mV5\n").unwrap();
+    let mut child = std::process::Command::new("sleep")
+        .arg("60")
+        .env("APP_TOKEN", "Xc7vB2nM9q-Ws4eR8")
+        .stdin(std::fs::File::open(&path).unwrap())
+        .spawn()
+        .unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let output = scan(hushpipe, &["--processes", "--json"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let report = parsed(&output.success());
+    let name = format!("{} sleep", child.id());
+    let found = report["findings"].as_array().unwrap().iter();
+    let own: Vec<&str> = found
+        .filter(|one| one["within"]["name"] == name.as_str())
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    assert_eq!(own, ["APP_TOKEN", "DB_PASSWORD"], "{report:#}");
 }

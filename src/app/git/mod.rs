@@ -1,13 +1,18 @@
 //! What git would say of a directory, read from its files. git itself is not run, as it executes what
 //! the work tree's own configuration names (`core.fsmonitor`, hooks, drivers, transports), and which
 //! program is called git depends on a `PATH` that package managers extend with directories of the
-//! project. Only a merge, which a person began with git, asks it for its objects.
+//! project. Only a merge, which a person began with git, and a scan of
+//! the history ask it for its objects.
 
 mod blobs;
+#[cfg(feature = "scan")]
+mod history;
 mod ignored;
 mod index;
 
 pub use blobs::blob;
+#[cfg(feature = "scan")]
+pub use history::history;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -11,16 +11,18 @@ use clap::{Args, ValueEnum};
 
 use super::output::print;
 use super::{Failure, Globals, Outcome, Palette, Stream};
+use crate::app::git;
 use crate::model::Exit;
 use crate::model::printable::{printable, printable_path};
-use crate::scan::{Finding, Scanner, Severity, Tally, TreeOptions, scan};
+use crate::scan::{Finding, Scanner, Severity, Tally, TreeOptions, processes, scan};
 use baseline::Baseline;
 
 const EXAMPLES: &str = "\
 A finding shows where a value is, its name and its length. The value itself is never printed, sent
 or kept; --show prints values on a terminal.
 Files that git ignores are skipped, except those that are known to hold secrets (.env, keys,
-settings of known programs). Files that are not text are skipped.
+settings of known programs). Files that are not text are skipped. Container images are read as they
+are: the tar of `docker save` or an OCI layout, with its configuration, history and layers.
 
 Examples:
   hushpipe scan                              the working directory
@@ -29,6 +31,9 @@ Examples:
   hushpipe scan --write-baseline scan.json   accept what is there today
   hushpipe scan --baseline scan.json --fail  and report only what is new
   hushpipe scan --sarif > scan.sarif         for code scanning services
+  hushpipe scan --git                        every version of every file in the repository
+  hushpipe scan image.tar                    an image: docker save app > image.tar
+  sudo hushpipe scan --host                  all files and processes of this host
   git show HEAD:a.env | hushpipe scan -      standard input";
 
 /// Arguments of `scan`.
@@ -41,6 +46,15 @@ pub struct ScanArgs {
     /// Scan files that git ignores as well
     #[arg(long)]
     no_ignore: bool,
+    /// Scan the history of the repositories at PATH: every version of every file, once
+    #[arg(long, conflicts_with_all = ["host", "processes"])]
+    git: bool,
+    /// Scan running processes as well: variables, arguments, deleted files that are still open
+    #[arg(long)]
+    processes: bool,
+    /// Scan this host: all files and all processes
+    #[arg(long, conflicts_with_all = ["paths", "processes"])]
+    host: bool,
     /// Read each file up to this many bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     max_size: u64,
@@ -59,8 +73,8 @@ pub struct ScanArgs {
     /// Write the findings to this file as a baseline; a file that exists is replaced
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
-    /// End with 1 if something is found, of this severity or a higher one
-    #[arg(long, value_enum, value_name = "SEVERITY", num_args = 0..=1, default_missing_value = "low", require_equals = true)]
+    /// End with 1 if something is found of this severity or a higher one [default: medium]
+    #[arg(long, value_enum, value_name = "SEVERITY", num_args = 0..=1, default_missing_value = "medium", require_equals = true)]
     fail: Option<Least>,
     /// Print the values as well, on a terminal only
     #[arg(long, conflicts_with_all = ["json", "sarif"])]
@@ -70,9 +84,9 @@ pub struct ScanArgs {
 /// The least severity that counts.
 #[derive(Clone, Copy, ValueEnum)]
 enum Least {
-    /// Everything
+    /// Keys of tests and sandboxes, encrypted keys
     Low,
-    /// No test keys, no encrypted keys
+    /// What is likely to be a secret
     Medium,
     /// What somebody can use
     High,
@@ -124,19 +138,44 @@ fn search(arguments: &ScanArgs) -> Result<(Vec<Finding>, Tally), Failure> {
     let scanner = scanner.map_err(|error| Failure::new(Exit::Internal, &error))?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let options = TreeOptions {
-        no_ignore: arguments.no_ignore,
+        no_ignore: arguments.no_ignore || arguments.host,
         threads: arguments.threads.unwrap_or(processors).clamp(1, 64),
     };
-    let here = [PathBuf::from(".")];
-    let paths = if arguments.paths.is_empty() {
-        &here[..]
-    } else {
-        &arguments.paths
-    };
-    scan(&scanner, paths, options).map_err(|(path, error)| {
+    let failed = |(path, error): (PathBuf, std::io::Error)| {
         let text = format!("cannot scan {}\n  cause: {error}", printable_path(&path));
         Failure::text(Exit::NoManifest, text)
-    })
+    };
+    let paths = paths(arguments);
+    let mut all = (Vec::new(), Tally::default());
+    if arguments.git {
+        for path in &paths {
+            let (found, tally) = git::history(&scanner, path, options.threads)
+                .map_err(|error| failed((path.clone(), error)))?;
+            all.0.extend(found);
+            all.1.add(tally);
+        }
+        return Ok(all);
+    }
+    if !paths.is_empty() {
+        all = scan(&scanner, &paths, options).map_err(failed)?;
+    }
+    if arguments.processes || arguments.host {
+        let proc = PathBuf::from("/proc");
+        let (found, tally) = (&mut all.0, &mut all.1);
+        let mut worker = scanner.worker();
+        processes::scan(&mut worker, &proc, found, tally).map_err(|error| failed((proc, error)))?;
+    }
+    Ok(all)
+}
+
+/// What is to be scanned, if nothing is named: this host, processes alone, or the working directory.
+fn paths(arguments: &ScanArgs) -> Vec<PathBuf> {
+    match () {
+        () if arguments.host => vec![PathBuf::from("/")],
+        () if arguments.paths.is_empty() && arguments.processes => Vec::new(),
+        () if arguments.paths.is_empty() => vec![PathBuf::from(".")],
+        () => arguments.paths.clone(),
+    }
 }
 
 /// By place, so that the same input gives the same output whichever thread was first.
