@@ -16,40 +16,39 @@ pub const PLACE: &str = "/etc/hushpipe/site.yaml";
 /// Names another one: for root, and where the host has none.
 pub const VARIABLE: &str = "HUSHPIPE_SITE";
 
-/// What the site says of the secrets in a store's directory.
-pub fn governed<'s>(site: &'s Site, directory: &Path) -> io::Result<Option<&'s Governed>> {
+/// What the site says of the secrets in a store's directory, or of one in a file.
+pub fn governed<'s>(site: &'s Site, place: &Path) -> io::Result<Option<&'s Governed>> {
     for one in &site.governed {
-        if filesystem::is_within(directory, &one.directory)? {
+        if filesystem::is_within(place, &one.directory)? {
             return Ok(Some(one));
         }
     }
     Ok(None)
 }
 
-/// Has what the site says of stores on this host count, in place of what the manifest says.
+/// Has what the site says of stores on this host count, in place of what the manifest says. A directory
+/// store's secret is where its file is, which its key may lead to.
 pub fn govern(plan: &mut Plan, site: &Site) -> io::Result<()> {
     if site.governed.is_empty() {
         return Ok(());
     }
-    for (name, store) in &plan.stores {
-        let directory = match &store.kind {
-            StoreKind::Sealed(spec) => &spec.path,
-            StoreKind::Directory(spec) => &spec.path,
+    for secret in plan.secrets.values_mut() {
+        let key = secret.source.key.as_deref().unwrap_or_default();
+        let place = match &plan.stores[&secret.source.store].kind {
+            StoreKind::Sealed(spec) => spec.path.clone(),
+            StoreKind::Directory(spec) => spec.path.join(key),
             _ => continue,
         };
-        let Some(found) = governed(site, directory)? else {
+        let Some(found) = governed(site, &place)? else {
             continue;
         };
-        let secrets = plan.secrets.values_mut();
-        for secret in secrets.filter(|secret| secret.source.store == *name) {
-            let count = |said: &Option<String>, word: &mut Option<String>| {
-                if said.is_some() {
-                    word.clone_from(said);
-                }
-            };
-            count(&found.classification, &mut secret.classification);
-            count(&found.owner, &mut secret.owner);
-        }
+        let count = |said: &Option<String>, word: &mut Option<String>| {
+            if said.is_some() {
+                word.clone_from(said);
+            }
+        };
+        count(&found.classification, &mut secret.classification);
+        count(&found.owner, &mut secret.owner);
     }
     Ok(())
 }

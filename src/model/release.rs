@@ -184,13 +184,38 @@ impl fmt::Display for Denial {
         let (head, items, help) = self.parts();
         f.write_str(&head)?;
         for item in items {
-            write!(f, "\n  {item}")?;
+            write!(f, "\n  {}", folded(&item))?;
         }
         write!(f, "\n  help: {help}")
     }
 }
 
 impl std::error::Error for Denial {}
+
+/// The longest line that a terminal shows well.
+const COLUMNS: usize = 96;
+
+/// On several lines, where one would be too long: between one reason or fact and the next.
+fn folded(item: &str) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    let mut rest = item;
+    while !rest.is_empty() {
+        let ends = [", ", "; ", " ("].iter();
+        let ends = ends.filter_map(|end| Some(rest.find(end)? + end.find(' ')? + 1));
+        let (piece, after) = rest.split_at(ends.min().unwrap_or(rest.len()));
+        let width = piece.trim_end().chars().count();
+        if column > 0 && column + width > COLUMNS {
+            text.truncate(text.trim_end().len());
+            text += "\n    ";
+            column = 4;
+        }
+        text += piece;
+        column += piece.chars().count();
+        rest = after;
+    }
+    text
+}
 
 fn named(resource: &Resource) -> String {
     let kind = match resource {
@@ -392,5 +417,26 @@ impl Recorder for NoSite {
 
     fn custody(&self, _: &[Query], _: &[Decision]) -> Result<(), AuditError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_refusal_is_folded_between_its_facts() {
+        assert_eq!(
+            folded("secret a: no (b \"c\", d)"),
+            "secret a: no (b \"c\", d)"
+        );
+        let long = format!(
+            "secret a: policy {0} forbids it; {0} wants 2 (x \"{0}\", y \"z\")",
+            "p".repeat(60)
+        );
+        let wanted = long.replace("; ", ";\n    ").replace("2 (", "2\n    (");
+        assert_eq!(folded(&long), wanted);
+        let word = "w".repeat(300);
+        assert_eq!(folded(&word), word);
     }
 }

@@ -218,23 +218,34 @@ pub fn open_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::R
     Ok(fs::openat(directory, name.as_ref(), flags, Mode::empty())?)
 }
 
-/// Whether a directory is another one or lies in it, by whatever path, links and mounts either is reached.
-/// What is not there, or cannot be entered, is in none.
-pub fn is_within(directory: &Path, above: &Path) -> io::Result<bool> {
-    let open = |from: BorrowedFd<'_>, name: &Path| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match fs::openat(from, name, flags, Mode::empty()) {
-            Ok(opened) => Ok(Some(opened)),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => Ok(None),
-            Err(error) => Err(io::Error::from(error)),
-        }
+/// Whether a directory, or the directory that a file is in, is another one or lies in it, by whatever path
+/// and links either is reached. What is not there, or cannot be entered, is in none; nor is a directory
+/// below that one which is mounted elsewhere, and reached there.
+pub fn is_within(path: &Path, above: &Path) -> io::Result<bool> {
+    let open = |from: BorrowedFd<'_>, name: &Path| match fs::openat(
+        from,
+        name,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => Ok(None),
+        Err(error) => Err(io::Error::from(error)),
     };
     let identity = |fd: &OwnedFd| fs::fstat(fd).map(|found| (found.st_dev, found.st_ino));
     let Some(wanted) = open(fs::CWD, above)? else {
         return Ok(false);
     };
     let wanted = identity(&wanted)?;
-    let mut next = open(fs::CWD, directory)?;
+    let mut next = open(fs::CWD, path)?;
+    if let Some(file) = next.take_if(|found| !is_directory(found)) {
+        let file = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        next = file
+            .parent()
+            .map(|parent| open(fs::CWD, parent))
+            .transpose()?
+            .flatten();
+    }
     while let Some(at) = next {
         let found = identity(&at)?;
         if found == wanted {
@@ -247,6 +258,10 @@ pub fn is_within(directory: &Path, above: &Path) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+fn is_directory(fd: &OwnedFd) -> bool {
+    fs::fstat(fd).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_dir())
 }
 
 /// Makes a directory with exactly these permission bits, and opens it. Where it cannot be opened, as

@@ -58,7 +58,7 @@ const LIMITS: [&str; 13] = [
     "hushpipe secret with --store DIR reads no manifest: context.manifest.path is empty, and so are the \
      resource's owner, classification and labels. A site that wants signed manifests refuses it. `governed:` \
      of the site says for a store's directory, by whatever path it is reached, which classification and owner \
-     count. Who copies a store elsewhere, and has an identity for it, is bound by neither.",
+     count. Who copies or moves a store elsewhere, and can open it, is bound by neither.",
     "What a manifest says of itself and its secrets (owner, classification, labels) binds only where manifests \
      are signed, or where root alone can write them.",
 ];

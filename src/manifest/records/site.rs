@@ -153,8 +153,8 @@ impl Decode for WitnessKey {
 record! {
     /// Stores of this host.
     GovernedRecord("a mapping such as { directory: /srv/payments, classification: restricted }") {
-        /// The directory of a store, or one above several, by whatever path a manifest or --store reaches
-        /// it.
+        /// The directory of a store, or one above several, by whatever path and links a manifest or --store
+        /// reaches it. A store that is copied or moved elsewhere is not in it.
         required directory "directory": SitePath;
         /// The classification of the secrets in it.
         optional classification "classification": Word;

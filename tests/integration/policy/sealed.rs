@@ -236,3 +236,22 @@ fn what_the_site_says_of_a_store_counts_by_whatever_path_it_is_reached() {
         output.stderr_has("policy restricted forbids it (resource.classification \"restricted\")");
     }
 }
+
+#[test]
+fn a_key_that_leads_into_a_store_of_the_site_counts_as_in_it() {
+    let restricted = "@id(\"restricted\") forbid (principal, action == Action::\"deliver\", resource) when { \
+                      resource.classification == \"restricted\" };\n";
+    for key in ["kept/db", "kept/below/db"] {
+        let hushpipe = Hushpipe::new().file(&format!("all/{key}"), "v").manifest(&format!(
+            "version: 1\nservice: t\nstores: {{ d: {{ type: directory, path: \"{{place}}/all\" }} }}\n\
+             secrets: {{ db: {{ store: d, key: {key} }} }}\ndeliver: [{{ fd: 5, as: memfd, secret: db }}]\n\
+             run: {{ command: [/bin/true] }}\n"
+        ));
+        let governed =
+            "governed: [{ directory: \"{place}/all/kept\", classification: restricted }]\n";
+        let output = site(hushpipe, &(PERMIT.to_owned() + restricted), governed)
+            .arg("run")
+            .run();
+        output.code(77).stderr_has("policy restricted forbids it");
+    }
+}
