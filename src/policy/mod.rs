@@ -25,6 +25,7 @@ mod facts;
 mod guard;
 mod policies;
 #[cfg(test)]
+#[path = "tests/proof.rs"]
 mod proof;
 mod request;
 mod rule;
