@@ -6,6 +6,7 @@
 //! expected name first: then it is a name that others cannot foresee.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +21,7 @@ use crate::sys::walk::{self, Rule};
 const MEMORY: &str = "/dev/shm";
 
 /// How good a directory is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     /// hushpipe may make it, on a disk: private files alone can be there.
     OnDisk,
@@ -77,6 +78,19 @@ fn candidates(wanted: &Wanted) -> Vec<PathBuf> {
         paths.push(PathBuf::from(format!("/run/user/{uid}")).join(&name));
     }
     paths
+}
+
+/// A directory in memory for this user's own: the runtime directory, else /dev/shm.
+pub fn in_memory_of_user() -> io::Result<(OwnedFd, PathBuf)> {
+    let session = PathBuf::from(format!("/run/user/{}", effective_uid()));
+    let own = absolute("XDG_RUNTIME_DIR").into_iter().chain([session]);
+    let mut own = own.filter(|path| fit(path) == Some(Fit::InMemory));
+    let path = own.next().unwrap_or_else(|| PathBuf::from(MEMORY));
+    let directory = walk::directory(&path, &Rule::STRICT).map_err(io::Error::other)?;
+    match filesystem::filesystem(&directory)? {
+        Filesystem::Tmpfs | Filesystem::Ramfs => Ok((directory, path)),
+        Filesystem::Other(_) => Err(io::Error::other("/dev/shm is not in memory")),
+    }
 }
 
 /// Whether hushpipe may make directories in it, or make it.

@@ -42,6 +42,7 @@ pub mod site;
 mod supervise;
 mod trusted;
 mod unit;
+mod value_file;
 mod values;
 mod watch;
 

@@ -1,17 +1,22 @@
 //! What the `secret` and `init` commands do with the sealed store. Values go from their source into
 //! the store, and from the store to an output, without passing through the command line's room.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::value_file::ValueFile;
 use super::{files, git};
+use crate::delivery::dotenv;
 use crate::model::{Exit, Observer, SealedStore as Spec, StoreName, ValueFormat};
-use crate::secret::SecretBytes;
+use crate::secret::{SecretBytes, Value};
 use crate::stores::sealed::{FileDigest, Key, Merged, SealedStore, Sides, file_digest};
 use crate::stores::{StoreError, format};
+use crate::sys::command::at_terminal;
+use crate::sys::memory::fill_random;
 use crate::sys::prompt;
 
 /// Where a value comes from; never from the arguments, which every user of the host can read.
@@ -103,13 +108,30 @@ pub struct SetOptions {
     pub allow_empty: bool,
 }
 
-/// Reads a value and stores it.
+/// Reads values and stores them: together, where there are several.
 pub fn set(
     store: &SealedStore,
-    key: &Key,
-    input: &Input,
+    inputs: &[(Key, Input)],
     options: SetOptions,
-) -> Result<Stored, SealedError> {
+) -> Result<Vec<Stored>, SealedError> {
+    let mut values = Vec::new();
+    for (key, input) in inputs {
+        values.push((key.clone(), value_of(key, input, options)?));
+    }
+    let versions = match values.as_slice() {
+        [(key, value)] => vec![store.set(key, value)?],
+        several => store.set_all(several)?,
+    };
+    let stored = values.iter().zip(versions);
+    Ok(stored
+        .map(|((_, value), version)| Stored {
+            version,
+            ends_with_newline: without_newline(value.expose()).is_some(),
+        })
+        .collect())
+}
+
+fn value_of(key: &Key, input: &Input, options: SetOptions) -> Result<SecretBytes, SealedError> {
     let mut value = read_value(input, key)?;
     if options.trim {
         let mut kept = value.expose();
@@ -128,10 +150,7 @@ pub fn set(
             ),
         });
     }
-    Ok(Stored {
-        version: store.set(key, &value)?,
-        ends_with_newline: without_newline(value.expose()).is_some(),
-    })
+    Ok(value)
 }
 
 /// The bytes without the newline (or CR and newline) at their end; none if they have none.
@@ -178,9 +197,14 @@ pub fn write(bytes: &SecretBytes, output: &mut dyn Write) -> Result<(), SealedEr
         .map_err(|source| SealedError::Output { source })
 }
 
-/// Reads each `NAME=value` of a dotenv file as the secret PREFIX+NAME; fails if the file or a name is bad.
-/// `-` is standard input.
-pub fn read_import(file: &Path, prefix: &str) -> Result<Vec<(Key, SecretBytes)>, SealedError> {
+/// Reads each `NAME=value` of a dotenv file, or each member of a JSON object, as the secret PREFIX+NAME;
+/// fails if the file or a name is bad. `-` is standard input. Without a format, a file that begins with `{`
+/// is JSON: also what `doppler secrets --json` and `aws secretsmanager get-secret-value` print.
+pub fn read_import(
+    file: &Path,
+    prefix: &str,
+    format: Option<ValueFormat>,
+) -> Result<Vec<(Key, SecretBytes)>, SealedError> {
     let shown = shown(file);
     let input = if file == Path::new("-") {
         Input::Stdin
@@ -191,9 +215,14 @@ pub fn read_import(file: &Path, prefix: &str) -> Result<Vec<(Key, SecretBytes)>,
         reason: format!("{shown}: {reason}"),
     };
     let bytes = read_input(&input)?;
-    let lines = format::dotenv(&bytes).map_err(|error| unusable(&error))?;
+    let looks_json = bytes.expose().trim_ascii_start().starts_with(b"{");
+    let lines = match format {
+        Some(ValueFormat::Json) => json_members(bytes),
+        None if looks_json => json_members(bytes),
+        _ => format::dotenv(&bytes),
+    };
     let mut keyed = Vec::new();
-    for (name, value) in lines {
+    for (name, value) in lines.map_err(|error| unusable(&error))? {
         let name = format!("{prefix}{name}");
         let key = Key::new(&name).map_err(|error| unusable(&format!("{name:?}: {error}")))?;
         keyed.push((key, value));
@@ -201,15 +230,133 @@ pub fn read_import(file: &Path, prefix: &str) -> Result<Vec<(Key, SecretBytes)>,
     Ok(keyed)
 }
 
-/// Stores what was read, and gives the names and new versions.
+/// The members of a JSON object; of `SecretString`, where there is one, and of each the `computed` text.
+fn json_members(bytes: SecretBytes) -> Result<Vec<(String, SecretBytes)>, format::FormatError> {
+    let copy = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
+    let value = format::read(bytes, ValueFormat::Json)?;
+    if let Some(inner) = value.field("SecretString") {
+        return json_members(copy(inner));
+    }
+    let Value::Fields(fields) = value else {
+        return Ok(Vec::new());
+    };
+    let mut members = Vec::new();
+    for (name, field) in fields {
+        let text = if field.has_members() {
+            let inner = format::read(copy(&field), ValueFormat::Json).ok();
+            inner.and_then(|inner| inner.field("computed").map(|text| copy(text)))
+        } else {
+            None
+        };
+        members.push((name, text.unwrap_or_else(|| copy(&field))));
+    }
+    Ok(members)
+}
+
+/// Stores what was read, together, and gives the names and new versions.
 pub fn import(
     store: &SealedStore,
     read: &[(Key, SecretBytes)],
 ) -> Result<Vec<(Key, u64)>, SealedError> {
-    let stored = read.iter();
-    stored
-        .map(|(key, value)| Ok((key.clone(), store.set(key, value)?)))
-        .collect()
+    let versions = store.set_all(read)?;
+    let keys = read.iter().map(|(key, _)| key.clone());
+    Ok(keys.zip(versions).collect())
+}
+
+/// Stores a new random value of these characters.
+pub fn generate(
+    store: &SealedStore,
+    key: &Key,
+    length: usize,
+    characters: &[u8],
+) -> Result<u64, SealedError> {
+    let random = |bytes: &mut [u8]| {
+        fill_random(bytes).map_err(|source| SealedError::Input {
+            from: "random bytes".to_owned(),
+            source,
+        })
+    };
+    // Bytes above the last whole multiple are dropped: each character is as likely as the others.
+    let most = 256 - 256 % characters.len();
+    let mut value = Vec::with_capacity(length);
+    let mut bytes = [0; 64];
+    while value.len() < length {
+        random(&mut bytes)?;
+        let fits = bytes.iter().filter(|byte| usize::from(**byte) < most);
+        let chosen = fits.map(|byte| characters[usize::from(*byte) % characters.len()]);
+        value.extend(chosen.take(length - value.len()));
+    }
+    bytes.fill(0);
+    Ok(store.set(key, &SecretBytes::new(value))?)
+}
+
+/// Stores the current value of one secret as another one, which must not be there.
+pub fn copy(store: &SealedStore, from: &Key, to: &Key) -> Result<u64, SealedError> {
+    if store.list()?.iter().any(|listed| listed.key == *to) {
+        let reason = format!("{to} is there already: nothing was changed");
+        return Err(SealedError::Unusable { reason });
+    }
+    let (value, _) = store.get(from, None)?;
+    Ok(store.set(to, &value)?)
+}
+
+/// Writes all values: as dotenv lines, with `/` and what else no variable has as `_`, or as a JSON object.
+pub fn export(
+    store: &SealedStore,
+    as_json: bool,
+    output: &mut dyn Write,
+) -> Result<(), SealedError> {
+    let mut members = serde_json::Map::new();
+    let mut lines = String::new();
+    for listed in store.list()? {
+        let key = listed.key;
+        let unusable = |reason: &str| SealedError::Unusable {
+            reason: format!("{key}: {reason}"),
+        };
+        let (value, _) = store.get(&key, None)?;
+        let text = std::str::from_utf8(value.expose())
+            .map_err(|_| unusable("it is not UTF-8 text: `hushpipe secret get` writes it"))?;
+        if as_json {
+            members.insert(key.to_string(), text.into());
+        } else {
+            let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+            let name: String = key.as_str().chars().map(fits).collect();
+            let written = dotenv::write(text, dotenv::Style::default()).map_err(unusable)?;
+            lines.extend([name.as_str(), "=", written.as_str(), "\n"]);
+        }
+    }
+    if as_json {
+        lines = format!("{:#}\n", serde_json::Value::Object(members));
+    }
+    let written = output.write_all(SecretBytes::new(lines.into_bytes()).expose());
+    written
+        .and_then(|()| output.flush())
+        .map_err(|source| SealedError::Output { source })
+}
+
+/// Has a person change the current value in a file in memory, by this shell command. `None`: it is as it was.
+pub fn edit(store: &SealedStore, key: &Key, editor: &OsStr) -> Result<Option<u64>, SealedError> {
+    let failed = |source| SealedError::Input {
+        from: "the edited value".to_owned(),
+        source,
+    };
+    let is_there = store.list()?.iter().any(|listed| listed.key == *key);
+    let before = if is_there {
+        store.get(key, None)?.0
+    } else {
+        SecretBytes::new(Vec::new())
+    };
+    let edited = ValueFile::make(before.expose()).map_err(failed)?;
+    let ended = at_terminal(editor, edited.file().as_os_str()).map_err(failed)?;
+    let after = edited.read().map_err(failed)?;
+    if !ended {
+        let reason = "the editor failed: nothing was stored".to_owned();
+        return Err(SealedError::Unusable { reason });
+    }
+    if after.same(&before) {
+        return Ok(None);
+    }
+    Ok(Some(store.set(key, &after)?))
 }
 
 /// Merges a store whose index has a conflict of git's.

@@ -35,5 +35,11 @@ pub fn run(arguments: &CompletionsArgs, mut root: clap::Command) -> Outcome {
     };
     let mut script = Vec::new();
     generate(shell, &mut root, "hushpipe", &mut script);
-    print(&String::from_utf8_lossy(&script))
+    // zsh completes the program after `run` by itself.
+    let names = match arguments.shell {
+        Supported::Bash => include_str!("completions.bash"),
+        Supported::Fish => include_str!("completions.fish"),
+        Supported::Zsh => "",
+    };
+    print(&format!("{}{names}", String::from_utf8_lossy(&script)))
 }

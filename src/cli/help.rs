@@ -1,5 +1,4 @@
-//! `hushpipe help [COMMAND...]`, `hushpipe help env`, `hushpipe help templates` and
-//! `hushpipe help exit-codes`.
+//! `hushpipe help [COMMAND...]`, and `hushpipe help TOPIC`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +7,7 @@ use clap::Args;
 #[cfg(feature = "man")]
 use super::man::templates;
 use super::output::print;
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, topics};
 use crate::model::Exit;
 
 /// Arguments of `help`.
@@ -17,11 +16,16 @@ use crate::model::Exit;
 Examples:
   hushpipe help run
   hushpipe help secret set
-  hushpipe help env
+  hushpipe help getenv             what programs read, and what to write for it
+  hushpipe help stores
+  hushpipe help rotation
+  hushpipe help security
+  hushpipe help units              of systemd
+  hushpipe help containers
   hushpipe help templates
   hushpipe help exit-codes")]
 pub struct HelpArgs {
-    /// A command, `env`, `templates` or `exit-codes`
+    /// A command, or a topic
     topic: Vec<String>,
 }
 
@@ -29,15 +33,22 @@ pub struct HelpArgs {
 pub fn run(arguments: &HelpArgs, mut root: clap::Command) -> Outcome {
     let text = match arguments.topic.as_slice() {
         [topic] if topic == "exit-codes" => exit_codes(),
-        [topic] if topic == "env" => include_str!("env_help.txt").to_owned(),
         #[cfg(feature = "man")]
         [topic] if topic == "templates" => templates::help(),
+        [topic] if topics::find(topic).is_some() => topics::find(topic)
+            .map(topics::Topic::help)
+            .unwrap_or_default(),
         topics => {
             root.build();
             let mut command = &mut root;
             for topic in topics {
                 command = command.find_subcommand_mut(topic).ok_or_else(|| {
-                    let text = format!("no help on {topic:?}: see `hushpipe help`");
+                    let names: Vec<_> = topics::TOPICS.iter().map(|topic| topic.name).collect();
+                    let text = format!(
+                        "no help on {topic:?}\n  help: `hushpipe help` lists commands; topics are {}, \
+                         templates, exit-codes",
+                        names.join(", ")
+                    );
                     Failure::text(Exit::Usage, text)
                 })?;
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::failure::log_object;
@@ -59,24 +59,45 @@ pub fn warn(warnings: &[String], globals: Globals) -> Result<(), Failure> {
 /// Finds, reads and checks the site and the manifest; a fault is shown with excerpts.
 pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Failure> {
     let found = site::load().map_err(|error| failure(&error))?;
-    let site = found.site;
     let path = manifest::find(explicit).map_err(|error| failure(&error))?;
     let text = manifest::read(&path, manifest_of_root).map_err(|error| failure(&error))?;
+    checked(&path, &text, overrides, found)
+}
+
+/// As [`load`], of a manifest that the command line makes: it has no file, nor a signature.
+pub fn made(text: String, overrides: &Overrides) -> Result<Loaded, Failure> {
+    let found = site::load().map_err(|error| failure(&error))?;
+    checked(
+        Path::new("-"),
+        &manifest::Text::made(text),
+        overrides,
+        found,
+    )
+}
+
+fn checked(
+    path: &Path,
+    text: &manifest::Text,
+    overrides: &Overrides,
+    found: site::Found,
+) -> Result<Loaded, Failure> {
+    let site = found.site;
     // What was read is what is verified and what is decoded.
     let wanted = site.as_ref().and_then(|site| site.manifests.as_ref());
     let signer = match wanted {
         Some(wanted) => Some(
-            manifests::signer(wanted, &path, text.text.as_bytes())
+            manifests::signer(wanted, path, text.text.as_bytes())
                 .map_err(|error| Failure::new(error.exit(), &error))?,
         ),
         None => None,
     };
     let overrides = Overrides {
         files: Some(files_directory::choose),
+        identity: overrides.identity.as_ref().map(absolute).or_else(identity),
         ..overrides.clone()
     };
     let mut plan =
-        manifest::plan(&path, &text, &overrides, site.as_ref()).map_err(|error| failure(&error))?;
+        manifest::plan(path, text, &overrides, site.as_ref()).map_err(|error| failure(&error))?;
     if let Some(wanted) = wanted {
         manifests::check_variables(wanted, &plan)
             .map_err(|error| Failure::new(error.exit(), &error))?;
@@ -88,6 +109,37 @@ pub fn load(explicit: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Fa
     let notes = found.warnings;
     plan.warnings.splice(0..0, notes.iter().cloned());
     Ok(Loaded { plan, site, notes })
+}
+
+/// The identity file that the environment names, in place of the manifest's and the usual one.
+pub fn identity() -> Option<PathBuf> {
+    let named = std::env::var_os("HUSHPIPE_IDENTITY").filter(|path| !path.is_empty())?;
+    Some(absolute(&PathBuf::from(named)))
+}
+
+/// The manifest may be in another directory, and paths in it are relative to that.
+fn absolute(path: &PathBuf) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.clone())
+}
+
+/// `$HUSHPIPE_IDENTITY`, else identity.txt in hushpipe's directory of the user's configuration.
+pub fn default_identity_file() -> Result<PathBuf, Failure> {
+    if let Some(named) = identity() {
+        return Ok(named);
+    }
+    let of = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let configuration =
+        of("XDG_CONFIG_HOME").or_else(|| of("HOME").map(|home| home.join(".config")));
+    configuration
+        .map(|directory| directory.join("hushpipe/identity.txt"))
+        .ok_or_else(|| {
+            let text = "no home directory is known ($HOME): name the identity file with --identity";
+            Failure::text(Exit::Usage, text)
+        })
 }
 
 impl Loaded {

@@ -31,6 +31,7 @@ mod style;
 #[cfg(feature = "systemd")]
 mod systemd;
 mod table;
+mod topics;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -52,7 +53,8 @@ Examples:
   hushpipe check                      what a run would do, without values
   hushpipe run -- psql                the program, with its secrets
 
-`hushpipe help COMMAND` says more, and so does `hushpipe help` with env, templates or exit-codes.";
+`hushpipe help COMMAND` says more. Topics: getenv, stores, rotation, security, units, containers,
+templates, exit-codes.";
 
 /// Starts a program with its secrets handed over in memory.
 #[derive(Parser)]
@@ -73,16 +75,17 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Start a program with its secrets, and look after it
+    #[command(visible_alias = "exec")]
     Run(run::RunArgs),
-    /// List the launchers that run
+    /// List running launchers
     Ps(control::PsArgs),
     /// Show a launcher's state, without values
     Status(control::StatusArgs),
-    /// Have a launcher ask its stores now, and hand over what is new
+    /// Check the stores now and deliver any new values
     Rotate(control::RotateArgs),
-    /// Have a launcher hand over the values before again
+    /// Roll back to the previous values
     Rollback(control::RollbackArgs),
-    /// Have a launcher revoke a secret's lease, and replace it at once
+    /// Revoke a secret's lease and replace it now
     Revoke(control::RevokeArgs),
     /// Check a manifest and show its plan, without values
     Check(check::CheckArgs),
@@ -102,15 +105,19 @@ enum Command {
     #[cfg(feature = "init")]
     /// Make a starting manifest, a sealed store and an identity
     Init(init::InitArgs),
+    /// Add a secret to the store, the manifest and what the program gets
+    Add(secret::AddArgs),
     /// Store, show and change secrets in a sealed store
     Secret(secret::SecretArgs),
+    /// Make and show the identity that opens sealed stores
+    Identity(secret::IdentityArgs),
     #[cfg(feature = "systemd")]
     /// Put hushpipe into services of systemd that are installed already
     Systemd(systemd::SystemdArgs),
     #[cfg(feature = "scan")]
     /// Find secrets in files and directories
     Scan(scan::ScanArgs),
-    /// Say what this host supports, and what follows from it
+    /// Check what this host supports
     Doctor(doctor::DoctorArgs),
     #[cfg(feature = "man")]
     /// Print the script that lets a shell complete hushpipe's arguments
@@ -150,7 +157,9 @@ pub fn main() -> u8 {
         Command::Policy(arguments) => policy::run(&arguments, globals),
         #[cfg(feature = "init")]
         Command::Init(arguments) => init::run(&arguments, globals),
+        Command::Add(arguments) => secret::add(&arguments, globals),
         Command::Secret(arguments) => secret::run(arguments, globals),
+        Command::Identity(arguments) => secret::identity(&arguments, globals),
         #[cfg(feature = "systemd")]
         Command::Systemd(arguments) => systemd::run(arguments),
         #[cfg(feature = "scan")]
@@ -171,7 +180,20 @@ fn parse() -> Result<CommandLine, clap::Error> {
         let command = Command::Run(arguments);
         return Ok(CommandLine { globals, command });
     }
-    parse_as(std::env::args_os())
+    parse_as(as_commands(std::env::args_os()))
+}
+
+/// Words that other tools have for some commands.
+fn as_commands(words: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    words.enumerate().flat_map(|(index, word)| {
+        let known: &[&str] = match word.to_str() {
+            Some("ls") if index == 1 => &["secret", "list"],
+            Some("show") if index == 1 => &["secret", "get"],
+            Some("version") if index == 1 => &["--version"],
+            _ => return vec![word],
+        };
+        known.iter().map(OsString::from).collect()
+    })
 }
 
 /// As `try_parse`, but for the tree of commands: it is left where it is. To take it apart, block by

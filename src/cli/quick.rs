@@ -23,6 +23,8 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Option<(Global
     while let Some(word) = words.next() {
         if word == "--" {
             run.command = words.by_ref().collect();
+        } else if is_program(&word) {
+            run.command = std::iter::once(word).chain(words.by_ref()).collect();
         } else if !run.take(&word, &mut words)? {
             globals.take(&word, &mut words)?;
         }
@@ -34,6 +36,11 @@ pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Option<(Global
         (false, false) => None,
     }
     .map(|globals| (globals, run))
+}
+
+/// Whether a word is the program: what follows are its arguments.
+fn is_program(word: &OsString) -> bool {
+    !matches!(word.as_bytes(), [] | [b'-', ..])
 }
 
 /// Global options so far.
@@ -195,6 +202,9 @@ mod tests {
             "-v run -- true --exec",
             "run -vv --log-format json --manifest - --accept-store -- a b",
             "--log-format=json run --forking --end-by-signal",
+            "run f",
+            "run -v npm run dev --port 3 -q -- --exec",
+            "run --exec -m f psql -c x",
         ] {
             let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
             let quick = parse(words.iter().cloned());
@@ -208,8 +218,8 @@ mod tests {
         for words in [
             "",
             "check",
-            "run f",
             "run --exec --exec",
+            "run --no-such f",
             "-q run -v",
             "run -q -v",
             "run -m",

@@ -1,5 +1,7 @@
 //! `hushpipe run`: the main job.
 
+mod adhoc;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,6 +23,9 @@ Examples:
   hushpipe run -- redis-server /run/s/redis.conf
                                                 the program from the command line
   hushpipe run --exec -- psql                   become the program: no parent, no rotation
+  hushpipe run --getenv PGPASSWORD=db/password psql
+                                                without a manifest: secrets of ./secrets
+  hushpipe run --file key.pem=tls/key -- serve --key '{{ files }}/key.pem'
 
 hushpipe gives the program's own exit code, 128+N when signal N killed it, and its own faults
 the codes of `hushpipe help exit-codes`.";
@@ -36,22 +41,22 @@ pub struct RunArgs {
     /// Become the program (execve) instead of staying as its parent: no rotation
     #[arg(long)]
     pub(super) exec: bool,
-    /// The program's `argv[0]`, where that is to be another than its first word
+    /// Override argv[0]
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     argv0: Option<OsString>,
-    /// When systemd is told that the service is ready, where the manifest has no run.ready
+    /// When to notify systemd that the service is ready [default: the manifest's run.ready]
     #[arg(long, value_enum, value_name = "WHEN")]
     ready: Option<ReadyWhen>,
-    /// How long the program may take to stop, where the manifest has no run.stop.timeout
+    /// How long the program may take to stop [default: the manifest's run.stop.timeout]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     stop_timeout: Option<Duration>,
-    /// The program goes into the background: stay with the daemon that it leaves
+    /// Follow the daemon that a program leaves when it goes into the background
     #[arg(long)]
     pub(super) forking: bool,
     /// The file where the process id of that daemon is
     #[arg(long, value_name = "FILE", requires = "forking")]
     pid_file: Option<PathBuf>,
-    /// When a signal ends the program, end by it as well, in place of the exit code 128+N
+    /// If a signal kills the program, die by the same signal instead of exiting with 128+N
     #[arg(long)]
     pub(super) end_by_signal: bool,
     /// Take a sealed store as it is although this host knows a newer or another one, and remember it;
@@ -59,9 +64,18 @@ pub struct RunArgs {
     #[arg(long)]
     pub(super) accept_store: bool,
     #[command(flatten)]
+    without: adhoc::WithoutArgs,
+    /// The identity file of sealed stores [default: $HUSHPIPE_IDENTITY, else the manifest's]
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    #[command(flatten)]
     pub(super) said: SaidArgs,
     /// The program and its arguments, instead of the manifest's run.command
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(
+        trailing_var_arg = true,
+        value_name = "CMD",
+        value_hint = clap::ValueHint::CommandWithArguments
+    )]
     pub(super) command: Vec<OsString>,
 }
 
@@ -89,9 +103,14 @@ pub fn run(arguments: RunArgs, globals: Globals) -> Result<u8, Failure> {
         }),
         stop_timeout: arguments.stop_timeout,
         forking: arguments.forking.then_some(Forking { pid_file }),
+        identity: arguments.identity,
         files: None,
     };
-    let loaded = super::load(arguments.manifest.as_deref(), &overrides)?;
+    let without = adhoc::manifest(&arguments.without, &overrides.command)?;
+    let loaded = match without {
+        Some(text) => super::load::made(text, &overrides)?,
+        None => super::load(arguments.manifest.as_deref(), &overrides)?,
+    };
     let (plan, governance) = loaded.governed(arguments.said);
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(log(globals))];
     let observer: Rc<dyn Observer> = Rc::new(Stamp::new(&plan.service, sinks));

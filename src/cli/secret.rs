@@ -1,27 +1,27 @@
 //! `hushpipe secret …`: the sealed store.
 
+mod add;
+mod common;
+mod identity;
+mod more;
 mod place;
 
-use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::failure::log_object;
 use super::output::print;
-use super::table::{cells, heads, table};
-use super::{Failure, Globals, LogFormat, Outcome, Palette, Stream, confirm};
+use super::{Failure, Globals, Outcome, confirm};
+use common::{FieldFormat, bad_name, counted, failure, key, listing, say, stored, unbuffered};
 use place::PlaceArgs;
 
-use crate::app::sealed::{self, Input, Part, SealedError, SetOptions};
+use crate::app::sealed::{self, Input, Part, SetOptions};
+use crate::model::Exit;
 use crate::model::query::Action;
-use crate::model::{Exit, ValueFormat};
-use crate::stores::sealed::{Key, KeyError, Listed, SealedStore};
-#[cfg(feature = "init")]
-pub use place::default_identity_file;
+use crate::stores::sealed::{Key, Listed, SealedStore};
 
 const ABOUT: &str = "\
 The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them. An
@@ -33,7 +33,8 @@ Which store: --store PATH, else the sealed store of the manifest (-m FILE, $HUSH
 Examples:
   hushpipe secret set stripe/token                    asks twice, shows nothing
   pwgen -s 40 1 | hushpipe secret set db/password --trim
-  hushpipe secret set tls/key --file key.pem
+  hushpipe secret set tls/key tls/certificate --file key.pem --file cert.pem
+  hushpipe secret generate session/key
   hushpipe secret get db/password --reveal
   hushpipe secret rollback db/password";
 
@@ -52,12 +53,16 @@ enum SecretCommand {
     /// Store a value as a new version
     Set(SetArgs),
     /// Write a value to standard output
+    #[command(visible_alias = "show")]
     Get(GetArgs),
     /// List the secrets, without values
-    #[command(after_help = "\
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
 Examples:
   hushpipe secret list
-  hushpipe secret list --json | jq -r .[].name")]
+  hushpipe secret list --json | jq -r .[].name"
+    )]
     List {
         /// As JSON
         #[arg(long)]
@@ -97,8 +102,20 @@ Examples:
         #[arg(short, long)]
         yes: bool,
     },
-    /// Store each NAME=value line of a .env file as a secret
+    /// Store a new random value
+    Generate(more::GenerateArgs),
+    /// Change a value in $EDITOR, in memory
+    Edit(more::EditArgs),
+    /// Give a secret another name
+    #[command(name = "mv")]
+    Move(more::MoveArgs),
+    /// Store the current value of a secret under another name as well
+    #[command(name = "cp")]
+    Copy(more::CopyArgs),
+    /// Store each NAME=value line of a .env file, or each member of a JSON object, as a secret
     Import(ImportArgs),
+    /// Write all values to standard output, as a .env file or JSON
+    Export(more::ExportArgs),
     /// Seal every version anew, for the recipients that are named now
     Rekey(RekeyArgs),
     /// Merge what two writers wrote apart from each other, after a conflict of git's
@@ -119,28 +136,30 @@ those, and the shell keeps them.
 `echo` and most programs end their output with a newline, which is stored as well: --trim drops it.
 An empty value is refused, as of a program that failed before the pipe; --allow-empty stores it.
 
+Several secrets take a --file each, in the order of the names. They become current together, so no
+program gets one without the others: a key and its certificate.
+
 Examples:
   hushpipe secret set stripe/token
   openssl rand -hex 32 | hushpipe secret set session/key --trim
-  hushpipe secret set tls/key --file key.pem";
+  hushpipe secret set tls/key --file key.pem
+  hushpipe secret set tls/key tls/certificate --file key.pem --file cert.pem";
 
 #[derive(Args)]
 #[command(after_help = SET_EXAMPLES)]
 struct SetArgs {
-    /// The secret's name, such as stripe/token
-    name: String,
+    /// The secret's name, such as stripe/token; or several, each with its --file
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
     /// Read the value from a file
     #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
     /// Drop line ends from the end of the value
     #[arg(long)]
     trim: bool,
     /// Store a value although it is empty
     #[arg(long)]
     allow_empty: bool,
-    /// Refused, with the reason why.
-    #[arg(hide = true)]
-    value: Vec<OsString>,
 }
 
 const GET_EXAMPLES: &str = "\
@@ -169,19 +188,14 @@ struct GetArgs {
     reveal: bool,
 }
 
-/// `--format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FieldFormat {
-    /// A JSON object
-    Json,
-    /// NAME=value lines
-    Dotenv,
-}
-
 const IMPORT_EXAMPLES: &str = "\
 Examples:
   hushpipe secret import .env --prefix app/           DB_PASSWORD becomes app/DB_PASSWORD
-  sops -d secrets.env | hushpipe secret import -";
+  sops -d secrets.env | hushpipe secret import -
+  doppler secrets download --no-file --format json | hushpipe secret import -
+  aws secretsmanager get-secret-value --secret-id app | hushpipe secret import -
+  op read op://vault/item/field | hushpipe secret set item/field --trim
+  gcloud secrets versions access latest --secret=db | hushpipe secret set db";
 
 #[derive(Args)]
 #[command(after_help = IMPORT_EXAMPLES)]
@@ -191,6 +205,9 @@ struct ImportArgs {
     /// Goes before each name
     #[arg(long, default_value = "")]
     prefix: String,
+    /// How the file is written [default: what it looks like]
+    #[arg(long, value_enum)]
+    format: Option<FieldFormat>,
 }
 
 const REKEY_EXAMPLES: &str = "\
@@ -199,17 +216,18 @@ When it is interrupted, call it again.
 
 Examples:
   hushpipe secret rekey                               after recipients.txt was changed by hand
-  hushpipe secret rekey --add-recipient age1...
+  hushpipe secret rekey --add-recipient 'age1... # bob'
+  hushpipe secret rekey --remove-recipient bob
   hushpipe secret rekey --remove-recipient 'ssh-ed25519 AAAA...'";
 
 #[derive(Args)]
 #[command(after_help = REKEY_EXAMPLES)]
 struct RekeyArgs {
-    /// Add a public key (age1… or ssh-ed25519 …) to recipients.txt first
+    /// Add a public key (age1… or ssh-ed25519 …, with `# NAME` after it) to recipients.txt first
     #[arg(long, value_name = "PUBLIC_KEY")]
     add_recipient: Vec<String>,
-    /// Take a public key away from recipients.txt first
-    #[arg(long, value_name = "PUBLIC_KEY")]
+    /// Take a public key, or the one of this name, away from recipients.txt first
+    #[arg(long, value_name = "PUBLIC_KEY|NAME")]
     remove_recipient: Vec<String>,
 }
 
@@ -232,11 +250,14 @@ struct MergeArgs {
     files: Vec<PathBuf>,
 }
 
+pub use add::{AddArgs, run as add};
+pub use identity::{IdentityArgs, invitation, run as identity};
+
 /// Runs a `secret` command.
 pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
     let place = arguments.place;
     match arguments.command {
-        SecretCommand::Set(arguments) => set(&place, arguments, globals),
+        SecretCommand::Set(arguments) => set(&place, &arguments, globals),
         SecretCommand::Get(arguments) => get(&place, &arguments, globals),
         SecretCommand::List { json } => list(&place, json, globals),
         SecretCommand::History { name, json } => history(&place, &name, json, globals),
@@ -253,7 +274,12 @@ pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
             )
         }
         SecretCommand::Rm { name, yes } => remove(&place, &name, yes, globals),
+        SecretCommand::Generate(arguments) => more::generate(&place, &arguments, globals),
+        SecretCommand::Edit(arguments) => more::edit(&place, &arguments, globals),
+        SecretCommand::Move(arguments) => more::rename(&place, &arguments, globals),
+        SecretCommand::Copy(arguments) => more::copy(&place, &arguments, globals),
         SecretCommand::Import(arguments) => import(&place, &arguments, globals),
+        SecretCommand::Export(arguments) => more::export(&place, &arguments, globals),
         SecretCommand::Rekey(arguments) => rekey(&place, &arguments, globals),
         SecretCommand::Merge(arguments) => merge(&place, &arguments.files, globals),
         SecretCommand::Verify => {
@@ -266,35 +292,58 @@ pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {
     }
 }
 
-fn set(place: &PlaceArgs, arguments: SetArgs, globals: Globals) -> Outcome {
-    if !arguments.value.is_empty() {
+fn set(place: &PlaceArgs, arguments: &SetArgs, globals: Globals) -> Outcome {
+    let SetArgs { names, file, .. } = arguments;
+    if file.len() > 1 && file.len() != names.len() {
+        let text = format!(
+            "{} and {}: each secret takes one --file, in the order of the names",
+            counted(names.len(), "secret"),
+            counted(file.len(), "--file")
+        );
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    if names.len() > 1 && file.len() != names.len() {
         return Err(Failure::text(
             Exit::Usage,
             "a value cannot be an argument: every user of the machine can read arguments, and the \
              shell keeps them in its history. Nothing was stored.\n  \
-             Pipe the value in, use --file, or give the name alone to be asked for it; a value \
-             that was typed here is no secret any more.",
+             Pipe the value in, use --file (for several secrets, one each), or give the name alone to be \
+             asked for it; a value that was typed here is no secret any more.",
         ));
     }
-    let key = Key::new(&arguments.name).map_err(|error| bad_name(&arguments.name, error))?;
-    let store = place.open_to(Action::Change, &[key.as_str()], globals)?;
+    let keys = names
+        .iter()
+        .map(|name| Key::new(name).map_err(|error| bad_name(name, error)));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let shown: Vec<&str> = keys.iter().map(Key::as_str).collect();
+    let store = place.open_to(Action::Change, &shown, globals)?;
     let options = SetOptions {
         trim: arguments.trim,
         allow_empty: arguments.allow_empty,
     };
-    let input = match arguments.file {
-        Some(file) => Input::File(file),
+    let input = |index: usize| match file.get(index) {
+        Some(file) => Input::File(file.clone()),
         None if std::io::stdin().is_terminal() => Input::Prompt,
         None => Input::Stdin,
     };
-    let stored = sealed::set(&store, &key, &input, options).map_err(|error| failure(&error))?;
-    say(
-        globals,
-        &format!("{key}: version {} is current", stored.version),
-    )?;
-    if stored.ends_with_newline && matches!(input, Input::Stdin) {
-        let note = "note: the value ends with a newline; --trim drops it";
-        say(globals, note)?;
+    let inputs: Vec<(Key, Input)> = keys
+        .into_iter()
+        .enumerate()
+        .map(|(index, key)| (key, input(index)))
+        .collect();
+    let stored = sealed::set(&store, &inputs, options).map_err(|error| failure(&error))?;
+    for ((key, input), stored) in inputs.iter().zip(stored) {
+        say(
+            globals,
+            &format!("{key}: version {} is current", stored.version),
+        )?;
+        if stored.ends_with_newline && matches!(input, Input::Stdin) {
+            say(
+                globals,
+                "note: the value ends with a newline; --trim drops it",
+            )?;
+        }
+        place.tell_if_undelivered(key, globals)?;
     }
     Ok(Exit::Ok)
 }
@@ -308,10 +357,7 @@ fn get(place: &PlaceArgs, arguments: &GetArgs, globals: Globals) -> Outcome {
              program",
         ));
     }
-    let format = match arguments.format {
-        FieldFormat::Json => ValueFormat::Json,
-        FieldFormat::Dotenv => ValueFormat::Dotenv,
-    };
+    let format = arguments.format.value();
     let part = Part {
         version: arguments.version,
         field: arguments.field.as_deref().map(|field| (field, format)),
@@ -330,14 +376,6 @@ fn get(place: &PlaceArgs, arguments: &GetArgs, globals: Globals) -> Outcome {
         return print("\n");
     }
     Ok(Exit::Ok)
-}
-
-/// Standard output without a buffer that keeps a value.
-fn unbuffered() -> Result<std::fs::File, Failure> {
-    use std::os::fd::AsFd;
-    let fd = std::io::stdout().as_fd().try_clone_to_owned();
-    fd.map(std::fs::File::from)
-        .map_err(|error| Failure::new(Exit::Os, &error))
 }
 
 fn list(place: &PlaceArgs, json: bool, globals: Globals) -> Outcome {
@@ -402,13 +440,6 @@ fn history(place: &PlaceArgs, name: &str, json: bool, globals: Globals) -> Outco
     print(&listing(&["TIME", "EVENT", "VERSION", ""], &rows))
 }
 
-fn listing(names: &[&str], rows: &[Vec<String>]) -> String {
-    let palette = Palette::of(Stream::Stdout);
-    let mut all = vec![heads(names, palette)];
-    all.extend(cells(rows));
-    table(&all, 0, palette)
-}
-
 fn remove(place: &PlaceArgs, name: &str, yes: bool, globals: Globals) -> Outcome {
     let key = key(name)?;
     let store = place.open_to(Action::Change, &[key.as_str()], globals)?;
@@ -430,7 +461,8 @@ fn confirmed(store: &SealedStore, key: &Key) -> Result<bool, Failure> {
 }
 
 fn import(place: &PlaceArgs, arguments: &ImportArgs, globals: Globals) -> Outcome {
-    let read = sealed::read_import(&arguments.file, &arguments.prefix);
+    let format = arguments.format.map(FieldFormat::value);
+    let read = sealed::read_import(&arguments.file, &arguments.prefix, format);
     let read = read.map_err(|error| failure(&error))?;
     let imported = if read.is_empty() {
         Vec::new()
@@ -499,42 +531,6 @@ fn merge(place: &PlaceArgs, files: &[PathBuf], globals: Globals) -> Outcome {
     )
 }
 
-fn key(name: &str) -> Result<Key, Failure> {
-    Key::parse(name).map_err(|error| bad_name(name, error))
-}
-
-fn bad_name(name: &str, error: KeyError) -> Failure {
-    let text = format!("{name:?} cannot be the name of a secret: {error}");
-    Failure::text(Exit::Usage, text)
-}
-
-fn stored<T>(outcome: Result<T, impl Into<SealedError>>) -> Result<T, Failure> {
-    outcome.map_err(|error| failure(&error.into()))
-}
-
-fn failure(error: &SealedError) -> Failure {
-    Failure::new(error.exit(), error)
-}
-
-/// What was done goes to stderr, so that standard output is for values and lists.
-fn say(globals: Globals, text: &str) -> Outcome {
-    if !globals.quiet {
-        let line = match globals.log_format {
-            LogFormat::Text => format!("{text}\n"),
-            LogFormat::Json => format!("{}\n", log_object("info", "done", text)),
-        };
-        std::io::stderr()
-            .write_all(line.as_bytes())
-            .map_err(|error| Failure::new(Exit::Os, &error))?;
-    }
-    Ok(Exit::Ok)
-}
-
 fn time(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }

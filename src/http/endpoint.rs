@@ -131,7 +131,7 @@ impl Endpoint {
     /// A try's time is over, and the address said nothing.
     pub(super) fn silent(&self) -> TryError {
         self.unresolved().unwrap_or_else(|| {
-            TryError::new(Weight::Silent, "it takes connections and says nothing").done()
+            TryError::new(Weight::Silent, "connected, but the server did not respond").done()
         })
     }
 

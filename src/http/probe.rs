@@ -64,7 +64,7 @@ async fn proxied(
         request = request.header(CONTENT_LENGTH, 0);
     }
     let answer = request.send().await;
-    let silent = || "it takes connections and says nothing".to_owned();
+    let silent = || "connected, but the server did not respond".to_owned();
     answer
         .map(|answer| answer.status().as_u16())
         .map_err(|error| causes::of(&error, Some(proxy)).map_or_else(silent, |error| error.words))

@@ -80,7 +80,7 @@ fn ended_at(certificate: &CertificateDer) -> Option<SystemTime> {
 
 fn has_ended(file: &Path, at: SystemTime) -> TryError {
     let words = format!(
-        "the authority in {} expired at {}: put the one there that the server's certificate is of now",
+        "the CA certificate in {} expired on {}; replace it with the CA that signs the server's certificate",
         file.display(),
         humantime::format_rfc3339_seconds(at)
     );

@@ -161,7 +161,7 @@ impl Builder<'_> {
                 }
             };
             let shown = self.shown(span, name);
-            return self.fault(span, format!("no secret has the name {shown}"), help);
+            return self.fault(span, format!("unknown secret {shown}"), help);
         }
         if let (Some(field), Some(Fields::None(why))) =
             (&reference.field, known.fields.get(&reference.secret))

@@ -169,7 +169,7 @@ impl<K: Key, V: Decode> Decode for Table<K, V> {
             match key {
                 Ok(key) => table.push((entry.key_span, key, value)),
                 Err(error) => {
-                    let message = format!("{} cannot stand here: {error}", quote(&entry.key));
+                    let message = format!("invalid value {}: {error}", quote(&entry.key));
                     to.fault(entry.key_span, message, format!("write {}", K::KEY));
                 }
             }

@@ -187,7 +187,7 @@ impl Decoder<'_> {
         let key = entry.key.as_ref();
         let elsewhere = shape.elsewhere.iter().find(|(known, ..)| *known == key);
         if let Some((_, why, help)) = elsewhere {
-            let message = format!("{} cannot stand here: {why}", quote(key));
+            let message = format!("invalid value {}: {why}", quote(key));
             let fault = Fault::new(entry.key_span, message, *help);
             let secret = *why == NO_SECRET;
             return self
@@ -230,7 +230,7 @@ impl Decoder<'_> {
             }
         };
         if text.contains('\0') {
-            self.fault(node.span, "a NUL character cannot stand here", "remove it");
+            self.fault(node.span, "a NUL character is not allowed", "remove it");
             return None;
         }
         Some(text)
@@ -297,7 +297,7 @@ impl Decoder<'_> {
             Err(error) => {
                 let raw = self.raw_text(node, wanted)?;
                 let message = if raw == text {
-                    format!("{} cannot stand here: {error}", quote(raw))
+                    format!("invalid value {}: {error}", quote(raw))
                 } else {
                     format!("with its variables, {} is not {wanted}", quote(raw))
                 };

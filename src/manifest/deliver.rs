@@ -114,7 +114,7 @@ impl Builder<'_> {
                     let unknown = !known.names.contains(&reference.secret);
                     match template::subscript(&content.text, &name).filter(|_| unknown) {
                         Some(written) => {
-                            let message = format!("no secret has the name `{}`", reference.secret);
+                            let message = format!("unknown secret `{}`", reference.secret);
                             let help = format!("a field with `-` in its name is written {written}");
                             self.fault(span, message, help);
                         }

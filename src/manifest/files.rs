@@ -119,9 +119,12 @@ impl Builder<'_> {
 /// A service's name as a name of files: `a b` and `a/b` are two services.
 fn file_name(service: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let written = |c: char| match fits(c) {
-        true => c.to_string(),
-        false => format!(".{:x}.", u32::from(c)),
+    let written = |c: char| {
+        if fits(c) {
+            c.to_string()
+        } else {
+            format!(".{:x}.", u32::from(c))
+        }
     };
     service.chars().map(written).collect()
 }

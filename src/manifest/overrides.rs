@@ -25,6 +25,8 @@ pub struct Overrides {
     pub accept_store: bool,
     /// `--forking` and `--pid-file`: in place of `run.forking`.
     pub forking: Option<Forking>,
+    /// `--identity`: in place of that of each sealed store.
+    pub identity: Option<PathBuf>,
     /// Chooses the directory for files with relative paths. `None`: without a look at this host.
     pub files: Option<fn(&Wanted) -> Chosen>,
 }

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, ManifestError, Span, shown_name};
@@ -11,7 +11,8 @@ use super::fault::{Fault, ManifestError, Span, shown_name};
 /// A manifest is at most this long.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// The manifest to use: `-m`, else `$HUSHPIPE_MANIFEST`, else `./hushpipe.yaml`.
+/// The manifest to use: `-m`, else `$HUSHPIPE_MANIFEST`, else `hushpipe.yaml` (or `hushpipe.yml`) here or in a
+/// directory above.
 pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ManifestError> {
     if let Some(path) = explicit {
         return Ok(path.to_owned());
@@ -19,16 +20,53 @@ pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ManifestError> {
     if let Some(path) = std::env::var_os("HUSHPIPE_MANIFEST").filter(|path| !path.is_empty()) {
         return Ok(PathBuf::from(path));
     }
-    let path = Path::new("hushpipe.yaml");
-    match path.symlink_metadata() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(ManifestError::unreadable(
-            path,
-            "no manifest: there is no hushpipe.yaml in this directory",
+    around(Path::new(""))?.ok_or_else(|| {
+        ManifestError::unreadable(
+            Path::new(NAMES[0]),
+            "no manifest: there is no hushpipe.yaml in this directory or those above it",
             "name one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`",
             None,
-        )),
-        _ => Ok(path.to_owned()),
+        )
+    })
+}
+
+/// The names of a manifest that nobody named, best first.
+const NAMES: [&str; 2] = ["hushpipe.yaml", "hushpipe.yml"];
+
+/// The manifest of this directory, or the nearest one above it that this user or root has made, in a
+/// directory of theirs: in /tmp or another user's project, anybody could put one there.
+fn around(here: &Path) -> Result<Option<PathBuf>, ManifestError> {
+    for name in NAMES {
+        let path = here.join(name);
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            _ => return Ok(Some(path)),
+        }
     }
+    // A working directory that is gone has nothing above it.
+    let Ok(absolute) = std::env::current_dir() else {
+        return Ok(None);
+    };
+    for above in absolute.ancestors().skip(1) {
+        for path in NAMES.map(|name| above.join(name)) {
+            if path.symlink_metadata().is_err() {
+                continue;
+            }
+            if is_own(above) && is_own(&path) {
+                return Ok(Some(path));
+            }
+            let message = format!("{} is another user's, and was not named", shown_name(&path));
+            let help = "name it with -m FILE if it is the right one";
+            return Err(ManifestError::refused(&path, message, help));
+        }
+    }
+    Ok(None)
+}
+
+fn is_own(path: &Path) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    path.symlink_metadata()
+        .is_ok_and(|found| matches!(found.uid(), uid if uid == 0 || uid == own))
 }
 
 /// A manifest that was read.
@@ -40,6 +78,11 @@ pub struct Text {
 }
 
 impl Text {
+    /// Of a manifest that has no file.
+    pub const fn made(text: String) -> Self {
+        Self { text, file: None }
+    }
+
     /// Where the file is that was read, without links, by its descriptor; `None`: it is standard input.
     pub fn place(&self) -> Option<PathBuf> {
         let file = self.file.as_ref()?.as_raw_fd();

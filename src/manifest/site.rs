@@ -289,12 +289,12 @@ mod tests {
         for wanted in [
             "site.yaml:1:10: `2` is no version of the site that is known here",
             "site.yaml:2:1: unknown key `environmnt` (did you mean `environment`?)",
-            "site.yaml:3:17: `obverse` cannot stand here (did you mean `observe`?)",
-            "site.yaml:3:37: `policy.d` cannot stand here: it is not absolute",
-            "site.yaml:4:20: `soon` cannot stand here",
+            "site.yaml:3:17: invalid value `obverse` (did you mean `observe`?)",
+            "site.yaml:3:37: invalid value `policy.d`: it is not absolute",
+            "site.yaml:4:20: invalid value `soon`",
             "site.yaml:5:20: `true` is neither true nor false",
             "site.yaml:5:28: unknown key `sinks`",
-            "site.yaml:6:1: `secrets` cannot stand here: it is a key of a manifest",
+            "site.yaml:6:1: invalid value `secrets`: it is a key of a manifest",
         ] {
             assert!(shown.contains(wanted), "{wanted}: {shown}");
         }

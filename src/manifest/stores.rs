@@ -31,7 +31,10 @@ impl Builder<'_> {
         Some(match store {
             Store::Sealed(sealed) => StoreKind::Sealed(SealedStore {
                 path: sealed.path.get()?.0.clone(),
-                identity_file: sealed.identity_file.get()?.0.clone(),
+                identity_file: match &self.overrides.identity {
+                    Some(named) => named.clone(),
+                    None => sealed.identity_file.get()?.0.clone(),
+                },
                 accept: self.overrides.accept_store,
             }),
             Store::Directory(directory) => StoreKind::Directory(DirectoryStore {

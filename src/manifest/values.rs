@@ -34,7 +34,7 @@ impl Decoder<'_> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("write one of {}", words.join(", ")),
         };
-        self.fault(node.span, format!("{shown} cannot stand here"), help);
+        self.fault(node.span, format!("invalid value {shown}"), help);
     }
 }
 

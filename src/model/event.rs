@@ -474,7 +474,7 @@ events! {
         #[serde(rename = "refused")]
         bad: bool,
     } => Debug, "asked the stores: {}",
-        if *bad { "they still have what was refused" } else { "nothing has changed" };
+        if *bad { "they still have the rejected values" } else { "nothing has changed" };
     /// A new generation is in place.
     Rotated {
         /// Its number.
@@ -482,7 +482,9 @@ events! {
         /// From the notice of the change to the end of the notification.
         #[serde(rename = "took_ms", serialize_with = "as_fine_millis")]
         took: Duration,
-    } => Notice, "generation {generation} is in place after {}", millis(*took);
+        /// What is new, such as `api v1 → v2`.
+        changes: Vec<String>,
+    } => Notice, "generation {generation} is in place after {}{}", millis(*took), listed(changes);
     /// The program was told of the new generation.
     Notified {
         /// By which signal.
@@ -499,7 +501,7 @@ events! {
         /// How long it took.
         #[serde(rename = "took_ms", serialize_with = "as_fine_millis")]
         took: Duration,
-    } => Info, "the program is well with it, after {}", millis(*took);
+    } => Info, "verification succeeded after {}", millis(*took);
     /// The program has the generation before back.
     RolledBack {
         /// The generation's number: every hand-over has a new one.
@@ -793,6 +795,14 @@ fn counted(count: usize, what: &str) -> String {
         (_, Some(stem)) => format!("{count} {stem}ies"),
         (_, None) => format!("{count} {what}s"),
     }
+}
+
+/// `: a, b`, or nothing.
+fn listed(changes: &[String]) -> String {
+    if changes.is_empty() {
+        return String::new();
+    }
+    format!(": {}", changes.join(", "))
 }
 
 fn millis(duration: Duration) -> String {

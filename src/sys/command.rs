@@ -1,7 +1,7 @@
 //! Programs that hushpipe runs for their output: spawned here, awaited through [`Reaper`].
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
@@ -127,6 +127,17 @@ pub fn converse(
     let status = child.wait()?;
     read?;
     Ok((status.success(), written))
+}
+
+/// Runs a shell command at this process's terminal, with one argument after it, and waits for its end: an
+/// editor. For commands that start nothing else. Whether it succeeded.
+pub fn at_terminal(script: &OsStr, argument: &OsStr) -> io::Result<bool> {
+    let mut whole = script.to_owned();
+    whole.push(" \"$@\"");
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(whole).arg("sh").arg(argument);
+    let mut child = command.spawn()?;
+    Ok(child.wait()?.success())
 }
 
 fn receiver(end: OwnedFd) -> io::Result<Receiver> {

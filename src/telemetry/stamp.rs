@@ -86,6 +86,7 @@ mod tests {
         stamp.observe(&Event::Rotated {
             generation: Generation(2),
             took: Duration::ZERO,
+            changes: Vec::new(),
         });
         stamp.observe(&Event::Killed);
         let expected = [(1, 1), (1, 1), (2, 2), (2, 2), (3, 2), (3, 2)];

@@ -161,7 +161,9 @@ impl Standing {
 
     fn rotation(&self, event: &Event) {
         match event {
-            Event::Rotated { generation, took } => {
+            Event::Rotated {
+                generation, took, ..
+            } => {
                 let took = took.as_secs_f64() * 1e3;
                 self.went_well(format!("generation {generation} in {took:.1} ms"));
             }
@@ -356,6 +358,7 @@ mod tests {
         standing.observe(&Event::Rotated {
             generation: Generation(generation),
             took: Duration::from_millis(2),
+            changes: Vec::new(),
         });
     }
 

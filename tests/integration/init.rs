@@ -376,7 +376,7 @@ fn the_first_commands_of_the_readme_work_as_written() {
         output = output.again().args(command).stdin("hello").run().success();
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
     let output = output.stdout_is("hello");
 
     fs::remove_file(output.place().join(".config/hushpipe/identity.txt")).unwrap();

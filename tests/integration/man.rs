@@ -59,8 +59,14 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
     let topics = [
         "hushpipe-approval.7",
         "hushpipe-audit.7",
+        "hushpipe-containers.7",
+        "hushpipe-getenv.7",
         "hushpipe-policy.7",
+        "hushpipe-rotation.7",
+        "hushpipe-security.7",
+        "hushpipe-stores.7",
         "hushpipe-templates.7",
+        "hushpipe-units.7",
     ];
     assert_eq!(names(&place.join("man/man7")), topics);
     for path in crate::harness::walk(&place.join("man"))
@@ -177,6 +183,20 @@ fn bash_completes_commands_and_options() {
         let mut lines = said.lines();
         assert_eq!(lines.next(), Some(expected), "{words}");
         assert!(lines.next().unwrap().contains("_hushpipe"), "{said}");
+    }
+    // What only this host knows: as `secret list` and `ps` print it.
+    for (words, expected) in [
+        ("hushpipe secret get db", "db/password"),
+        ("hushpipe rotate -t pay", "payments-api"),
+        ("hushpipe run printen", "printenv"),
+    ] {
+        let ask = format!(
+            ". ./script; hushpipe() {{ case $1 in ps) echo PID USER PROGRAM SERVICE; echo 7 me 8 payments-api ;; \
+             *) echo NAME CURRENT; echo db/password v1 ;; esac; }}; COMP_WORDS=({words}); \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _hushpipe_names hushpipe; echo \"${{COMPREPLY[*]}}\""
+        );
+        let said = says(&place, &["bash", "--norc", "-c", &ask]);
+        assert_eq!(said.trim(), expected, "{words}");
     }
 }
 

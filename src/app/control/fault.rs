@@ -197,7 +197,7 @@ impl fmt::Display for ControlError {
             Self::Asking { socket, fault } => write!(f, "{}: {fault}", socket.display()),
             Self::NotYet { patience } => write!(
                 f,
-                "not done within {}, and not taken back: see `hushpipe status`",
+                "timed out after {}; the request is still running: see `hushpipe status`",
                 format_duration(*patience)
             ),
             Self::Refused { message, .. } | Self::Place(message) => f.write_str(message),

@@ -16,9 +16,7 @@ use super::said::SaidArgs;
 use super::{Failure, Globals, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
 use crate::manifest::Overrides;
-use crate::model::Exit;
-
-#[cfg(feature = "systemd")]
+use crate::model::{Exit, Plan, StoreKind, StoreSpec};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,13 +52,20 @@ pub struct CheckArgs {
     /// look at it first
     #[arg(long)]
     accept_store: bool,
+    /// The identity file of sealed stores [default: $HUSHPIPE_IDENTITY, else the manifest's]
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// How the plan is written
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
     #[command(flatten)]
     said: SaidArgs,
     /// The program and its arguments, instead of the manifest's run.command
-    #[arg(last = true, value_name = "CMD")]
+    #[arg(
+        trailing_var_arg = true,
+        value_name = "CMD",
+        value_hint = clap::ValueHint::CommandWithArguments
+    )]
     command: Vec<OsString>,
 }
 
@@ -79,6 +84,7 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
         command: arguments.command.clone(),
         exec: arguments.exec,
         accept_store: arguments.accept_store,
+        identity: arguments.identity.clone(),
         ..Overrides::default()
     };
     let loaded = super::load(arguments.manifest.as_deref(), &overrides)?;
@@ -97,12 +103,37 @@ pub fn run(arguments: &CheckArgs, globals: Globals) -> Outcome {
     warn(found.map_or(&[], |found| &found.warnings), globals)?;
     if !globals.quiet {
         output::print(&match arguments.format {
-            PlanFormat::Text => text::plan(&plan, site, found, Palette::of(Stream::Stdout)),
+            PlanFormat::Text => {
+                let shown = text::plan(&plan, site, found, Palette::of(Stream::Stdout));
+                format!("{shown}\n{}\n", verdict(arguments, &plan, report.as_ref()))
+            }
             PlanFormat::Json => format!("{:#}\n", json::plan(&plan, site, found)),
         })?;
     }
     match report {
         Some(Err(failures)) => Err(Failure::found(&failures)),
         Some(Ok(_)) | None => Ok(Exit::Ok),
+    }
+}
+
+/// In one line: what `run` would do.
+fn verdict(
+    arguments: &CheckArgs,
+    plan: &Plan,
+    report: Option<&Result<app::Report, app::Failures>>,
+) -> String {
+    let is_elsewhere =
+        |store: &StoreSpec| matches!(store.kind, StoreKind::Command(_) | StoreKind::Vault(_));
+    let unasked = !arguments.online && !arguments.values;
+    match report {
+        None => "The manifest is valid; this host and its stores were not checked.".to_owned(),
+        Some(Err(failures)) => {
+            let plural = if failures.len() == 1 { "" } else { "s" };
+            format!("A run would not start: {} error{plural}.", failures.len())
+        }
+        Some(Ok(_)) if unasked && plan.stores.values().any(is_elsewhere) => {
+            "A run would start if its servers and commands answer: --online asks them.".to_owned()
+        }
+        Some(Ok(_)) => "A run would start.".to_owned(),
     }
 }

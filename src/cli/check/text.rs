@@ -10,8 +10,8 @@ use crate::cli::table::{cells, table};
 use crate::model::printable::printable;
 use crate::model::{
     Channel, Children, Delivery, DeliveryKind, FileMode, FileSpec, ForwardTo, Mode, OwnerSpec,
-    Plan, Ready, Rewrite, RotateAction, RunSpec, SecretSpec, Site, StoreKind, StoreName, StoreSpec,
-    format_duration,
+    Plan, Ready, Rewrite, RotateAction, RunSpec, SecretName, SecretSpec, Site, StoreKind,
+    StoreName, StoreSpec, format_duration,
 };
 
 type Rows = Vec<Vec<String>>;
@@ -392,6 +392,36 @@ fn signals(plan: &Plan) -> Rows {
     rows
 }
 
+/// Variables whose new values wait for a restart, which nothing does by itself.
+fn needs_restart(plan: &Plan) -> Option<Vec<String>> {
+    let restarts = |name: &SecretName| {
+        let own = plan
+            .secrets
+            .get(name)
+            .and_then(|spec| spec.on_rotate.as_ref());
+        *own.unwrap_or(&plan.on_rotate.action) == RotateAction::Restart
+    };
+    let waiting = plan
+        .deliveries
+        .iter()
+        .filter_map(|delivery| match &delivery.kind {
+            DeliveryKind::Getenv { name, .. }
+                if !delivery.channel.secrets().iter().all(restarts) =>
+            {
+                Some(name.clone())
+            }
+            _ => None,
+        });
+    let waiting: Vec<String> = waiting.collect();
+    (!waiting.is_empty()).then(|| {
+        let text = format!(
+            "a new value of {} takes a restart: `do: restart` restarts",
+            waiting.join(", ")
+        );
+        row(&["getenv", &text])
+    })
+}
+
 fn rotation(plan: &Plan) -> Rows {
     if plan.mode == Mode::Exec {
         return vec![row(&["do", "nothing: no parent stays"])];
@@ -403,6 +433,7 @@ fn rotation(plan: &Plan) -> Rows {
             rows.push(row(&[&format!("do for {name}"), &words::action(own)]));
         }
     }
+    rows.extend(needs_restart(plan));
     rows.push(row(&["settle", &format_duration(on_rotate.settle)]));
     if !on_rotate.splay.is_zero() {
         let splay = format!("up to {}", format_duration(on_rotate.splay));

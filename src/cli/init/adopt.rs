@@ -290,7 +290,7 @@ impl Adoption {
         report: &mut Report,
     ) -> Result<(), Failure> {
         for (taken, link) in self.takeover.files().iter().zip(&self.links) {
-            self.settle(taken, *link, report)?;
+            Self::settle(taken, *link, report)?;
             let path = project::below(taken.file().path(), &arguments.directory);
             let tracked = path.filter(|path| tree.is_some_and(|tree| tree.tracks(path)));
             if let Some(path) = tracked {
@@ -311,7 +311,7 @@ impl Adoption {
         Ok(())
     }
 
-    fn settle(&self, taken: &Taken, link: bool, report: &mut Report) -> Result<(), Failure> {
+    fn settle(taken: &Taken, link: bool, report: &mut Report) -> Result<(), Failure> {
         let (path, name) = (quoted(taken.file().path()), taken.file().name());
         if link {
             taken.remove().map_err(|error| failure(&error))?;

@@ -146,7 +146,7 @@ impl OfEnvFiles<'_> {
         add(text, "deliver:\n");
         for (index, taken) in self.takeover.files().iter().enumerate() {
             let gone = self.links.get(index).copied().unwrap_or_default();
-            add(text, &self.delivery(taken));
+            add(text, &Self::delivery(taken));
             add(text, &self.link(taken, gone));
         }
     }
@@ -164,7 +164,7 @@ impl OfEnvFiles<'_> {
         }
     }
 
-    fn delivery(&self, taken: &Taken) -> String {
+    fn delivery(taken: &Taken) -> String {
         let path = literal(&taken.file().name());
         // The indentation is told where YAML would take the text's own for it.
         let template = &taken.lines().template;
@@ -188,7 +188,7 @@ impl OfEnvFiles<'_> {
         let has = |(name, key)| has_secret(manifest, name, key);
         let mut files = self.takeover.files().iter();
         self.takeover.secrets().all(has)
-            && files.all(|taken| manifest.contains(&self.delivery(taken)))
+            && files.all(|taken| manifest.contains(&Self::delivery(taken)))
     }
 
     fn run(&self, text: &mut String) {

@@ -5,6 +5,7 @@ mod adopt;
 mod arguments;
 mod ask;
 mod ignore;
+mod join;
 mod manifest;
 mod project;
 mod report;
@@ -14,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use super::output::print;
 use super::run::warnings;
-use super::secret::default_identity_file;
 use super::{Failure, Globals, Outcome, load};
 use crate::app::custody::{self, Secrets};
 use crate::app::files;
@@ -49,7 +49,10 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
     sealed::check_places(&places.store, &places.identity)
         .map_err(|error| Failure::new(error.exit(), &error))?;
     let start = Start::of(arguments, &places)?;
-    let looked = start.look(arguments, &places)?;
+    let looked = match start.look(arguments, &places) {
+        Ok(looked) => looked,
+        Err(there) => return join::join(arguments, &places.manifest, there, globals),
+    };
     let adoption = match &looked.found {
         Found::Adopted(adoption) => Some(&**adoption),
         Found::Nothing | Found::Left(_) => None,
@@ -193,7 +196,7 @@ fn finish(
 impl Places {
     fn of(arguments: &InitArgs) -> Result<Self, Failure> {
         let identity = arguments.identity.clone();
-        let identity = identity.map_or_else(default_identity_file, Ok)?;
+        let identity = identity.map_or_else(load::default_identity_file, Ok)?;
         let store = arguments.store.clone();
         Ok(Self {
             manifest: arguments.directory.join("hushpipe.yaml"),

@@ -9,6 +9,7 @@ mod page;
 mod policy;
 pub mod templates;
 mod text;
+mod topics;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,7 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     pages.push(manifest::page());
     pages.push(manifest::site_page());
     pages.push(templates::page());
+    pages.extend(topics::pages());
     #[cfg(feature = "policy")]
     pages.push(policy::page());
     Ok(pages)

@@ -1,20 +1,22 @@
 //! Which sealed store, for the commands that work on one.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::Args;
 
+use super::super::load::default_identity_file;
 use super::super::run::warnings;
 use super::super::said::SaidArgs;
-use super::super::{Failure, Globals, Loaded};
+use super::super::{Failure, Globals, Loaded, Outcome};
+use super::common::say;
 use crate::app::custody::{self, Secrets};
 use crate::app::sealed;
-use crate::manifest::Overrides;
+use crate::manifest::{self, Overrides};
 use crate::model::query::Action;
 use crate::model::{Exit, Observer, StoreKind, StoreName};
-use crate::stores::sealed::SealedStore;
+use crate::stores::sealed::{Key, SealedStore};
 
 /// A store, what it is called, and the manifest that names it.
 struct Named {
@@ -42,7 +44,7 @@ pub struct PlaceArgs {
     /// Which store of the manifest, if it has several sealed ones
     #[arg(long, value_name = "NAME", global = true, conflicts_with = "store")]
     store_name: Option<String>,
-    /// The identity file that opens secrets [default: the manifest's, else
+    /// The identity file that opens secrets [default: $HUSHPIPE_IDENTITY, else the manifest's, else
     /// ~/.config/hushpipe/identity.txt]
     #[arg(long, value_name = "FILE", global = true)]
     identity: Option<PathBuf>,
@@ -120,12 +122,52 @@ impl PlaceArgs {
         Ok((store, custody))
     }
 
+    /// The store of the manifest, which there has to be.
+    pub fn of_a_manifest(&self, globals: Globals) -> Result<(StoreName, SealedStore), Failure> {
+        let named = self.of_manifest(warnings(globals), globals)?;
+        Ok((named.name, named.store))
+    }
+
+    /// The file of the manifest.
+    pub fn manifest_path(&self) -> Result<PathBuf, Failure> {
+        manifest::find(self.manifest.as_deref())
+            .map_err(|error| super::super::load::failure(&error))
+    }
+
+    /// Says so where the manifest has no use for a secret yet.
+    pub fn tell_if_undelivered(&self, key: &Key, globals: Globals) -> Outcome {
+        let named = self.named(globals)?;
+        let Some(loaded) = named.loaded else {
+            return Ok(Exit::Ok);
+        };
+        let plan = &loaded.plan;
+        let of_key = plan.secrets.iter().find(|(_, spec)| {
+            spec.source.store == named.name && spec.source.key.as_deref() == Some(key.as_str())
+        });
+        let manifest = plan.manifest.display();
+        let text = match of_key {
+            None => {
+                format!("note: {manifest} does not deliver {key} yet: `hushpipe add {key}` adds it")
+            }
+            Some((name, _))
+                if !plan
+                    .deliveries
+                    .iter()
+                    .any(|one| one.channel.secrets().contains(name)) =>
+            {
+                format!(
+                    "note: {manifest} declares {name}, and delivers it nowhere: add it to `deliver:`"
+                )
+            }
+            Some(_) => return Ok(Exit::Ok),
+        };
+        say(globals, &text)
+    }
+
     fn named(&self, globals: Globals) -> Result<Named, Failure> {
         let observer = warnings(globals);
         let named = self.manifest.is_some() || self.store_name.is_some();
-        let around = std::env::var_os("HUSHPIPE_MANIFEST").is_some_and(|path| !path.is_empty())
-            || Path::new("hushpipe.yaml").exists();
-        if self.store.is_none() && (named || around) {
+        if self.store.is_none() && (named || manifest::find(None).is_ok()) {
             return self.of_manifest(observer, globals);
         }
         let path = self.store.clone().unwrap_or_else(|| "secrets".into());
@@ -194,21 +236,4 @@ impl PlaceArgs {
     fn identity_file(&self) -> Result<PathBuf, Failure> {
         self.identity.clone().map_or_else(default_identity_file, Ok)
     }
-}
-
-/// identity.txt in hushpipe's directory of the user's configuration.
-pub fn default_identity_file() -> Result<PathBuf, Failure> {
-    let of = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let configuration =
-        of("XDG_CONFIG_HOME").or_else(|| of("HOME").map(|home| home.join(".config")));
-    configuration
-        .map(|directory| directory.join("hushpipe/identity.txt"))
-        .ok_or_else(|| {
-            let text = "no home directory is known ($HOME): name the identity file with --identity";
-            Failure::text(Exit::Usage, text)
-        })
 }

@@ -109,11 +109,42 @@ fn wrap(arguments: &WrapArgs) -> Outcome {
         return Err(Failure::text(Exit::Usage, text));
     }
     let (path, text) = drop_in(&root, &unit, &hushpipe, manifest)?;
-    if arguments.install {
-        install(&root, &unit, &path, &text)
-    } else {
-        output::print(&text)
+    if !arguments.install {
+        return output::print(&text);
     }
+    install(&root, &unit, &path, &text)?;
+    // Specifiers are systemd's to fill in.
+    if manifest.contains('%') {
+        return Ok(Exit::Ok);
+    }
+    let place = arguments.root.join(manifest.trim_start_matches('/'));
+    starting_manifest(&place, manifest, &unit.name)
+}
+
+/// Without a manifest the service would not start any more: one that delivers nothing is written, and the
+/// service starts as before.
+fn starting_manifest(place: &Path, shown: &str, unit: &str) -> Outcome {
+    if place.symlink_metadata().is_ok() {
+        return Ok(Exit::Ok);
+    }
+    let service = unit.strip_suffix(".service").unwrap_or(unit);
+    let service = serde_json::Value::from(service.replace("${", "$${"));
+    let text = format!(
+        "# What {unit} gets from hushpipe: nothing yet. `hushpipe help units` has an example.\n\
+         version: 1\n\
+         service: {service}\n\
+         # stores:\n\
+         #   local: {{ type: directory, path: /etc/hushpipe/secrets }}\n\
+         # secrets:\n\
+         #   token: {{ store: local, key: token }}\n\
+         # deliver:\n\
+         #   - {{ file: token, secret: token }}\n"
+    );
+    write_new(place, &text)
+        .map_err(|error| Failure::text(Exit::Os, format!("cannot write {shown}: {error}")))?;
+    output::print(&format!(
+        "wrote {shown}, which delivers nothing yet: the service starts as before\n"
+    ))
 }
 
 /// The drop-in under the first of its names under which it holds.

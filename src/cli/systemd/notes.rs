@@ -137,6 +137,13 @@ fn surroundings(settings: &Settings) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if is_set("SystemCallFilter") {
+        notes.push(
+            "The unit filters system calls. A delivery by getenv needs this line in a drop-in as well: \
+             SystemCallFilter=seccomp ptrace process_vm_readv"
+                .to_owned(),
+        );
+    }
     let offline = settings.boolean("Service", "PrivateNetwork") == Some(true)
         || service(settings, "IPAddressDeny").is_some();
     if offline {

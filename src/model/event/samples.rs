@@ -130,6 +130,7 @@ fn rotation() -> Vec<Event> {
         Event::Rotated {
             generation: Generation(2),
             took: MS,
+            changes: vec!["api v1 → v2".to_owned(), "HUP sent".to_owned()],
         },
         Event::Notified {
             signal: Signal::HUP,

@@ -1,13 +1,15 @@
 //! From a candidate to the program, and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use super::effects::{Effects, Failed, Stage, StageError};
 use super::generations::{Candidate, Previous};
 use super::known::Fingerprints;
 use super::pins::{self, Pins};
-use crate::model::{Event, Exit, Exited, Plan, Receipt, RotateAction, RotationError, SecretName};
+use crate::model::{
+    Event, Exit, Exited, Plan, Receipt, RotateAction, RotationError, SecretName, Version,
+};
 use crate::rotation::{Action, Input, Means, State};
 use crate::supervisor::Ended;
 
@@ -257,6 +259,7 @@ impl<E: Effects> Engine<'_, E> {
     /// The candidate is the program's generation now.
     pub(super) fn retire(&mut self) {
         let now = self.effects.now();
+        let mut changes = Vec::new();
         if let Some(candidate) = self.candidate.take() {
             let Candidate {
                 draft,
@@ -265,6 +268,8 @@ impl<E: Effects> Engine<'_, E> {
                 ..
             } = &candidate;
             let before = self.known.of(&draft.new);
+            changes = changed(&before.versions, &fingerprints.versions);
+            changes.extend(self.notified(draft.found.new));
             self.wanted.retain(|name| !draft.new.contains(name));
             self.known.adopt(draft, fingerprints, now);
             if draft.found.new == Some(Means::Restart) {
@@ -289,16 +294,37 @@ impl<E: Effects> Engine<'_, E> {
         self.effects.retire();
         let generation = self.generation;
         let took = now.saturating_sub(self.since.take().unwrap_or(now));
-        self.observer.observe(&Event::Rotated { generation, took });
         let in_place = format!("generation {generation} is in place");
+        let done = match changes.as_slice() {
+            [] => in_place.clone(),
+            changes => format!("{in_place}: {}", changes.join(", ")),
+        };
+        self.observer.observe(&Event::Rotated {
+            generation,
+            took,
+            changes,
+        });
         match self.reason.take() {
-            None => self.answer_in_place(&in_place),
+            None => self.answer_in_place(&done),
             // After the rotation: it lasts until the next one.
             Some(why) => {
                 let error = RotationError::NotWell { why };
                 self.answer_refused(Exit::Value, &format!("{in_place}, but {error}"));
                 self.failed(error);
             }
+        }
+    }
+
+    /// How the program got to know, in words; nothing where it was not notified, or has failed to be.
+    fn notified(&self, means: Option<Means>) -> Option<String> {
+        match (means?, &self.plan.on_rotate.action) {
+            (Means::Restart, _) => Some("restarted".to_owned()),
+            (Means::Told, _) if self.reason.is_some() => None,
+            (Means::Told, RotateAction::Signal(signal)) => Some(format!(
+                "{} sent",
+                signal.to_string().trim_start_matches("SIG")
+            )),
+            (Means::Told, _) => None,
         }
     }
 
@@ -449,4 +475,27 @@ impl<E: Effects> Engine<'_, E> {
             self.effects.rejected(&source, &of.versions[name]);
         }
     }
+}
+
+/// More of a store's own words for a version is cut.
+const LONG: usize = 24;
+
+/// `api v1 → v2`, of each that has another version. The numbers of stores that count get a `v`.
+fn changed(
+    before: &BTreeMap<SecretName, Version>,
+    now: &BTreeMap<SecretName, Version>,
+) -> Vec<String> {
+    let shown = |version: &Version| match version.0.parse::<u64>() {
+        Ok(number) => format!("v{number}"),
+        Err(_) if version.0.chars().count() > LONG => {
+            version.0.chars().take(LONG).chain(['…']).collect()
+        }
+        Err(_) => version.0.clone(),
+    };
+    let both = before
+        .iter()
+        .filter_map(|(name, old)| Some((name, old, now.get(name)?)));
+    both.filter(|(_, old, new)| old != new)
+        .map(|(name, old, new)| format!("{name} {} → {}", shown(old), shown(new)))
+        .collect()
 }

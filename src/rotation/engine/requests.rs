@@ -103,7 +103,7 @@ impl<E: Effects> Engine<'_, E> {
                 None,
                 State::Staging | State::Swapping | State::Starting | State::Expelling | State::Over,
             ) => {
-                let text = "a rotation is at its turning point: ask again".to_owned();
+                let text = "a rotation is being applied; try again in a moment".to_owned();
                 Err(refused(Exit::Deadline, text))
             }
             (None, _) => self.take_back().map(Some),

@@ -45,7 +45,10 @@ pub fn sealed(data: &[u8]) {
 fn lists(here: &Path, text: &str) {
     if let Ok(recipients) = Recipients::parse(here, text) {
         let texts = recipients.texts();
-        let Ok(edited) = recipients::edit(here, text, &[RECIPIENT.to_owned()], &texts) else {
+        let Ok(typed) = recipients::Typed::parse(RECIPIENT) else {
+            panic!("it is a recipient");
+        };
+        let Ok(edited) = recipients::edit(here, text, &[typed], &texts) else {
             panic!("recipients that are there can be taken out");
         };
         let edited = Recipients::parse(here, &edited);

@@ -156,6 +156,11 @@ impl SealedStore {
         &self.path
     }
 
+    /// The file of the identity that opens it.
+    pub fn identity_file(&self) -> &Path {
+        &self.identity_file
+    }
+
     /// Whether somebody made a store there.
     pub fn is_there(&self) -> Result<bool, StoreError> {
         self.has_recipients()

@@ -90,6 +90,62 @@ pub fn normal(recipient: &str) -> Result<String, Fault> {
         .map_err(|reason| Fault::Malformed { reason })
 }
 
+/// How the line before a key begins that has its owner's name. age takes it for a comment.
+const NAME: &str = "# name: ";
+
+/// A recipient that a person typed: `age1… # bob`, or an SSH key with its comment.
+pub struct Typed {
+    /// In its normal text.
+    pub key: String,
+    /// Who that is.
+    pub name: Option<String>,
+}
+
+impl Typed {
+    /// Reads it.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let (key, name) = text.split_once('#').unwrap_or((text, ""));
+        let mut words = key.split_whitespace().skip(2);
+        let comment = key
+            .trim()
+            .starts_with("ssh-")
+            .then(|| words.next())
+            .flatten();
+        let name = Some(name.trim())
+            .filter(|name| !name.is_empty())
+            .or(comment)
+            .map(|name| name.chars().filter(|c| !c.is_control()).collect());
+        Ok(Self {
+            key: argument(key)?,
+            name,
+        })
+    }
+
+    /// Its lines in recipients.txt.
+    fn lines(&self) -> Vec<String> {
+        let name = self.name.iter().map(|name| format!("{NAME}{name}"));
+        name.chain([self.key.clone()]).collect()
+    }
+}
+
+/// Each recipient of the file's text, with its owner's name where that is known.
+pub fn named(text: &str) -> Vec<(String, Option<String>)> {
+    let mut name = None;
+    let mut all = Vec::new();
+    for line in text.lines() {
+        if let Some(given) = line.trim().strip_prefix(NAME) {
+            name = Some(given.trim().to_owned());
+            continue;
+        }
+        if let Some(key) = significant(line).and_then(|line| normal(line).ok()) {
+            let comment = line.split_whitespace().nth(2).map(str::to_owned);
+            all.push((key, name.take().or(comment)));
+        }
+        name = None;
+    }
+    all
+}
+
 /// The same of one that a person typed. It is named in the error where it looks like a public key.
 pub fn argument(recipient: &str) -> Result<String, Fault> {
     let is_public = ["age1", "ssh-"]
@@ -108,7 +164,7 @@ pub fn argument(recipient: &str) -> Result<String, Fault> {
 
 /// The text of recipients.txt with lines taken out and added; comments stay. `remove` and `add` are
 /// in normal text.
-pub fn edit(path: &Path, text: &str, add: &[String], remove: &[String]) -> Result<String, Fault> {
+pub fn edit(path: &Path, text: &str, add: &[Typed], remove: &[String]) -> Result<String, Fault> {
     let of = |line: &str| significant(line).and_then(|line| normal(line).ok());
     let present: Vec<String> = text.lines().filter_map(of).collect();
     if let Some(missing) = remove.iter().find(|one| !present.contains(one)) {
@@ -120,15 +176,19 @@ pub fn edit(path: &Path, text: &str, add: &[String], remove: &[String]) -> Resul
             ),
         });
     }
-    let mut lines: Vec<&str> = text
-        .lines()
-        .filter(|line| of(line).is_none_or(|one| !remove.contains(&one)))
-        .collect();
-    lines.extend(
-        add.iter()
-            .filter(|one| !present.contains(one) || remove.contains(one))
-            .map(String::as_str),
-    );
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if of(line).is_some_and(|one| remove.contains(&one)) {
+            // Its owner's name goes with it.
+            if lines.last().is_some_and(|before| before.starts_with(NAME)) {
+                lines.pop();
+            }
+        } else {
+            lines.push(line.to_owned());
+        }
+    }
+    let is_new = |one: &&Typed| !present.contains(&one.key) || remove.contains(&one.key);
+    lines.extend(add.iter().filter(is_new).flat_map(Typed::lines));
     Ok(lines.join("\n") + "\n")
 }
 
@@ -178,10 +238,27 @@ mod tests {
         let (one, two) = (native(), native());
         let text = format!("# team\n{one}\n{SSH} alice\n");
         let path = Path::new("recipients.txt");
-        let edited = edit(path, &text, std::slice::from_ref(&two), &[SSH.to_owned()]).ok();
+        let typed = |text: &str| Typed::parse(text).ok().unwrap();
+        let edited = edit(path, &text, &[typed(&two)], &[SSH.to_owned()]).ok();
         assert_eq!(edited.unwrap(), format!("# team\n{one}\n{two}\n"));
-        let again = edit(path, &text, std::slice::from_ref(&one), &[]).ok();
+        let again = edit(path, &text, &[typed(&one)], &[]).ok();
         assert_eq!(again.unwrap(), text);
+        // Names come and go with their keys.
+        let bob = typed(&format!("{two} # bob"));
+        let with_bob = edit(path, &text, &[bob], &[]).ok().unwrap();
+        assert_eq!(with_bob, format!("{text}# name: bob\n{two}\n"));
+        let names: Vec<_> = named(&with_bob).into_iter().map(|(_, name)| name).collect();
+        let name = |name: &str| Some(name.to_owned());
+        assert_eq!(names, [None, name("alice"), name("bob")]);
+        assert_eq!(
+            edit(path, &with_bob, &[], std::slice::from_ref(&two))
+                .ok()
+                .unwrap(),
+            text
+        );
+        let ssh = typed(&format!("{SSH} carol@host"));
+        let with_carol = edit(path, "", &[ssh], &[]).ok().unwrap();
+        assert_eq!(with_carol, format!("# name: carol@host\n{SSH}\n"));
         assert!(matches!(
             edit(path, &text, &[], &[two]),
             Err(Fault::Missing { .. })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::recipients::{self, Recipients};
+use super::recipients::{self, Recipients, Typed};
 use super::state::State;
 use super::write::Writing;
 use super::{Key, SealedStore, unwritable};
@@ -32,6 +32,13 @@ impl SealedStore {
     pub fn rekey(&self, add: &[String], remove: &[String]) -> Result<Rekeyed, StoreError> {
         self.rekey_all(add, remove)
             .map_err(|fault| self.error(None, fault))
+    }
+
+    /// Who can open what is sealed from now on, each with its owner's name, if that is known.
+    pub fn named_recipients(&self) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        let text = self.reach().and_then(|_| self.recipients_text());
+        let text = text.map_err(|fault| self.error(None, fault))?;
+        Ok(recipients::named(&text))
     }
 
     fn rekey_all(&self, add: &[String], remove: &[String]) -> Result<Rekeyed, Fault> {
@@ -126,12 +133,13 @@ impl SealedStore {
         let file = recipients::file(&self.path);
         if !add.is_empty() || !remove.is_empty() {
             let text = self.recipients_text()?;
-            let normal = |list: &[String]| -> Result<Vec<_>, _> {
-                list.iter().map(|one| recipients::argument(one)).collect()
-            };
-            let (add, remove) = (normal(add)?, normal(remove)?);
+            let typed: Result<Vec<Typed>, _> = add.iter().map(|one| Typed::parse(one)).collect();
+            let add = typed?;
+            let remove: Result<Vec<_>, _> = remove.iter().map(|one| keyed(one, &text)).collect();
+            let remove = remove?;
             self.check_not_locked_out(&remove)?;
-            self.check_named(&add, &remove, writing)?;
+            let added: Vec<String> = add.iter().map(|one| one.key.clone()).collect();
+            self.check_named(&added, &remove, writing)?;
             let text = recipients::edit(&file, &text, &add, &remove)?;
             let root = self.root()?;
             durable::replace_at(
@@ -181,6 +189,21 @@ impl SealedStore {
                  secret rekey` alone, which takes recipients.txt as it is"
             )))
         })
+    }
+}
+
+/// A recipient to be removed, by its key or by its owner's name.
+fn keyed(typed: &str, text: &str) -> Result<String, Fault> {
+    let named = recipients::named(text);
+    let mut of_name = named
+        .iter()
+        .filter(|(_, name)| name.as_deref() == Some(typed.trim()));
+    match (of_name.next(), of_name.next()) {
+        (Some((key, _)), None) => Ok(key.clone()),
+        (Some(_), Some(_)) => Err(Fault::Malformed {
+            reason: format!("several recipients have the name {typed:?}: name the public key"),
+        }),
+        (None, _) => recipients::argument(typed),
     }
 }
 

@@ -237,17 +237,7 @@ impl SealedStore {
             if value.len() > format::MAX_VALUE {
                 return Err(too_large());
             }
-            let mut writing = Writing::begin(self)?;
-            writing.check_signer()?;
-            self.tell_of_new_recipients(&writing.index)?;
-            let recipients = self.recipients()?;
-            let recipients = recipients.only(|one| writing.index.members.contains_key(one));
-            let recipients = recipients.ok_or_else(|| {
-                self.denied(
-                    "recipients.txt names none of those who could open it so far: \
-                     `hushpipe secret rekey` takes recipients.txt as it is",
-                )
-            })?;
+            let (mut writing, recipients) = self.begin_to_seal()?;
             self.check_place(key)?;
             let versions = self.versions(key)?;
             super::check_foreign(key, &versions, &*self.state()?)?;
@@ -261,6 +251,68 @@ impl SealedStore {
                 }
             }
         })
+    }
+
+    /// As [`SealedStore::set`], of several secrets: one index makes all of them current, so nobody finds one
+    /// without the others. Gives their versions.
+    pub fn set_all(&self, values: &[(Key, SecretBytes)]) -> Result<Vec<u64>, StoreError> {
+        self.seal_all(values)
+            .map_err(|fault| self.error(None, fault))
+    }
+
+    fn seal_all(&self, values: &[(Key, SecretBytes)]) -> Result<Vec<u64>, Fault> {
+        let (mut writing, recipients) = self.begin_to_seal()?;
+        let mut staged: Vec<(&Key, u64, Locked)> = Vec::new();
+        let sealed = values.iter().try_for_each(|(key, value)| {
+            if value.len() > format::MAX_VALUE {
+                return Err(too_large());
+            }
+            if staged.iter().any(|(other, ..)| *other == key) {
+                let reason = format!("{key} is named twice");
+                return Err(Fault::Malformed { reason });
+            }
+            self.check_place(key)?;
+            let versions = self.versions(key)?;
+            super::check_foreign(key, &versions, &*self.state()?)?;
+            let cannot = |source| unwritable(versions.path(), source);
+            let locked = versions.lock_or_make().map_err(cannot)?;
+            self.end_former(&mut writing, key, &locked)?;
+            let version = writing.secret(key).next();
+            let written = writing.stage(key, version, value, &recipients, &locked, None);
+            staged.push((key, version, locked));
+            written.map(|()| writing.secret(key).current = version)
+        });
+        if let Err(fault) = sealed.and_then(|()| writing.commit()) {
+            for (key, _, locked) in staged {
+                let cannot = |source| unwritable(&self.place_of(key), source);
+                locked.finish(|_, _| false).map_err(cannot)?;
+                locked.abandon().map_err(cannot)?;
+            }
+            return Err(fault);
+        }
+        for (key, version, locked) in &staged {
+            let cannot = |source| unwritable(&self.place_of(key), source);
+            locked.promote(*version).map_err(cannot)?;
+            locked.point_to(*version).map_err(cannot)?;
+            locked.note(What::Set, *version).map_err(cannot)?;
+        }
+        Ok(staged.iter().map(|(_, version, _)| *version).collect())
+    }
+
+    /// A write, and for whom its values are sealed.
+    fn begin_to_seal(&self) -> Result<(Writing<'_>, Recipients), Fault> {
+        let writing = Writing::begin(self)?;
+        writing.check_signer()?;
+        self.tell_of_new_recipients(&writing.index)?;
+        let recipients = self.recipients()?;
+        let recipients = recipients.only(|one| writing.index.members.contains_key(one));
+        let recipients = recipients.ok_or_else(|| {
+            self.denied(
+                "recipients.txt names none of those who could open it so far: `hushpipe secret rekey` \
+                 takes recipients.txt as it is",
+            )
+        })?;
+        Ok((writing, recipients))
     }
 
     fn add(

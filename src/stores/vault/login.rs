@@ -106,11 +106,11 @@ impl Method {
     pub fn refused_given(&self) -> String {
         match &self.auth {
             VaultAuth::TokenFile(path) => format!(
-                "the token in {} is not taken (any more): put a new one there",
+                "the token in {} was rejected by the server (expired, revoked, or for another namespace); write a new one",
                 path.display()
             ),
             _ => {
-                "the token in VAULT_TOKEN is not taken (any more): it has ended, or is of another \
+                "the server rejected the token in VAULT_TOKEN: it expired, was revoked, or is for another \
                   server or namespace"
                     .to_owned()
             }

@@ -58,10 +58,8 @@ impl Outbox {
             let message = Message { bytes, fds };
             self.waiting.borrow_mut().push_back(message);
         } else if !self.overflowed.replace(true) {
-            let message = format!(
-                "systemd does not read what it is told: {MOST} messages wait for it, and more are \
-                 lost"
-            );
+            let message =
+                format!("systemd is not reading notifications: {MOST} queued, dropping more");
             self.observer.observe(&Event::Weaker {
                 about: Topic::Systemd,
                 message,

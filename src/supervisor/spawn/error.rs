@@ -17,7 +17,7 @@ pub enum SpawnError {
     /// No such file.
     #[error(
         "{command:?} was not found{}",
-        looked_in(searched.as_deref())
+        looked_in(command, searched.as_deref())
     )]
     NotFound {
         /// As it was written.
@@ -158,12 +158,21 @@ impl From<ChildError> for SpawnError {
     }
 }
 
-fn looked_in(path: Option<&OsStr>) -> String {
+fn looked_in(command: &str, path: Option<&OsStr>) -> String {
+    let place = path.map_or(": no such file", |_| " in PATH");
+    if command.trim().contains(' ') {
+        return format!(
+            "{place}\n  help: a program and its arguments are words of their own: {}",
+            command.trim()
+        );
+    }
     path.map_or_else(
-        || ": no such file".to_owned(),
+        || place.to_owned(),
         |path| {
-            let path = path.display();
-            format!(" in PATH ({path}); give its full path or install it")
+            format!(
+                "{place}\n  help: install it or give its full path; PATH is {}",
+                path.display()
+            )
         },
     )
 }

@@ -279,7 +279,7 @@ impl fmt::Display for Step {
             Self::Channel => f.write_str("cannot talk with the child process"),
             Self::Fork => f.write_str("cannot start a child process"),
             Self::Pidfd => f.write_str("cannot get a pidfd of the child process"),
-            Self::Vanished => f.write_str("the child process was killed before it was the program"),
+            Self::Vanished => f.write_str("the child was killed before exec"),
             Self::Group => f.write_str("cannot make a process group for the program"),
             Self::Foreground => f.write_str("cannot give the terminal to the program"),
             Self::Capabilities => f.write_str(

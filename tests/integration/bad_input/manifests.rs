@@ -9,7 +9,7 @@ use crate::harness::Hushpipe;
 #[test]
 fn one_that_is_missing() {
     refused(Hushpipe::new().arg("run"), 66).stderr_is(
-        "hushpipe: error: no manifest: there is no hushpipe.yaml in this directory\n  \
+        "hushpipe: error: no manifest: there is no hushpipe.yaml in this directory or those above it\n  \
          help: name one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`\n",
     );
     let named = Hushpipe::new().args(["run", "-m", "{place}/other.yaml"]);
@@ -36,14 +36,10 @@ fn one_with_a_variable_without_braces_or_a_mode_of_one_digit() {
          secrets: { token: { store: s, key: k }, none: { store: s, key: k } }\n",
     );
     refused(faults, 78)
-        .stderr_has(
-            "`$HOME/x` cannot stand here: a variable of the environment is written with braces",
-        )
-        .stderr_has(
-            "`$HOME/s` cannot stand here: a variable of the environment is written with braces",
-        )
+        .stderr_has("invalid value `$HOME/x`: a variable of the environment is written with braces")
+        .stderr_has("invalid value `$HOME/s`: a variable of the environment is written with braces")
         .stderr_has("help: write a mode in quotes: \"0400\", \"0440\", \"0600\" or \"0640\"")
-        .stderr_has("`none` cannot stand here: it is a word of templates");
+        .stderr_has("invalid value `none`: it is a word of templates");
 }
 
 #[test]

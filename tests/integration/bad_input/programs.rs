@@ -16,7 +16,7 @@ fn both(make: impl Fn() -> Hushpipe, program: &str, code: i32, said: &str) {
 fn one_that_is_missing() {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let said = format!(
-        "\"no-such-program\" was not found in PATH ({path}); give its full path or install it"
+        "\"no-such-program\" was not found in PATH\n  help: install it or give its full path; PATH is {path}"
     );
     both(|| launch(""), "no-such-program", 127, &said);
     let said = "\"{place}/nowhere\" was not found: no such file";

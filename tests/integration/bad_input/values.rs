@@ -175,7 +175,7 @@ fn a_value_that_is_not_json() {
 fn a_template_with_an_unknown_name() {
     let hushpipe = launch("deliver: [{ fd: 3, as: memfd, content: 'x {{ tokn }}' }]");
     refused(hushpipe, 78)
-        .stderr_has("no secret has the name `tokn`")
+        .stderr_has("unknown secret `tokn`")
         .stderr_has("hushpipe.yaml:3:46")
         .stderr_has("did you mean `token`?");
 }

@@ -32,7 +32,8 @@ fn a_launcher_rotates_when_it_is_asked() {
     running.place().replace("value", "good two");
     ask(&running, "rotate", &[])
         .success()
-        .stdout_is("generation 2 is in place\n");
+        .stdout_has("generation 2 is in place: ")
+        .stdout_has(" → ");
     running.wait_for_line("good two");
     running.wait_for_stderr("asked to rotate by process ");
     let now = status(&running);
@@ -104,7 +105,7 @@ fn the_status_is_told_while_a_store_does_not_answer() {
     let waiting = Instant::now();
     ask(&running, "rotate", &["--timeout", "300ms"])
         .code(75)
-        .stderr_has("not done within 300ms, and not taken back");
+        .stderr_has("timed out after 300ms; the request is still running");
     assert!(waiting.elapsed() >= Duration::from_millis(300));
     let hanging: i32 = place.read("hanging").trim().parse().unwrap();
     assert!(is_alive(hanging));

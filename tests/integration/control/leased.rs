@@ -31,7 +31,8 @@ fn a_lease_is_shown_and_revoked_by_request() {
     assert!((3_500..=3_600).contains(&left), "{left}");
     ask(&running, "revoke", &["db"])
         .success()
-        .stdout_is("generation 2 is in place\n");
+        .stdout_has("generation 2 is in place: ")
+        .stdout_has(" → ");
     let new = running.wait_for_line("v-").trim().to_owned();
     assert!(!old.contains(&new));
     // OpenBao may answer before it has revoked it.

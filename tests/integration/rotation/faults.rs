@@ -18,10 +18,10 @@ fn a_value_that_fails_its_check_is_refused_once() {
     place.replace("secrets/token", "bad-two");
     running.wait_for_stderr("error: the new generation is refused");
     // Polled again, and written again: still the same bad value.
-    running.wait_for_stderr("they still have what was refused");
+    running.wait_for_stderr("they still have the rejected values");
     place.replace("secrets/token", "bad-two");
-    running.wait_for_stderr("they still have what was refused");
-    running.wait_for_stderr("they still have what was refused");
+    running.wait_for_stderr("they still have the rejected values");
+    running.wait_for_stderr("they still have the rejected values");
     place.replace("secrets/token", "good-three");
     running.wait_for_line("good-three");
     // After a good one it is judged anew.

@@ -22,7 +22,7 @@ fn a_good_generation_is_verified_by_a_command_in_the_programs_namespace() {
     );
     running.place().replace("secrets/token", "good two");
     running.wait_for_line("good two");
-    running.wait_for_stderr("the program is well with it");
+    running.wait_for_stderr("verification succeeded");
     running.wait_for_stderr("generation 2 is in place");
     running.stop().success();
 }
@@ -113,7 +113,7 @@ fn a_request_is_made_until_the_answer_is_good() {
         (server.count("/health") >= 2).then_some(())
     });
     server.answer("/health", Fake::status(200, "well"));
-    running.wait_for_stderr("the program is well with it");
+    running.wait_for_stderr("verification succeeded");
     running.stop().success().stdout_is("ready\ntwo\n");
 }
 
@@ -158,7 +158,7 @@ const ALIVE: &str =
 fn a_program_that_stays_alive_is_well() {
     let running = good_one(&format!("{BY_FILE}{ALIVE}"), &READS);
     running.place().replace("secrets/token", "two");
-    running.wait_for_stderr("the program is well with it");
+    running.wait_for_stderr("verification succeeded");
     running.stop().success();
 }
 

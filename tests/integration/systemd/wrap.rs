@@ -48,8 +48,13 @@ fn it_is_printed_first_and_written_when_asked_for() {
 
     let output = systemd(output.again(), "wrap", &["nginx.service", "--install"])
         .success()
-        .stdout_has("wrote /etc/systemd/system/nginx.service.d/50-hushpipe.conf");
+        .stdout_has("wrote /etc/systemd/system/nginx.service.d/50-hushpipe.conf")
+        .stdout_has("wrote /etc/hushpipe/nginx.yaml, which delivers nothing yet");
     assert_eq!(output.place().read(DROP_IN), text);
+    // It is a whole manifest, with which the service starts as before.
+    let manifest = "root/etc/hushpipe/nginx.yaml";
+    let check = ["check", "--manifest-only", "-m", manifest, "--", "true"];
+    let output = output.again().args(check).run().success();
     let mode = fs::metadata(output.place().join(DROP_IN))
         .unwrap()
         .permissions()

@@ -121,7 +121,7 @@ fn a_lease_that_the_program_is_not_well_with_is_given_back_and_the_old_one_lives
     // Another one is tried by itself, after ten seconds at most.
     let other = running.wait_for_line("v-").trim().to_owned();
     assert!(other != second && !first.contains(&other));
-    running.wait_for_stderr("the program is well with it");
+    running.wait_for_stderr("verification succeeded");
     assert!(postgres.leased_roles().contains(&other));
     running.stop().success();
 }
