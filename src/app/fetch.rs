@@ -65,7 +65,8 @@ impl Stores {
     pub fn made<'s>(&self, plan: &Plan, secrets: impl IntoIterator<Item = &'s SecretName>) -> Made {
         let secrets = secrets.into_iter().filter_map(|name| {
             let source = &plan.secrets.get(name)?.source;
-            Some((name.clone(), self[&source.store].made(source)?))
+            let made = self.open.get(&source.store)?.made(source)?;
+            Some((name.clone(), made))
         });
         secrets.collect()
     }

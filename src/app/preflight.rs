@@ -60,7 +60,12 @@ pub fn preflight(
         (Look::Host, host) => {
             open::look_at_sealed(plan, observer);
             let decided = host.as_ref().map_or(Ok(()), |host| {
-                gate.would_start(plan, &gate.subject(plan, host))
+                let mut subject = gate.subject(plan, host);
+                if gate.reads_age() {
+                    let stores = open::local(plan)?;
+                    subject = subject.aged(stores.made(plan, plan.secrets.keys()));
+                }
+                gate.would_start(plan, &subject)
             });
             both(decided, look_at_local(plan))
         }

@@ -9,7 +9,7 @@ use crate::app::failure::Failures;
 use crate::app::gate::Subject;
 use crate::app::host::{self, Prior};
 use crate::app::inherited::Inherited;
-use crate::app::{facts, failure};
+use crate::app::{facts, failure, open};
 use crate::model::query::{Facts, Query, Ruling};
 use crate::model::{Plan, Reason, Site};
 use crate::policy::Why;
@@ -39,8 +39,13 @@ pub fn explain(
         reason: reason.to_owned(),
         ..facts::of_launch(plan, site, &host.launch)
     };
-    let subject = Subject::of(&host, Some(Rc::new(facts)));
+    let mut subject = Subject::of(&host, Some(Rc::new(facts)));
     let policies = directory.policies();
+    if policies.reads_age() {
+        // The files of this host say it; no other store is asked.
+        let stores = open::local(plan)?;
+        subject = subject.aged(stores.made(plan, plan.secrets.keys()));
+    }
     let queries = subject.queries(plan, Reason::Launch, None).into_iter();
     let explained = queries.map(|query| {
         let ruling = policies.decide(&query);

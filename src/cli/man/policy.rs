@@ -102,10 +102,10 @@ const SOURCES: [Source; 20] = [
     },
     Source {
         names: "resource.age",
-        from: "seconds since the version was made that is to be delivered: created_time of KV version 2; the \
-               time of the file in a directory or sealed store, which a rekey makes new. At least 1 where it \
-               is known; 0 where the store does not say it, at commands, and in policy explain. If a policy \
-               reads it, hushpipe asks the store for it before it decides (KV version 2: for metadata), and \
+        from: "the store: seconds since the version was made that is to be delivered, by created_time of KV \
+               version 2, or by the time of the file in a directory or sealed store, which a rekey makes new. \
+               At least 1 where it is known; 0 where the store does not say it and at commands, and for stores \
+               elsewhere in check without --online and in policy explain. If a policy reads it, hushpipe asks the store for it before it decides (KV version 2: for metadata), and \
                decides again on what it fetched",
         liar: "Whoever can write to the store's directory; the server. Where it may be 0, forbid that as well.",
     },

@@ -38,7 +38,12 @@ fn with_directory(policies: &str, days: u64, more: &str) -> Hushpipe {
 
 #[test]
 fn a_secret_that_is_too_old_is_not_delivered() {
-    for mode in [&["run"][..], &["run", "--exec"], &["check", "--values"]] {
+    for mode in [
+        &["run"][..],
+        &["run", "--exec"],
+        &["check"],
+        &["check", "--values"],
+    ] {
         let output = with_directory(STALE, 3, "")
             .args(mode.iter().copied())
             .run();
@@ -54,6 +59,22 @@ fn a_secret_that_is_too_old_is_not_delivered() {
             .run()
             .success();
     }
+}
+
+#[test]
+fn explain_knows_how_old_files_of_this_host_are() {
+    let explain = |days| {
+        with_directory(STALE, days, "")
+            .args(["policy", "explain"])
+            .run()
+    };
+    let output = explain(3).code(1).stderr_is("");
+    assert!(
+        output.stdout().contains("resource.age = 2592"),
+        "{}",
+        output.stdout()
+    );
+    explain(0).success();
 }
 
 #[test]
