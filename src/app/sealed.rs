@@ -197,6 +197,31 @@ pub fn write(bytes: &SecretBytes, output: &mut dyn Write) -> Result<(), SealedEr
         .map_err(|source| SealedError::Output { source })
 }
 
+/// The values of a store, as digests under a key of this process: what a scan looks for. Of a value that is
+/// a JSON object each text in it is one as well.
+#[cfg(feature = "scan")]
+pub fn known(store: &SealedStore) -> Result<crate::scan::Known, SealedError> {
+    let mut key = [0; 32];
+    crate::sys::memory::fill_random(&mut key).map_err(|source| SealedError::Input {
+        from: "the kernel's randomness".to_owned(),
+        source,
+    })?;
+    let mut known = crate::scan::Known::new(key);
+    for listed in store.list()? {
+        let (value, _) = store.get(&listed.key, None)?;
+        let name = listed.key.to_string();
+        let object =
+            serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value.expose());
+        for (field, inner) in object.iter().flatten() {
+            if let Some(text) = inner.as_str() {
+                known.add(&format!("{name}.{field}"), text.as_bytes());
+            }
+        }
+        known.add(&name, value.expose());
+    }
+    Ok(known)
+}
+
 /// Reads each `NAME=value` of a dotenv file, or each member of a JSON object, as the secret PREFIX+NAME;
 /// fails if the file or a name is bad. `-` is standard input. Without a format, a file that begins with `{`
 /// is JSON: also what `doppler secrets --json` and `aws secretsmanager get-secret-value` print.

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::output::print;
 use super::{Failure, Globals, Outcome, confirm};
 use common::{FieldFormat, bad_name, counted, failure, key, listing, say, stored, unbuffered};
-use place::PlaceArgs;
+pub use place::PlaceArgs;
 
 use crate::app::sealed::{self, Input, Part, SetOptions};
 use crate::model::Exit;

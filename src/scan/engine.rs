@@ -4,7 +4,7 @@
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::kind::Kind;
-use super::rule::{Look, Matcher, Rule, Span};
+use super::rule::{Look, Matcher, Required, Rule, Span};
 
 /// How far before its keyword a match may start, at most.
 pub const BACK: usize = 256;
@@ -44,7 +44,12 @@ pub struct Part<'a> {
     pub kind: Kind,
     /// Whether its path speaks of tests or examples.
     pub is_test: bool,
+    /// Its path, for rules that go by it.
+    pub path: &'a str,
 }
+
+/// Ranges around the keywords of a rule, in their order.
+type Windows = std::collections::BTreeMap<usize, Vec<(usize, usize)>>;
 
 impl Engine {
     /// For these rules. The error is that of an automaton that would be too large.
@@ -82,6 +87,7 @@ impl Engine {
     /// All values of a part, in their order; of those that overlap, the one of the higher rank.
     pub fn find(&self, part: &Part<'_>) -> Vec<Match> {
         let mut found = Vec::new();
+        let mut windows = self.everywhere(part);
         // Where the last search of each rule began: a rule with two keywords looks at a place once.
         let mut looked = vec![usize::MAX; self.rules.len()];
         for hit in self.automaton.find_overlapping_iter(part.text) {
@@ -94,6 +100,17 @@ impl Engine {
                     continue;
                 }
                 looked[number] = hit.start();
+                if let Matcher::Foreign(finder) = &self.rules[number].matcher {
+                    let ranges = windows.entry(number).or_default();
+                    widen(
+                        ranges,
+                        hit.start(),
+                        hit.end(),
+                        finder.reach(),
+                        part.text.len(),
+                    );
+                    continue;
+                }
                 let look = Look {
                     text: part.text,
                     at: hit.start(),
@@ -107,7 +124,73 @@ impl Engine {
                 break;
             }
         }
+        found.extend(self.foreign(part, &windows));
         self.settle(found)
+    }
+
+    /// Rules without keywords look at all of a part.
+    fn everywhere(&self, part: &Part<'_>) -> Windows {
+        let numbers = 0..self.rules.len();
+        let all = numbers.filter(|number| {
+            let rule = &self.rules[*number];
+            rule.keywords.is_empty() && matches!(rule.matcher, Matcher::Foreign(_))
+        });
+        all.map(|number| (number, vec![(part.from, part.text.len())]))
+            .collect()
+    }
+
+    /// What rules of somebody else's file find in their ranges.
+    fn foreign(&self, part: &Part<'_>, windows: &Windows) -> Vec<Match> {
+        let mut found = Vec::new();
+        for (number, ranges) in windows {
+            let rule = &self.rules[*number];
+            let Matcher::Foreign(finder) = &rule.matcher else {
+                continue;
+            };
+            if !finder.fits(part.path) {
+                continue;
+            }
+            for (start, end) in ranges {
+                let spans = finder.find(&rule.id, part.path, part.text, *start..*end);
+                found.extend(spans.into_iter().map(|span| Match {
+                    rule: *number,
+                    span,
+                }));
+                if found.len() >= MOST {
+                    break;
+                }
+            }
+        }
+        let all = found.clone();
+        found.retain(|one| self.is_complete(part.text, one, &all));
+        found
+    }
+
+    /// Whether all that a rule requires was found beside it, and it is no part itself.
+    fn is_complete(&self, text: &[u8], one: &Match, all: &[Match]) -> bool {
+        let Matcher::Foreign(finder) = &self.rules[one.rule].matcher else {
+            return true;
+        };
+        let has = |required: &Required| {
+            let mut others = all
+                .iter()
+                .filter(|other| self.rules[other.rule].id == required.id);
+            others.any(|other| {
+                let (first, last) = (
+                    one.span.start.min(other.span.start),
+                    one.span.start.max(other.span.start),
+                );
+                let lines = || memchr::memchr_iter(b'\n', &text[first..last]).count() as u64;
+                required.within_lines.is_none_or(|most| lines() <= most)
+            })
+        };
+        !finder.is_part() && finder.required().iter().all(has)
+    }
+
+    /// Rules by which a file of this path is a finding, whatever is in it.
+    pub fn of_path(&self, path: &str) -> Vec<&Rule> {
+        let is_of = |rule: &&Rule| matches!(&rule.matcher, Matcher::Foreign(finder) if finder.is_of_path(path));
+        self.rules.iter().filter(is_of).collect()
     }
 
     fn attempt(&self, number: usize, look: &Look<'_>) -> Option<Match> {
@@ -118,6 +201,7 @@ impl Engine {
                 is_whole(look.text, span).then_some(span)?
             }
             Matcher::Code(find) => find(look)?,
+            Matcher::Foreign(_) => return None,
         };
         let is_one = (rule.check)(&look.text[span.start..span.end]);
         is_one.then_some(Match { rule: number, span })
@@ -141,6 +225,16 @@ impl Engine {
             }
         }
         taken.into_values().collect()
+    }
+}
+
+/// Adds the range around a keyword; one that touches the last is added to it.
+fn widen(ranges: &mut Vec<(usize, usize)>, start: usize, end: usize, reach: usize, length: usize) {
+    let from = start.saturating_sub(reach.min(BACK));
+    let to = length.min(end + reach);
+    match ranges.last_mut() {
+        Some((_, last)) if *last >= from => *last = to.max(*last),
+        _ => ranges.push((from, to)),
     }
 }
 
@@ -171,6 +265,7 @@ mod tests {
             to: text.len(),
             kind,
             is_test: false,
+            path: "",
         };
         let found = engine.find(&part).into_iter();
         found

@@ -52,8 +52,36 @@ pub type Check = fn(&[u8]) -> bool;
 pub enum Matcher {
     /// By a pattern, from the keyword or from so many bytes before it.
     Pattern(Pattern),
-    /// By code: all values at a keyword.
+    /// By code: the value at a keyword.
     Code(fn(&Look<'_>) -> Option<Span>),
+    /// By a rule of somebody else's file, in ranges around its keywords.
+    Foreign(Box<dyn Finder>),
+}
+
+/// A rule of somebody else's file.
+pub trait Finder: Send + Sync {
+    /// Whether a file of this path is looked at.
+    fn fits(&self, path: &str) -> bool;
+    /// Whether a file of this path is the finding, whatever is in it.
+    fn is_of_path(&self, path: &str) -> bool;
+    /// How long a match can be.
+    fn reach(&self) -> usize;
+    /// It is a part of others, and no finding by itself.
+    fn is_part(&self) -> bool;
+    /// Rules that must match as well.
+    fn required(&self) -> &[Required];
+    /// All values in a range of a text.
+    fn find(&self, id: &str, path: &str, text: &[u8], range: std::ops::Range<usize>) -> Vec<Span>;
+}
+
+/// A rule that must match as well.
+#[derive(Clone, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Required {
+    /// Its id.
+    pub id: String,
+    /// Within so many lines.
+    pub within_lines: Option<u64>,
 }
 
 /// A pattern of the regex crate, without Unicode, compiled when it is first wanted.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::readers::READERS;
-use super::rule::{Matcher, Rule};
+use super::rule::{Matcher, Rule, Severity};
 use super::{assign, commands, keys, misconfig, sql, tokens, urls};
 
 /// The rank of rules on settings: what they find is no value.
@@ -14,7 +14,11 @@ pub const fn of_setting(number: usize) -> usize {
     READERS.len() + number
 }
 
-/// All of them: those of readers first, then those on settings, in their order.
+/// The number of the rule on known values.
+pub const KNOWN: usize = READERS.len() + misconfig::SETTINGS.len();
+
+/// All of them: those of readers first, then those on settings, in their order, then the one on
+/// known values.
 pub fn builtin() -> Vec<Rule> {
     let mut rules: Vec<Rule> = READERS
         .iter()
@@ -38,6 +42,15 @@ pub fn builtin() -> Vec<Rule> {
         check: |_| true,
         rank: SETTING,
     }));
+    rules.push(Rule {
+        id: Cow::Borrowed("known-secret"),
+        title: Cow::Borrowed("value of a known secret"),
+        severity: Severity::High,
+        keywords: Vec::new(),
+        matcher: Matcher::Code(|_| None),
+        check: |_| true,
+        rank: u8::MAX,
+    });
     rules.extend(tokens::rules());
     rules.extend(commands::rules());
     rules.extend(keys::rules());

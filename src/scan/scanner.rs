@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use super::engine::{AHEAD, BACK, Engine, MOST, Match, Part};
 use super::finding::{Finding, Place, fingerprint, name_before};
 use super::kind::{Kind, is_test};
+use super::known::{Known, Sighting};
 use super::rule::{Rule, Severity};
 use super::{misconfig, readers, rules};
 use crate::secret::SecretBytes;
@@ -25,6 +26,8 @@ pub struct Scanner {
     keeps: bool,
     /// A source is read up to here.
     most: u64,
+    /// Values that are looked for wherever they are.
+    known: Option<Known>,
 }
 
 /// One worker's buffer.
@@ -58,7 +61,15 @@ impl Scanner {
             engine,
             keeps,
             most,
+            known: None,
         })
+    }
+
+    /// With values that are looked for wherever they are, also in what is no text.
+    #[must_use]
+    pub fn knowing(mut self, known: Known) -> Self {
+        self.known = Some(known);
+        self
     }
 
     /// A worker, for one thread.
@@ -112,20 +123,28 @@ impl Worker<'_> {
             if is_first && !self.is_text(&mut from, &mut seen)? {
                 seen.is_binary = true;
                 self.whole(&source, out);
-                break;
+                if self.scanner.known.is_none() {
+                    break;
+                }
             }
             let to = if is_last {
                 self.buffer.len()
             } else {
                 self.buffer.len() - AHEAD
             };
-            self.block(&source, is_first, handled..to, out);
+            if seen.is_binary {
+                self.known(&source, handled..to, out);
+            } else {
+                self.block(&source, is_first, handled..to, out);
+            }
             if is_last || out.len() - start >= MOST {
                 break;
             }
             handled = self.advance(to, &mut source);
             is_first = false;
         }
+        self.of_path(&source, out);
+        once(out, start);
         seen.is_cut = seen.bytes > self.scanner.most;
         hide_in_paths(&mut out[start..], &self.scanner.keeps);
         Ok(seen)
@@ -210,16 +229,80 @@ impl Worker<'_> {
             to: range.end,
             kind: source.kind,
             is_test: source.is_test,
+            path: source.place.own(),
         };
         let mut found = self.scanner.engine.find(&part);
+        let sightings = self.sightings(range);
         if is_first {
             let more = self.of_readers(source);
-            if !more.is_empty() {
-                found.extend(more);
-                found = self.scanner.engine.settle(found);
-            }
+            found.extend(more);
         }
+        found.extend(sightings.iter().map(|one| Match {
+            rule: rules::KNOWN,
+            span: one.span,
+        }));
+        let found = self.scanner.engine.settle(found);
+        let first = out.len();
         self.report(source, &found, out);
+        self.name_known(&found, &sightings, &mut out[first..]);
+    }
+
+    fn sightings(&self, range: std::ops::Range<usize>) -> Vec<Sighting> {
+        let known = self.scanner.known.as_ref();
+        known.map_or_else(Vec::new, |known| known.find(&self.buffer, range))
+    }
+
+    /// Known values alone, in what is no text.
+    fn known(&self, source: &Source<'_>, range: std::ops::Range<usize>, out: &mut Vec<Finding>) {
+        let sightings = self.sightings(range);
+        let of = |one: &Sighting| Match {
+            rule: rules::KNOWN,
+            span: one.span,
+        };
+        let found: Vec<Match> = sightings.iter().map(of).collect();
+        let first = out.len();
+        self.report(source, &found, out);
+        for finding in &mut out[first..] {
+            // There are no lines.
+            (finding.line, finding.column, finding.name) = (0, 0, None);
+        }
+        self.name_known(&found, &sightings, &mut out[first..]);
+    }
+
+    /// Says which secrets the known values are of.
+    fn name_known(&self, found: &[Match], sightings: &[Sighting], out: &mut [Finding]) {
+        let Some(known) = &self.scanner.known else {
+            return;
+        };
+        for (one, finding) in found.iter().zip(out) {
+            let of_it = sightings
+                .iter()
+                .filter(|other| one.rule == rules::KNOWN && other.span == one.span);
+            let name = |one: &Sighting| match one.encoding {
+                "" => known.name(one.value).to_owned(),
+                encoding => format!("{} ({encoding})", known.name(one.value)),
+            };
+            finding.known = of_it.map(name).collect();
+        }
+    }
+
+    /// Files that are findings by their names.
+    fn of_path(&self, source: &Source<'_>, out: &mut Vec<Finding>) {
+        for rule in self.scanner.engine.of_path(source.place.own()) {
+            out.push(Finding {
+                rule: rule.id.to_string(),
+                title: rule.title.to_string(),
+                severity: rule.severity,
+                place: source.place.clone(),
+                line: 0,
+                column: 0,
+                name: None,
+                length: 0,
+                known: Vec::new(),
+                fingerprint: fingerprint(&rule.id, source.place, None, b""),
+                value: None,
+            });
+        }
     }
 
     fn report(&self, source: &Source<'_>, found: &[Match], out: &mut Vec<Finding>) {
@@ -290,6 +373,14 @@ fn is_often_made(rule: &str) -> bool {
         "connection-string",
     ];
     made.contains(&rule)
+}
+
+/// A match around the end of a block is in both.
+fn once(out: &mut Vec<Finding>, start: usize) {
+    let mut seen = std::collections::HashSet::new();
+    let mut fresh = out.split_off(start);
+    fresh.retain(|one| one.line == 0 || seen.insert((one.line, one.column, one.rule.clone())));
+    out.append(&mut fresh);
 }
 
 /// How many code points of UTF-8 begin in these bytes.

@@ -286,3 +286,74 @@ fn a_process_is_looked_into_and_its_deleted_file() {
         .collect();
     assert_eq!(own, ["APP_TOKEN", "DB_PASSWORD"], "{report:#}");
 }
+
+#[test]
+fn values_of_a_store_are_known_wherever_they_are_and_never_shown() {
+    let value = "K7wq-Tz9n:Lm4x";
+    let hushpipe = Hushpipe::new()
+        .sealed(&[("db/password", value), ("short", "abc")])
+        .file("p/notes.txt", format!("it is {value}\n"))
+        .file("p/a.bin", format!("\u{0}\u{1}{value}\u{0}"))
+        .file("p/url.txt", "https://x.test/?p=K7wq-Tz9n%3ALm4x\n");
+    let known = [
+        "--known",
+        "{place}/store",
+        "--identity",
+        "{place}/identity.txt",
+        "{place}/p",
+    ];
+    let output = scan(hushpipe, &[&["--json"][..], &known].concat())
+        .success()
+        .says_nothing_of(value)
+        .stderr_has("short is not looked for: it is too short");
+    let report = parsed(&output);
+    let found = report["findings"].as_array().unwrap().iter();
+    let names: Vec<String> = found
+        .map(|one| format!("{} {}", one["rule"], one["known"][0]))
+        .collect();
+    let wanted = [
+        "\"known-secret\" \"db/password\"",
+        "\"known-secret\" \"db/password\"",
+        "\"known-secret\" \"db/password (percent)\"",
+    ];
+    assert_eq!(names, wanted, "{report:#}");
+    scan(
+        output.again(),
+        &[
+            "--known",
+            "{place}/none",
+            "--identity",
+            "{place}/identity.txt",
+            "{place}/p",
+        ],
+    )
+    .code(69);
+}
+
+#[test]
+fn rules_of_other_scanners_are_loaded_and_what_is_not_is_named() {
+    let rules = "[[rules]]\nid = \"own\"\ndescription = \"our token\"\nregex = 'own-([a-z0-9]{12})'\nkeywords = [\"own-\"]\n\
+        [[rules]]\nid = \"bad\"\nregex = \"(\"\n";
+    let hushpipe = Hushpipe::new()
+        .file("rules.toml", rules)
+        .file("bad.toml", "[[rules]")
+        .file("p/a.txt", "own-q7w2e9r4t1y6\n");
+    let output = scan(
+        hushpipe,
+        &["--fail", "--rules", "{place}/rules.toml", "{place}/p"],
+    )
+    .code(1)
+    .stdout_has("own ")
+    .stderr_has("rule bad of ");
+    let output = scan(
+        output.again(),
+        &["--rules", "{place}/bad.toml", "{place}/p"],
+    )
+    .code(78)
+    .stderr_has("no file of rules");
+    scan(
+        output.again(),
+        &["--rules", "{place}/none.toml", "{place}/p"],
+    )
+    .code(66);
+}

@@ -5,16 +5,18 @@ mod sarif;
 mod text;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::output::print;
+use super::secret::PlaceArgs;
 use super::{Failure, Globals, Outcome, Palette, Stream};
-use crate::app::git;
+use crate::app::{files, git, sealed};
 use crate::model::Exit;
 use crate::model::printable::{printable, printable_path};
-use crate::scan::{Finding, Scanner, Severity, Tally, TreeOptions, processes, scan};
+use crate::model::query::Action;
+use crate::scan::{Finding, Rule, Scanner, Severity, Tally, TreeOptions, foreign, processes, scan};
 use baseline::Baseline;
 
 const EXAMPLES: &str = "\
@@ -33,8 +35,13 @@ Examples:
   hushpipe scan --sarif > scan.sarif         for code scanning services
   hushpipe scan --git                        every version of every file in the repository
   hushpipe scan image.tar                    an image: docker save app > image.tar
+  hushpipe scan --known ./secrets image.tar  are values of this store in the image?
+  hushpipe scan --rules gitleaks.toml        with rules of gitleaks or Betterleaks
   sudo hushpipe scan --host                  all files and processes of this host
   git show HEAD:a.env | hushpipe scan -      standard input";
+
+/// A larger file of rules is none.
+const RULES: u64 = 16 << 20;
 
 /// Arguments of `scan`.
 #[derive(Args)]
@@ -55,6 +62,15 @@ pub struct ScanArgs {
     /// Scan this host: all files and all processes
     #[arg(long, conflicts_with_all = ["paths", "processes"])]
     host: bool,
+    /// Also use the rules of this file, in the TOML of gitleaks or Betterleaks
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// Look for the values of this sealed store: as they are, and in base64, hex, percent and JSON encoding
+    #[arg(long, value_name = "STORE")]
+    known: Option<PathBuf>,
+    /// The identity file that opens it [default: ~/.config/hushpipe/identity.txt]
+    #[arg(long, value_name = "FILE", requires = "known")]
+    identity: Option<PathBuf>,
     /// Read each file up to this many bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     max_size: u64,
@@ -104,7 +120,7 @@ pub fn run(arguments: &ScanArgs, globals: Globals) -> Outcome {
         .as_deref()
         .map(Baseline::read)
         .transpose()?;
-    let (mut findings, tally) = search(arguments)?;
+    let (mut findings, tally) = search(arguments, globals)?;
     sort(&mut findings);
     if let Some(path) = &arguments.write_baseline {
         Baseline::write(path, &findings)?;
@@ -121,7 +137,7 @@ pub fn run(arguments: &ScanArgs, globals: Globals) -> Outcome {
     };
     print(&text)?;
     if !globals.quiet {
-        warn(&tally);
+        warn(&tally, globals);
         eprintln!("hushpipe: {}", text::summary(&findings, &tally, known));
     }
     let counts = |least: Severity| findings.iter().any(|finding| finding.severity <= least);
@@ -133,9 +149,65 @@ pub fn run(arguments: &ScanArgs, globals: Globals) -> Outcome {
     Ok(if fails { Exit::No } else { Exit::Ok })
 }
 
-fn search(arguments: &ScanArgs) -> Result<(Vec<Finding>, Tally), Failure> {
-    let scanner = Scanner::new(Vec::new(), arguments.max_size, arguments.show);
+/// What is looked for.
+fn scanner(arguments: &ScanArgs, globals: Globals) -> Result<Scanner, Failure> {
+    let mut rules = Vec::new();
+    for path in &arguments.rules {
+        rules.extend(of_file(path, globals)?);
+    }
+    let scanner = Scanner::new(rules, arguments.max_size, arguments.show);
     let scanner = scanner.map_err(|error| Failure::new(Exit::Internal, &error))?;
+    let Some(store) = &arguments.known else {
+        return Ok(scanner);
+    };
+    // Who may not reveal a value may not find out where it is either.
+    let place = PlaceArgs::at(store.clone(), arguments.identity.clone());
+    let store = place.open_to(Action::Reveal, &[], globals)?;
+    let known = sealed::known(&store).map_err(|error| Failure::new(error.exit(), &error))?;
+    for (name, cause) in known.passed() {
+        let text = format!("{} is not looked for: {cause}", printable(name));
+        warning(&text, globals);
+    }
+    Ok(scanner.knowing(known))
+}
+
+/// The rules of a file; those that cannot be loaded are named.
+fn of_file(path: &Path, globals: Globals) -> Result<Vec<Rule>, Failure> {
+    let shown = printable_path(path);
+    let bytes = files::read_at_most(path, RULES).map_err(|error| {
+        let text = format!("cannot read the rules {shown}\n  cause: {error}");
+        Failure::text(Exit::NoManifest, text)
+    })?;
+    let bad = |cause: String| {
+        let text = format!(
+            "{shown} is no file of rules\n  cause: {}",
+            printable(&cause)
+        );
+        Failure::text(Exit::Manifest, text)
+    };
+    let text = str::from_utf8(&bytes).map_err(|_| bad("it is not UTF-8".to_owned()))?;
+    let loaded = foreign::load(text).map_err(bad)?;
+    for (id, cause) in &loaded.refused {
+        let text = format!(
+            "rule {} of {shown} was not loaded: {}",
+            printable(id),
+            printable(cause)
+        );
+        warning(&text, globals);
+    }
+    Ok(loaded.rules)
+}
+
+fn warning(text: &str, globals: Globals) {
+    if !globals.quiet {
+        let palette = Palette::of(Stream::Stderr);
+        let (on, off) = (palette.warning(), palette.reset());
+        eprintln!("{on}hushpipe: warning:{off} {text}");
+    }
+}
+
+fn search(arguments: &ScanArgs, globals: Globals) -> Result<(Vec<Finding>, Tally), Failure> {
+    let scanner = scanner(arguments, globals)?;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let options = TreeOptions {
         no_ignore: arguments.no_ignore || arguments.host,
@@ -185,12 +257,10 @@ fn sort(findings: &mut [Finding]) {
     });
 }
 
-fn warn(tally: &Tally) {
-    let palette = Palette::of(Stream::Stderr);
-    let (on, off) = (palette.warning(), palette.reset());
+fn warn(tally: &Tally, globals: Globals) {
     for skipped in &tally.skipped {
         let (path, cause) = (printable(&skipped.path), printable(&skipped.cause));
-        eprintln!("{on}hushpipe: warning:{off} {path} was skipped: {cause}");
+        warning(&format!("{path} was skipped: {cause}"), globals);
     }
 }
 

@@ -57,6 +57,19 @@ pub struct PlaceArgs {
 }
 
 impl PlaceArgs {
+    /// A store by its directory, for a command that has other words for it.
+    #[cfg(feature = "scan")]
+    pub fn at(store: PathBuf, identity: Option<PathBuf>) -> Self {
+        Self {
+            store: Some(store),
+            manifest: None,
+            store_name: None,
+            identity,
+            said: SaidArgs::default(),
+            accept_store: false,
+        }
+    }
+
     /// The store that the options and the surroundings name. It is looked at when it is used.
     pub fn open(&self, globals: Globals) -> Result<SealedStore, Failure> {
         Ok(self.named(globals)?.store)
