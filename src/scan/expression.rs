@@ -104,7 +104,7 @@ impl Expression {
                 let bytes = text.of(facts);
                 let value = match measure {
                     Measure::Entropy => entropy(bytes),
-                    Measure::Length => bytes.len() as f64,
+                    Measure::Length => f64::from(u32::try_from(bytes.len()).unwrap_or(u32::MAX)),
                 };
                 order.holds(value, *number)
             }

@@ -6,7 +6,7 @@ pub fn entropy(bytes: &[u8]) -> f64 {
     for byte in bytes {
         counts[usize::from(*byte)] += 1;
     }
-    let total = bytes.len() as f64;
+    let total = f64::from(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     let parts = counts.iter().filter(|count| **count > 0);
     parts
         .map(|count| {

@@ -1,6 +1,8 @@
 //! What was found. A finding has the place of a value, and never the value: what leaves this room can be
 //! printed, sent and kept.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -125,9 +127,10 @@ pub fn fingerprint(rule: &str, place: &Place, name: Option<&str>, value: &[u8]) 
     let check = check.finalize();
     let mut out = String::with_capacity(20);
     for byte in &base[..8] {
-        out.push_str(&format!("{byte:02x}"));
+        write!(out, "{byte:02x}").expect("writing to a String does not fail");
     }
-    out.push_str(&format!("-{:01x}{:02x}", check[0] & 15, check[1]));
+    write!(out, "-{:01x}{:02x}", check[0] & 15, check[1])
+        .expect("writing to a String does not fail");
     out
 }
 

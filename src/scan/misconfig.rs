@@ -79,6 +79,12 @@ const SECRET_FILES: [&str; 14] = [
     ".kube/config",
 ];
 
+/// Whether a name, in lower case, has one of these suffixes.
+fn has_suffix(name: &str, suffixes: &[&str]) -> bool {
+    let suffix = name.rsplit_once('.').map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| suffixes.contains(&suffix))
+}
+
 /// The settings in a file, each with its number.
 pub fn read(path: &str, text: &[u8]) -> Vec<(usize, Span)> {
     let name = path
@@ -87,10 +93,10 @@ pub fn read(path: &str, text: &[u8]) -> Vec<(usize, Span)> {
         .unwrap_or(path)
         .to_ascii_lowercase();
     let is_docker = name.starts_with("dockerfile")
-        || name.ends_with(".dockerfile")
+        || has_suffix(&name, &["dockerfile"])
         || name.starts_with("containerfile");
-    let is_yaml = name.ends_with(".yml") || name.ends_with(".yaml");
-    let is_properties = name.ends_with(".properties") || is_yaml;
+    let is_yaml = has_suffix(&name, &["yml", "yaml"]);
+    let is_properties = has_suffix(&name, &["properties"]) || is_yaml;
     let mut found = Vec::new();
     if is_docker {
         dockerfile(text, &mut found);
@@ -101,12 +107,7 @@ pub fn read(path: &str, text: &[u8]) -> Vec<(usize, Span)> {
     if is_properties {
         endpoints(text, &mut found);
     }
-    if is_docker
-        || is_yaml
-        || name.ends_with(".sh")
-        || name.ends_with(".service")
-        || name == "package.json"
-    {
+    if is_docker || is_yaml || has_suffix(&name, &["sh", "service"]) || name == "package.json" {
         debuggers(text, &mut found);
     }
     found

@@ -4,6 +4,7 @@
 mod plants;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::finding::{Finding, Place};
 use super::image;
@@ -37,25 +38,29 @@ fn judged(plants: &[Plant], findings: &[Finding]) -> (f64, f64, String) {
     let (right, wrong): (Vec<&Finding>, Vec<&Finding>) =
         counted.partition(|one| secrets.contains(&top(&one.place.path)));
     let found: BTreeSet<String> = right.iter().map(|one| top(&one.place.path)).collect();
-    let recall = found.len() as f64 / secrets.len() as f64;
-    let precision = found.len() as f64 / (found.len() + wrong.len()) as f64;
+    let share = |part: usize, all: usize| f64::from(part as u32) / f64::from(all as u32);
+    let recall = share(found.len(), secrets.len());
+    let precision = share(found.len(), found.len() + wrong.len());
     let mut said = String::new();
     for plant in plants
         .iter()
         .filter(|plant| plant.is_secret && !found.contains(&top(&plant.path)))
     {
-        said.push_str(&format!("missed {}: {:?}\n", plant.path, plant.text));
+        write!(said, "missed {}: {:?}\n", plant.path, plant.text)
+            .expect("writing to a String does not fail");
     }
     for one in wrong {
         let plant = plants
             .iter()
             .find(|plant| top(&plant.path) == top(&one.place.path));
-        said.push_str(&format!(
+        write!(
+            said,
             "wrong {} {}: {:?}\n",
             one.rule,
             one.place.path,
             plant.map(|plant| &plant.text)
-        ));
+        )
+        .expect("writing to a String does not fail");
     }
     (recall, precision, said)
 }

@@ -640,20 +640,13 @@ fn quoted_after(text: &[u8], at: usize) -> Option<Span> {
 /// Words of a text, by white space.
 fn words(text: &[u8], within: Span) -> Vec<Span> {
     let mut found = Vec::new();
-    let mut start = None;
-    for at in within.start..=within.end {
-        let is_space = at == within.end || text[at].is_ascii_whitespace();
-        match start {
-            None if !is_space => start = Some(at),
-            Some(from) if is_space => {
-                found.push(Span {
-                    start: from,
-                    end: at,
-                });
-                start = None;
-            }
-            _ => {}
+    let mut start = within.start;
+    for word in text[within.start..within.end].split(u8::is_ascii_whitespace) {
+        let end = start + word.len();
+        if end > start {
+            found.push(Span { start, end });
         }
+        start = end + 1;
     }
     found
 }
@@ -790,7 +783,7 @@ fn haproxy(text: &[u8]) -> Vec<Span> {
         };
         match (word(0), word(1), word(2)) {
             (Some(b"user"), Some(_), Some(b"password" | b"insecure-password")) => {
-                found.extend(words.get(3))
+                found.extend(words.get(3));
             }
             (Some(b"stats"), Some(b"auth"), Some(pair)) => {
                 let colon = memchr::memchr(b':', pair);

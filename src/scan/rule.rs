@@ -171,14 +171,14 @@ impl Pattern {
             Anchored::No
         };
         let input = Input::new(look.text).range(start..end).anchored(anchored);
-        value_of(regex, input)
+        value_of(regex, &input)
     }
 }
 
 /// The first group of a match, else the whole match.
-pub fn value_of(regex: &Regex, input: Input<'_>) -> Option<Span> {
+pub fn value_of(regex: &Regex, input: &Input<'_>) -> Option<Span> {
     let mut captures = regex.create_captures();
-    regex.search_captures(&input, &mut captures);
+    regex.search_captures(input, &mut captures);
     let groups = captures.group_len();
     let mut named = (1..groups).filter_map(|group| captures.get_group(group));
     let span = named.find(|span| !span.is_empty());

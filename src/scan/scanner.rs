@@ -146,7 +146,7 @@ impl Worker<'_> {
         self.of_path(&source, out);
         once(out, start);
         seen.is_cut = seen.bytes > self.scanner.most;
-        hide_in_paths(&mut out[start..], &self.scanner.keeps);
+        hide_in_paths(&mut out[start..], self.scanner.keeps);
         Ok(seen)
     }
 
@@ -389,7 +389,7 @@ fn code_points(bytes: &[u8]) -> u64 {
 }
 
 /// A path that has a value in it is shown without; then the values go, but where they are asked for.
-fn hide_in_paths(found: &mut [Finding], keeps: &bool) {
+fn hide_in_paths(found: &mut [Finding], keeps: bool) {
     let values: Vec<String> = found
         .iter()
         .filter_map(|one| String::from_utf8(one.value.as_ref()?.expose().to_vec()).ok())

@@ -109,19 +109,16 @@ pub fn scan(
                     walker.named = path.len();
                     walker.enter(&Arc::new(directory), &path, 0, true);
                 }
-                Root::File(file, path) => {
-                    let mut file = file;
-                    {
-                        let named = path.rfind('/').map_or(0, |slash| slash + 1);
-                        let place = Place::below(path, named);
-                        read(
-                            &mut worker,
-                            &mut file,
-                            &place,
-                            &mut all.0,
-                            &mut walker.tally,
-                        )
-                    };
+                Root::File(mut file, path) => {
+                    let named = path.rfind('/').map_or(0, |slash| slash + 1);
+                    let place = Place::below(path, named);
+                    read(
+                        &mut worker,
+                        &mut file,
+                        &place,
+                        &mut all.0,
+                        &mut walker.tally,
+                    );
                 }
             }
         }
@@ -249,9 +246,7 @@ impl Walker {
             self.tally.skip(path, "it is too deep");
             return;
         }
-        if !is_root
-            && fs::fstatfs(directory).is_ok_and(|found| PSEUDO.contains(&(found.f_type as i64)))
-        {
+        if !is_root && fs::fstatfs(directory).is_ok_and(|found| PSEUDO.contains(&found.f_type)) {
             return;
         }
         let mut entries = match entries(directory) {
@@ -549,7 +544,9 @@ mod tests {
             threads: 1,
         };
         let missing = PathBuf::from("/nonexistent/x");
-        let error = scan(&scanner, &[missing.clone()], options).err().unwrap();
+        let error = scan(&scanner, std::slice::from_ref(&missing), options)
+            .err()
+            .unwrap();
         assert_eq!(error.0, missing);
     }
 }

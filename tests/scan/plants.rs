@@ -485,7 +485,7 @@ fn secret(number: usize, random: &mut Random) -> (String, String) {
 }
 
 fn decoy(number: usize, random: &mut Random) -> (String, String) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let (path, text) = PLACES[random.below(PLACES.len())];
         return (
             path.to_owned(),

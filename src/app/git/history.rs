@@ -144,13 +144,11 @@ fn git(
             .join()
             .map_err(|_| io::Error::other("a thread ended"))??;
         result?;
-        match status {
-            Status::Exited(0) => Ok(()),
-            _ => {
-                let said = String::from_utf8_lossy(&said);
-                Err(io::Error::other(format!("git: {}", printable(said.trim()))))
-            }
+        if matches!(status, Status::Exited(0)) {
+            return Ok(());
         }
+        let said = String::from_utf8_lossy(&said);
+        Err(io::Error::other(format!("git: {}", printable(said.trim()))))
     })
 }
 

@@ -46,6 +46,10 @@ const RULES: u64 = 16 << 20;
 /// Arguments of `scan`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct ScanArgs {
     /// Files and directories; - is standard input [default: the working directory]
     #[arg(value_name = "PATH")]

@@ -1,6 +1,7 @@
 //! SARIF 2.1.0 (OASIS, "Static Analysis Results Interchange Format"), which code scanning services read.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            write!(out, "%{byte:02X}").expect("writing to a String does not fail");
         }
     }
     out

@@ -1,5 +1,7 @@
 //! Findings for people.
 
+use std::fmt::Write as _;
+
 use super::super::Palette;
 use super::super::table::{Cell, heads, table};
 use crate::model::printable::printable;
@@ -30,10 +32,12 @@ pub fn findings(findings: &[Finding], palette: Palette) -> String {
 fn place(finding: &Finding) -> String {
     let mut text = printable(&finding.place.path);
     if finding.line > 0 {
-        text.push_str(&format!(":{}:{}", finding.line, finding.column));
+        write!(text, ":{}:{}", finding.line, finding.column)
+            .expect("writing to a String does not fail");
     }
     if let Some(within) = &finding.place.within {
-        text.push_str(&format!(" ({} {})", within.kind, printable(&within.name)));
+        write!(text, " ({} {})", within.kind, printable(&within.name))
+            .expect("writing to a String does not fail");
     }
     text
 }
@@ -46,7 +50,8 @@ fn what(finding: &Finding) -> String {
         text.push_str(&excerpt);
     }
     if !finding.known.is_empty() {
-        text.push_str(&format!(" = {}", printable(&finding.known.join(", "))));
+        write!(text, " = {}", printable(&finding.known.join(", ")))
+            .expect("writing to a String does not fail");
     }
     if let Some(value) = &finding.value {
         text.push_str("  ");
@@ -68,16 +73,19 @@ pub fn summary(findings: &[Finding], tally: &Tally, known: usize) -> String {
         size(tally.bytes)
     );
     if known > 0 {
-        text.push_str(&format!(", {known} more in the baseline"));
+        write!(text, ", {known} more in the baseline").expect("writing to a String does not fail");
     }
     if tally.ignored > 0 {
-        text.push_str(&format!(
+        write!(
+            text,
             "; {} ignored by git skipped (--no-ignore)",
             count(tally.ignored as usize, "path")
-        ));
+        )
+        .expect("writing to a String does not fail");
     }
     if tally.unread > tally.skipped.len() as u64 {
-        text.push_str(&format!("; {} could not be read", tally.unread));
+        write!(text, "; {} could not be read", tally.unread)
+            .expect("writing to a String does not fail");
     }
     text
 }
