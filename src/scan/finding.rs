@@ -49,6 +49,14 @@ impl Place {
         }
     }
 
+    /// A file in an image, behind the image's name and a `!`.
+    pub fn inside(image: &str, path: &str, kind: &'static str, name: impl Into<String>) -> Self {
+        Self {
+            named: image.len() + 1,
+            ..Self::within(format!("{image}!{path}"), kind, name)
+        }
+    }
+
     /// The part of the path that the user did not name.
     pub fn own(&self) -> &str {
         self.path.get(self.named..).unwrap_or(&self.path)

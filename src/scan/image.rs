@@ -159,7 +159,7 @@ fn members(
             },
             // `version`, `VERSION`, `repositories`; a tar that is no image has plain files.
             Packing::Other => {
-                let place = Place::within(format!("{image}!{path}"), "archive", image);
+                let place = Place::inside(image, &path, "archive", image);
                 let mut rest = Bounded { from: rest, left };
                 let seen = worker.read(&place, &mut rest, out)?;
                 tally.saw(&place.path, seen);
@@ -204,7 +204,7 @@ fn layer_of(
         }
         let path = String::from_utf8_lossy(&entry.path).into_owned();
         let path = path.trim_start_matches("./").trim_start_matches('/');
-        let place = Place::within(format!("{image}!{path}"), "layer", layer);
+        let place = Place::inside(image, path, "layer", layer);
         let seen = worker.read(&place, &mut archive, out)?;
         tally.saw(&place.path, seen);
     }
@@ -258,7 +258,7 @@ fn configuration(
             continue;
         }
         // Without a suffix: as settings are read.
-        let place = Place::within(format!("{image}!{part}"), "config", name);
+        let place = Place::inside(image, part, "config", name);
         let seen = worker.read(&place, &mut text.as_bytes(), out)?;
         tally.saw(&place.path, seen);
     }

@@ -106,7 +106,7 @@ impl Worker<'_> {
         let mut from = from.take(self.scanner.most.saturating_add(1));
         let mut source = Source {
             place,
-            kind: Kind::of(&place.path),
+            kind: Kind::of(place.own()),
             is_test: is_test(place.own()),
             lines: 0,
             columns: 0,
@@ -388,18 +388,24 @@ fn code_points(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64
 }
 
-/// A path that has a value in it is shown without; then the values go, but where they are asked for.
+/// A path that has a value in it is shown without; then the values go, but where they are asked for. All
+/// findings are of one source.
 fn hide_in_paths(found: &mut [Finding], keeps: bool) {
-    let values: Vec<String> = found
-        .iter()
-        .filter_map(|one| String::from_utf8(one.value.as_ref()?.expose().to_vec()).ok())
-        .filter(|value| value.len() >= 6)
-        .collect();
-    for one in found.iter_mut() {
-        for value in &values {
-            if one.place.path.contains(value.as_str()) {
-                one.place.path = one.place.path.replace(value.as_str(), "[value]");
-            }
+    let Some(first) = found.first() else {
+        return;
+    };
+    let mut path = first.place.path.clone();
+    for value in found.iter().filter_map(|one| one.value.as_ref()) {
+        if let Ok(value) = str::from_utf8(value.expose())
+            && value.len() >= 6
+        {
+            path = path.replace(value, "[value]");
+        }
+    }
+    let is_other = path != first.place.path;
+    for one in found {
+        if is_other {
+            one.place.path.clone_from(&path);
         }
         if !keeps {
             one.value = None;

@@ -13,6 +13,7 @@ mod harness;
 mod images;
 mod launches;
 mod policy;
+mod scan;
 mod site;
 mod supervised;
 mod table;
@@ -191,7 +192,7 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&Bench, Effort) -> Vec<Row>);
 
 /// What is measured, in this order.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("sizes", |bench, _| {
         vec![
             size(&bench.hushpipe, "default", 11.0),
@@ -201,6 +202,7 @@ const PARTS: [Part; 7] = [
     ("launches", launches::measure),
     ("site", site::measure),
     ("policy", |bench, _| policy::measure(bench)),
+    ("scan", |bench, _| scan::measure(bench)),
     ("supervised", supervised::measure),
     ("vault", |bench, effort| {
         vault::measure(&bench.hushpipe, effort)

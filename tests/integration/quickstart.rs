@@ -47,6 +47,11 @@ fn the_quickstart_needs_no_root() {
 }
 
 #[test]
+fn the_hook_of_the_scan_refuses_a_secret() {
+    example("scan", 1000);
+}
+
+#[test]
 fn pgbouncer_keeps_its_promises() {
     example("pgbouncer", 0);
 }

@@ -29,7 +29,7 @@ are: the tar of `docker save` or an OCI layout, with its configuration, history 
 Examples:
   hushpipe scan                              the working directory
   hushpipe scan --no-ignore /srv /home       everything below, whatever git ignores
-  hushpipe scan --fail                       for CI and pre-commit: ends with 1 if something is found
+  hushpipe scan --fail                       for CI and hooks: ends with 1 if something is found
   hushpipe scan --write-baseline scan.json   accept what is there today
   hushpipe scan --baseline scan.json --fail  and report only what is new
   hushpipe scan --sarif > scan.sarif         for code scanning services
