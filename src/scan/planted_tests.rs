@@ -46,16 +46,16 @@ fn judged(plants: &[Plant], findings: &[Finding]) -> (f64, f64, String) {
         .iter()
         .filter(|plant| plant.is_secret && !found.contains(&top(&plant.path)))
     {
-        write!(said, "missed {}: {:?}\n", plant.path, plant.text)
+        writeln!(said, "missed {}: {:?}", plant.path, plant.text)
             .expect("writing to a String does not fail");
     }
     for one in wrong {
         let plant = plants
             .iter()
             .find(|plant| top(&plant.path) == top(&one.place.path));
-        write!(
+        writeln!(
             said,
-            "wrong {} {}: {:?}\n",
+            "wrong {} {}: {:?}",
             one.rule,
             one.place.path,
             plant.map(|plant| &plant.text)
@@ -135,7 +135,10 @@ fn every_known_value_is_found_and_named() {
     let scanner = scanner().knowing(known);
     let mut worker = scanner.worker();
     for (number, value) in values.iter().enumerate() {
-        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::new();
+        for byte in value.bytes() {
+            write!(hex, "{byte:02x}").expect("writing to a String does not fail");
+        }
         for text in [
             format!("x {value} y"),
             format!("\0\u{1}{value}\0"),
