@@ -25,6 +25,8 @@ pub mod fuzzing;
 pub mod http;
 pub mod manifest;
 pub mod model;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 #[cfg(feature = "policy")]
 pub mod policy;
 #[cfg(not(feature = "policy"))]

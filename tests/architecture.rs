@@ -30,6 +30,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &["model", "sys"]),
     // It knows no store.
     ("http", &["model", "secret", "sys"]),
+    // Records on their way to sinks; tokens pass through.
+    ("monitor", &["model", "secret", "sys", "http", "audit"]),
     ("stores", &["model", "secret", "sys", "http"]),
     ("delivery", &["model", "secret", "sys"]),
     // It sees file descriptors, never a value.
@@ -51,6 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "policy",
             "approval",
             "audit",
+            "monitor",
             "telemetry",
             "http",
             "stores",
@@ -68,6 +71,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "model",
             "approval",
+            "audit",
             "secret",
             "manifest",
             "policy",

@@ -31,6 +31,8 @@ mod last_message;
 mod live;
 mod memory;
 mod missing;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 mod open;
 mod pipeline;
 mod place;

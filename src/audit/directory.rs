@@ -280,6 +280,21 @@ pub fn first_seq(file: &File) -> io::Result<Option<u64>> {
     Ok(record::seq(&start[..read]))
 }
 
+/// The time of the first line of a file (RFC 3339). `None`: it has none, or is no record.
+pub fn first_time(file: &File) -> io::Result<Option<String>> {
+    use std::os::unix::fs::FileExt as _;
+    let mut start = [0; 96];
+    let read = file.read_at(&mut start, 0)?;
+    let start = &start[..read];
+    let rest = record::seq(start).and_then(|seq| {
+        let head = format!("{{\"seq\":{seq},\"time\":\"");
+        start.strip_prefix(head.as_bytes())
+    });
+    let time =
+        rest.and_then(|rest| std::str::from_utf8(rest.split(|byte| *byte == b'"').next()?).ok());
+    Ok(time.map(str::to_owned))
+}
+
 fn missing<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

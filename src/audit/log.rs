@@ -7,11 +7,11 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::archive::Archive;
 use super::checkpoint::Checkpoint;
-use super::directory::{Directory, LOCK, RECORDS};
+use super::directory::{Directory, LOCK, RECORDS, first_time, segment};
 use super::error::LogError;
 use super::keyfile;
 use super::load::State;
@@ -19,6 +19,7 @@ use super::note::{Kind as KeyKind, SignerKey, is_name};
 use super::record::{self, Draft, Entry, Kind, Writer};
 use super::tiles::Tile;
 use super::tree;
+use crate::model::chain;
 use crate::sys::filesystem;
 
 /// So many records at most go without a signed head.
@@ -48,6 +49,7 @@ pub struct Log {
     /// How many records it had: it never has fewer, whatever happens to what no head covers yet.
     seen: u64,
     segment: u64,
+    retain: Option<Duration>,
 }
 
 impl Log {
@@ -64,6 +66,7 @@ impl Log {
             broken: false,
             seen: 0,
             segment: SEGMENT,
+            retain: None,
         })
     }
 
@@ -71,6 +74,12 @@ impl Log {
     #[must_use]
     pub fn with_segments(self, segment: u64) -> Self {
         Self { segment, ..self }
+    }
+
+    /// Whoever closes a segment removes those whose records are all older than that. `None`: nobody does.
+    #[must_use]
+    pub fn with_retention(self, retain: Option<Duration>) -> Self {
+        Self { retain, ..self }
     }
 
     /// The key of its head.
@@ -179,6 +188,7 @@ impl Hold<'_> {
         let segment = self.log.segment;
         if self.state().end >= segment {
             self.roll()?;
+            self.retire(by);
         }
         let found: Vec<Draft> = self
             .state()
@@ -297,6 +307,47 @@ impl Hold<'_> {
         state.identity = (status.device, status.inode);
         (state.end, state.first) = (0, size);
         Ok(())
+    }
+
+    /// Removes what is older than the site keeps. That it cannot be removed keeps nobody from adding records: it
+    /// is on record.
+    fn retire(&mut self, by: &Writer) {
+        let Some(before) = self
+            .log
+            .retain
+            .and_then(|age| SystemTime::now().checked_sub(age))
+        else {
+            return;
+        };
+        let removed = self.older(before).and_then(|below| match below {
+            Some(below) => self.prune(below, by).map(drop),
+            None => Ok(()),
+        });
+        if let Err(error) = removed {
+            let text = format!("old records could not be removed: {}", chain(&error));
+            let entry = Entry::new(Kind::Recovered).saying(text).failed();
+            self.state().recovered.push(entry);
+        }
+    }
+
+    /// The first record that is not in a segment whose records are all older than that: the first one of the
+    /// next segment is older as well.
+    fn older(&self, before: SystemTime) -> Result<Option<u64>, LogError> {
+        let before = humantime::format_rfc3339_micros(before).to_string();
+        let mut below = None;
+        for first in self.directory().segments()? {
+            let name = segment(first);
+            let Some(file) = self.directory().open_segment(&name)? else {
+                break;
+            };
+            let time =
+                first_time(&file).map_err(LogError::system("read", self.directory().at(&name)))?;
+            if time.is_none_or(|time| time >= before) {
+                break;
+            }
+            below = Some(first);
+        }
+        Ok(below)
     }
 
     /// Removes the closed segments whose records are all older than number `below`, and records that.

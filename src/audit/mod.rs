@@ -13,6 +13,8 @@ mod load;
 mod log;
 mod note;
 mod record;
+#[cfg(feature = "monitor")]
+mod tail;
 #[cfg(test)]
 mod tests;
 pub mod tiles;
@@ -30,5 +32,7 @@ pub use note::{Kind as KeyKind, Note, NoteError, SignerKey, VerifierKey, is_name
 pub use record::{
     Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, seq,
 };
+#[cfg(feature = "monitor")]
+pub use tail::{Jump, Tail, Tailed};
 pub use verify::{Finding, Seen, Since, Verified, verify};
 pub use witness::{Refusal, Submission, Witness};

@@ -16,6 +16,8 @@ mod init;
 mod load;
 #[cfg(feature = "man")]
 mod man;
+#[cfg(feature = "monitor")]
+mod monitor;
 mod output;
 #[cfg(feature = "policy")]
 mod policy;
@@ -95,6 +97,9 @@ enum Command {
     Approve(approval::ApproveArgs),
     /// Show, find, verify and prove records of the audit log
     Audit(audit::AuditArgs),
+    #[cfg(feature = "monitor")]
+    /// Send the audit log's records to the site's sinks, and have witnesses cosign it
+    Monitor(monitor::MonitorArgs),
     /// Sign a manifest, or check its signature
     Manifest(signed::ManifestArgs),
     /// Print the JSON Schema of the manifest, or of the site
@@ -150,6 +155,8 @@ pub fn main() -> u8 {
         Command::Check(arguments) => check::run(&arguments, globals),
         Command::Approval(arguments) => approval::run(&arguments, globals),
         Command::Audit(arguments) => audit::run(&arguments, globals),
+        #[cfg(feature = "monitor")]
+        Command::Monitor(arguments) => monitor::run(&arguments, globals),
         Command::Approve(arguments) => approval::approve(&arguments, globals),
         Command::Manifest(arguments) => signed::run(&arguments, globals),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -2,6 +2,7 @@
 //! what hushpipe reads does not. Built for tests and for cargo-fuzz (which sets `cfg(fuzzing)`), never
 //! into the program. What looks into a room that hides it is a `fuzzing` of that room.
 
+mod audit;
 mod control;
 mod dotenv;
 mod manifest;
@@ -14,6 +15,7 @@ mod signature;
 mod site;
 mod template;
 
+pub use audit::audit;
 pub use control::control;
 pub use dotenv::dotenv;
 pub use manifest::manifest;

@@ -78,6 +78,11 @@ fn signatures_of_the_seeds_are_read() {
     run("vectors/sshsig", super::signature);
 }
 
+#[test]
+fn notes_and_submissions_of_the_seeds_are_read() {
+    run("fuzz/seeds/audit", super::audit);
+}
+
 #[cfg(feature = "policy")]
 #[test]
 fn policies_of_the_seeds_are_read() {

@@ -1,9 +1,11 @@
 //! Why there is no answer.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::model::printable::printable_path;
 use crate::secret::FileError;
 
 /// Why a request has no answer. Names the server's address and files of the settings; never what
@@ -30,6 +32,23 @@ pub enum HttpError {
     NoMemory(io::Error),
     /// The settings or the answer cannot be used: why, and what to do.
     Unusable(String),
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer { address, cause, .. } => write!(f, "{address}: {cause}"),
+            Self::Deadline { after } => write!(f, "no response within {}s", after.as_secs()),
+            Self::File(FileError::System { path, source }) => {
+                write!(f, "{}: {source}", printable_path(path))
+            }
+            Self::File(FileError::Unfit(text) | FileError::Untrusted { reason: text, .. }) => {
+                f.write_str(text)
+            }
+            Self::NoMemory(error) => write!(f, "no protected memory: {error}"),
+            Self::Unusable(why) => f.write_str(why),
+        }
+    }
 }
 
 impl HttpError {

@@ -25,6 +25,8 @@ mod retry;
 #[cfg(feature = "monitor")]
 mod serve;
 mod session;
+#[cfg(feature = "monitor")]
+mod stream;
 mod tls;
 mod tls_error;
 
@@ -43,3 +45,5 @@ pub use retry::{Classify, Transient, transient};
 #[cfg(feature = "monitor")]
 pub use serve::{Asked, Listener, Reply, serve};
 pub use session::{Session, Settings};
+#[cfg(feature = "monitor")]
+pub use stream::{Connection, connect, look_up};

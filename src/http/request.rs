@@ -1,7 +1,8 @@
 //! One request.
 
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use super::outgoing::{Content, Wire};
 use crate::secret::SecretBytes;
@@ -40,6 +41,18 @@ impl Request {
         value.set_sensitive(true);
         self.headers.insert(name, value);
         self
+    }
+
+    /// Adds an `Authorization` of this scheme (RFC 9110, 11.6.2). `None`: the token has characters that no header
+    /// has.
+    pub fn authorization(self, scheme: &str, token: &SecretBytes) -> Option<Self> {
+        let token = token.expose().trim_ascii();
+        let mut whole = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + token.len()));
+        whole.extend_from_slice(scheme.as_bytes());
+        whole.push(b' ');
+        whole.extend_from_slice(token);
+        let value = HeaderValue::from_bytes(&whole).ok()?;
+        Some(self.header(AUTHORIZATION, value))
     }
 
     /// A body of JSON.

@@ -7,18 +7,20 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+use super::addresses::Server;
 use super::collections::{List, Table};
 use super::decode::{Decode, Decoder, Spanned};
 use super::fault::{Fault, ManifestError, Span, shown_name};
 use super::read::{MAX_BYTES, text_of};
 use super::records::{
     ApprovalsRecord, AuditRecord, GovernedRecord, LabelName, LabelValue, ManifestsRecord,
-    MonitorRecord, PolicyRecord, SitePath, SiteRecord, WitnessRecord,
+    MetricsRecord, MonitorRecord, PolicyRecord, PushRecord, Sink, SitePath, SiteRecord,
+    SyslogRecord, WitnessRecord,
 };
 use super::tree;
 use crate::model::{
-    ApprovalSpec, AuditSpec, Governed, ManifestSigners, MonitorSpec, PolicySpec, Sha256, Site, Tls,
-    WitnessSpec,
+    ApprovalSpec, AuditSpec, ClientCertificate, Governed, ManifestSigners, MetricsSpec,
+    MonitorSpec, PolicySpec, PushSpec, ServerSpec, Sha256, SinkSpec, Site, Tls, WitnessSpec,
 };
 
 /// A site is at most this long, as a manifest is.
@@ -102,6 +104,7 @@ fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<
         audit: settled(&record.audit, audit)?,
         monitor: settled(&record.monitor, monitor)?.unwrap_or_default(),
         governed: governed(&record.governed),
+        metrics: settled(&record.metrics, metrics)?,
     })
 }
 
@@ -174,7 +177,9 @@ fn audit(record: &AuditRecord) -> Option<AuditSpec> {
         directory: path(&record.directory)?,
         key_file: path(&record.key_file)?,
         fingerprint_key_file: path(&record.fingerprint_key_file),
+        retain: record.retain.get().copied(),
         witnesses: each(&record.witnesses, witness)?,
+        sinks: each(&record.sinks, sink)?,
     })
 }
 
@@ -192,6 +197,72 @@ fn witness(record: &WitnessRecord) -> Option<WitnessSpec> {
             ca_file: path(&record.ca_file),
             ..Tls::default()
         },
+    })
+}
+
+fn sink(Sink(record): &Sink) -> Option<SinkSpec> {
+    if record.journald.is_present() {
+        let socket = path(&record.journald.get()?.socket)?;
+        return Some(SinkSpec::Journald { socket });
+    }
+    if record.syslog.is_present() {
+        return syslog(record.syslog.get()?);
+    }
+    if record.http.is_present() {
+        let http = record.http.get()?;
+        let server = server(&http.url, &http.token_file, &http.ca_file)?;
+        let format = *http.format.get()?;
+        return Some(SinkSpec::Http { server, format });
+    }
+    let otlp = record.otlp.get()?;
+    server(&otlp.url, &otlp.token_file, &otlp.ca_file).map(SinkSpec::Otlp)
+}
+
+fn syslog(record: &SyslogRecord) -> Option<SinkSpec> {
+    let name = record.tls_server_name.get();
+    let certificate = path(&record.client_cert);
+    let client = certificate.map(|certificate| ClientCertificate {
+        key: path(&record.client_key).unwrap_or_else(|| certificate.clone()),
+        certificate,
+    });
+    Some(SinkSpec::Syslog {
+        address: record.address.get()?.0.clone(),
+        tls: Tls {
+            ca_file: path(&record.ca_file),
+            server_name: name.map(|name| name.0.clone()),
+            client,
+            ..Tls::default()
+        },
+    })
+}
+
+fn server(
+    url: &Spanned<Server>,
+    token_file: &Spanned<SitePath>,
+    ca_file: &Spanned<SitePath>,
+) -> Option<ServerSpec> {
+    Some(ServerSpec {
+        url: url.get()?.address.clone(),
+        tls: Tls {
+            ca_file: path(ca_file),
+            ..Tls::default()
+        },
+        token_file: path(token_file),
+    })
+}
+
+fn metrics(record: &MetricsRecord) -> Option<MetricsSpec> {
+    Some(MetricsSpec {
+        listen: record.listen.get().map(|at| at.0),
+        textfile: path(&record.textfile),
+        otlp: settled(&record.otlp, push)?,
+    })
+}
+
+fn push(record: &PushRecord) -> Option<PushSpec> {
+    Some(PushSpec {
+        server: server(&record.url, &record.token_file, &record.ca_file)?,
+        every: *record.every.get()?,
     })
 }
 
@@ -244,12 +315,26 @@ mod tests {
             panic!("{:?}", audit.witnesses);
         };
         assert!(one.key.starts_with("witness.example/w1+"));
+        assert_eq!(audit.retain, Some(Duration::from_hours(400 * 24)));
         assert_eq!(one.tls.ca_file, Some(PathBuf::from("/srv/ca.pem")));
         assert_eq!(
             two.url,
             crate::model::Address::Unix("/run/witness.sock".into())
         );
         assert_eq!(site.monitor.directory, Path::new("/srv/monitor"));
+        let metrics = site.metrics.unwrap();
+        assert_eq!(metrics.listen, Some(([127, 0, 0, 1], 9184).into()));
+        assert_eq!(metrics.otlp.unwrap().every, Duration::from_mins(1));
+        let sinks: Vec<String> = audit.sinks.iter().map(SinkSpec::name).collect();
+        let wanted = [
+            "journald",
+            "syslog tls://siem.internal:6514",
+            "syslog unix:///dev/log",
+            "http https://siem.internal/services/collector/event",
+            "http https://siem.internal/ocsf",
+            "otlp http://127.0.0.1:4318",
+        ];
+        assert_eq!(sinks, wanted);
     }
 
     #[test]
@@ -282,7 +367,7 @@ mod tests {
     #[test]
     fn all_faults_are_reported_in_one_run() {
         let text = "version: 2\nenvironmnt: x\npolicy: { mode: obverse, directory: policy.d }\n\
-                    approvals: { wait: soon }\naudit: { required: \"true\", sinks: [] }\nsecrets: {}\n";
+                    approvals: { wait: soon }\naudit: { required: \"true\", snks: [] }\nsecrets: {}\n";
         let error = parsed(text).unwrap_err();
         assert_eq!(error.exit(), Exit::Manifest);
         let shown = error.text();
@@ -293,7 +378,7 @@ mod tests {
             "site.yaml:3:37: invalid value `policy.d`: it is not absolute",
             "site.yaml:4:20: invalid value `soon`",
             "site.yaml:5:20: `true` is neither true nor false",
-            "site.yaml:5:28: unknown key `sinks`",
+            "site.yaml:5:28: unknown key `snks` (did you mean `sinks`?)",
             "site.yaml:6:1: invalid value `secrets`: it is a key of a manifest",
         ] {
             assert!(shown.contains(wanted), "{wanted}: {shown}");
@@ -314,6 +399,34 @@ mod tests {
             let text = format!(
                 "version: 1\naudit: {{ witnesses: [{{ url: 'https://w.example', key: {key} }}] }}\n"
             );
+            let shown = parsed(&text).unwrap_err().text();
+            assert!(shown.contains(why), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_sink_has_one_kind_and_an_address() {
+        for (sink, why) in [
+            ("{}", "a sink has one kind"),
+            (
+                "{ journald: {}, otlp: { url: 'http://127.0.0.1:4318' } }",
+                "a sink has one kind",
+            ),
+            (
+                "{ syslog: { address: siem } }",
+                "unix:///, udp://, tcp:// and tls://",
+            ),
+            (
+                "{ http: { url: 'https://h', token: t } }",
+                "holds no secret",
+            ),
+            (
+                "{ http: { url: 'ftp://h' } }",
+                "https://, http:// and unix:///",
+            ),
+            ("{ kafka: {} }", "unknown key `kafka`"),
+        ] {
+            let text = format!("version: 1\naudit: {{ sinks: [{sink}] }}\n");
             let shown = parsed(&text).unwrap_err().text();
             assert!(shown.contains(why), "{shown}");
         }

@@ -47,8 +47,9 @@ pub use release::{
 };
 pub use signal::{Signal, SignalError};
 pub use site::{
-    ApprovalSpec, AuditSpec, CallerVariables, Governed, ManifestSigners, MonitorSpec, PolicyMode,
-    PolicySpec, Site, WitnessSpec,
+    ApprovalSpec, AuditSpec, CallerVariables, Governed, HttpFormat, ManifestSigners, MetricsSpec,
+    MonitorSpec, PolicyMode, PolicySpec, PushSpec, ServerSpec, SinkSpec, Site, SyslogAddress,
+    WitnessSpec,
 };
 pub use startup::{Forking, Ready, Startup};
 pub use units::{

@@ -2,6 +2,8 @@
 //! manifest can require more than it, never less.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +41,8 @@ pub struct Site {
     pub monitor: MonitorSpec,
     /// What counts for the secrets of stores on this host; the first that fits.
     pub governed: Vec<Governed>,
+    /// Where metrics go.
+    pub metrics: Option<MetricsSpec>,
 }
 
 /// `governed:`, an item of it.
@@ -125,8 +129,117 @@ pub struct AuditSpec {
     /// The key of the values' fingerprints; `None`: no fingerprints.
     #[serde(serialize_with = "super::written::path_or_none")]
     pub fingerprint_key_file: Option<PathBuf>,
+    /// How long records are kept; `None`: until somebody prunes.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::written::duration_or_none"
+    )]
+    pub retain: Option<Duration>,
     /// Who cosigns its checkpoints.
     pub witnesses: Vec<WitnessSpec>,
+    /// Where the monitor sends its records.
+    pub sinks: Vec<SinkSpec>,
+}
+
+/// A server of HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerSpec {
+    /// Where it is.
+    pub url: Address,
+    /// How it is known, where the URL is one of https.
+    #[serde(flatten)]
+    pub tls: Tls,
+    /// The file with the token that it wants.
+    #[serde(serialize_with = "super::written::path_or_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+words! {
+    /// What is posted to a sink by HTTP.
+    HttpFormat {
+        /// A list of events of OCSF 1.8.
+        Ocsf = "ocsf",
+        /// A list of records.
+        Json = "json",
+        /// Splunk's HTTP Event Collector.
+        Hec = "hec",
+    }
+}
+
+/// Where syslog messages go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    /// A socket of this host.
+    Unix(PathBuf),
+    /// A host, and its port.
+    Udp(String, u16),
+    /// By TCP.
+    Tcp(String, u16),
+    /// By TLS.
+    Tls(String, u16),
+}
+
+impl fmt::Display for SyslogAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host, port) = match self {
+            Self::Unix(path) => return write!(f, "unix://{}", path.display()),
+            Self::Udp(host, port) => ("udp", host, port),
+            Self::Tcp(host, port) => ("tcp", host, port),
+            Self::Tls(host, port) => ("tls", host, port),
+        };
+        if host.contains(':') {
+            return write!(f, "{scheme}://[{host}]:{port}");
+        }
+        write!(f, "{scheme}://{host}:{port}")
+    }
+}
+
+impl Serialize for SyslogAddress {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+/// One of `audit.sinks:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinkSpec {
+    /// The journal of this host.
+    Journald {
+        /// Of its native protocol.
+        #[serde(serialize_with = "path")]
+        socket: PathBuf,
+    },
+    /// RFC 5424.
+    Syslog {
+        /// Where.
+        address: SyslogAddress,
+        /// How the server is known, where it is `tls:`.
+        #[serde(flatten)]
+        tls: Tls,
+    },
+    /// Batches by HTTP.
+    Http {
+        /// Where.
+        #[serde(flatten)]
+        server: ServerSpec,
+        /// What is posted.
+        format: HttpFormat,
+    },
+    /// OTLP/HTTP in JSON.
+    Otlp(ServerSpec),
+}
+
+impl SinkSpec {
+    /// Its kind and address, for people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Journald { .. } => "journald".to_owned(),
+            Self::Syslog { address, .. } => format!("syslog {address}"),
+            Self::Http { server, .. } => format!("http {}", server.url),
+            Self::Otlp(server) => format!("otlp {}", server.url),
+        }
+    }
 }
 
 /// One of `audit.witnesses:`
@@ -147,6 +260,29 @@ pub struct MonitorSpec {
     /// Cosigned checkpoints, and how far each sink is.
     #[serde(serialize_with = "path")]
     pub directory: PathBuf,
+}
+
+/// `metrics:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MetricsSpec {
+    /// Where they are scraped.
+    pub listen: Option<SocketAddr>,
+    /// node_exporter's directory of text files.
+    #[serde(serialize_with = "super::written::path_or_none")]
+    pub textfile: Option<PathBuf>,
+    /// Where they are pushed to by OTLP.
+    pub otlp: Option<PushSpec>,
+}
+
+/// `metrics.otlp:`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PushSpec {
+    /// The collector.
+    #[serde(flatten)]
+    pub server: ServerSpec,
+    /// How often.
+    #[serde(serialize_with = "duration")]
+    pub every: Duration,
 }
 
 impl MonitorSpec {
@@ -203,6 +339,7 @@ impl Site {
                     "{}, {required}{}",
                     audit.directory.display(),
                     counted(", with", audit.witnesses.len(), "witness", "witnesses")
+                        + &counted(", sent to", audit.sinks.len(), "sink", "sinks")
                 ),
             ));
         }

@@ -45,6 +45,28 @@ pub fn connect_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<U
     Ok(socket.into())
 }
 
+/// How many bytes of a TCP socket the other side's kernel has not acknowledged: tcp(7), `SIOCOUTQ`.
+pub fn unacknowledged(socket: impl AsFd) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the request writes one int, and `count` is one.
+    let done = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Whether the other side has ended the connection, or it broke. What it said before is not read.
+pub fn is_closed(socket: impl AsFd) -> bool {
+    use rustix::net::RecvFlags;
+    let mut byte = [0];
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match net::recv(socket, &mut byte, flags) {
+        Ok((_, count)) => count == 0,
+        Err(errno) => !matches!(errno, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
+    }
+}
+
 fn stream_socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(net::socket_with(
@@ -114,6 +136,22 @@ mod tests {
         assert!(!path.join("a.new").exists());
         let refused = connect_at(&directory, "a.sock").unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn what_is_acknowledged_and_who_is_gone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        client.write_all(b"hello").unwrap();
+        while unacknowledged(&client).unwrap() > 0 {
+            std::thread::yield_now();
+        }
+        assert!(!is_closed(&client) && !is_closed(&server));
+        drop(server);
+        while !is_closed(&client) {
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod launch;
 mod leak;
 mod man;
 mod manifest;
+mod monitor;
 mod newcomer;
 mod packages;
 mod policy;

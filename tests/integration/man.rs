@@ -69,6 +69,8 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
         "hushpipe-units.7",
     ];
     assert_eq!(names(&place.join("man/man7")), topics);
+    let services = ["hushpipe-monitor.8"];
+    assert_eq!(names(&place.join("man/man8")), services);
     for path in crate::harness::walk(&place.join("man"))
         .iter()
         .filter(|path| path.is_file())

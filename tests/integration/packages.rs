@@ -109,13 +109,17 @@ fn the_deb_has_all_that_belongs_to_it_and_is_small() {
         [
             "etc/hushpipe/README",
             "usr/bin/hushpipe",
+            "usr/lib/systemd/system/hushpipe-monitor.service",
             "usr/lib/systemd/system/hushpipe@.service",
             "usr/share/bash-completion/completions/hushpipe",
             "usr/share/doc/hushpipe/README.md",
             "usr/share/doc/hushpipe/changelog.Debian.gz",
             "usr/share/doc/hushpipe/changelog.gz",
             "usr/share/doc/hushpipe/copyright",
+            "usr/share/doc/hushpipe/grafana/hushpipe.json",
             "usr/share/doc/hushpipe/hushpipe.cdx.json.gz",
+            "usr/share/doc/hushpipe/prometheus/hushpipe.rules.test.yml",
+            "usr/share/doc/hushpipe/prometheus/hushpipe.rules.yml",
             "usr/share/fish/vendor_completions.d/hushpipe.fish",
             "usr/share/lintian/overrides/hushpipe",
             "usr/share/zsh/vendor-completions/_hushpipe",
@@ -134,6 +138,7 @@ fn the_deb_has_all_that_belongs_to_it_and_is_small() {
         "man7/hushpipe-approval.7",
         "man7/hushpipe-policy.7",
         "man7/hushpipe-templates.7",
+        "man8/hushpipe-monitor.8",
     ] {
         assert!(files.contains_key(&format!("usr/share/man/{page}.gz")));
     }

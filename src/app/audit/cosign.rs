@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::audit::{Archive, Checkpoint, Cosigned, Kept, LogError, Note, Submission, VerifierKey};
 use crate::http::{Answer, Http, HttpError, Method, Request, Settings, transient};
-use crate::model::printable::printable_path;
 use crate::model::{Exit, WitnessSpec, chain};
-use crate::secret::{FileError, SecretBytes};
+use crate::secret::SecretBytes;
 
 /// How long a witness is tried.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -44,7 +43,7 @@ impl fmt::Display for CosignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Log(error) => f.write_str(&chain(error)),
-            Self::Http(error) => f.write_str(&unanswered(error)),
+            Self::Http(error) => error.fmt(f),
             Self::Refused(why) => f.write_str(why),
             Self::Rewritten(size) => write!(
                 f,
@@ -58,24 +57,6 @@ impl fmt::Display for CosignError {
 impl From<LogError> for CosignError {
     fn from(error: LogError) -> Self {
         Self::Log(error)
-    }
-}
-
-/// Why there was no answer.
-pub fn unanswered(error: &HttpError) -> String {
-    match error {
-        HttpError::NoAnswer { address, cause, .. } => format!("{address}: {cause}"),
-        HttpError::Deadline { after } => {
-            format!("no response within {}s", after.as_secs())
-        }
-        HttpError::File(FileError::System { path, source }) => {
-            format!("{}: {source}", printable_path(path))
-        }
-        HttpError::File(FileError::Unfit(text) | FileError::Untrusted { reason: text, .. }) => {
-            text.clone()
-        }
-        HttpError::NoMemory(error) => error.to_string(),
-        HttpError::Unusable(why) => why.clone(),
     }
 }
 

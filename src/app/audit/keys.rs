@@ -24,7 +24,8 @@ pub fn place(spec: &AuditSpec) -> Place {
 
 /// Opens a site's log to add to it.
 pub fn open(spec: &AuditSpec) -> Result<Log, LogError> {
-    Log::open(&place(spec), &host::name())
+    let log = Log::open(&place(spec), &host::name())?;
+    Ok(log.with_retention(spec.retain))
 }
 
 /// The key of a site's fingerprints; `None`: it has none.

@@ -16,9 +16,13 @@ use std::future::Future;
 use std::rc::Rc;
 
 use super::failure::{Failure, Failures};
+#[cfg(feature = "monitor")]
+pub use cosign::Cosigner;
 use keys::fingerprint_key;
 use observer::Auditing;
 pub use reading::{Compared, Filter, Reading, Row};
+#[cfg(feature = "monitor")]
+pub use reading::{failed, witness_key};
 use recorder::{AuditRecorder, Shared};
 #[cfg(feature = "monitor")]
 pub use witness::{WitnessPlace, print_key, serve as serve_witness};

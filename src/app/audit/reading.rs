@@ -172,7 +172,7 @@ fn since(path: &Path, key: &VerifierKey, witnesses: &[String]) -> Result<Since, 
 }
 
 /// Of a site, or of an option.
-fn witness_key(text: &str) -> Result<VerifierKey, Failures> {
+pub fn witness_key(text: &str) -> Result<VerifierKey, Failures> {
     let why = match VerifierKey::parse(text) {
         Ok(key) if key.is_witness() => return Ok(key),
         Ok(_) => "it is the key of a log".to_owned(),
@@ -387,7 +387,8 @@ impl Reading {
         });
         let what = match read {
             Ok(Some(kept)) => return Ok(kept),
-            Ok(None) => "there is none: `hushpipe audit cosign` asks for it".to_owned(),
+            Ok(None) => "there is none: `hushpipe monitor` and `hushpipe audit cosign` ask for it"
+                .to_owned(),
             Err(error) => chain(&error),
         };
         let place = format!("checkpoint of witness {}", witness.name());

@@ -332,6 +332,43 @@ fn pruning_keeps_the_tree_and_is_on_record() {
 }
 
 #[test]
+fn whoever_closes_a_segment_removes_what_is_older_than_the_site_keeps() {
+    let bench = Bench::new();
+    let mut log = bench.open().with_segments(5_000);
+    let add_old = |log: &mut Log, age: u64| {
+        let draft = Draft {
+            time: std::time::SystemTime::now() - Duration::from_secs(age),
+            entry: Entry::new(Kind::Start),
+        };
+        let mut hold = log.hold(PATIENCE).unwrap();
+        hold.append(&[draft], &writer(), false).unwrap();
+    };
+    for age in (0..100).rev() {
+        add_old(&mut log, age * 3600);
+    }
+    assert!(bench.archive().line(0).unwrap().is_some());
+    let mut log = bench.open().with_segments(5_000);
+    let mut log = {
+        log.hold(PATIENCE).unwrap();
+        log.with_retention(Some(Duration::from_hours(50)))
+    };
+    let before = bench.archive().directory.segments().unwrap().len();
+    for _ in 0..40 {
+        add_old(&mut log, 0);
+    }
+    log.hold(PATIENCE).unwrap().sign().unwrap();
+    let verified = bench.verify();
+    assert_eq!(verified.findings, []);
+    // What is younger is there, and what is in one segment with it.
+    assert!(
+        verified.first > 20 && verified.first <= 50,
+        "{}",
+        verified.first
+    );
+    assert!(bench.archive().directory.segments().unwrap().len() < before + 4);
+}
+
+#[test]
 fn an_older_head_shows_what_was_rewritten() {
     let bench = Bench::filled(120);
     let key = bench.open().key().verifier().clone();

@@ -1,6 +1,9 @@
 //! The log as a whole.
 
 mod log;
+mod speed;
+#[cfg(feature = "monitor")]
+mod tail;
 mod tamper;
 mod tree;
 

@@ -148,7 +148,7 @@ $ hushpipe audit verify --ask
 $ hushpipe audit key > key
 $ hushpipe audit verify --directory ./copy --key key
 
-# remove what is older than 400 days
+# remove what is older than 400 days (audit.retain does so by itself)
 $ hushpipe audit prune --older-than 400d";
 
 /// The page.

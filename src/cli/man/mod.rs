@@ -4,6 +4,8 @@ mod approvals;
 mod audit;
 mod commands;
 mod manifest;
+#[cfg(feature = "monitor")]
+mod monitor;
 mod page;
 #[cfg(feature = "policy")]
 mod policy;
@@ -33,7 +35,7 @@ Examples:
   hushpipe man --page hushpipe-policy.7 | man -l -      a page whose name a command has as well
   hushpipe man ~/.local/share/man                  all of them, for yourself: man hushpipe-run")]
 pub struct ManArgs {
-    /// Write all pages below this directory, in man1, man5 and man7
+    /// Write all pages below this directory, in man1, man5, man7 and man8
     #[arg(value_name = "DIR", conflicts_with = "page")]
     directory: Option<PathBuf>,
     /// Which page: hushpipe, hushpipe-run, ..., hushpipe.yaml, hushpipe-site.yaml,
@@ -83,6 +85,8 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     pages.push(approvals::page());
     pages.push(audit::page());
     pages.push(manifest::page());
+    #[cfg(feature = "monitor")]
+    pages.push(monitor::page());
     pages.push(manifest::site_page());
     pages.push(templates::page());
     pages.extend(topics::pages());

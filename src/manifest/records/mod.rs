@@ -5,6 +5,7 @@ mod deliveries;
 mod rotation;
 mod run;
 mod secrets;
+mod sinks;
 mod site;
 mod stores;
 mod trust;
@@ -15,9 +16,10 @@ pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery, GetenvDeli
 pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Fds, Forks, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
+pub use sinks::{MetricsRecord, PushRecord, Sink, SyslogRecord, WitnessRecord};
 pub use site::{
     ApprovalsRecord, AuditRecord, GovernedRecord, LabelName, LabelValue, ManifestsRecord,
-    MonitorRecord, PolicyRecord, SitePath, SiteRecord, WitnessRecord,
+    MonitorRecord, PolicyRecord, SitePath, SiteRecord,
 };
 pub use stores::{CommandRecord, Store};
 pub use vault::{AppRoleLogin, Login, VaultRecord};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::manifest::addresses::Server;
+use super::sinks::{MetricsRecord, Sink, WitnessRecord};
 use crate::manifest::collections::{Key, List, Table};
 use crate::manifest::decode::{Decode, Decoder, record};
 use crate::manifest::paths::absolute;
@@ -37,6 +37,8 @@ record! {
         /// Sealed and directory stores of this host, and what counts for their secrets whatever a manifest
         /// says of them, or no manifest. The first directory that fits counts.
         optional governed "governed": List<GovernedRecord>;
+        /// Where `hushpipe monitor` shows its metrics.
+        optional metrics "metrics": MetricsRecord;
     } elsewhere {
         "service": OF_A_MANIFEST => "write it in the manifest",
         "stores": OF_A_MANIFEST => "write it in the manifest",
@@ -94,21 +96,14 @@ record! {
         optional key_file "key_file": SitePath = "/var/lib/hushpipe/audit.key";
         /// The key of the fingerprints of delivered values. Without it, there are no fingerprints.
         optional fingerprint_key_file "fingerprint_key_file": SitePath;
+        /// How long records are kept, such as 400d: whoever closes a segment (64 MiB) removes those whose records
+        /// are all older. Without it, `hushpipe audit prune` alone removes records.
+        optional retain "retain": Duration;
         /// Who cosigns the log's checkpoints: what a witness cosigned cannot be rewritten unseen, not even by
         /// whoever has the log's key.
         optional witnesses "witnesses": List<WitnessRecord>;
-    } elsewhere {}
-}
-
-record! {
-    /// A witness (c2sp.org/tlog-witness).
-    WitnessRecord("a mapping such as { url: https://witness.example, key: NAME+ID+KEY }") {
-        /// Where it is: hushpipe posts to URL/add-checkpoint.
-        required url "url": Server;
-        /// Its verifier key, as `hushpipe audit witness --print-key` prints it.
-        required key "key": WitnessKey;
-        /// PEM certificates of the authorities that are trusted. Default: those of the system.
-        optional ca_file "ca_file": SitePath;
+        /// Where `hushpipe monitor` sends records.
+        optional sinks "sinks": List<Sink>;
     } elsewhere {}
 }
 
@@ -118,36 +113,6 @@ record! {
         /// The directory with cosigned checkpoints and the position of each sink.
         optional directory "directory": SitePath = "/var/lib/hushpipe-monitor";
     } elsewhere {}
-}
-
-/// A verifier key of a witness. Whether it is one is for whoever uses it to see: this is its form.
-#[derive(Clone, Debug)]
-pub struct WitnessKey(pub String);
-
-impl Decode for WitnessKey {
-    const WANTED: &'static str = "a verifier key such as NAME+1a2b3c4d+BASE64";
-
-    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        to.parsed(node, Self::WANTED, |text| {
-            let mut parts = text.splitn(3, '+');
-            let (name, id, key) = (parts.next(), parts.next(), parts.next());
-            let id = id
-                .is_some_and(|id| id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            // Signature type 0x04 and the first bits of the key, in base64.
-            let is_cosigner = key.is_some_and(|key| key.starts_with('B') && key.len() == 44);
-            if name.is_none_or(str::is_empty) || !id {
-                Err("it has not the form NAME+8 hex digits+base64")
-            } else if !is_cosigner {
-                Err("it is no key of Ed25519 cosignatures (signature type 0x04)")
-            } else {
-                Ok(Self(text.to_owned()))
-            }
-        })
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^[^+]+\\+[0-9a-f]{8}\\+B[A-Za-z0-9+/=]{43}$" })
-    }
 }
 
 record! {
