@@ -1,6 +1,7 @@
 //! `hushpipe monitor`: one event loop that follows the site's log, feeds its sinks, and asks its witnesses.
 
 mod metrics;
+mod say;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,6 +13,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use metrics::Shown;
+use say::Say;
+pub use say::Weight;
 
 use super::audit::{Cosigner, failed, witness_key};
 use super::event_loop::{runtime, take_signals, until_stopped};
@@ -19,7 +22,7 @@ use super::failure::{Failure, Failures, os};
 use crate::audit::{Archive, Kept, Tail};
 use crate::http::Listener;
 use crate::model::{AuditSpec, Backoff, Exit, MetricsSpec, SinkSpec, Site, chain, hex, random};
-use crate::monitor::{Cursor, Feed, Heard, Id, News, Sender};
+use crate::monitor::{Cursor, Feed, Heard, Id, News, Sender, number};
 use crate::stores::join;
 use crate::sys::datagram;
 use crate::sys::inotify::{Notifier, WatchMask};
@@ -34,20 +37,6 @@ const TOGETHER: Duration = Duration::from_millis(5);
 /// Waits between questions to a witness that does not answer.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
-
-/// How much a message matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// It goes well again, or goes on.
-    Notice,
-    /// Something does not work.
-    Warning,
-    /// Somebody changed the log.
-    Alert,
-}
-
-/// Where messages go.
-pub type Say<'a> = &'a dyn Fn(Weight, &str);
 
 /// What is monitored.
 pub struct Monitor {
@@ -220,7 +209,7 @@ impl Monitor {
             let name = cosigner.key.name();
             match cosigner.ask(&archive, kept).await {
                 Ok(found) => {
-                    shown.set(Id::Witnessed, &[name], found.head.size as f64);
+                    shown.set(Id::Witnessed, &[name], number(found.head.size));
                     shown.set(Id::WitnessUp, &[name], 1.0);
                     if std::mem::take(&mut failing) {
                         say(Weight::Notice, &format!("witness {name} cosigns again"));

@@ -79,14 +79,11 @@ impl Verified {
         for finding in &self.findings {
             text.extend([&*printable(&finding.to_string()), "\n"]);
         }
-        for seen in &self.cosigned {
-            text += &format!(
-                "{} cosigned {} records at {}\n",
-                printable(&seen.witness),
-                seen.size,
-                seen.time
-            );
-        }
+        let cosigned = self.cosigned.iter().map(|seen| {
+            let (witness, size, time) = (printable(&seen.witness), seen.size, &seen.time);
+            format!("{witness} cosigned {size} records at {time}\n")
+        });
+        text.extend(cosigned);
         let whole = if self.findings.is_empty() {
             "whole"
         } else {

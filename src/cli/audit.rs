@@ -376,7 +376,7 @@ fn cosign(globals: Globals) -> Outcome {
     for (witness, said) in found(of_site(globals)?.cosign())? {
         let witness = printable(&witness);
         match said {
-            Ok(size) => text += &format!("{witness} cosigned {size} records\n"),
+            Ok(size) => text.extend([format!("{witness} cosigned {size} records\n")]),
             Err(error) => {
                 if exit != Exit::No {
                     exit = error.exit();

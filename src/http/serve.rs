@@ -25,7 +25,7 @@ use crate::secret::SecretBytes;
 /// How many are served at once; whoever came first makes room for one more.
 const PLACES: usize = 64;
 /// How long one connection lasts, with all its requests.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// How long the accepting rests when the system has no descriptor or memory for a connection.
 const REST: Duration = Duration::from_millis(200);
 /// A request's head has no more bytes than this.

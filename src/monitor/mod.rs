@@ -13,5 +13,5 @@ mod send;
 pub use cursor::Cursor;
 pub use feed::{Feed, Heard, News, Progress};
 pub use item::Item;
-pub use metrics::{Dialect, Id, Metrics, otlp_body as otlp_metrics, text as metrics_text};
+pub use metrics::{Dialect, Id, Metrics, number, otlp_body as otlp_metrics, text as metrics_text};
 pub use send::{Posts, SendError, Sender};

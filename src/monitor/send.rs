@@ -1,6 +1,7 @@
 //! Carries batches to the other side of a sink, and says what that has confirmed.
 
 mod datagrams;
+mod error;
 mod http;
 mod stream;
 
@@ -8,32 +9,12 @@ use super::format::{hec, journal, json, ocsf, otlp, rfc5424};
 use super::item::Item;
 use crate::model::{HttpFormat, SinkSpec, SyslogAddress};
 use datagrams::{Udp, Unix};
+pub use error::SendError;
 pub use http::Posts;
 use stream::Streamed;
 
 /// A message by datagram has no more bytes than this: what rsyslog and syslog-ng take by default.
 const DATAGRAM: usize = 8192;
-
-/// Why not all of a batch arrived.
-#[derive(Debug)]
-pub struct SendError {
-    /// How many of its records are confirmed, from the first on.
-    pub confirmed: usize,
-    /// For a person.
-    pub why: String,
-    /// A smaller batch may fit.
-    pub is_large: bool,
-}
-
-impl SendError {
-    fn new(confirmed: usize, why: impl Into<String>) -> Self {
-        Self {
-            confirmed,
-            why: why.into(),
-            is_large: false,
-        }
-    }
-}
 
 /// One sink.
 pub struct Sender {

@@ -36,6 +36,10 @@ pub struct Reading {
     kept: PathBuf,
 }
 
+/// A witness that was asked, by name: how many records it cosigned.
+#[cfg(feature = "monitor")]
+pub type Asked = (String, Result<u64, CosignError>);
+
 /// What a log is compared with, beside itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Compared<'a> {
@@ -421,7 +425,7 @@ impl Reading {
 
     /// Asks each witness of the site to cosign the log as it is.
     #[cfg(feature = "monitor")]
-    pub fn cosign(&self) -> Result<Vec<(String, Result<u64, CosignError>)>, Failures> {
+    pub fn cosign(&self) -> Result<Vec<Asked>, Failures> {
         let specs = self.spec.iter().flat_map(|spec| &spec.witnesses);
         let witnesses: Vec<Cosigner> = specs
             .map(|spec| Ok(Cosigner::new(spec, witness_key(&spec.key)?)))

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::sleep;
 
-use super::{Say, Weight};
+use super::say::{Say, Weight};
 use crate::audit::{Archive, Checkpoint, LogError, Note, Tail};
 use crate::http::{Asked, Listener, Reply};
 use crate::model::{ServerSpec, chain};
 use crate::monitor::{
-    Dialect, Id, Item, Metrics, News, Posts, Progress, metrics_text, otlp_metrics,
+    Dialect, Id, Item, Metrics, News, Posts, Progress, metrics_text, number, otlp_metrics,
 };
 use crate::sys::walk::{self, Rule};
 use crate::sys::{durable, host};
@@ -61,7 +61,7 @@ impl Shown {
         let mut metrics = self.metrics.borrow_mut();
         let size = metrics.get(Id::Size, &[]).unwrap_or(0.0);
         for (name, progress) in &self.sinks {
-            let confirmed = progress.confirmed.get() as f64;
+            let confirmed = number(progress.confirmed.get());
             metrics.set(Id::SinkLag, &[name], (size - confirmed).max(0.0));
             let up = f64::from(u8::from(!progress.failing.get()));
             metrics.set(Id::SinkUp, &[name], up);
@@ -98,7 +98,7 @@ impl Shown {
                     self.metrics.borrow_mut().take(&item, counted);
                 }
             }
-            self.set(Id::Size, &[], tail.next() as f64);
+            self.set(Id::Size, &[], number(tail.next()));
             if is_end {
                 is_warm = true;
                 if news.changed().await.is_err() {

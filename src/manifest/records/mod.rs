@@ -7,6 +7,7 @@ mod run;
 mod secrets;
 mod sinks;
 mod site;
+mod site_path;
 mod stores;
 mod trust;
 mod vault;
@@ -19,8 +20,9 @@ pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};
 pub use sinks::{MetricsRecord, PushRecord, Sink, SyslogRecord, WitnessRecord};
 pub use site::{
     ApprovalsRecord, AuditRecord, GovernedRecord, LabelName, LabelValue, ManifestsRecord,
-    MonitorRecord, PolicyRecord, SitePath, SiteRecord,
+    MonitorRecord, PolicyRecord, SiteRecord,
 };
+pub use site_path::SitePath;
 pub use stores::{CommandRecord, Store};
 pub use vault::{AppRoleLogin, Login, VaultRecord};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::site::SitePath;
+use super::site_path::SitePath;
 use crate::manifest::addresses::{Server, ServerName};
 use crate::manifest::decode::{Decode, Decoder, NO_SECRET, record};
 use crate::manifest::tree::Node;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sinks::{MetricsRecord, Sink, WitnessRecord};
+use super::site_path::SitePath;
 use crate::manifest::collections::{Key, List, Table};
 use crate::manifest::decode::{Decode, Decoder, record};
-use crate::manifest::paths::absolute;
 use crate::manifest::tree::Node;
 use crate::manifest::values::{VersionOne, Word};
 use crate::model::{CallerVariables, PolicyMode};
@@ -126,22 +126,6 @@ record! {
         /// The owner of the secrets in it.
         optional owner "owner": Word;
     } elsewhere {}
-}
-
-/// A path of this host, absolute and normal: the directory that hushpipe runs in does not change it.
-#[derive(Clone, Debug)]
-pub struct SitePath(pub PathBuf);
-
-impl Decode for SitePath {
-    const WANTED: &'static str = "an absolute path such as /etc/hushpipe/approvers";
-
-    fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        to.parsed(node, Self::WANTED, |text| absolute(text).map(Self))
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^/" })
-    }
 }
 
 /// The name of a label.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::monitor::item::Item;
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct Posted<'a> {
     /// Seconds since 1970, as text: no digit is lost.
     time: String,
     host: &'a str,
@@ -29,7 +29,7 @@ pub fn body(items: &[Item]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for item in items {
         let (seconds, nanos) = item.time();
-        let event = Event {
+        let event = Posted {
             time: format!("{seconds}.{:06}", nanos / 1000),
             host: &item.record.host,
             source: "hushpipe",

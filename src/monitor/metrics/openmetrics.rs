@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Metrics, Type};
+use super::counts::{Metrics, Type};
 
 /// How they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::some;
+    use super::super::counts::tests::some;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Family, Metrics, Type};
+use super::counts::{Family, Metrics, Type};
 use crate::monitor::format::VERSION;
 
 /// Counters are cumulative.
@@ -60,7 +60,7 @@ fn point(family: &Family, labels: &[String], value: f64, start: u128, now: u128)
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::some;
+    use super::super::counts::tests::some;
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::SendError;
+use super::error::SendError;
 use crate::http::{Http, HttpError, Method, Request, Settings, Transient};
 use crate::model::ServerSpec;
 use crate::secret::{SecretBytes, Trusted};

@@ -51,12 +51,11 @@ impl Streamed {
         if self.connection.as_ref().is_some_and(is_closed) {
             self.connection = None;
         }
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            None => {
-                let made = connect(&self.host, self.port, self.tls.as_ref()).await?;
-                self.connection.insert(made)
-            }
+        let connection = if let Some(connection) = &mut self.connection {
+            connection
+        } else {
+            let made = connect(&self.host, self.port, self.tls.as_ref()).await?;
+            self.connection.insert(made)
         };
         let lost = |error: io::Error| format!("the connection was lost: {error}");
         connection.write(bytes).await.map_err(lost)?;
