@@ -1,7 +1,6 @@
 //! The site: /etc/hushpipe/site.yaml.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
