@@ -251,7 +251,9 @@ struct MergeArgs {
 }
 
 pub use add::{AddArgs, run as add};
-pub use identity::{IdentityArgs, invitation, run as identity};
+#[cfg(feature = "init")]
+pub use identity::invitation;
+pub use identity::{IdentityArgs, run as identity};
 
 /// Runs a `secret` command.
 pub fn run(arguments: SecretArgs, globals: Globals) -> Outcome {

@@ -7,6 +7,7 @@ pub struct Topic {
     /// Another name of it.
     pub alias: &'static str,
     /// For whatis(1).
+    #[cfg(feature = "man")]
     pub about: &'static str,
     /// All of it.
     pub text: &'static str,
@@ -17,6 +18,7 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         name: "getenv",
         alias: "env",
+        #[cfg(feature = "man")]
         about: "how programs read their secrets, and variables that only they see",
         text: include_str!("topics/getenv.txt"),
     },
