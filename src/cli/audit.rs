@@ -350,6 +350,7 @@ fn verify(arguments: &VerifyArgs, globals: Globals) -> Outcome {
         since: arguments.since.as_deref(),
         witnesses: &arguments.witness,
     };
+    #[cfg_attr(not(feature = "monitor"), allow(unused_mut))]
     let mut verified = found(reading.verify(&key, compared))?;
     #[cfg(feature = "monitor")]
     if arguments.ask {
