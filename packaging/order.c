@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -29,6 +30,7 @@ static const instruction BREAK = 0xcc;
 #define CALL(r) ((r)->orig_rax)
 #define FIRST(r) ((r)->rdi)
 #define SECOND(r) ((r)->rsi)
+#define THIRD(r) ((r)->rdx)
 #elif defined(__aarch64__)
 typedef struct user_regs_struct registers;
 typedef unsigned int instruction;
@@ -38,6 +40,7 @@ static const instruction BREAK = 0xd4200000;
 #define CALL(r) ((r)->regs[8])
 #define FIRST(r) ((r)->regs[0])
 #define SECOND(r) ((r)->regs[1])
+#define THIRD(r) ((r)->regs[2])
 #else
 #error "no breakpoints for this architecture"
 #endif
@@ -131,14 +134,18 @@ static int met(pid_t pid, unsigned long base) {
     return 1;
 }
 
-/* A program that cannot be looked into could not be gone on with. */
-static void stay_dumpable(pid_t pid) {
+/* A program that cannot be looked into could not be gone on with; and with pages of code that it gives back,
+ * breakpoints would go. */
+static void stay_in_sight(pid_t pid) {
     registers r;
     registers_of(pid, &r, PTRACE_GETREGSET);
-    if (CALL(&r) == SYS_prctl && FIRST(&r) == PR_SET_DUMPABLE) {
+    if (CALL(&r) == SYS_prctl && FIRST(&r) == PR_SET_DUMPABLE)
         SECOND(&r) = 1;
-        registers_of(pid, &r, PTRACE_SETREGSET);
-    }
+    else if (CALL(&r) == SYS_madvise && THIRD(&r) == MADV_DONTNEED)
+        THIRD(&r) = MADV_NORMAL;
+    else
+        return;
+    registers_of(pid, &r, PTRACE_SETREGSET);
 }
 
 int main(int argc, char **argv) {
@@ -189,7 +196,7 @@ int main(int argc, char **argv) {
             continue;
         }
         if (WSTOPSIG(status) == (SIGTRAP | 0x80))
-            stay_dumpable(pid);
+            stay_in_sight(pid);
         else if (WSTOPSIG(status) == SIGTRAP && status >> 16 == 0 && !met(pid, base))
             signal = SIGTRAP;
         else if (WSTOPSIG(status) != SIGTRAP && WSTOPSIG(status) != SIGSTOP)
