@@ -32,6 +32,7 @@ pub mod policy;
 #[cfg(not(feature = "policy"))]
 #[path = "policy/absent.rs"]
 pub mod policy;
+pub mod redaction;
 pub mod rotation;
 #[cfg(feature = "scan")]
 pub mod scan;

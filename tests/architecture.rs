@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("approval", &["model"]),
     ("audit", &["model", "sys"]),
     ("telemetry", &["model", "sys"]),
+    ("redaction", &["model", "sys"]),
     // It knows no store.
     ("http", &["model", "secret", "sys"]),
     // Records on their way to sinks; tokens pass through.
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "approval",
             "audit",
             "monitor",
+            "redaction",
             "telemetry",
             "http",
             "stores",

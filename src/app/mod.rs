@@ -34,6 +34,7 @@ mod missing;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 mod open;
+mod output;
 mod pipeline;
 mod place;
 pub mod policies;

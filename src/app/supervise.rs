@@ -15,6 +15,7 @@ use super::gate::{Authorised, Gate, Governance, Subject};
 use super::host::{Host, Prior, of_spawn};
 use super::kept::Kept;
 use super::live::Deliveries;
+use super::output::Output;
 use super::pipeline::{Cleared, Pipeline};
 use super::place::Placing;
 use super::rotate::{self, First, Rotation, Setting};
@@ -92,7 +93,8 @@ async fn launch(
         prior.inherited,
         supervisor,
         observer,
-    );
+    )
+    .with_output(output(plan, &host, observer)?);
     // Whoever has to approve something finds it, and whoever the program tells that it is there.
     let socket = control::open(observer.as_ref()).await;
     let judge = Judge {
@@ -162,6 +164,9 @@ async fn launch(
     let with = (desk, confined);
     let exited = attend(supervisor, &mut rotation, &mut changes, feeds, with).await;
     rotation.announcer().flush().await;
+    if let Some(output) = rotation.output() {
+        output.finish().await;
+    }
     // The exit code stays the program's: whoever restarts it goes by that.
     for failure in rotation.remove().err().into_iter().flatten() {
         observer.observe(&Event::Fault {
@@ -170,6 +175,25 @@ async fn launch(
         });
     }
     exited
+}
+
+/// The program's output, where it is to be searched for values.
+fn output(
+    plan: &Plan,
+    host: &Host,
+    observer: &Rc<dyn Observer>,
+) -> Result<Option<Rc<Output>>, Failures> {
+    let output = Output::of(plan, host.owner, observer).map_err(os("no pipe for the output"))?;
+    for stream in output.iter().flat_map(|output| output.hidden_terminals()) {
+        observer.observe(&Event::Weaker {
+            about: Topic::Program,
+            message: format!(
+                "{stream} is a terminal, and the program writes to a pipe, as `run.redact` wants it: it may \
+                 show no colours and write whole lines late"
+            ),
+        });
+    }
+    Ok(output)
 }
 
 /// Has policy decide; while approvals are waited for, systemd hears of it.
@@ -227,9 +251,16 @@ async fn attend(
         serving,
     } = desk;
     let (observer, announcer) = (rotation.observer(), rotation.announcer().clone());
+    let output = rotation.output();
     let mut serving = pin!(async {
         let confining = confined.give_up(observer.as_ref());
-        tokio::join!(stderr::drain(), serving, announcer.stand_in(), confining).0
+        let relaying = async {
+            if let Some(output) = &output {
+                output.relay().await;
+            }
+        };
+        let standing_in = announcer.stand_in();
+        tokio::join!(stderr::drain(), serving, standing_in, confining, relaying).0
     });
     loop {
         let beside = async {
@@ -313,6 +344,9 @@ fn start(
         receipt,
         kept,
     } = released;
+    if let Some(output) = unit.output() {
+        output.know(plan, &round.values);
+    }
     let fingerprints = rotate::fingerprints(&key, &round);
     let versions = round.versions;
     // The child starts as a copy of hushpipe: what it does not get is gone by then.

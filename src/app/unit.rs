@@ -1,4 +1,5 @@
-//! What systemd gave hushpipe, on its way to the program: sockets, and whom to tell.
+//! What systemd and the caller gave hushpipe, on its way to the program: sockets, descriptors, output, and
+//! whom to tell.
 
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use super::failure::{Failure, Failures, os};
 use super::host::Host;
 use super::inherited::Inherited;
+use super::output::Output;
 use crate::model::{DeliveryKind, Event, Observer, Plan, StoreName, Topic};
 use crate::supervisor::Supervisor;
 use crate::supervisor::activation::Activation;
@@ -24,6 +26,7 @@ pub fn claim() -> Result<Option<Activation>, Failures> {
 pub struct Unit {
     activation: Option<Activation>,
     inherited: Inherited,
+    output: Option<Rc<Output>>,
     announcer: Announcer,
     variables: Vec<(&'static str, OsString)>,
     pid_variables: Vec<&'static str>,
@@ -85,6 +88,7 @@ impl Unit {
         Self {
             activation,
             inherited,
+            output: None,
             announcer,
             variables: variables.unwrap_or_default(),
             pid_variables: Vec::new(),
@@ -141,9 +145,25 @@ impl Unit {
         handover
             .fds
             .extend(inherited.map_err(os("cannot duplicate a descriptor of the caller"))?);
+        if let Some(output) = &self.output {
+            let ends = output.ends();
+            handover
+                .fds
+                .extend(ends.map_err(os("cannot duplicate a pipe"))?);
+        }
         handover.variables.extend(self.variables.iter().cloned());
         handover.pid_variables.extend(&self.pid_variables);
         Ok(())
+    }
+
+    /// With output that is searched for values.
+    pub fn with_output(self, output: Option<Rc<Output>>) -> Self {
+        Self { output, ..self }
+    }
+
+    /// The output that is searched for values, if it is.
+    pub const fn output(&self) -> Option<&Rc<Output>> {
+        self.output.as_ref()
     }
 
     /// The sockets, for another start.

@@ -65,6 +65,7 @@ fn run() -> RunSpec {
         forward: Forward::default(),
         core_dumps: false,
         no_new_privs: true,
+        redact: Vec::new(),
         rlimits: BTreeMap::new(),
     }
 }

@@ -11,8 +11,8 @@ use super::records::{Env, Fds, Forks, Manifest, Rewritten, Run, Signals, StopRec
 use super::values::{EnvName, Word};
 use crate::model::nearest::nearest;
 use crate::model::{
-    EnvInherit, EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, Ready, Rewrite, RunSpec,
-    Signal, Startup, Stop, loads_code,
+    EnvInherit, EnvSpec, Forward, ForwardTo, InheritedFd, Leftovers, Mode, OutputStream, Ready,
+    Rewrite, RunSpec, Signal, Startup, Stop, loads_code,
 };
 
 /// The resources of setrlimit(2), as systemd and ulimit name them.
@@ -81,8 +81,30 @@ impl Builder<'_> {
             forward,
             core_dumps: run.core_dumps.get().copied().unwrap_or(false),
             no_new_privs: run.no_new_privs.get().copied().unwrap_or(true),
+            redact: self.redact(run, mode),
             rlimits,
         })
+    }
+
+    fn redact(&mut self, run: &Run, mode: Mode) -> Vec<OutputStream> {
+        let Some(redact) = run.redact.get() else {
+            return Vec::new();
+        };
+        let mut streams = match redact.streams.get() {
+            Some(streams) => streams.values(),
+            None => vec![OutputStream::Stdout, OutputStream::Stderr],
+        };
+        streams.sort_unstable();
+        streams.dedup();
+        if streams.is_empty() {
+            let help = "write `streams: [stdout, stderr]`, or remove `redact`";
+            self.fault(redact.at, "no stream to redact", help);
+        }
+        if mode == Mode::Exec {
+            let at = run.redact.key.unwrap_or(run.at);
+            self.not_in_exec(at, "`redact`", "no process stays behind to read the output");
+        }
+        streams
     }
 
     fn startup(&mut self, run: &Run, mode: Mode) -> Startup {

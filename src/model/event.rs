@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 use super::query::{Action, Effect};
 use super::release::Verdict;
 use super::words::words;
-use super::{Generation, SecretName, Signal, StoreName, Version, format_duration};
+use super::{Generation, OutputStream, SecretName, Signal, StoreName, Version, format_duration};
 
 /// How much an event matters; each level has those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -375,6 +375,15 @@ events! {
         /// How it ended; of several errors, the first.
         outcome: Outcome,
     } => Debug, "store {store} {outcome}, after {}", millis(*took);
+    /// A value stood in the program's output, and was replaced there.
+    Redacted {
+        /// Whose value.
+        secret: SecretName,
+        /// In which output.
+        stream: OutputStream,
+        /// How often since the last such event.
+        times: u64,
+    } => Warning, "the program wrote secret {secret} to {stream}: {} replaced", counted(*times as usize, "place");
     /// The program has a version of a secret now.
     Delivered {
         /// Which secret.

@@ -35,10 +35,10 @@ pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
     Address, Channel, Checks, Children, ClientCertificate, CommandStore, ControlGroup, Delivery,
     DeliveryKind, DirectoryStore, EnvInherit, EnvSpec, FdKind, FieldChecks, FileSpec, Forward,
-    ForwardTo, HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OwnerSpec, Plan,
-    Refresh, RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore, SecretSpec, Source, Stop,
-    StoreKind, StoreSpec, Tls, ValueFormat, Variables, VaultAuth, VaultRequest, VaultStore, Verify,
-    VerifyHow,
+    ForwardTo, HttpMethod, InheritedFd, Isolation, Leftovers, Mode, OnRotate, OutputStream,
+    OwnerSpec, Plan, Refresh, RestartBudget, Rewrite, RotateAction, RunSpec, SealedStore,
+    SecretSpec, Source, Stop, StoreKind, StoreSpec, Tls, ValueFormat, Variables, VaultAuth,
+    VaultRequest, VaultStore, Verify, VerifyHow,
 };
 pub use protected::{Carries, Protected};
 pub use release::{

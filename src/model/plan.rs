@@ -65,6 +65,16 @@ pub struct Plan {
 }
 
 words! {
+    /// One of `run.redact.streams:`
+    OutputStream {
+        /// Descriptor 1.
+        Stdout = "stdout",
+        /// Descriptor 2.
+        Stderr = "stderr",
+    }
+}
+
+words! {
     /// `mode:`
     #[derive(Default)]
     Mode {
@@ -634,6 +644,8 @@ pub struct RunSpec {
     pub core_dumps: bool,
     /// prctl(PR_SET_NO_NEW_PRIVS). Default true.
     pub no_new_privs: bool,
+    /// Output in which delivered values are replaced, each once.
+    pub redact: Vec<OutputStream>,
     /// setrlimit(2): resource name as in `ulimit`/systemd (`nofile`, `memlock`, …) to soft and hard
     /// limit; `None` is infinity.
     #[serde(serialize_with = "limits")]

@@ -144,6 +144,7 @@ fn plan() -> Plan {
             forward: Forward::default(),
             core_dumps: false,
             no_new_privs: true,
+            redact: Vec::new(),
             rlimits: BTreeMap::new(),
         },
         on_rotate: OnRotate::only(RotateAction::Signal(Signal::HUP), Duration::ZERO),

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespaces;
 pub mod origin;
+pub mod outlet;
 pub mod pid_file;
 pub mod pidfd;
 pub mod pipe;

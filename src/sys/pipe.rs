@@ -20,6 +20,39 @@ pub fn new() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
+/// As [`new`], for a program that writes: its end waits.
+pub fn from_program() -> io::Result<(Reader, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
+    // SAFETY: an OwnedFd is the same descriptor for as long as it is there.
+    let reader = unsafe { AsyncFd::register_with_interest(read, Interest::READABLE) }?;
+    Ok((Reader(reader), write))
+}
+
+/// An end to read from, on tokio.
+pub struct Reader(AsyncFd<OwnedFd>);
+
+impl Reader {
+    /// Waits for bytes, and gives how many there were; 0: nobody can write any more.
+    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut guard = self.0.readable().await?;
+            let read = guard.try_io(|end| Ok(rustix::io::read(end, &mut *buffer)?));
+            if let Ok(result) = read {
+                return result;
+            }
+        }
+    }
+
+    /// As [`Reader::read`]; 0 as well where there is nothing now.
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match rustix::io::read(&self.0, buffer) {
+            Err(Errno::AGAIN) => Ok(0),
+            other => Ok(other?),
+        }
+    }
+}
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {

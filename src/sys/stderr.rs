@@ -1,29 +1,18 @@
 //! Standard error of a process that supervises: written without waiting for whoever reads it. A log
-//! driver that hangs, a pager or a terminal after Ctrl-S must not stop an init.
-//!
-//! The open file description is shared with the program and the shell, so O_NONBLOCK is never set on
-//! it: a pipe or terminal is opened once more through /proc/self/fd (proc(5)), a socket is written
-//! with MSG_DONTWAIT, and where neither works, poll(2) comes before writes of at most PIPE_BUF bytes.
+//! driver that hangs, a pager or a terminal after Ctrl-S must not stop an init ([`super::outlet`]).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
-use rustix::termios::isatty;
 use tokio::sync::Notify;
+
+use super::outlet::{Outlet, Standard};
 
 /// So many bytes wait at most: the capacity of a pipe, pipe(7).
 const MOST: usize = 64 * 1024;
-
-/// A pipe that poll(2) calls writable has room for so many bytes.
-const CHUNK: usize = libc::PIPE_BUF;
 
 /// How often pending lines are tried again.
 const EVERY: Duration = Duration::from_millis(100);
@@ -31,20 +20,9 @@ const EVERY: Duration = Duration::from_millis(100);
 static OUTBOX: Mutex<Outbox> = Mutex::new(Outbox::new());
 static PENDING: Notify = Notify::const_new();
 
-/// How it is written without waiting.
-enum Way {
-    /// Files and devices that never keep a writer waiting.
-    Plain,
-    /// A pipe or terminal, opened once more with O_NONBLOCK.
-    Reopened(OwnedFd),
-    /// A pipe or terminal that cannot be opened once more.
-    Polled,
-    Socket,
-}
-
 /// What could not be written yet.
 struct Outbox {
-    way: Option<Way>,
+    outlet: Option<Outlet>,
     bytes: VecDeque<u8>,
     dropped: u64,
 }
@@ -79,7 +57,7 @@ pub fn dropped() -> u64 {
 /// Writes what is pending whenever there is room, for as long as it is polled.
 pub async fn drain() -> Infallible {
     // Before a sandbox is put on, which may refuse to open it once more.
-    outbox().way();
+    outbox().outlet();
     loop {
         PENDING.notified().await;
         while !outbox().flush() {
@@ -95,11 +73,9 @@ pub fn finish(within: Duration) {
     loop {
         let mut outbox = outbox();
         let left = deadline.saturating_duration_since(Instant::now());
-        if outbox.flush() || left.is_zero() || has_room(left).is_err() {
+        if outbox.flush() || left.is_zero() || outbox.outlet().has_room(left).is_err() {
             outbox.bytes.clear();
-            if matches!(outbox.way, Some(Way::Reopened(_))) {
-                outbox.way = Some(Way::Polled);
-            }
+            outbox.outlet().close();
             return;
         }
     }
@@ -112,14 +88,15 @@ fn outbox() -> MutexGuard<'static, Outbox> {
 impl Outbox {
     const fn new() -> Self {
         Self {
-            way: None,
+            outlet: None,
             bytes: VecDeque::new(),
             dropped: 0,
         }
     }
 
-    fn way(&mut self) -> &Way {
-        self.way.get_or_insert_with(find_way)
+    fn outlet(&mut self) -> &mut Outlet {
+        self.outlet
+            .get_or_insert_with(|| Outlet::new(Standard::Error))
     }
 
     /// Writes what is pending, as far as there is room. Whether nothing is left.
@@ -139,10 +116,10 @@ impl Outbox {
 
     /// Writes until there is no room; gives how much is done with.
     fn attempt(&mut self, bytes: &[u8]) -> usize {
-        let way = self.way();
+        let outlet = self.outlet();
         let mut done = 0;
         while done < bytes.len() {
-            match once(way, &bytes[done..]) {
+            match outlet.write(&bytes[done..]) {
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return done,
@@ -166,54 +143,16 @@ impl Outbox {
     }
 }
 
-fn find_way() -> Way {
-    let stderr = io::stderr();
-    let kind = fs::fstat(&stderr).map(|found| FileType::from_raw_mode(found.st_mode));
-    match kind {
-        Ok(FileType::Socket) => Way::Socket,
-        Ok(FileType::Fifo) => reopened(),
-        Ok(FileType::CharacterDevice) if isatty(&stderr) => reopened(),
-        _ => Way::Plain,
-    }
-}
-
-fn reopened() -> Way {
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    fs::open(c"/proc/self/fd/2", flags, Mode::empty()).map_or(Way::Polled, Way::Reopened)
-}
-
-/// One write. `AGAIN`: there is no room.
-fn once(way: &Way, bytes: &[u8]) -> Result<usize, Errno> {
-    let stderr = io::stderr();
-    match way {
-        Way::Plain => rustix::io::write(stderr, bytes),
-        Way::Reopened(own) => rustix::io::write(own, bytes),
-        Way::Socket => rustix::net::send(stderr, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
-        Way::Polled if has_room(Duration::ZERO).is_ok_and(|room| !room) => Err(Errno::AGAIN),
-        Way::Polled => rustix::io::write(stderr, &bytes[..bytes.len().min(CHUNK)]),
-    }
-}
-
-/// Waits for room at most so long.
-fn has_room(within: Duration) -> io::Result<bool> {
-    let stderr = io::stderr();
-    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-    let timeout = Timespec::try_from(within).map_err(io::Error::other)?;
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(true),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
+
     use super::*;
     use crate::sys::pipe;
 
     fn outbox(end: OwnedFd) -> Outbox {
         Outbox {
-            way: Some(Way::Reopened(end)),
+            outlet: Some(Outlet::of_own(Standard::Error, end)),
             ..Outbox::new()
         }
     }

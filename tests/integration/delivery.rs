@@ -11,6 +11,7 @@ mod getenv;
 mod isolation;
 mod links;
 mod private;
+mod redaction;
 mod relative;
 mod shared;
 

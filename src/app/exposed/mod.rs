@@ -17,7 +17,8 @@ use super::failure::{Failure, Failures};
 use crate::model::{Exit, Plan, SecretName};
 use crate::secret::Value;
 use crate::supervisor::spawn::Launch;
-use needles::{Needle, needles};
+use needles::Needle;
+pub use needles::needles;
 pub use texts::SHORTEST;
 use texts::{Filter, Place, Text, texts};
 

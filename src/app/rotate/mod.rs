@@ -21,6 +21,7 @@ use super::fetch::Stores;
 use super::gate::{Gate, Subject};
 use super::kept::Kept;
 use super::live::Deliveries;
+use super::output::Output;
 use super::unit::Unit;
 use super::watch::{Changes, Noticed};
 use crate::delivery::{DeliveryError, Served};
@@ -172,6 +173,11 @@ impl<'a> Rotation<'a> {
     /// Where events go.
     pub fn observer(&mut self) -> Rc<dyn Observer> {
         Rc::clone(&self.0.effects().observer)
+    }
+
+    /// The program's output, where it is searched for values.
+    pub fn output(&mut self) -> Option<Rc<Output>> {
+        self.0.effects().unit.output().map(Rc::clone)
     }
 
     /// hushpipe's voice to systemd.

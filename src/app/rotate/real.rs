@@ -138,6 +138,9 @@ impl Effects for Real<'_> {
         if restart {
             self.could_start(&round)?;
         }
+        if let Some(output) = self.unit.output() {
+            output.know(self.plan, &round.values);
+        }
         drop(round);
         let kept = kept.map(|kept| kept.with(&payloads)).transpose();
         let kept = kept.map_err(os("no memory to keep the values in"));

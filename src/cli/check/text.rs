@@ -167,7 +167,12 @@ fn protection(run: &RunSpec) -> String {
     } else {
         "new privileges allowed"
     };
-    format!("{cores}, {privileges}")
+    let streams: Vec<_> = run.redact.iter().map(|stream| stream.word()).collect();
+    let redacted = match &streams[..] {
+        [] => String::new(),
+        streams => format!(", values replaced in {}", streams.join(" and ")),
+    };
+    format!("{cores}, {privileges}{redacted}")
 }
 
 fn stores(plan: &Plan) -> Rows {

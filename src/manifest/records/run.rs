@@ -10,7 +10,9 @@ use crate::manifest::fault::Span;
 use crate::manifest::paths::ProgramPath;
 use crate::manifest::tree::{Data, Node};
 use crate::manifest::values::{EnvName, Text, Umask, Word, signal};
-use crate::model::{Forking, ForwardTo, InheritedFd, Leftovers, Ready, Sha256, Signal};
+use crate::model::{
+    Forking, ForwardTo, InheritedFd, Leftovers, OutputStream, Ready, Sha256, Signal,
+};
 
 record! {
     /// The program and how it runs.
@@ -51,6 +53,9 @@ record! {
         /// program of an ordinary user's hushpipe has no user namespace of its own, and can read what
         /// hushpipe reads secrets with.
         optional no_new_privs "no_new_privs": bool = "true";
+        /// Output in which values are replaced that the program got from hushpipe, by [redacted:NAME].
+        /// It is a pipe to the program then, and no terminal. Values of fewer than 8 bytes stay.
+        optional redact "redact": Redact;
         /// Resource limits, as setrlimit(2) has them.
         optional rlimits "rlimits": Table<Text, Limit>;
     } elsewhere {}
@@ -62,6 +67,14 @@ record! {
         /// The file where the daemon's process id is. Without it, the daemon is the one process that
         /// the program left.
         optional pid_file "pid_file": ProgramPath;
+    } elsewhere {}
+}
+
+record! {
+    /// What is searched for values.
+    Redact("a mapping with streams") {
+        /// Which output. Default: both.
+        optional streams "streams": List<OutputStream>;
     } elsewhere {}
 }
 

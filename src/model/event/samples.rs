@@ -63,6 +63,11 @@ fn start() -> Vec<Event> {
             took: MS,
             outcome: Outcome::NoAnswer,
         },
+        Event::Redacted {
+            secret: secret(),
+            stream: OutputStream::Stdout,
+            times: 3,
+        },
         Event::Delivered {
             secret: secret(),
             version: Version(t("v2")),

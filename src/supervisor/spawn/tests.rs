@@ -29,6 +29,7 @@ fn run_spec(command: &[&str]) -> RunSpec {
         forward: Forward::default(),
         core_dumps: false,
         no_new_privs: true,
+        redact: Vec::new(),
         rlimits: BTreeMap::new(),
     }
 }
