@@ -13,8 +13,8 @@ use super::host::{self, CREDENTIALS_DIRECTORY, Confinement, Host, of_delivery, o
 use super::live::Deliveries;
 use super::unit::Unit;
 use crate::delivery::{
-    Feed, Layout, Links, Live, Owner, SharedDirectories, Variables, make_mount_points, prepare_fds,
-    prepare_variables,
+    Feed, Layout, Links, Live, MountPoints, Owner, SharedDirectories, Variables, make_mount_points,
+    prepare_fds, prepare_variables,
 };
 use crate::model::{
     DeliveryKind, Event, Exit, IsolationUsed, Mode, Observer, Plan, Protected, Reason, Receipt,
@@ -29,6 +29,9 @@ use crate::sys::child::{
 use crate::sys::filesystem;
 use crate::sys::mount::{Point, PrivateMount};
 use crate::sys::signals::Mask;
+
+/// How often directories are made anew that another launcher has taken away.
+const REPLACED: usize = 5;
 
 /// A launch that waits for its last step: a child ([`Staged`]), or this process ([`StagedHere`]).
 pub trait Staging: Sized {
@@ -197,27 +200,23 @@ impl Placing<'_> {
         }
     }
 
-    fn private<S: Staging>(&self, host: Host) -> Result<Attempt<S>, Failures> {
-        let one = |fault| vec![of_delivery(fault)];
-        let mut points = make_mount_points(&host.layout, self.observer).map_err(one)?;
-        if self.plan.mode == Mode::Exec {
-            points.leave().map_err(one)?;
-        }
-        let targets = points.points().map_err(one)?;
-        let delivered = targets.len();
-        let mut mounts = mounts(targets);
-        let (more, covers) = covered(&host)?;
-        mounts.extend(more);
-        let private = Private {
-            mounts,
-            covers,
-            users: host.users.clone(),
-        };
-        let (spec, left) = self.spec(host.launch, &host.owners, Some(private))?;
-        let staged = match S::stage(spec) {
-            Ok(staged) => staged,
-            Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
-            Err(error) => return Err(failed(error)),
+    fn private<S: Staging>(&self, mut host: Host) -> Result<Attempt<S>, Failures> {
+        let mut tries = 0;
+        let (staged, left, points, delivered) = loop {
+            let judged = host.launch.judged().cloned();
+            let (points, delivered, private) = self.make_private(&host)?;
+            let (spec, left) = self.spec(host.launch, &host.owners, Some(private))?;
+            match S::stage(spec) {
+                Ok(staged) => break (staged, left, points, delivered),
+                // A launcher of the same service that ends takes away what this one found there.
+                Err(error) if error.was_replaced() && tries < REPLACED => {
+                    tries += 1;
+                    drop(points);
+                    host.launch = host::launch_again(self.plan, &host.layout, judged.as_ref())?;
+                }
+                Err(error) if error.isolation_refused() => return Ok(Attempt::Refused(error)),
+                Err(error) => return Err(failed(error)),
+            }
         };
         let directories = clone_all(&staged.directories()[..delivered])?;
         let used = IsolationUsed::Private;
@@ -244,6 +243,26 @@ impl Placing<'_> {
             feeds: left.feeds,
             protected: left.protected,
         })))
+    }
+
+    /// The directories to mount on, how many are for deliveries, and all that is private.
+    fn make_private(&self, host: &Host) -> Result<(MountPoints, usize, Private), Failures> {
+        let one = |fault| vec![of_delivery(fault)];
+        let mut points = make_mount_points(&host.layout, self.observer).map_err(one)?;
+        if self.plan.mode == Mode::Exec {
+            points.leave().map_err(one)?;
+        }
+        let targets = points.points().map_err(one)?;
+        let delivered = targets.len();
+        let mut mounts = mounts(targets);
+        let (more, covers) = covered(host)?;
+        mounts.extend(more);
+        let private = Private {
+            mounts,
+            covers,
+            users: host.users.clone(),
+        };
+        Ok((points, delivered, private))
     }
 
     fn shared<S: Staging>(

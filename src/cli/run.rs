@@ -41,8 +41,12 @@ pub struct RunArgs {
     /// Become the program (execve) instead of staying as its parent: no rotation
     #[arg(long)]
     pub(super) exec: bool,
-    /// Override argv[0]
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        help = "Override argv[0]",
+        value_name = "NAME",
+        allow_hyphen_values = true
+    )]
     argv0: Option<OsString>,
     /// When to notify systemd that the service is ready [default: the manifest's run.ready]
     #[arg(long, value_enum, value_name = "WHEN")]

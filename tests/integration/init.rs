@@ -31,7 +31,7 @@ fn project(env: &str) -> Hushpipe {
     Hushpipe::new()
         .file("project/.env", env)
         .directory("run")
-        .env("XDG_RUNTIME_DIR", "{place}/run")
+        .env("RUNTIME_DIRECTORY", "{place}/run")
 }
 
 fn in_git(hushpipe: Hushpipe) -> Hushpipe {
@@ -66,7 +66,7 @@ fn files_with(directory: &Path, text: &str) -> Vec<String> {
 /// The program of the project, through /bin/sh, from its directory.
 fn run(hushpipe: Hushpipe, script: &str) -> Hushpipe {
     hushpipe
-        .env("XDG_RUNTIME_DIR", "{place}/run")
+        .env("RUNTIME_DIRECTORY", "{place}/run")
         .through(&["sh", "-c", "cd project && exec \"$@\"", "sh"])
         .args(["run", "--", "sh", "-c", script])
 }
@@ -129,7 +129,7 @@ fn without_a_terminal_nothing_is_done_with_env_files_but_when_asked_for() {
     // In no work tree there is nothing to be ignored.
     assert!(!output.place().join("project/.gitignore").exists());
     let check = ["check", "-m", "project/hushpipe.yaml", "--", "true"];
-    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let again = output.again().env("RUNTIME_DIRECTORY", "{place}/run");
     again.args(check).run().success().says_nothing_of(CANARY);
 }
 
@@ -195,7 +195,7 @@ fn what_the_store_has_already_is_not_overwritten() {
     // Another value: nothing is done, of the other variables neither.
     let env = "NEW=canary-new\nTOKEN=canary-second\n";
     let hushpipe = output.again().file("project/.env", env);
-    let hushpipe = hushpipe.env("XDG_RUNTIME_DIR", "{place}/run");
+    let hushpipe = hushpipe.env("RUNTIME_DIRECTORY", "{place}/run");
     let refused = hushpipe.args(init).run().code(65).says_nothing_of(CANARY);
     let refused = refused
         .stderr_has("project/.env: TOKEN is in the store already, as TOKEN, with another value")
@@ -208,7 +208,7 @@ fn what_the_store_has_already_is_not_overwritten() {
     // The same value: no version more.
     let env = "NEW=canary-new\nTOKEN=canary-first\n";
     let hushpipe = refused.again().file("project/.env", env);
-    let hushpipe = hushpipe.env("XDG_RUNTIME_DIR", "{place}/run");
+    let hushpipe = hushpipe.env("RUNTIME_DIRECTORY", "{place}/run");
     let output = hushpipe.args(init).run().success();
     let output = output.stdout_has("secrets (kept)").says_nothing_of(CANARY);
     let place = output.place();
@@ -240,7 +240,7 @@ fn gitignore_is_appended_to_once_and_where_it_is_needed() {
 
     fs::remove_file(place.join("project/hushpipe.yaml")).unwrap();
     fs::remove_dir_all(place.join("project/secrets")).unwrap();
-    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let again = output.again().env("RUNTIME_DIRECTORY", "{place}/run");
     let output = again.args(init).run().success();
     assert_eq!(output.place().read("project/.gitignore"), expected);
 }
@@ -432,7 +432,7 @@ fn a_working_directory_that_is_gone_is_an_error_with_a_message() {
 fn a_file_that_was_kept_is_moved_by_another_init() {
     let runtime = |output: crate::harness::Output| {
         let again = output.again();
-        again.env("XDG_RUNTIME_DIR", "{place}/run")
+        again.env("RUNTIME_DIRECTORY", "{place}/run")
     };
     let kept = [&["--yes"][..], &["--yes", "--plain", "PORT,API_KEY"]];
     for options in kept {
@@ -482,7 +482,7 @@ fn a_starting_manifest_that_nobody_changed_makes_room_for_that_of_the_env_files(
     let output = project(ENV).args(["init", "project"]).run().success();
     let changed = output.place().read("project/hushpipe.yaml") + "# mine\n";
     let init = ["init", "project", "--yes", "--move"];
-    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let again = output.again().env("RUNTIME_DIRECTORY", "{place}/run");
     let output = again
         .args(init)
         .run()
@@ -492,7 +492,7 @@ fn a_starting_manifest_that_nobody_changed_makes_room_for_that_of_the_env_files(
 
     output.place().write("project/hushpipe.yaml", &changed);
     output.place().write("project/.env", ENV);
-    let again = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+    let again = output.again().env("RUNTIME_DIRECTORY", "{place}/run");
     let output = again.args(init).run().code(64);
     assert_eq!(output.place().read("project/hushpipe.yaml"), changed);
     assert_eq!(output.place().read("project/.env"), ENV);

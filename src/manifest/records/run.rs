@@ -53,8 +53,8 @@ record! {
         /// program of an ordinary user's hushpipe has no user namespace of its own, and can read what
         /// hushpipe reads secrets with.
         optional no_new_privs "no_new_privs": bool = "true";
-        /// Output in which values are replaced that the program got from hushpipe, by [redacted:NAME].
-        /// It is a pipe to the program then, and no terminal. Values of fewer than 8 bytes stay.
+        /// Output in which values that the program got from hushpipe are replaced by their names. To the
+        /// program it is a pipe, and no terminal. Values of fewer than 8 bytes stay.
         optional redact "redact": Redact;
         /// Resource limits, as setrlimit(2) has them.
         optional rlimits "rlimits": Table<Text, Limit>;

@@ -115,6 +115,14 @@ impl ChildError {
         }
     }
 
+    /// Whether a directory was replaced between its making and the mount on it.
+    pub const fn was_replaced(&self) -> bool {
+        matches!(
+            (&self.step, self.errno),
+            (Step::Mount(_), Errno::STALE | Errno::NOENT)
+        )
+    }
+
     /// Whether a user namespace was not even tried, as it could not do what is needed.
     pub const fn is_untried(&self) -> bool {
         matches!(

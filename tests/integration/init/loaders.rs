@@ -173,7 +173,7 @@ fn every_loader_reads_a_value_that_was_set_after_the_move() {
         // Also where a loader expanded the first value.
         for new in ["canary new #1", "canary-$x"] {
             let set = ["secret", "-m", "project/hushpipe.yaml", "set", "A"];
-            let hushpipe = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+            let hushpipe = output.again().env("RUNTIME_DIRECTORY", "{place}/run");
             output = hushpipe.args(set).stdin(new).run().success();
             let (read, after) = read_after(output.again());
             output = after;

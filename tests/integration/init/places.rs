@@ -104,7 +104,7 @@ fn any_text_in_the_paths_of_a_project_is_taken_as_it_is() {
         "~",
         "ä\u{85}\u{7f}\u{feff}",
     ] {
-        let hushpipe = project("").env("XDG_RUNTIME_DIR", "{place}/run");
+        let hushpipe = project("").env("RUNTIME_DIRECTORY", "{place}/run");
         let directory = hushpipe.place().join("project").join(name);
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join(".env"), "API_TOKEN=canary-of-paths\n").unwrap();
@@ -124,7 +124,7 @@ fn any_text_in_the_paths_of_a_project_is_taken_as_it_is() {
             .run();
         let output = output.success().says_nothing_of("canary");
         assert!(!output.stdout().contains('\u{1b}'), "{}", output.stdout());
-        let hushpipe = output.again().env("XDG_RUNTIME_DIR", "{place}/run");
+        let hushpipe = output.again().env("RUNTIME_DIRECTORY", "{place}/run");
         let hushpipe = hushpipe.through(&["sh", "-c", moved, name]);
         let output = hushpipe.args(["run", "--", "cat", ".env"]).run();
         output.success().stdout_is("API_TOKEN=canary-of-paths\n");

@@ -138,7 +138,7 @@ fn a_secret_is_held_at_the_version_before_until_there_is_a_newer_one() {
     }
     ask(&running, &["rollback", "token"])
         .success()
-        .stdout_is("generation 4 is in place\n");
+        .stdout_is("generation 4 is in place: token v3 → v2, HUP sent\n");
     running.wait_for_line("two");
     let now = status(&running);
     assert_eq!(now["secrets"][0]["version"], "v2");

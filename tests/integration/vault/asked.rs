@@ -35,7 +35,9 @@ fn refused(running: &Running, words: &[&str], code: i32, why: &str) {
 
 fn done(running: &Running, words: &[&str], what: &str) {
     let (exit, said) = ask(running, words);
-    assert_eq!((exit, &*said), (0, &*format!("{what}\n")));
+    assert_eq!(exit, 0, "{said}");
+    // What changed follows.
+    assert!(said.starts_with(&format!("{what}: ")), "{said}");
 }
 
 /// The role that the program has.

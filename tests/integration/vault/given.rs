@@ -71,7 +71,7 @@ fn a_tokens_file_is_read_again_when_it_changes() {
     running.wait_for_line("two");
     // Nobody has noticed.
     assert!(
-        !running.stderr().contains("not taken"),
+        !running.stderr().contains("was rejected"),
         "{}",
         running.stderr()
     );
@@ -87,15 +87,16 @@ fn a_given_token_that_ends_is_told_once_and_a_new_one_taken_up() {
     let rest = file_at_once("{{ api.key }}");
     let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
     bao.revoke_tokens();
-    running.wait_for_stderr(
-        "the token in {place}/token is not taken".trim_start_matches("the token in {place}"),
-    );
+    running.wait_for_stderr("/token was rejected by the server");
     running.place().replace("token", bao.token("app", "1h"));
     bao.kv_put("app", &json!({ "key": "two" }));
     running.wait_for_line("two");
     let output = running.stop().success();
     assert_eq!(
-        output.stderr().matches("is not taken").count(),
+        output
+            .stderr()
+            .matches("was rejected by the server")
+            .count(),
         1,
         "{}",
         output.stderr()
