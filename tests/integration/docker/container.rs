@@ -147,9 +147,12 @@ impl Container {
     }
 }
 
-/// From the last signal to the end that followed it, since the container was last started.
+/// From the last signal to the end that followed it, since the container was last started. The engine remembers
+/// 256 events of all its containers: where it has forgotten the start, it has forgotten what was before.
 fn took(events: &str) -> Option<Duration> {
-    let (_, events) = events.rsplit_once(" start")?;
+    let events = events
+        .rsplit_once(" start")
+        .map_or(events, |(_, since)| since);
     let (before, _) = events.split_once(" die")?;
     let (earlier, ended) = before.rsplit_once('\n')?;
     let (asked, _) = earlier.rsplit_once(" kill")?;
@@ -171,4 +174,6 @@ fn the_time_is_that_of_the_last_signal_before_the_last_end() {
     assert_eq!(took(&second), None);
     let ended = format!("{second}34 die\n35 stop");
     assert_eq!(took(&ended), Some(Duration::from_nanos(4)));
+    let forgotten = "30 kill\n34 die\n35 stop";
+    assert_eq!(took(forgotten), Some(Duration::from_nanos(4)));
 }
