@@ -199,7 +199,7 @@ impl Channel {
             match within(pause, source.read(&mut piece)).await {
                 Some(Ok(0) | Err(_)) => return,
                 Some(Ok(count)) => self.take(output, &mut piece[..count]),
-                None => self.flush(output),
+                None => self.pass(output, None),
             }
             self.tell(output, false);
             self.write().await;
@@ -217,26 +217,18 @@ impl Channel {
             self.take(output, &mut piece[..count]);
             self.write().await;
         }
-        self.flush(output);
+        self.pass(output, None);
         self.write().await;
     }
 
     fn take(&self, output: &Output, piece: &mut [u8]) {
-        let State {
-            stream,
-            ready,
-            found,
-            ..
-        } = &mut *self.state.borrow_mut();
-        let known = output.known.borrow();
-        stream.feed(&known.patterns, piece, ready, |owner, ready| {
-            known.replace(owner, found, ready);
-        });
+        self.pass(output, Some(piece));
         piece.fill(0);
         std::hint::black_box(piece);
     }
 
-    fn flush(&self, output: &Output) {
+    /// Passes on what was read; `None`: what waits.
+    fn pass(&self, output: &Output, piece: Option<&[u8]>) {
         let State {
             stream,
             ready,
@@ -244,9 +236,11 @@ impl Channel {
             ..
         } = &mut *self.state.borrow_mut();
         let known = output.known.borrow();
-        stream.flush(&known.patterns, ready, |owner, ready| {
-            known.replace(owner, found, ready);
-        });
+        let hit = |owner, ready: &mut Vec<u8>| known.replace(owner, found, ready);
+        match piece {
+            Some(piece) => stream.feed(&known.patterns, piece, ready, hit),
+            None => stream.flush(&known.patterns, ready, hit),
+        }
     }
 
     /// Writes all that is ready.
