@@ -27,6 +27,7 @@ pub mod manifest;
 pub mod model;
 #[cfg(feature = "monitor")]
 pub mod monitor;
+pub mod patterns;
 #[cfg(feature = "policy")]
 pub mod policy;
 #[cfg(not(feature = "policy"))]

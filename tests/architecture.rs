@@ -28,7 +28,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("approval", &["model"]),
     ("audit", &["model", "sys"]),
     ("telemetry", &["model", "sys"]),
-    ("redaction", &["model", "sys"]),
+    // A digest of a value, and places of it in a text.
+    ("patterns", &["sys"]),
+    ("redaction", &["model", "sys", "patterns"]),
     // It knows no store.
     ("http", &["model", "secret", "sys"]),
     // Records on their way to sinks; tokens pass through.
@@ -42,7 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["model", "secret", "stores", "delivery", "supervisor"],
     ),
     // Bytes go in, places of secrets come out.
-    ("scan", &["model", "secret", "sys", "formats"]),
+    ("scan", &["model", "secret", "sys", "formats", "patterns"]),
     // The composition root: everything but the command line.
     (
         "app",
@@ -55,6 +57,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "approval",
             "audit",
             "monitor",
+            "patterns",
             "redaction",
             "telemetry",
             "http",

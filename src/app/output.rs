@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::exposed;
 use crate::delivery::Owner;
 use crate::model::{Event, Observer, OutputStream, Plan, SecretName};
-use crate::redaction::{Patterns, SHORTEST, Stream, forms};
+use crate::patterns::{Patterns, SHORTEST};
+use crate::redaction::{Stream, forms};
 use crate::secret::Value;
 use crate::stores::join;
 use crate::sys::filesystem;
@@ -90,7 +91,7 @@ impl Output {
         let channels = streams.map(|stream| Channel::new(*stream, owner));
         Ok(Some(Rc::new(Self {
             known: RefCell::new(Known {
-                patterns: Patterns::new()?,
+                patterns: Patterns::few()?,
                 owners: BTreeMap::new(),
                 generation: 0,
             }),
@@ -117,19 +118,28 @@ impl Output {
         *generation += 1;
         let oldest = generation.saturating_sub(GENERATIONS);
         for needle in exposed::needles(plan, values) {
+            let label = match needle.field {
+                Some(field) => format!("{}.{field}", needle.secret),
+                None => needle.secret.to_string(),
+            };
+            // One that is as it was needs no new digests.
+            let known = patterns
+                .owners(&needle.bytes)
+                .find(|owner| owners.get(owner).is_some_and(|whose| whose.label == label));
+            if let Some(whose) = known.and_then(|owner| owners.get_mut(&owner)) {
+                whose.generation = *generation;
+                continue;
+            }
             let number = owners.last_key_value().map_or(0, |(last, _)| last + 1);
+            for form in forms(&needle.bytes) {
+                patterns.add(&form.text, number);
+            }
             let whose = Whose {
                 secret: needle.secret.clone(),
-                label: match needle.field {
-                    Some(field) => format!("{}.{field}", needle.secret),
-                    None => needle.secret.to_string(),
-                },
+                label,
                 generation: *generation,
             };
             owners.insert(number, whose);
-            for form in forms(&needle.bytes) {
-                patterns.add(&form, number);
-            }
         }
         owners.retain(|_, whose| whose.generation > oldest);
         patterns.retain(|owner| owners.contains_key(&owner));

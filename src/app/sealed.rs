@@ -201,12 +201,10 @@ pub fn write(bytes: &SecretBytes, output: &mut dyn Write) -> Result<(), SealedEr
 /// a JSON object each text in it is one as well.
 #[cfg(feature = "scan")]
 pub fn known(store: &SealedStore) -> Result<crate::scan::Known, SealedError> {
-    let mut key = [0; 32];
-    crate::sys::memory::fill_random(&mut key).map_err(|source| SealedError::Input {
+    let mut known = crate::scan::Known::new().map_err(|source| SealedError::Input {
         from: "the kernel's randomness".to_owned(),
         source,
     })?;
-    let mut known = crate::scan::Known::new(key);
     for listed in store.list()? {
         let (value, _) = store.get(&listed.key, None)?;
         let name = listed.key.to_string();

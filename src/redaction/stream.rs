@@ -2,8 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::forms::SHORTEST;
-use super::patterns::{Hit, Patterns};
+use crate::patterns::{Hit, Patterns, SHORTEST};
 
 /// An escape sequence that is longer is text.
 const LONGEST_ESCAPE: usize = 256;
@@ -98,13 +97,13 @@ impl Stream {
 /// As it is, and without escape sequences.
 fn search(patterns: &Patterns, text: &[u8]) -> (Vec<Hit>, usize) {
     let mut hits = Vec::new();
-    let mut undecided = patterns.search(text, 0, &mut hits);
+    let mut undecided = patterns.search(text, 0..text.len(), usize::MAX, &mut hits);
     if memchr::memchr(ESCAPE, text).is_none() {
         return (hits, undecided);
     }
     let (plain, places) = without_escapes(text);
     let mut found = Vec::new();
-    let at = patterns.search(&plain, 0, &mut found);
+    let at = patterns.search(&plain, 0..plain.len(), usize::MAX, &mut found);
     undecided = undecided.min(places[at]);
     hits.extend(found.iter().map(|hit| Hit {
         start: places[hit.start],

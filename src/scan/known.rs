@@ -1,49 +1,25 @@
-//! Values that are known: a store's, looked for wherever they are, as they are and in base64, hexadecimal,
-//! percent and JSON encoding. Nothing of a value is kept: a bit for the start of each form, and keyed digests
-//! of its last bytes and of all of it, under a key of this process.
+//! Values that are known: a store's, looked for wherever they are, by [`crate::patterns`].
 
-use std::fmt::Write as _;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use std::io;
+use std::ops::Range;
 
 use super::engine::AHEAD;
 use super::filter;
 use super::rule::Span;
+use crate::patterns::{self, Patterns, SHORTEST};
 
-/// Shorter values are in places by chance.
-pub const SHORTEST: usize = 8;
+/// What is longer than what is kept of a block cannot be seen across two.
+const LONGEST: usize = AHEAD - SHORTEST;
 
-/// Bits of the filter on the first eight bytes.
-const BITS: u32 = 20;
-
-/// So many failed comparisons in a block, and it is made to have them: what is left of it is compared
-/// without the filter's help only where a form starts as none before it.
-const FAILED: usize = 4096;
-
-/// A form of a value, by its digests.
-struct Form {
-    /// The first eight bytes, by the filter's function: not enough to know them.
-    bucket: u32,
-    /// The last eight, keyed and cut.
-    tail: u16,
-    length: usize,
-    digest: [u8; 32],
-    /// Of which value.
-    value: usize,
-    encoding: &'static str,
-}
+/// So many bytes of a block are compared with values, 20 times what is in it: a block that was made to look
+/// like one everywhere takes no more time than that.
+const WORK: usize = 32 << 20;
 
 /// Values that are known.
 pub struct Known {
-    key: [u8; 32],
-    factor: u64,
-    filter: Vec<u64>,
-    forms: Vec<Form>,
+    patterns: Patterns,
+    /// The owners of the patterns: of which value it is a form, and in which encoding.
+    forms: Vec<(usize, &'static str)>,
     names: Vec<String>,
     /// Names of values that are not looked for, and why.
     passed: Vec<(String, &'static str)>,
@@ -61,19 +37,14 @@ pub struct Sighting {
 }
 
 impl Known {
-    /// Of no values yet, under a random key.
-    pub fn new(key: [u8; 32]) -> Self {
-        let half = u64::from_le_bytes([
-            key[0], key[1], key[2], key[3], key[4], key[5], key[6], key[7],
-        ]);
-        Self {
-            key,
-            factor: half | 1,
-            filter: vec![0; 1 << (BITS - 6)],
+    /// Of no values yet. Fails if the kernel gives no random numbers.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            patterns: Patterns::many()?,
             forms: Vec::new(),
             names: Vec::new(),
             passed: Vec::new(),
-        }
+        })
     }
 
     /// Looks for a value from now on, under a name. Of a value of several lines each that is long enough is
@@ -83,15 +54,18 @@ impl Known {
         let cause = match () {
             () if value.len() < SHORTEST => Some("it is too short"),
             () if different(value) < 4 => Some("it has fewer than four different bytes"),
+            () if value.len() > LONGEST => Some("it has more than 20,000 bytes"),
             () => None,
         };
         if let Some(cause) = cause {
             self.passed.push((name.to_owned(), cause));
+        }
+        if value.len() < SHORTEST || different(value) < 4 {
             return;
         }
         let number = self.names.len();
         self.names.push(name.to_owned());
-        self.forms_of(value, number);
+        self.forms_of(value, number, None);
         let lines: Vec<&[u8]> = value
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)
@@ -99,10 +73,9 @@ impl Known {
         for line in lines.iter().filter(|_| lines.len() > 1) {
             // `-----BEGIN …` and the like are in every file of its kind.
             if line.len() >= 24 && !line.starts_with(b"-----") && filter::entropy(line) >= 3.5 {
-                self.form(line, number, "a line of it");
+                self.forms_of(line, number, Some("a line of it"));
             }
         }
-        self.forms.sort_by_key(|form| form.bucket);
     }
 
     /// Names of values that are not looked for, and why.
@@ -115,140 +88,42 @@ impl Known {
         &self.names[value]
     }
 
-    fn forms_of(&mut self, value: &[u8], number: usize) {
-        self.form(value, number, "");
-        for (upper, encoding) in [(false, "hex"), (true, "hex")] {
-            self.form(&hexadecimal(value, upper), number, encoding);
-        }
-        for lead in 0..3_usize {
-            // Where it stands within what was encoded decides; the letters at its ends are shared.
-            let padded = Zeroizing::new([&[0; 2][..lead], value].concat());
-            let (first, last) = ((lead * 8).div_ceil(6), (padded.len() * 8) / 6);
-            for (engine, encoding) in [
-                (&STANDARD_NO_PAD, "base64"),
-                (&URL_SAFE_NO_PAD, "base64url"),
-            ] {
-                let text = Zeroizing::new(engine.encode(&*padded));
-                let middle = &text.as_bytes()[first..last];
-                // Short values have little left in the middle.
-                if middle.len() >= SHORTEST {
-                    self.form(middle, number, encoding);
-                }
+    fn forms_of(&mut self, value: &[u8], number: usize, called: Option<&'static str>) {
+        let forms = patterns::forms(value);
+        for form in forms.iter().filter(|form| form.text.len() <= LONGEST) {
+            let known = (number, called.unwrap_or(form.encoding));
+            if self.forms.last() != Some(&known) {
+                self.forms.push(known);
             }
+            self.patterns.add(&form.text, self.forms.len() - 1);
         }
-        let percent = percent(value);
-        if percent.as_slice() != value {
-            self.form(&percent, number, "percent");
-        }
-        if let Ok(text) = str::from_utf8(value) {
-            let quoted = Zeroizing::new(serde_json::Value::String(text.to_owned()).to_string());
-            let inner = &quoted.as_bytes()[1..quoted.len() - 1];
-            if inner != value {
-                self.form(inner, number, "JSON");
-            }
-        }
-    }
-
-    fn form(&mut self, bytes: &[u8], value: usize, encoding: &'static str) {
-        // What is longer than what is kept of a block cannot be seen across two.
-        if bytes.len() < SHORTEST || bytes.len() > AHEAD - SHORTEST {
-            return;
-        }
-        let bucket = self.bucket(load(bytes));
-        let tail = self.tail(bytes);
-        let form = Form {
-            bucket,
-            tail,
-            length: bytes.len(),
-            digest: self.digest(bytes),
-            value,
-            encoding,
-        };
-        let is_known = self
-            .forms
-            .iter()
-            .any(|other| other.digest == form.digest && other.value == value);
-        if !is_known {
-            self.filter[(bucket >> 6) as usize] |= 1 << (bucket & 63);
-            self.forms.push(form);
-        }
-    }
-
-    const fn bucket(&self, first: u64) -> u32 {
-        (first.wrapping_mul(self.factor) >> (64 - BITS)) as u32
-    }
-
-    fn tail(&self, bytes: &[u8]) -> u16 {
-        let last = load(&bytes[bytes.len() - SHORTEST..]);
-        (last.wrapping_mul(self.factor ^ 0x9e37_79b9_7f4a_7c14) >> 48) as u16
-    }
-
-    fn digest(&self, bytes: &[u8]) -> [u8; 32] {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        mac.update(bytes);
-        mac.finalize().into_bytes().into()
     }
 
     /// All known values that start in a range of a text.
-    pub fn find(&self, text: &[u8], range: std::ops::Range<usize>) -> Vec<Sighting> {
-        let mut found = Vec::new();
-        if self.forms.is_empty() || text.len() < SHORTEST {
-            return found;
+    pub fn find(&self, text: &[u8], range: Range<usize>) -> Vec<Sighting> {
+        let mut hits = Vec::new();
+        if !self.patterns.is_empty() {
+            self.patterns.search(text, range, WORK, &mut hits);
         }
-        let mut failed = 0;
-        let end = range.end.min(text.len() - SHORTEST + 1);
-        let mut at = range.start;
-        while at < end {
-            let bucket = self.bucket(load(&text[at..]));
-            if self.filter[(bucket >> 6) as usize] & (1 << (bucket & 63)) != 0
-                && let Some(sighting) = self.look(text, at, bucket, &mut failed)
-            {
-                at = sighting.span.end;
-                found.push(sighting);
-            } else {
-                at += 1;
+        let mut end = 0;
+        hits.retain(|hit| {
+            let is_new = hit.start >= end;
+            end = if is_new { hit.end } else { end };
+            is_new
+        });
+        let sighting = |hit: patterns::Hit| {
+            let (value, encoding) = self.forms[hit.owner];
+            Sighting {
+                span: Span {
+                    start: hit.start,
+                    end: hit.end,
+                },
+                value,
+                encoding,
             }
-        }
-        found
+        };
+        hits.into_iter().map(sighting).collect()
     }
-
-    fn look(&self, text: &[u8], at: usize, bucket: u32, failed: &mut usize) -> Option<Sighting> {
-        let first = self.forms.partition_point(|form| form.bucket < bucket);
-        let forms = self.forms[first..]
-            .iter()
-            .take_while(|form| form.bucket == bucket);
-        let mut best: Option<Sighting> = None;
-        for form in forms {
-            let Some(window) = text.get(at..at + form.length) else {
-                continue;
-            };
-            let is_shorter = best.is_some_and(|best| best.span.end - at >= form.length);
-            if is_shorter || self.tail(window) != form.tail || *failed > FAILED {
-                continue;
-            }
-            if bool::from(self.digest(window).ct_eq(&form.digest)) {
-                let span = Span {
-                    start: at,
-                    end: at + form.length,
-                };
-                best = Some(Sighting {
-                    span,
-                    value: form.value,
-                    encoding: form.encoding,
-                });
-            } else {
-                *failed += 1;
-            }
-        }
-        best
-    }
-}
-
-fn load(bytes: &[u8]) -> u64 {
-    bytes
-        .first_chunk::<8>()
-        .map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 fn different(bytes: &[u8]) -> usize {
@@ -259,42 +134,17 @@ fn different(bytes: &[u8]) -> usize {
     seen.iter().filter(|seen| **seen).count()
 }
 
-fn hexadecimal(bytes: &[u8], upper: bool) -> Zeroizing<Vec<u8>> {
-    let digits = if upper {
-        b"0123456789ABCDEF"
-    } else {
-        b"0123456789abcdef"
-    };
-    let pairs = bytes.iter().flat_map(|byte| {
-        [
-            digits[usize::from(byte >> 4)],
-            digits[usize::from(byte & 15)],
-        ]
-    });
-    Zeroizing::new(pairs.collect())
-}
-
-/// RFC 3986, 2.1.
-fn percent(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut out = Zeroizing::new(String::with_capacity(bytes.len() * 3));
-    for byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
-            out.push(char::from(*byte));
-        } else {
-            write!(out, "%{byte:02X}").expect("writing to a String does not fail");
-        }
-    }
-    Zeroizing::new(out.as_bytes().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+
     use super::*;
 
     const VALUE: &[u8] = b"k3yb0ard-Cat/+\"7!";
 
     fn known() -> Known {
-        let mut known = Known::new([7; 32]);
+        let mut known = Known::new().unwrap();
         known.add("db/password", VALUE);
         known.add("short", b"1234567");
         known.add("same", b"aaaaaaaaaaaa");
@@ -315,9 +165,15 @@ mod tests {
         for lead in 0..9 {
             let around = |bytes: &[u8]| [&b"xxxxxxxxx"[..lead], bytes, b"yy"].concat();
             assert_eq!(encodings(&around(VALUE)), [""], "{lead}");
-            assert_eq!(encodings(&around(&hexadecimal(VALUE, false))), ["hex"]);
-            assert_eq!(encodings(&around(&hexadecimal(VALUE, true))), ["hex"]);
-            assert_eq!(encodings(&around(&percent(VALUE))), ["percent"]);
+            for hex in [
+                "6b337962306172642d4361742f2b223721",
+                "6B337962306172642D4361742F2B223721",
+            ] {
+                assert_eq!(encodings(&around(hex.as_bytes())), ["hex"]);
+            }
+            for percent in ["k3yb0ard-Cat%2F%2B%227%21", "k3yb0ard-Cat%2f%2b%227!"] {
+                assert_eq!(encodings(&around(percent.as_bytes())), ["percent"]);
+            }
             assert_eq!(encodings(&around(br#"k3yb0ard-Cat/+\"7!"#)), ["JSON"]);
             let encoded = STANDARD_NO_PAD.encode(around(VALUE));
             assert_eq!(encodings(encoded.as_bytes()), ["base64"], "{lead}");
@@ -339,17 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_value_is_kept() {
-        let known = known();
-        let kept: Vec<u8> = known.forms.iter().flat_map(|form| form.digest).collect();
-        assert!(memchr::memmem::find(&kept, &VALUE[..6]).is_none());
-        // A million texts share each of the filter's bits.
-        assert!(known.forms.iter().all(|form| form.bucket < 1 << BITS));
+    fn a_long_value_is_named_and_its_lines_are_found() {
+        let mut known = Known::new().unwrap();
+        let lines: Vec<String> = (0..2000)
+            .map(|line| format!("line-{line}-{}", line * 7_919 + 1_000_000_007))
+            .collect();
+        known.add("long", lines.join("\n").as_bytes());
+        assert_eq!(known.passed().len(), 1);
+        assert_eq!(known.find(lines[500].as_bytes(), 0..8).len(), 0);
+        let line = format!("{}-0123456789abcdef", lines[500]);
+        let mut known = Known::new().unwrap();
+        known.add("long", [&line, "\n", &lines.join("\n")].concat().as_bytes());
+        let found = known.find(line.as_bytes(), 0..line.len());
+        assert_eq!(found[0].encoding, "a line of it");
     }
 
     #[test]
     fn a_text_that_is_made_to_look_alike_takes_bounded_time() {
-        let mut known = Known::new([9; 32]);
+        let mut known = Known::new().unwrap();
         let mut value = b"abcdefgh".repeat(64);
         value[256] = b'!';
         known.add("a", &value);
@@ -359,7 +222,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_key_are_found_alone() {
-        let mut known = Known::new([9; 32]);
+        let mut known = Known::new().unwrap();
         known.add("key", b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIBftnHPp22SewYmm\n-----END PRIVATE KEY-----\n");
         let text = b"\"MC4CAQAwBQYDK2VwBCIEIBftnHPp22SewYmm\"";
         assert_eq!(known.find(text, 0..text.len())[0].encoding, "a line of it");

@@ -125,7 +125,7 @@ fn the_same_is_so_in_a_layer_of_an_image() {
 
 #[test]
 fn every_known_value_is_found_and_named() {
-    let mut known = Known::new([3; 32]);
+    let mut known = Known::new().unwrap();
     let values: Vec<String> = (0..100)
         .map(|number| format!("Value-{}-{number}", 7_919 * (number + 13)))
         .collect();
