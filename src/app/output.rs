@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::exposed;
 use crate::delivery::Owner;
@@ -28,8 +28,6 @@ const PIECE: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 /// And one that has begun for certain.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// How often a full reader is tried again.
-const AGAIN: Duration = Duration::from_millis(1);
 /// One event of a secret in so long.
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How long the reader of the last output may take.
@@ -267,7 +265,7 @@ impl Channel {
             match written {
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => sleep(AGAIN).await,
+                Err(Errno::AGAIN) if self.room().await.is_ok() => {}
                 Err(_) => {
                     self.source.borrow_mut().take();
                     break;
@@ -275,6 +273,11 @@ impl Channel {
             }
         }
         self.state.borrow_mut().ready.clear();
+    }
+
+    async fn room(&self) -> io::Result<()> {
+        let room = self.state.borrow().outlet.room()?;
+        room.await
     }
 
     /// Reports what was found, at most once in a while unless it is the last time.

@@ -13,9 +13,14 @@ use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::termios::isatty;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// A pipe that poll(2) calls writable has room for so many bytes.
 const CHUNK: usize = libc::PIPE_BUF;
+
+/// How often what cannot be waited for is tried again.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +104,28 @@ impl Outlet {
             }
             Way::Polled => rustix::io::write(fd, &bytes[..bytes.len().min(CHUNK)]),
         }
+    }
+
+    /// Waits until there may be room. Its owner may be used and changed meanwhile.
+    pub fn room(&self) -> io::Result<impl Future<Output = io::Result<()>> + use<>> {
+        let own = match &self.way {
+            Way::Reopened(own) => Some(own.try_clone()?),
+            _ => None,
+        };
+        Ok(async move {
+            match own {
+                // SAFETY: an OwnedFd is the same descriptor for as long as it is there.
+                Some(own) => unsafe { AsyncFd::register_with_interest(own, Interest::WRITABLE) }?
+                    .writable()
+                    .await
+                    .map(|_| ()),
+                // What is shared with others is in no set of epoll(7).
+                None => {
+                    tokio::time::sleep(AGAIN).await;
+                    Ok(())
+                }
+            }
+        })
     }
 
     /// Waits for room at most so long.

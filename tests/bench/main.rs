@@ -1,5 +1,6 @@
 //! Measures hushpipe against tini, curl and `bao agent`, and in containers: see `tests/bench/run`.
-//! Called as `handler` it is the program that hushpipe supervises: it says when a signal came.
+//! Called as `handler` it is the program that hushpipe supervises: it says when a signal came; as `writer`,
+//! the one whose output is searched.
 
 #![allow(clippy::disallowed_methods, clippy::cast_precision_loss)]
 
@@ -13,6 +14,7 @@ mod harness;
 mod images;
 mod launches;
 mod policy;
+mod redaction;
 mod scan;
 mod site;
 mod supervised;
@@ -132,7 +134,7 @@ impl Bench {
             },
             secrets.concat()
         );
-        let name = format!("{store}-{}.yaml", deliver.len());
+        let name = format!("{store}-{}-{}.yaml", deliver.len(), run.len());
         std::fs::write(self.path(&name), text).expect("it is writable");
         self.path(&name)
     }
@@ -164,6 +166,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (hushpipe, slim) = match words[..] {
         ["handler"] => supervised::handler(),
+        ["writer", lines] => redaction::writer(lines),
         [hushpipe, slim, ..] if !hushpipe.starts_with('-') => (hushpipe, slim),
         _ => {
             println!("this measures hushpipe: start it by tests/bench/run");
@@ -192,7 +195,7 @@ fn main() -> ExitCode {
 type Part = (&'static str, fn(&Bench, Effort) -> Vec<Row>);
 
 /// What is measured, in this order.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("sizes", |bench, _| {
         vec![
             size(&bench.hushpipe, "default", 11.0),
@@ -203,6 +206,7 @@ const PARTS: [Part; 8] = [
     ("site", site::measure),
     ("policy", |bench, _| policy::measure(bench)),
     ("scan", |bench, _| scan::measure(bench)),
+    ("redaction", redaction::measure),
     ("supervised", supervised::measure),
     ("vault", |bench, effort| {
         vault::measure(&bench.hushpipe, effort)
