@@ -40,8 +40,8 @@ pub async fn close_before_exec(
             observer.observe(&Event::Weaker {
                 about: Topic::Lease,
                 message: format!(
-                    "secret {name} is good for {left}, and in exec mode nobody stays to renew, \
-                     replace or revoke it"
+                    "secret {name} expires in {left}, and in exec mode hushpipe does not remain \
+                     to renew or revoke it"
                 ),
             });
         }

@@ -332,7 +332,7 @@ mod tests {
             .collect();
         assert_eq!(
             told,
-            ["store a, x and 1 more: https://a gives no answer: connection refused (tried for 1m)"]
+            ["store a, x and 1 more: no answer from https://a: connection refused (tried for 1m)"]
         );
     }
 }

@@ -51,6 +51,7 @@ mod watch;
 
 use std::rc::Rc;
 
+pub use crate::sys::terminal::columns_of_stderr;
 pub use ahead::request_approval;
 use event_loop::{runtime, take_signals};
 use failure::os;

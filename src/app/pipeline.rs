@@ -260,7 +260,7 @@ run: { command: [/bin/true] }
             let (failure, requests) = run(&Gate::new(None, DiskFull(beforehand), Rc::new(())));
             let (exit, why) = failure.unwrap();
             assert_eq!((exit, requests), (Exit::Deadline, asked));
-            let wanted = "the audit log cannot be written: no space left\n  help: make room";
+            let wanted = "cannot write the audit log: no space left\n  help: make room";
             assert_eq!(why, wanted);
         }
     }

@@ -142,11 +142,11 @@ fn value_of(key: &Key, input: &Input, options: SetOptions) -> Result<SecretBytes
             value = SecretBytes::new(kept.to_vec());
         }
     }
-    if value.expose().is_empty() && !options.allow_empty {
+    if value.expose().trim_ascii().is_empty() && !options.allow_empty {
         return Err(SealedError::Unusable {
             reason: format!(
-                "the value of {key} would be empty: nothing was stored. Did the program before the \
-                 pipe fail? --allow-empty stores an empty value"
+                "the value of {key} is empty or white space alone, so nothing was stored: check the \
+                 command before the pipe, or give --allow-empty"
             ),
         });
     }

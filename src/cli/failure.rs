@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use super::{Globals, LogFormat, Palette, Stream};
 use crate::app;
+use crate::app::columns_of_stderr;
 use crate::model::Exit;
 
 /// How a command ends: an exit code of its own, or a failure to report on stderr.
@@ -26,6 +27,44 @@ pub fn log_object(level: &str, event: &str, message: &str) -> serde_json::Value 
     serde_json::json!({
         "time": now.to_string(), "level": level, "event": event, "message": message,
     })
+}
+
+const PREFIX: &str = "hushpipe: error:";
+
+/// Lines for people are at most this wide, also on wider terminals.
+pub(super) const WIDEST: usize = 100;
+
+/// A message in lines of a width, which break at spaces: at the last `: ` or `; ` where that makes it two
+/// lines, the cause and the cure; never within backquotes, as that is to be copied. Further lines are
+/// indented. Pipes and files get messages in one line, for grep.
+pub(super) fn wrapped(line: &str, width: usize, indent: &str) -> String {
+    let length = |text: &str| text.chars().count();
+    if length(line) <= width {
+        return line.to_owned();
+    }
+    let mut quoted = false;
+    let breaks: Vec<usize> = line
+        .char_indices()
+        .filter(|&(at, c)| {
+            quoted ^= c == '`';
+            c == ' ' && !quoted && !line[..at].trim().is_empty()
+        })
+        .map(|(at, _)| at)
+        .collect();
+    let fits = |at: &&usize| length(&line[..**at]) <= width;
+    let ends_a_clause = |at: &&usize| line[..**at].ends_with([':', ';']) && **at > PREFIX.len();
+    let in_two = breaks
+        .iter()
+        .rev()
+        .filter(ends_a_clause)
+        .filter(fits)
+        .find(|at| length(&line[**at + 1..]) + length(indent) <= width);
+    let last = breaks.iter().rev().find(fits).or_else(|| breaks.first());
+    let Some(&at) = in_two.or(last) else {
+        return line.to_owned();
+    };
+    let rest = wrapped(&format!("{indent}{}", &line[at + 1..]), width, indent);
+    format!("{}\n{rest}", &line[..at])
 }
 
 /// What failed, and hushpipe's exit code for it.
@@ -128,12 +167,21 @@ impl Failure {
             }
             LogFormat::Text => {
                 let palette = Palette::of(Stream::Stderr);
+                let width = columns_of_stderr().map(|columns| columns.clamp(40, WIDEST));
                 for line in self.text.split('\n') {
-                    let written = if line.starts_with(' ') {
+                    let is_more = line.starts_with(' ');
+                    let line = match (is_more, width) {
+                        (_, None) => line.to_owned(),
+                        (true, Some(width)) => wrapped(line, width, "    "),
+                        (false, Some(width)) => wrapped(&format!("{PREFIX} {line}"), width, "  ")
+                            [PREFIX.len() + 1..]
+                            .to_owned(),
+                    };
+                    let written = if is_more {
                         writeln!(out, "{line}")
                     } else {
                         let (on, off) = (palette.error(), palette.reset());
-                        writeln!(out, "{on}hushpipe: error:{off} {line}")
+                        writeln!(out, "{on}{PREFIX}{off} {line}")
                     };
                     written.expect("writing to a String does not fail");
                 }
@@ -145,5 +193,44 @@ impl Failure {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_two_lines_the_cause_and_the_cure() {
+        let message = "hushpipe: error: store local: others can write to /srv/project/values/of/mine (mode \
+                       0777): chmod o-w /srv/project/values/of/mine";
+        assert_eq!(
+            wrapped(message, WIDEST, "  "),
+            "hushpipe: error: store local: others can write to /srv/project/values/of/mine (mode 0777):\n  \
+             chmod o-w /srv/project/values/of/mine"
+        );
+        assert_eq!(
+            wrapped("hushpipe: error: short", WIDEST, "  "),
+            "hushpipe: error: short"
+        );
+    }
+
+    #[test]
+    fn no_command_and_no_word_is_broken() {
+        let message = format!(
+            "{} `run this command with its arguments` {}",
+            "word ".repeat(6),
+            "x".repeat(50)
+        );
+        let lines = wrapped(&message, 40, "  ");
+        assert!(
+            lines.contains("`run this command with its arguments`"),
+            "{lines}"
+        );
+        assert!(lines.contains(&"x".repeat(50)), "{lines}");
+        let again: Vec<&str> = lines.split_whitespace().collect();
+        assert_eq!(again, message.split_whitespace().collect::<Vec<_>>());
+        // No break is possible.
+        assert_eq!(wrapped(&"x".repeat(200), 100, "  ").len(), 200);
     }
 }

@@ -11,6 +11,7 @@ use super::{Failure, Globals, LogFormat, Palette, Stream};
 use crate::app::approvals::manifests;
 use crate::app::{Governance, files_directory, manifest_of_root, site};
 use crate::manifest::{self, ManifestError, Overrides};
+use crate::model::private_key::has_private_key;
 use crate::model::{Exit, Plan, Site};
 
 /// What a launch goes by.
@@ -93,7 +94,7 @@ fn checked(
     };
     let overrides = Overrides {
         files: Some(files_directory::choose),
-        identity: overrides.identity.as_ref().map(absolute).or_else(identity),
+        identity: named_identity(overrides.identity.as_ref())?,
         ..overrides.clone()
     };
     let mut plan =
@@ -111,10 +112,25 @@ fn checked(
     Ok(Loaded { plan, site, notes })
 }
 
-/// The identity file that the environment names, in place of the manifest's and the usual one.
-pub fn identity() -> Option<PathBuf> {
-    let named = std::env::var_os("HUSHPIPE_IDENTITY").filter(|path| !path.is_empty())?;
-    Some(absolute(&PathBuf::from(named)))
+/// The identity file that an option names, else the environment, in place of the manifest's and the usual
+/// one. A path that is no path but the key itself is not shown.
+pub fn named_identity(option: Option<&PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    let variable = || std::env::var_os("HUSHPIPE_IDENTITY").filter(|path| !path.is_empty());
+    let (from, named) = match option {
+        Some(path) => ("--identity", path.clone()),
+        None => match variable() {
+            Some(path) => ("HUSHPIPE_IDENTITY", path.into()),
+            None => return Ok(None),
+        },
+    };
+    if has_private_key(&named.to_string_lossy()) {
+        let text = format!(
+            "{from} has an identity, not the path of a file with one\n  \
+             help: write it to a file: (umask 077; printf '%s\\n' \"$KEY\" > id.txt); {from} names that"
+        );
+        return Err(Failure::text(Exit::Usage, text));
+    }
+    Ok(Some(absolute(&named)))
 }
 
 /// The manifest may be in another directory, and paths in it are relative to that.
@@ -124,7 +140,7 @@ fn absolute(path: &PathBuf) -> PathBuf {
 
 /// `$HUSHPIPE_IDENTITY`, else identity.txt in hushpipe's directory of the user's configuration.
 pub fn default_identity_file() -> Result<PathBuf, Failure> {
-    if let Some(named) = identity() {
+    if let Some(named) = named_identity(None)? {
         return Ok(named);
     }
     let of = |name| {

@@ -16,6 +16,7 @@ mod init;
 mod load;
 #[cfg(feature = "man")]
 mod man;
+mod misuse;
 #[cfg(feature = "monitor")]
 mod monitor;
 mod output;
@@ -34,6 +35,7 @@ mod style;
 mod systemd;
 mod table;
 mod topics;
+mod variable;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -229,7 +231,7 @@ fn finish(outcome: Result<u8, Failure>, globals: Globals) -> u8 {
     }
 }
 
-/// clap's own message; `--help` and `--version` are no faults.
+/// Faults of the arguments, as all others are shown; `--help` and `--version` are no faults.
 fn usage(error: &clap::Error) -> u8 {
     let text = error.render();
     let globals = Globals {
@@ -237,25 +239,21 @@ fn usage(error: &clap::Error) -> u8 {
         verbose: 0,
         log_format: LogFormat::Text,
     };
-    let styled = |stream| {
-        if Palette::of(stream).is_colour() {
+    if !error.use_stderr() {
+        let styled = if Palette::of(Stream::Stdout).is_colour() {
             text.ansi().to_string()
         } else {
             text.to_string()
-        }
-    };
-    if !error.use_stderr() {
-        let printed = output::print(&styled(Stream::Stdout));
+        };
+        let printed = output::print(&styled);
         return finish(printed.map(Exit::code), globals);
     }
-    let text = styled(Stream::Stderr);
-    // A help text, in place of a command that is missing, has no prefix.
-    let prefix = if text.contains("error:") {
-        "hushpipe: "
-    } else {
-        ""
-    };
-    match std::io::stderr().write_all(format!("{prefix}{text}").as_bytes()) {
+    let plain = text.to_string();
+    if let Some(fault) = misuse::text(error, &plain, &CommandLine::command()) {
+        return finish(Err(Failure::text(Exit::Usage, fault)), globals);
+    }
+    // A help text, in place of a command that is missing.
+    match std::io::stderr().write_all(plain.as_bytes()) {
         Ok(()) => Exit::Usage.code(),
         Err(_) => Exit::Os.code(),
     }

@@ -15,7 +15,9 @@ use serde_json::json;
 
 use super::output::print;
 use super::{Failure, Globals, Outcome, confirm};
-use common::{FieldFormat, bad_name, counted, failure, key, listing, say, stored, unbuffered};
+use common::{
+    FieldFormat, TYPED_VALUE, counted, failure, key, listing, new_key, say, stored, unbuffered,
+};
 pub use place::PlaceArgs;
 
 use crate::app::sealed::{self, Input, Part, SetOptions};
@@ -305,17 +307,9 @@ fn set(place: &PlaceArgs, arguments: &SetArgs, globals: Globals) -> Outcome {
         return Err(Failure::text(Exit::Usage, text));
     }
     if names.len() > 1 && file.len() != names.len() {
-        return Err(Failure::text(
-            Exit::Usage,
-            "a value cannot be an argument: every user of the machine can read arguments, and the \
-             shell keeps them in its history. Nothing was stored.\n  \
-             Pipe the value in, use --file (for several secrets, one each), or give the name alone to be \
-             asked for it; a value that was typed here is no secret any more.",
-        ));
+        return Err(Failure::text(Exit::Usage, TYPED_VALUE));
     }
-    let keys = names
-        .iter()
-        .map(|name| Key::new(name).map_err(|error| bad_name(name, error)));
+    let keys = names.iter().map(|name| new_key(name));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let shown: Vec<&str> = keys.iter().map(Key::as_str).collect();
     let store = place.open_to(Action::Change, &shown, globals)?;

@@ -131,7 +131,8 @@ fn too_small(delivery: &Delivery, bytes: usize) -> DeliveryFault {
         _ => "use `mode: supervise`, or an fd with `as: memfd`, which has no limit",
     };
     DeliveryFault::Host(format!(
-        "a pipe does not hold its {bytes} bytes, and in exec mode nobody stays to feed it: {instead}"
+        "its {bytes} bytes do not fit into a pipe, and in exec mode hushpipe does not remain to \
+         feed it: {instead}"
     ))
 }
 

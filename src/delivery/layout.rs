@@ -226,7 +226,7 @@ pub fn needs_parent(plan: &Plan) -> Vec<DeliveryError> {
             }
             _ => continue,
         };
-        let fault = DeliveryFault::Plan(format!("not possible with `mode: exec`: {why}"));
+        let fault = DeliveryFault::Plan(format!("`mode: exec` cannot do this: {why}"));
         reasons.push(DeliveryError::of(delivery, fault));
     }
     reasons

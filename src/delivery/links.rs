@@ -135,7 +135,7 @@ impl WantedLink {
         };
         let path = self.path.display();
         Err(DeliveryFault::Host(format!(
-            "{what}, and hushpipe replaces nothing: move it away (mv {path} {path}.old)"
+            "{what}, and hushpipe does not replace it: move it away (mv {path} {path}.old)"
         )))
     }
 
@@ -173,7 +173,8 @@ impl Made {
                 .is_ok_and(|target| target == self.wanted.target);
         if !leads_there {
             return Err(DeliveryFault::Host(
-                "it is not the link any more that hushpipe made, and stays: it may hold a value"
+                "it is no longer the link that hushpipe made, so hushpipe keeps it: it may \
+                 contain a value"
                     .to_owned(),
             ));
         }

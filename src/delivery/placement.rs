@@ -40,8 +40,8 @@ impl Layout {
         let checked = match isolation {
             IsolationUsed::Private => mount_points::check(directory, self.user),
             IsolationUsed::Shared if self.mode == Mode::Exec => Err(DeliveryFault::Plan(
-                "a shared directory must be removed at the end, and in exec mode nobody stays to \
-                 do it: use `isolation: private` or `mode: supervise`"
+                "hushpipe removes a shared directory at the end, but not in exec mode: use \
+                 `isolation: private` or `mode: supervise`"
                     .to_owned(),
             )),
             IsolationUsed::Shared => shared::check(directory, self.user),
@@ -225,11 +225,11 @@ mod tests {
         assert!(
             reasons[1]
                 .to_string()
-                .contains("not possible with `mode: exec`")
+                .contains("`mode: exec` cannot do this")
         );
         plan.mode = Mode::Exec;
         let fault = only(&Layout::of(&plan), IsolationUsed::Shared);
-        assert!(fault.contains("in exec mode nobody stays"), "{fault}");
+        assert!(fault.contains("not in exec mode"), "{fault}");
     }
 
     #[test]
@@ -278,7 +278,10 @@ mod tests {
         let path = |name: &str| place.path().join(name);
         fs::write(path(".profile"), b"").unwrap();
         let fault = only(&layout(&[&path(".pgpass")]), IsolationUsed::Private);
-        let link = format!("`ln -s /run/SERVICE/.pgpass {}`", path(".pgpass").display());
+        let link = format!(
+            "`file: .pgpass`, with `link: {}`",
+            path(".pgpass").display()
+        );
         assert!(fault.contains(&link), "{fault}");
     }
 

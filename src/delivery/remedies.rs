@@ -22,23 +22,23 @@ pub(super) fn instead(path: &Path) -> String {
 pub(super) fn cannot_make(path: &Path, source: io::Error) -> DeliveryFault {
     if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
         return DeliveryFault::Host(
-            "it is not there, and the filesystem is read-only: create the directory in the image"
+            "it does not exist, and the filesystem is read-only: create the directory in the image"
                 .to_owned(),
         );
     }
     // What an image has there is on its disk, or below what the engine mounts and never seen.
     if source.kind() == io::ErrorKind::PermissionDenied && container::is_container() {
         return DeliveryFault::Host(format!(
-            "it is not there, and hushpipe may not make it: give the container a tmpfs there \
-             ({}), or choose a directory that it may make{}",
+            "it does not exist, and hushpipe has no right to make it: give the container a tmpfs \
+             there ({}), or choose another{}",
             tmpfs_flag(path, filesystem::effective_uid()),
             own_directory()
         ));
     }
     if source.kind() == io::ErrorKind::PermissionDenied {
         return DeliveryFault::Host(format!(
-            "it is not there, and hushpipe may not make it: create the directory beforehand, \
-             empty, or choose one that it may make{}",
+            "it does not exist, and hushpipe has no right to make it: make it first, empty, or \
+             choose another{}",
             own_directory()
         ));
     }
@@ -74,24 +74,21 @@ pub(super) fn covered(delivered: &Directory, entry: &str) -> DeliveryFault {
     let name = name.unwrap_or_default();
     let path = delivered.path.join(&name);
     DeliveryFault::Host(format!(
-        "the directory has other entries ({entry:?}), and hushpipe covers none: deliver into a \
-         directory of its own, such as a new one below it; where the path is fixed, make {path} a link \
-         to the delivered file, as in `ln -s /run/SERVICE/{name} {path}`",
+        "the directory has other entries ({entry:?}), and hushpipe covers none: deliver to a \
+         relative path, `file: {name}`, with `link: {path}`",
         path = path.display(),
     ))
 }
 
 pub(super) fn in_use() -> DeliveryFault {
     DeliveryFault::Host(
-        "another hushpipe that is running delivers into it: give each service a directory of its \
-         own"
-        .to_owned(),
+        "another running hushpipe delivers into it: give each service its own directory".to_owned(),
     )
 }
 
 pub(super) fn foreign_entry(name: &OsStr) -> DeliveryFault {
     DeliveryFault::Host(format!(
-        "it holds {}, which hushpipe did not make: remove it by hand",
+        "it contains {}, which hushpipe did not make: remove it by hand",
         name.display()
     ))
 }

@@ -425,10 +425,7 @@ mod tests {
         let written = fill(&layout, &shared);
         let second = SharedDirectories::make(&layout, Owner::default(), &());
         let error = second.err().unwrap().to_string();
-        assert!(
-            error.contains("another hushpipe that is running"),
-            "{error}"
-        );
+        assert!(error.contains("another running hushpipe"), "{error}");
         assert!(layout.check(IsolationUsed::Shared).is_err());
         assert_eq!(fs::read(place.path().join("a/one")).unwrap(), b"1");
 
@@ -481,7 +478,7 @@ mod tests {
         drop(shared);
         fs::write(place.path().join("a/precious"), b"").unwrap();
         let error = make_mount_points(&layout, &()).err().unwrap().to_string();
-        assert!(error.contains("it holds precious"), "{error}");
+        assert!(error.contains("it contains precious"), "{error}");
         fs::remove_file(place.path().join("a/precious")).unwrap();
         layout.check(IsolationUsed::Private).unwrap();
         let swept = Swept::default();

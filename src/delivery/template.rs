@@ -443,12 +443,12 @@ fn fault(error: &Error, source: &str) -> DeliveryFault {
         _ => {}
     }
     let why = match error.kind() {
-        ErrorKind::SyntaxError | ErrorKind::InvalidDelimiter => "the template's syntax is wrong",
+        ErrorKind::SyntaxError | ErrorKind::InvalidDelimiter => "invalid template",
         ErrorKind::UndefinedError => {
             "what is named here is not defined: a name with other characters than letters, digits \
              and _ is written as in db['tls-key']"
         }
-        ErrorKind::UnknownFilter => "no such filter",
+        ErrorKind::UnknownFilter => "unknown filter",
         ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => "templates have no functions here",
         ErrorKind::UnknownTest => "templates have no tests here",
         _ => refusal(error).unwrap_or("the template could not be rendered"),

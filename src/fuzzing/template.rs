@@ -45,7 +45,7 @@ pub fn template(data: &[u8]) {
     for error in errors {
         let error = error.to_string();
         assert!(!error.contains(CANARY) || text.contains(CANARY), "{error}");
-        for known in ["no such filter", "syntax is wrong", "no secret"] {
+        for known in ["unknown filter", "syntax is wrong", "no secret"] {
             assert!(!error.contains(known), "the check let it pass: {error}");
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn in_words(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// It speaks TLS, and was spoken to without.
 pub(super) fn asks_for_tls() -> TryError {
-    TryError::new(Weight::Answered, "it speaks TLS: write https:// instead").lasting()
+    TryError::new(Weight::Answered, "it speaks TLS: write https://").lasting()
 }
 
 /// The errors behind an error, from the outermost to the first.
@@ -87,7 +87,7 @@ fn of_system(error: &io::Error) -> Option<TryError> {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
             "it closed the connection".to_owned()
         }
-        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        io::ErrorKind::NotFound => "no such socket".to_owned(),
         _ => error.to_string(),
     };
     Some(TryError::new(Weight::Unconnected, words))
@@ -96,7 +96,7 @@ fn of_system(error: &io::Error) -> Option<TryError> {
 /// Not with hyper's words, which may come from the server (HTTP/2's debug data).
 fn of_http(error: &hyper::Error) -> Option<TryError> {
     if error.is_parse() {
-        let words = "what it answers is not HTTP: if it speaks TLS, write https://";
+        let words = "its response is not HTTP: if it speaks TLS, write https://";
         return Some(TryError::new(Weight::Answered, words).lasting());
     }
     let is_cut = error.is_incomplete_message() || error.is_closed() || error.is_canceled();

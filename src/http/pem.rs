@@ -31,8 +31,8 @@ pub(super) async fn certificates(
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes.expose()).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(malformed(path, "there is no PEM certificate in")),
-        Err(_) => Err(malformed(path, "there is damaged PEM in")),
+        Ok(_) => Err(malformed(path, "no PEM certificate in")),
+        Err(_) => Err(malformed(path, "damaged PEM in")),
     }
 }
 
@@ -44,12 +44,9 @@ pub(super) async fn key(
     let bytes = read(path, trusted).await?;
     let is_encrypted = memchr::memmem::find(bytes.expose(), b"ENCRYPTED").is_some();
     PrivateKeyDer::from_pem_slice(bytes.expose()).map_err(|error| match error {
-        _ if is_encrypted => malformed(
-            path,
-            "a key without a passphrase is needed, as nobody is there to type it, in",
-        ),
-        pem::Error::NoItemsFound => malformed(path, "there is no PEM private key in"),
-        _ => malformed(path, "there is damaged PEM in"),
+        _ if is_encrypted => malformed(path, "a key without a passphrase is needed in"),
+        pem::Error::NoItemsFound => malformed(path, "no PEM private key in"),
+        _ => malformed(path, "damaged PEM in"),
     })
 }
 

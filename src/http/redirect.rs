@@ -26,7 +26,13 @@ pub(super) fn target(
     index: usize,
     addresses: &[&Url],
 ) -> Result<Target, TryError> {
-    let unreadable = || TryError::new(Weight::Answered, "it redirects to what is no URL").lasting();
+    let unreadable = || {
+        TryError::new(
+            Weight::Answered,
+            "it redirects to something that is not a URL",
+        )
+        .lasting()
+    };
     let from = at(addresses[index], asked).ok_or_else(unreadable)?;
     let to = from.join(location).map_err(|_| unreadable())?;
     if !matches!(to.scheme(), "http" | "https") {

@@ -115,7 +115,7 @@ fn listed(directory: &Path, trusted: &Trusted) -> Result<Vec<PathBuf>, HttpError
     files.sort();
     if files.is_empty() {
         return Err(HttpError::Unusable(format!(
-            "there are no certificates in {}",
+            "no certificates in {}",
             directory.display()
         )));
     }

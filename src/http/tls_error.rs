@@ -13,7 +13,7 @@ pub(super) fn of(error: &Error) -> TryError {
         Error::InvalidCertificate(error) => certificate(error),
         Error::AlertReceived(alert) => alert_words(*alert),
         Error::InvalidMessage(_) => {
-            "what it answers is not TLS: if it speaks plain HTTP, write http://".to_owned()
+            "its response is not TLS: if it speaks plain HTTP, write http://".to_owned()
         }
         Error::PeerIncompatible(_) => {
             "it speaks neither TLS 1.2 nor 1.3 with a cipher that is safe".to_owned()
@@ -123,7 +123,7 @@ fn alert_words(alert: AlertDescription) -> String {
         AlertDescription::CertificateRequired
         | AlertDescription::BadCertificate
         | AlertDescription::NoCertificate => {
-            "it asks for a client certificate that it trusts: see `client_cert`"
+            "it requires a trusted client certificate: see `client_cert`"
         }
         AlertDescription::UnknownCA => {
             "it does not know the authority of the client certificate that was shown"

@@ -88,7 +88,7 @@ fn http(text: &str) -> Result<Url, &'static str> {
         Some(rest) if host(rest).contains('%') => return Err("its host has a `%` in it"),
         Some(_) => {}
     }
-    let url = Url::parse(text).map_err(|_| "it is no URL: host and port are wrong")?;
+    let url = Url::parse(text).map_err(|_| "it is not a URL: host or port is wrong")?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("it has a user name or password");
     }
@@ -122,8 +122,8 @@ fn names_nobody(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<()> {
     if !authority(rest).contains('@') {
         return Some(());
     }
-    let message = format!("a user name or password stands in the address: {NO_SECRET}");
-    let help = "remove what goes up to the `@`";
+    let message = format!("the address has a user name or a password: {NO_SECRET}");
+    let help = "remove everything up to the `@`";
     to.faults
         .push(Fault::new(node.span, message, help).hiding());
     None
@@ -193,7 +193,7 @@ impl Decode for HookUrl {
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
         if is_template(to.raw_text(node, Self::WANTED)?) {
             let message = "a URL cannot hold a template: secrets never go there";
-            let help = "whoever is asked can read the secret from a file, fd or stdin";
+            let help = "deliver the secret to the program instead, as a file, fd or stdin";
             to.fault(node.span, message, help);
             return None;
         }
@@ -222,7 +222,7 @@ impl ServerName {
         if text.split('.').all(part) || text.parse::<IpAddr>().is_ok() {
             Ok(Self(text.to_owned()))
         } else {
-            Err("it is no name of a host, and no IP address")
+            Err("it is neither a host name nor an IP address")
         }
     }
 }
@@ -308,7 +308,10 @@ mod tests {
             ),
             ("https:///bao", "it has no host"),
             ("https://", "it has no host"),
-            ("https://bao:99999", "it is no URL: host and port are wrong"),
+            (
+                "https://bao:99999",
+                "it is not a URL: host or port is wrong",
+            ),
             ("https://ba o", "it has spaces or a backslash"),
             ("https://bao\\x", "it has spaces or a backslash"),
             (

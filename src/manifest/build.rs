@@ -29,6 +29,8 @@ pub struct Builder<'a> {
     pub warnings: Vec<String>,
     /// The directory that holds what is delivered by relative paths, where anything is.
     pub files: Option<PathBuf>,
+    /// That is not known: the service or a delivery could not be read.
+    pub files_unknown: bool,
     /// Each secret that something uses.
     pub used: BTreeSet<SecretName>,
 }
@@ -37,6 +39,8 @@ pub struct Builder<'a> {
 pub struct Known {
     /// Every name, also of secrets that have faults.
     pub names: Vec<SecretName>,
+    /// There may be more: `secrets` could not be read.
+    pub incomplete: bool,
     /// Which of them have fields.
     pub fields: BTreeMap<SecretName, Fields>,
 }
@@ -130,11 +134,10 @@ impl Builder<'_> {
             let place = format!("{}{at}", site.path.display());
             let own = self.shown(field.span, own.as_deref().unwrap_or_default());
             let message = format!(
-                "this manifest is for the environment {own}, and this host is for {}, by its site \
-                 ({place})",
+                "this manifest is for the environment {own}, and this host's site ({place}) is for {}",
                 quote(wanted)
             );
-            let help = "run it on another host, or remove `environment` here: the site's counts";
+            let help = "run it on another host, or remove `environment` here";
             self.fault(field.span, message, help);
         }
         Some(wanted.clone())
@@ -150,6 +153,9 @@ impl Builder<'_> {
     /// A reference to a secret, or a field of one.
     pub fn reference(&mut self, reference: &SecretRef, span: Span, known: &Known) {
         self.used.insert(reference.secret.clone());
+        if known.names.is_empty() && known.incomplete {
+            return;
+        }
         if !known.names.contains(&reference.secret) {
             let name = reference.secret.as_str();
             let help = match nearest(name, known.names.iter().map(SecretName::as_str)) {
@@ -168,7 +174,7 @@ impl Builder<'_> {
         {
             let field = self.shown(span, field);
             let name = self.shown(span, reference.secret.as_str());
-            let message = format!("the secret {name} has no fields, and {field} is asked for");
+            let message = format!("the secret {name} has no fields, so it has no {field}");
             self.fault(span, message, *why);
         }
     }
@@ -179,11 +185,8 @@ impl Builder<'_> {
         let fields = known.fields.get(&reference.secret);
         if let (None, Some(Fields::Always)) = (&reference.field, fields) {
             let name = self.shown(span, reference.secret.as_str());
-            let message = format!(
-                "the secret {name} is a set of fields, and cannot be delivered as one value"
-            );
-            let help =
-                "name a field: `secret: NAME.FIELD`; `content: \"{{ NAME | json }}\"` has all";
+            let message = format!("the secret {name} has fields, and a delivery takes one value");
+            let help = "name a field: `secret: NAME.FIELD`; or deliver all: `content: \"{{ NAME | json }}\"`";
             self.fault(span, message, help);
         }
     }
@@ -193,7 +196,7 @@ impl Builder<'_> {
             if !self.used.contains(name) {
                 self.warn(
                     *span,
-                    &format!("the secret {name} is declared, and nothing uses it"),
+                    &format!("the secret {name} is declared but not used"),
                 );
             }
         }
@@ -206,8 +209,8 @@ impl Builder<'_> {
         } else {
             "in mode exec"
         };
-        let message = format!("{what} cannot be had {how}: {why}");
-        let help = "remove it, or use mode supervise, where hushpipe stays as the parent";
+        let message = format!("{what} does not work {how}");
+        let help = format!("{why}: remove it, or use `mode: supervise`");
         self.fault(span, message, help);
     }
 }

@@ -31,7 +31,7 @@ impl Builder<'_> {
             check.certificate.key,
         ];
         if let (Fields::Always, Some(span)) = (fields, whole.into_iter().flatten().next()) {
-            let message = "this secret has fields, and no bytes of its own to check";
+            let message = "this secret has fields, so it has no value of its own to check";
             let help = "name the field: check: { fields: { NAME: { min_length: 20 } } }";
             self.fault(span, message, help);
         }
@@ -55,7 +55,7 @@ impl Builder<'_> {
         if let (Some(min), Some(max)) = lengths
             && min > max
         {
-            let help = "no value could pass: make min_length the smaller one";
+            let help = "make min_length the smaller one";
             self.fault(
                 check.min_length.span,
                 "min_length is above max_length",

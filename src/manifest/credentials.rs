@@ -20,7 +20,7 @@ impl Builder<'_> {
         let span = deliver.secrets.key.unwrap_or(deliver.at);
         if let Some(first) = taken.credentials {
             let help = "a program has one $CREDENTIALS_DIRECTORY: name all in one delivery";
-            let fault = Fault::new(span, "two deliveries of credentials", help);
+            let fault = Fault::new(span, "duplicate delivery of credentials", help);
             self.faults.push(fault.related(first, "first here"));
         }
         taken.credentials.get_or_insert(span);
@@ -29,7 +29,7 @@ impl Builder<'_> {
         };
         if all.0.is_empty() {
             let help = "name secrets, or remove the delivery";
-            self.fault(span, "no credentials are named", help);
+            self.fault(span, "the list of credentials is empty", help);
         }
         let each = all.0.iter();
         each.filter_map(|one| self.credential(one, &directory, known, taken))

@@ -74,13 +74,33 @@ pub struct FieldShape {
 /// Why a key that would hold a secret cannot stand in a manifest. Its line is not shown.
 pub const NO_SECRET: &str = "a manifest holds no secret";
 
+/// Among [`Shape::elsewhere`]: any key that is like none of the record's.
+pub const ANY_OTHER: &str = "*";
+
+/// As many words as a line of a message has room for.
+fn fitting<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    const ROOM: usize = 52;
+    let mut line = String::new();
+    for word in words {
+        if line.len() + word.len() > ROOM {
+            return line + ", …: see hushpipe.yaml(5)";
+        }
+        if !line.is_empty() {
+            line.push_str(", ");
+        }
+        line.push_str(word);
+    }
+    line
+}
+
 /// The table of a record.
 pub struct Shape {
     /// What it means.
     pub doc: &'static [&'static str],
     /// Its keys.
     pub fields: &'static [FieldShape],
-    /// Keys that are looked for here and do not belong here: why not, and what to do.
+    /// Keys that people look for here, as other tools have them: why not, and what to do. [`ANY_OTHER`]
+    /// has what to do alone.
     pub elsewhere: &'static [(&'static str, &'static str, &'static str)],
 }
 
@@ -109,14 +129,23 @@ impl Decoder<'_> {
     /// Adds a fault: another kind of value is wanted.
     pub fn unexpected(&mut self, node: &Node<'_>, wanted: &str) {
         if node.is_null() {
-            let message = format!("there is no value here, and it must be {wanted}");
             // An empty value has no place of its own: its key is what the reader looks for.
             let empty = node.span.start == node.span.end;
             let span = if empty { self.within } else { node.span };
-            self.fault(span, message, "give a value, or remove the key");
+            let help = format!("write {wanted}, or remove the key");
+            self.fault(span, "this key has no value", help);
         } else {
-            let message = format!("this is {}, and must be {wanted}", node.kind());
-            self.fault(node.span, message, format!("write {wanted}"));
+            // Up to its examples: those are in the help.
+            let kind = wanted.split([',', ':']).next().unwrap_or(wanted);
+            let kind = kind.split(" such as ").next().unwrap_or(kind);
+            let message = format!("expected {kind}, found {}", node.kind());
+            let help = match (&node.data, kind) {
+                (Data::Sequence(_), "a mapping" | "a mapping of names") => {
+                    "remove the `- ` in front of each name".to_owned()
+                }
+                _ => format!("write {wanted}"),
+            };
+            self.fault(node.span, message, help);
         }
     }
 
@@ -185,9 +214,9 @@ impl Decoder<'_> {
     /// A key that the record does not have.
     pub fn unknown_key(&mut self, entry: &Entry<'_>, shape: &Shape) {
         let key = entry.key.as_ref();
-        let elsewhere = shape.elsewhere.iter().find(|(known, ..)| *known == key);
-        if let Some((_, why, help)) = elsewhere {
-            let message = format!("invalid value {}: {why}", quote(key));
+        let elsewhere = |wanted: &str| shape.elsewhere.iter().find(|(known, ..)| *known == wanted);
+        if let Some((_, why, help)) = elsewhere(key) {
+            let message = format!("unknown key {}: {why}", quote(key));
             let fault = Fault::new(entry.key_span, message, *help);
             let secret = *why == NO_SECRET;
             return self
@@ -195,9 +224,10 @@ impl Decoder<'_> {
                 .push(if secret { fault.hiding() } else { fault });
         }
         let known = || shape.fields.iter().map(|field| field.key);
-        let help = match nearest(key, known()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
+        let help = match (nearest(key, known()), elsewhere(ANY_OTHER)) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some((_, _, help))) => (*help).to_owned(),
+            (None, None) => format!("known here: {}", fitting(known())),
         };
         self.fault(entry.key_span, format!("unknown key {}", quote(key)), help);
     }
@@ -259,7 +289,7 @@ impl Decoder<'_> {
                 "close it, or write `$${` for a plain `${`".to_owned(),
             ),
             WrongKind::Name(name) => (
-                format!("{} is no name of a variable", quote(name)),
+                format!("{} is not the name of a variable", quote(name)),
                 "write ${NAME} or ${NAME:-default}, and `$${` for a plain `${`".to_owned(),
             ),
             WrongKind::Unset(name) => (
@@ -268,7 +298,7 @@ impl Decoder<'_> {
             ),
             WrongKind::Credential(name) => (
                 format!("{name} is a credential, and a manifest's text never has it"),
-                "arguments and environment can be read by others; a store's tool gets it by `env:`"
+                "others can read arguments and environment; a store's tool gets it by `env:`"
                     .to_owned(),
             ),
         };

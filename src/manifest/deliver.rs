@@ -90,7 +90,7 @@ impl Builder<'_> {
             (Some(_), None) => secret.get().cloned().map(Channel::Secret),
             (None, Some(_)) => template.map(Channel::Template),
             (Some(first), Some(second)) => {
-                let message = "one delivery cannot have both `secret` and `content`";
+                let message = "`secret` and `content` exclude each other";
                 let help =
                     "keep `secret: NAME` for the value as it is, or `content` for a template";
                 let fault = Fault::new(second.max(first), message, help);
@@ -100,7 +100,7 @@ impl Builder<'_> {
             }
             (None, None) => {
                 let help = "add `secret: NAME`, or `content:` with a template";
-                self.fault(at, "this delivery does not say what is in it", help);
+                self.fault(at, "this delivery has neither `secret` nor `content`", help);
                 None
             }
         }
@@ -123,8 +123,8 @@ impl Builder<'_> {
                     names.insert(reference);
                 }
                 Err(error) => {
-                    let help = "a template's names are those under `secrets`";
-                    self.fault(span, format!("`{name}` is no secret: {error}"), help);
+                    let help = "a template uses the names under `secrets`";
+                    self.fault(span, format!("invalid secret name `{name}`: {error}"), help);
                 }
             }
         }
@@ -180,7 +180,7 @@ impl Builder<'_> {
     fn stdin(&mut self, span: Span, taken: &mut Taken) {
         if let Some(first) = taken.stdin {
             let help = "a program has one standard input: put both into one `content`";
-            let fault = Fault::new(span, "two deliveries to standard input", help);
+            let fault = Fault::new(span, "duplicate delivery to standard input", help);
             self.faults.push(fault.related(first, "first here"));
         }
         taken.stdin.get_or_insert(span);
@@ -194,11 +194,7 @@ impl Builder<'_> {
     fn fifo(&mut self, fifo: &FifoDelivery, taken: &mut Taken) -> Option<DeliveryKind> {
         if fifo.max_reads.get() == Some(&0) {
             let help = "write 1 or more, or remove it";
-            self.fault(
-                fifo.max_reads.span,
-                "a fifo that is never read has no use",
-                help,
-            );
+            self.fault(fifo.max_reads.span, "`max_reads: 0` allows no read", help);
         }
         let named = (&fifo.path, &fifo.link);
         let file = self.path(named, &fifo.mode, (&fifo.owner, &fifo.group), taken)?;
@@ -229,7 +225,7 @@ impl Builder<'_> {
     pub fn take_path(&mut self, path: &Path, span: Span, taken: &mut Taken) {
         let fits = self.path_fits(path, span);
         if let Some((_, first)) = taken.paths.iter().find(|(other, _)| *other == path) {
-            let message = "two deliveries to one path";
+            let message = "duplicate delivery path";
             let fault = Fault::new(span, message, "give one of them another path");
             self.faults.push(fault.related(*first, "first here"));
         } else if fits {
@@ -240,7 +236,7 @@ impl Builder<'_> {
     /// hushpipe needs a directory of its own, and names that start with `..` for itself.
     fn path_fits(&mut self, path: &Path, span: Span) -> bool {
         if path.parent().is_none_or(|parent| parent == Path::new("/")) {
-            let message = "a delivered file cannot stand directly in the root directory";
+            let message = "a file cannot be delivered into the root directory itself";
             let help = "give it a directory of its own, such as /run/secrets/NAME";
             self.fault(span, message, help);
             return false;
@@ -248,7 +244,7 @@ impl Builder<'_> {
         let own = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"..");
         let reserved = path.file_name().is_some_and(own);
         if reserved {
-            let message = "names that start with `..` are hushpipe's own";
+            let message = "names that start with `..` are reserved for hushpipe";
             self.fault(span, message, "give the file another name");
         }
         !reserved
@@ -275,7 +271,7 @@ impl Builder<'_> {
             } else if let Some(outer) = path.parent().and_then(|parent| above(&directories, parent))
             {
                 let message = "the directory of this file lies within that of another delivery";
-                let help = "put both into one directory, or into two that stand side by side";
+                let help = "use one directory for both, or two that do not contain each other";
                 Fault::new(*span, message, help).related(outer, "the other one")
             } else {
                 continue;
@@ -303,7 +299,7 @@ impl Builder<'_> {
         }
         let number = i32::try_from(number).ok()?;
         if let Some((_, first)) = taken.fds.iter().find(|(other, _)| *other == number) {
-            let message = format!("two deliveries to file descriptor {number}");
+            let message = format!("duplicate delivery to file descriptor {number}");
             let fault = Fault::new(span, message, "give one of them another number");
             self.faults.push(fault.related(*first, "first here"));
         } else {
@@ -344,22 +340,18 @@ impl Builder<'_> {
         if let Deliver::File(FileDelivery { link, .. }) = deliver
             && let Some(span) = link.key
         {
-            self.not_in_exec(
-                span,
-                "a link",
-                "no process stays behind that could remove it",
-            );
+            self.not_in_exec(span, "a link", "hushpipe does not remain to remove it");
         }
         match deliver {
             Deliver::Fifo(fifo) => {
                 let span = fifo.path.key.unwrap_or(fifo.at);
-                self.not_in_exec(span, "a fifo", "no process stays behind that could fill it");
+                self.not_in_exec(span, "a fifo", "hushpipe does not remain to fill it");
             }
             Deliver::File(_) | Deliver::Credentials(_)
                 if manifest.isolation.get() == Some(&Isolation::Shared) =>
             {
                 let span = manifest.isolation.span;
-                let why = "no process stays behind that could remove the files";
+                let why = "hushpipe does not remain to remove the files";
                 self.not_in_exec(span, "files with `isolation: shared`", why);
             }
             _ => {}

@@ -143,9 +143,8 @@ impl ManifestError {
 
     /// Who must not say what root runs can change it.
     pub(super) fn distrusted(name: &Path, reason: &str) -> Self {
-        let message = format!("root does not run what others can change: {reason}");
-        let help = "close it to others, or, if you have looked at it, give it on standard input: \
-                    -m - <FILE";
+        let message = format!("root cannot use a manifest that others can change: {reason}");
+        let help = "restrict it; or read it, then give it on standard input: -m - <FILE";
         Self::ended(name, Exit::Denied, message, help, None)
     }
 

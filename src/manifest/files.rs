@@ -24,9 +24,18 @@ impl Builder<'_> {
             Deliver::Fd(_) | Deliver::Getenv(_) | Deliver::Stdin(_) => false,
         };
         let Some(service) = manifest.service.get() else {
+            self.files_unknown = true;
             return;
         };
         if !deliveries.iter().filter_map(Spanned::get).any(needs) {
+            let all_read = deliveries.iter().all(|deliver| match deliver.get() {
+                Some(Deliver::File(file)) => file.path.get().is_some(),
+                Some(Deliver::Fifo(fifo)) => fifo.path.get().is_some(),
+                Some(_) => true,
+                None => false,
+            });
+            self.files_unknown =
+                !all_read || manifest.deliver.get().is_none() && manifest.deliver.is_present();
             return;
         }
         let run = manifest.run.get();
@@ -60,10 +69,11 @@ impl Builder<'_> {
             return text.to_owned();
         };
         let Some(directory) = self.files_directory() else {
-            let message =
-                "`{{ files }}` is the directory of files with relative paths, and there are none";
-            let help = "write a delivery with a relative path, such as `file: token`";
-            self.fault(span, message, help);
+            if !self.files_unknown {
+                let message = "`{{ files }}` needs a delivery with a relative path";
+                let help = "add one, such as `deliver: [{ file: token, secret: token }]`";
+                self.fault(span, message, help);
+            }
             return named;
         };
         replaced(text, &directory.to_string_lossy()).into_owned()

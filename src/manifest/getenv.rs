@@ -16,6 +16,30 @@ const RESERVED: [&str; 6] = [
     "PROGRAM_PID",
 ];
 
+/// Whether a variable of this name can be delivered: else what is wrong, and what to do.
+pub fn check_variable(name: &str) -> Result<(), (String, &'static str)> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if !name.bytes().all(is_word)
+        || !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+    {
+        return Err((
+            format!("invalid variable name {}", quote(name)),
+            "use letters, digits and `_`, and no digit first, as in DATABASE_URL",
+        ));
+    }
+    let reserved = RESERVED.contains(&name)
+        || ["LD_", "HUSHPIPE_", "MALLOC_"]
+            .iter()
+            .any(|start| name.starts_with(start));
+    if reserved {
+        return Err((
+            format!("{} cannot be delivered by getenv", quote(name)),
+            "the dynamic loader, the C library or hushpipe reads it; use another name",
+        ));
+    }
+    Ok(())
+}
+
 impl Builder<'_> {
     /// One of them.
     pub fn getenv(&mut self, getenv: &GetenvDelivery, taken: &mut Taken) -> Option<DeliveryKind> {
@@ -24,7 +48,7 @@ impl Builder<'_> {
             return None;
         }
         if let Some(first) = taken.variables.get(&name) {
-            let message = format!("two deliveries to the variable {}", quote(&name));
+            let message = format!("duplicate delivery to the variable {}", quote(&name));
             let fault = Fault::new(span, message, "give one of them another name");
             self.faults.push(fault.related(*first, "first here"));
         } else {
@@ -38,23 +62,11 @@ impl Builder<'_> {
     }
 
     fn variable_fits(&mut self, name: &str, span: Span) -> bool {
-        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        if !name.bytes().all(is_word) || name.starts_with(|first: char| first.is_ascii_digit()) {
-            let message = format!("invalid variable name {}", quote(name));
-            let help = "use letters, digits and `_`, and no digit first, as in DATABASE_URL";
-            self.fault(span, message, help);
-            return false;
-        }
-        let reserved = RESERVED.contains(&name)
-            || ["LD_", "HUSHPIPE_", "MALLOC_"]
-                .iter()
-                .any(|start| name.starts_with(start));
-        if reserved {
-            let message = format!("{} cannot be delivered by getenv", quote(name));
-            let help = "the dynamic loader, the C library or hushpipe reads it; use another name";
-            self.fault(span, message, help);
-        }
-        !reserved
+        let Err((message, help)) = check_variable(name) else {
+            return true;
+        };
+        self.fault(span, message, help);
+        false
     }
 
     /// What cannot be had together with a `getenv` delivery.
@@ -63,7 +75,7 @@ impl Builder<'_> {
             return;
         };
         if mode == Mode::Exec {
-            let why = "no process stays behind that could keep it out of what the program executes";
+            let why = "hushpipe does not remain to keep it from child processes";
             self.not_in_exec(first, "getenv", why);
         }
         let Some(run) = manifest.run.get() else {

@@ -46,6 +46,7 @@ use decode::{Decode, Decoder};
 pub use document::document;
 pub use fault::ManifestError;
 use fault::Span;
+pub use getenv::check_variable;
 pub use overrides::{Chosen, Overrides, Wanted};
 pub use read::{Text, find, read};
 use records::Manifest;
@@ -133,6 +134,7 @@ fn decode(
         faults: decoder.faults,
         warnings: Vec::new(),
         files: None,
+        files_unknown: false,
         used: BTreeSet::new(),
     };
     match manifest.and_then(|manifest| builder.plan(&manifest)) {

@@ -5,7 +5,9 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::decode::{Decode, Decoder, or_variable};
+use super::fault::Fault;
 use super::tree::Node;
+use crate::model::private_key::has_private_key;
 
 const BRACES: &str = "a variable of the environment is written with braces, as in ${HOME}/x";
 
@@ -17,6 +19,19 @@ impl Decode for HostPath {
     const WANTED: &'static str = "a path";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
+        if let Some(text) = to
+            .text(node, Self::WANTED)
+            .filter(|text| has_private_key(text))
+        {
+            let fault = Fault::new(
+                node.span,
+                "this is an identity, not the path of a file with one",
+                "write it to a file of mode 0600, and name that",
+            );
+            drop(text);
+            to.faults.push(fault.hiding());
+            return None;
+        }
         // Asked for where it counts alone: what was read of the environment is part of an approval.
         let (base, environment) = (to.base, to.environment);
         to.parsed(node, Self::WANTED, |text| match text.strip_prefix('~') {

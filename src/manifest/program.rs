@@ -57,7 +57,7 @@ impl Builder<'_> {
         if mode == Mode::Exec {
             for (key, what) in [(run.stop.key, "run.stop"), (run.signals.key, "run.signals")] {
                 if let Some(span) = key {
-                    let why = "has no effect in mode exec: no process stays behind to see signals";
+                    let why = "has no effect in mode exec: hushpipe does not remain to see signals";
                     self.warn(span, &format!("{what} {why}"));
                 }
             }
@@ -102,7 +102,11 @@ impl Builder<'_> {
         }
         if mode == Mode::Exec {
             let at = run.redact.key.unwrap_or(run.at);
-            self.not_in_exec(at, "`redact`", "no process stays behind to read the output");
+            self.not_in_exec(
+                at,
+                "`redact`",
+                "hushpipe does not remain to read the output",
+            );
         }
         streams
     }
@@ -125,12 +129,12 @@ impl Builder<'_> {
         if mode == Mode::Exec {
             let at = run.forking.key.unwrap_or(run.at);
             if startup.forking.is_some() {
-                let why = "no process stays behind that could follow the daemon";
+                let why = "hushpipe does not remain to follow the daemon";
                 self.not_in_exec(at, "`forking`", why);
             }
             if startup.ready == Ready::Started {
                 let at = run.ready.key.unwrap_or(run.at);
-                let why = "no process stays behind that could tell systemd; Type=exec does without";
+                let why = "hushpipe does not remain to notify systemd; use Type=exec";
                 self.not_in_exec(at, "`ready: started`", why);
             }
         }
@@ -188,13 +192,10 @@ impl Builder<'_> {
             .filter(|_| signed && !self.overrides.no_launch)
         {
             let message = format!(
-                "this host's site wants manifests signed, and the command line would replace the {replaced} \
-                 that was signed"
+                "this host's site requires signed manifests, and the command line replaces the \
+                 signed {replaced}"
             );
-            let help = format!(
-                "leave out `{option}`; or remove run.command and sign the manifest again, if the caller is to \
-                 choose the program"
-            );
+            let help = format!("leave out `{option}`, or sign a manifest without run.command");
             self.fault(span, message, help);
         }
     }
@@ -203,8 +204,8 @@ impl Builder<'_> {
     pub fn no_template(&mut self, text: &str, span: Span, what: &str) {
         if has_template(text) {
             let message = format!("{what} cannot hold a template: secrets never go there");
-            let help = "arguments and environment can be read by others and are inherited; deliver \
-                        the secret as a file, fd or stdin, and name its path here";
+            let help = "others can read arguments; deliver it as a file, fd or stdin, and write \
+                        its path here";
             self.fault(span, message, help);
         }
     }
@@ -214,8 +215,7 @@ impl Builder<'_> {
         if has_template(text) {
             let message = "a variable cannot hold a template: secrets never go there";
             let help = format!(
-                "the environment can be read by others and is inherited; deliver it with \
-                 `getenv: {name}`, which the program reads in the same way, or as a file"
+                "others can read the environment; deliver it by `getenv: {name}`, or as a file"
             );
             self.fault(span, message, help);
         }
@@ -226,7 +226,7 @@ impl Builder<'_> {
         let mut set = BTreeMap::new();
         for (span, name, value) in env.set.get().map_or(&[][..], |table| &table.0) {
             if unset.contains(name) {
-                let message = format!("{} is both set and unset", quote(&name.0));
+                let message = format!("{} is in both `set` and `unset`", quote(&name.0));
                 self.fault(*span, message, "keep one of the two");
             }
             if let Some(text) = value.get() {
@@ -273,8 +273,8 @@ impl Builder<'_> {
         };
         let Some(stop) = stop else { return default };
         if stop.signal.get() == Some(&Signal::STOP) {
-            let help = "use TERM, INT or what the program ends on";
-            self.fault(stop.signal.span, "SIGSTOP ends no program", help);
+            let help = "use TERM, INT or the signal on which the program ends";
+            self.fault(stop.signal.span, "SIGSTOP does not end a program", help);
         }
         Stop {
             signal: stop.signal.get().copied().unwrap_or(default.signal),
@@ -292,7 +292,7 @@ impl Builder<'_> {
         for (span, signal, becomes) in signals.rewrite.get().map_or(&[][..], |table| &table.0) {
             self.can_rewrite(*signal, *span);
             if let Some(first) = places.insert(*signal, *span) {
-                let message = format!("{signal} is rewritten twice");
+                let message = format!("duplicate rewrite of {signal}");
                 let fault = Fault::new(*span, message, "keep one of the two");
                 self.faults.push(fault.related(first, "first here"));
             }
@@ -300,7 +300,7 @@ impl Builder<'_> {
                 Some(Rewritten::Dropped) => rewrite.insert(*signal, Rewrite::Drop),
                 Some(Rewritten::Rotated) => {
                     if mode == Mode::Exec {
-                        let why = "no process stays behind that could ask the stores";
+                        let why = "hushpipe does not remain to poll the stores";
                         self.not_in_exec(becomes.span, "a signal that rotates", why);
                     }
                     rewrite.insert(*signal, Rewrite::Rotate)
@@ -315,14 +315,15 @@ impl Builder<'_> {
 
     fn can_rewrite(&mut self, signal: Signal, span: Span) {
         if !signal.can_be_caught() {
-            let message = format!("{signal} cannot be rewritten: no process ever sees it");
+            let message = format!("{signal} cannot be rewritten: no process can catch it");
             self.fault(
                 span,
                 message,
                 "remove the line; the kernel acts on it alone",
             );
         } else if signal == Signal::CHLD {
-            let message = "SIGCHLD cannot be rewritten: it tells hushpipe that a child ended";
+            let message =
+                "SIGCHLD cannot be rewritten: hushpipe needs it to see that a child ended";
             self.fault(span, message, "remove the line");
         }
     }
@@ -338,7 +339,7 @@ impl Builder<'_> {
                 };
                 self.fault(
                     *span,
-                    format!("no resource has the name {}", quote(name)),
+                    format!("unknown resource limit {}", quote(name)),
                     help,
                 );
             } else if name == "core" && run.core_dumps.get() == Some(&false) {

@@ -23,7 +23,7 @@ pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ManifestError> {
     around(Path::new(""))?.ok_or_else(|| {
         ManifestError::unreadable(
             Path::new(NAMES[0]),
-            "no manifest: there is no hushpipe.yaml in this directory or those above it",
+            "no manifest: no hushpipe.yaml in this directory or above",
             "name one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`",
             None,
         )
@@ -55,8 +55,8 @@ fn around(here: &Path) -> Result<Option<PathBuf>, ManifestError> {
             if is_own(above) && is_own(&path) {
                 return Ok(Some(path));
             }
-            let message = format!("{} is another user's, and was not named", shown_name(&path));
-            let help = "name it with -m FILE if it is the right one";
+            let message = format!("{} belongs to another user", shown_name(&path));
+            let help = "if it is the right one, name it: -m FILE";
             return Err(ManifestError::refused(&path, message, help));
         }
     }

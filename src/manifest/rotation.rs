@@ -100,7 +100,7 @@ impl Builder<'_> {
         let silent = told.keys().iter().all(|(_, span, _)| span.is_none());
         if silent && !own.action.is_present() {
             let help = "add `do:` with one of signal, restart, command, http, nothing";
-            self.fault(own.at, "this `on_rotate` does not say what to do", help);
+            self.fault(own.at, "this `on_rotate` has no action", help);
         }
         self.action(&told, mode)
     }
@@ -108,14 +108,14 @@ impl Builder<'_> {
     /// What the keys say. `None`: nothing, or a fault was told.
     fn action(&mut self, told: &Told<'_>, mode: Mode) -> Option<RotateAction> {
         if let Some(signal) = told.signal.get().filter(|signal| !signal.can_be_caught()) {
-            let message = format!("{signal} tells a program nothing: it cannot see it");
-            let help = "use HUP, USR1 or what the program reloads on";
+            let message = format!("a program cannot catch {signal}");
+            let help = "use HUP, USR1 or the signal on which the program reloads";
             self.fault(told.signal.span, message, help);
         }
         let meant = self.meant(told)?;
         for (key, span, belongs) in told.keys() {
             if let (Some(span), false) = (span, belongs.contains(&meant)) {
-                let message = format!("`{key}` has no use with `do: {}`", meant.word());
+                let message = format!("`{key}` has no effect with `do: {}`", meant.word());
                 let words: Vec<String> = belongs
                     .iter()
                     .map(|other| format!("`do: {}`", other.word()))
@@ -129,7 +129,7 @@ impl Builder<'_> {
         }
         if told.timeout.get().is_some_and(Duration::is_zero) {
             let help = "write a duration such as 10s, or remove it";
-            self.fault(told.timeout.span, "nothing is done in no time", help);
+            self.fault(told.timeout.span, "this leaves no time at all", help);
         }
         match meant {
             RotateDo::Nothing => Some(RotateAction::Nothing),
@@ -158,7 +158,7 @@ impl Builder<'_> {
         match (clear.next(), clear.next()) {
             (Some((first, one)), Some((second, other))) => {
                 let (one, other) = (one.word(), other.word());
-                let message = format!("`{one}` and `{other}`: only one thing is done on rotation");
+                let message = format!("`{one}` and `{other}` exclude each other");
                 let help = "keep one of them; a command can do several things";
                 let fault = Fault::new(first.max(second), message, help);
                 self.faults
@@ -169,7 +169,10 @@ impl Builder<'_> {
             _ => {
                 for (key, span, _) in keys {
                     if let Some(span) = span {
-                        let message = format!("`{key}` has no use: nothing is run or asked");
+                        let message = format!(
+                            "`{key}` has no effect: this `on_rotate` has no \
+                                               command and no URL"
+                        );
                         let help = "add `command:` or `http:`, or remove it";
                         self.fault(span, message, help);
                     }
@@ -183,7 +186,7 @@ impl Builder<'_> {
         if !told.command.is_present() {
             let help = "add `command: [PROGRAM, ARGUMENT, ...]`";
             let span = told.action.key.unwrap_or(told.at);
-            self.fault(span, "`do: command` does not say which command", help);
+            self.fault(span, "`do: command` needs a command", help);
         }
         Some(RotateAction::Command {
             argv: self.hook(told.command.get()?),
@@ -195,7 +198,7 @@ impl Builder<'_> {
         if !told.http.is_present() {
             let help = "add `http: URL`";
             let span = told.action.key.unwrap_or(told.at);
-            self.fault(span, "`do: http` does not say what is asked", help);
+            self.fault(span, "`do: http` needs a URL", help);
         }
         Some(RotateAction::Http {
             url: told.http.get()?.0.clone(),
@@ -221,12 +224,12 @@ impl Builder<'_> {
         match (ways.next(), ways.next()) {
             (None, _) => {
                 let help = "add `http: URL`, `command: [PROGRAM, ...]` or `alive: true`";
-                let message = "this `verify` does not say how the program is asked";
+                let message = "this `verify` has no check";
                 self.fault(probe.at, message, help);
             }
             (Some((one, first)), Some((other, second))) => {
-                let message = format!("`{one}` and `{other}`: the program is asked in one way");
-                let help = "keep one of them; a command can ask for several things";
+                let message = format!("`{one}` and `{other}` exclude each other");
+                let help = "keep one of them; a command can check several things";
                 let fault = Fault::new(first.max(second), message, help);
                 self.faults
                     .push(fault.related(first.min(second), "this as well"));
@@ -234,8 +237,12 @@ impl Builder<'_> {
             _ => {}
         }
         if probe.within.get().is_some_and(Duration::is_zero) {
-            let help = "write how long the program has to become well, such as 10s";
-            self.fault(probe.within.span, "no program is well in no time", help);
+            let help = "write how long the program has to become healthy, such as 10s";
+            self.fault(
+                probe.within.span,
+                "this leaves the program no time to become healthy",
+                help,
+            );
         }
         let how = if probe.http.is_present() {
             VerifyHow::Http(probe.http.get()?.0.clone())
@@ -251,7 +258,7 @@ impl Builder<'_> {
     fn alive(&mut self, alive: &Spanned<bool>) -> Option<VerifyHow> {
         if !*alive.get()? {
             let help = "write `alive: true`, or remove `verify`";
-            self.fault(alive.span, "`alive: false` asks nothing", help);
+            self.fault(alive.span, "`alive: false` checks nothing", help);
         }
         Some(VerifyHow::Alive)
     }
@@ -265,7 +272,7 @@ impl Builder<'_> {
             return;
         }
         if !told {
-            let message = "nothing here can tell that the program is not well";
+            let message = "`rollback` has no effect without a check";
             let help = "add `verify:`, or remove `rollback`";
             self.fault(record.rollback.span, message, help);
         } else if everywhere.contains(&RotateDo::Restart) {
@@ -283,7 +290,7 @@ impl Builder<'_> {
             let help = "remove it, or write `do: restart`";
             self.fault(
                 span,
-                "`restarts` has no use: nothing restarts the program",
+                "`restarts` has no effect: nothing restarts the program",
                 help,
             );
         }
@@ -293,10 +300,10 @@ impl Builder<'_> {
         let (max, per) = (*restarts.max.get()?, *restarts.per.get()?);
         if max == 0 {
             let help = "write 1 or more; `do: nothing` never restarts it";
-            self.fault(restarts.max.span, "no restart is allowed", help);
+            self.fault(restarts.max.span, "`max: 0` allows no restart", help);
         }
         let Ok(max) = u32::try_from(max) else {
-            let message = format!("{max} restarts are no limit");
+            let message = format!("{max} restarts are no useful limit");
             self.fault(
                 restarts.max.span,
                 message,
@@ -308,7 +315,7 @@ impl Builder<'_> {
             let help = "write a duration such as 10m";
             self.fault(
                 restarts.per.span,
-                "restarts are counted over some time",
+                "restarts cannot be counted over no time",
                 help,
             );
         }
@@ -324,7 +331,7 @@ impl Builder<'_> {
             RotateDo::Http => ("a request on rotation", told.http.key),
         };
         let span = key.or(told.action.key).unwrap_or(told.at);
-        let why = "no process stays behind that could see a new version";
+        let why = "hushpipe does not remain to see new versions";
         self.not_in_exec(span, what, why);
     }
 
@@ -337,7 +344,7 @@ impl Builder<'_> {
         ];
         for (what, key) in keys {
             if let Some(span) = key {
-                let why = "no process stays behind that could see a new version";
+                let why = "hushpipe does not remain to see new versions";
                 self.not_in_exec(span, what, why);
             }
         }

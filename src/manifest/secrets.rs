@@ -29,12 +29,13 @@ impl Builder<'_> {
         let mut specs = BTreeMap::new();
         let mut known = Known {
             names: entries.iter().map(|(_, name, _)| name.clone()).collect(),
+            incomplete: !self.faults.is_empty(),
             fields: BTreeMap::new(),
         };
         for (span, name, field) in entries {
             let Some(secret) = field.get() else { continue };
             if let (Mode::Exec, Some(refresh)) = (mode, secret.refresh.key) {
-                let why = "no process stays behind that could ask the store again";
+                let why = "hushpipe does not remain to poll the store";
                 self.not_in_exec(refresh, "`refresh`", why);
             }
             let Some((wanted, store)) = self.store_of(manifest, secret) else {
@@ -88,7 +89,7 @@ impl Builder<'_> {
             }
         };
         let shown = self.shown(field.span, wanted.as_str());
-        self.fault(field.span, format!("no store has the name {shown}"), help);
+        self.fault(field.span, format!("unknown store {shown}"), help);
     }
 
     /// The keys that a secret of this store must have or cannot have. What is asked, for a vault.
@@ -99,7 +100,7 @@ impl Builder<'_> {
         self.no_vault_keys(secret, store);
         let sealed = matches!(store, Store::Sealed(_));
         if let (Some(version), false) = (secret.version.key, sealed) {
-            let help = "remove it; the current value is taken";
+            let help = "remove it; hushpipe uses the current value";
             self.fault(version, "only sealed and vault stores keep versions", help);
         } else if secret.version.get() == Some(&0) {
             let help = "versions count from 1: see `hushpipe secret history`";
@@ -108,8 +109,8 @@ impl Builder<'_> {
         if let Store::Command(command) = store {
             self.fits_command(at, secret, command);
         } else if !secret.key.is_present() && !secret.path.is_present() {
-            let message = "the key `key` is missing: which secret of the store is meant?";
-            let help = "add `key:` a relative path such as stripe/token";
+            let message = "the key `key` is missing";
+            let help = "add `key:` with the secret's name in the store, such as stripe/token";
             self.fault(at, message, help);
         }
         None
@@ -134,17 +135,17 @@ impl Builder<'_> {
     fn fits_command(&mut self, at: Span, secret: &Secret, command: &CommandRecord) {
         if let Some(format) = secret.format.key {
             let help = "remove it here, and set `format` of the store";
-            let message = "what a command prints is read in its store's format";
+            let message = "a command's output has the format of its store";
             self.fault(format, message, help);
         }
         let Some(run) = command.run.get() else { return };
         if takes_key(run) {
             if !secret.key.is_present() {
-                let message = "the key `key` is missing: the store's command holds {key}";
-                self.fault(at, message, "add `key:` what stands in place of {key}");
+                let message = "the key `key` is missing: the store's command contains {key}";
+                self.fault(at, message, "add `key:`, the text that replaces {key}");
             }
         } else if let (Some(key), Some(ValueFormat::Raw)) = (secret.key.key, command.format.get()) {
-            let message = "this `key` has no use: the store's command holds no {key}, and its output \
+            let message = "`key` has no effect: the store's command has no {key}, and its output \
                            has no fields";
             let help = "remove it, or put {key} into the command, or set the store's `format`";
             self.fault(key, message, help);
@@ -154,8 +155,7 @@ impl Builder<'_> {
     /// What a vault store is asked.
     fn request(&mut self, at: Span, secret: &Secret) -> Option<VaultRequest> {
         if let Some(format) = secret.format.key {
-            let message =
-                "a vault store knows the fields of its secrets: nothing is read in a format";
+            let message = "a vault store knows the fields of its secrets and needs no `format`";
             self.fault(format, message, "remove it");
         }
         let path = self.api_path(at, secret)?;
@@ -184,7 +184,7 @@ impl Builder<'_> {
             }
             (Some(path), mount, key) => {
                 let other = mount.or(key)?;
-                let message = "`path` says what is asked, and so do `mount` and `key`";
+                let message = "`path` excludes `mount` and `key`";
                 let help = "keep `path`, or `mount` and `key` for KV version 2";
                 let fault = Fault::new(path.max(other), message, help);
                 self.faults
@@ -192,22 +192,22 @@ impl Builder<'_> {
                 None
             }
             (None, Some(mount), None) => {
-                let help = "add `key:` the secret's name below the mount";
-                let message = "`mount` alone does not say which secret is meant";
+                let help = "add `key:` with the secret's name below the mount";
+                let message = "`mount` needs `key`";
                 self.fault(mount, message, help);
                 None
             }
             (None, None, Some(key)) => {
-                let message = "`key` alone does not say where in the vault it is";
-                let help = "add `mount:` where KV version 2 is mounted, or write `path:` the API's \
-                            path, such as database/creds/app or kv/data/stripe";
+                let message = "`key` needs `mount`";
+                let help = "add `mount:` for KV version 2, or write an API path instead: `path: \
+                            database/creds/app`";
                 self.fault(key, message, help);
                 None
             }
             (None, None, None) => {
-                let message = "the key `path` is missing: what is the vault asked for?";
-                let help = "add `path:` such as database/creds/app, or `mount:` and `key:` for KV \
-                            version 2";
+                let message = "the key `path` is missing";
+                let help = "add `path: database/creds/app` or the like, or `mount:` and `key:` \
+                            for KV version 2";
                 self.fault(at, message, help);
                 None
             }
@@ -219,7 +219,7 @@ impl Builder<'_> {
             return;
         };
         if secret.version.get() == Some(&0) {
-            let help = "versions count from 1; without it the current one is taken";
+            let help = "versions count from 1; without `version` hushpipe uses the current one";
             self.fault(secret.version.span, "there is no version 0", help);
         } else if !is_kv2(path) {
             let help = "remove it, or write `mount` and `key`, or a path such as kv/data/stripe";
@@ -241,8 +241,8 @@ impl Builder<'_> {
         match (unwraps, secret.token_file.key) {
             (true, None) => {
                 let message =
-                    "the key `token_file` is missing: unwrapping takes the wrapping token";
-                let help = "add `token_file:` the path of the file that holds it";
+                    "the key `token_file` is missing: unwrapping needs the wrapping token";
+                let help = "add `token_file:` with the path of the file that has it";
                 self.fault(secret.path.key.unwrap_or(at), message, help);
             }
             (false, Some(span)) => {
@@ -254,7 +254,7 @@ impl Builder<'_> {
         }
         if let (true, Some(span)) = (unwraps, secret.parameters.key) {
             let message = "unwrapping takes no parameters";
-            self.fault(span, message, "remove them: the wrapping token says it all");
+            self.fault(span, message, "remove them: the wrapping token is enough");
         }
     }
 

@@ -372,14 +372,14 @@ mod tests {
         assert_eq!(error.exit(), Exit::Manifest);
         let shown = error.text();
         for wanted in [
-            "site.yaml:1:10: `2` is no version of the site that is known here",
+            "site.yaml:1:10: unknown version `2` of the site",
             "site.yaml:2:1: unknown key `environmnt` (did you mean `environment`?)",
             "site.yaml:3:17: invalid value `obverse` (did you mean `observe`?)",
             "site.yaml:3:37: invalid value `policy.d`: it is not absolute",
             "site.yaml:4:20: invalid value `soon`",
             "site.yaml:5:20: `true` is neither true nor false",
             "site.yaml:5:28: unknown key `snks` (did you mean `sinks`?)",
-            "site.yaml:6:1: invalid value `secrets`: it is a key of a manifest",
+            "site.yaml:6:1: unknown key `secrets`: it is a key of a manifest",
         ] {
             assert!(shown.contains(wanted), "{wanted}: {shown}");
         }
@@ -465,9 +465,9 @@ mod tests {
             (b"version: 1\nversion: 1\n", "version"),
             (
                 b"version: 1\nlabels: !!map {}\n",
-                "tags cannot stand in a site",
+                "YAML tags are not allowed in a site",
             ),
-            (b"[1]", "this is a list"),
+            (b"[1]", "found a list"),
         ] {
             let error = parse_site(Path::new("/s.yaml"), bytes.to_vec()).unwrap_err();
             let text = error.text();

@@ -101,11 +101,7 @@ fn syntax(content: &Content, source: &str, error: &minijinja::Error) -> Fault {
     let first = text[start..end].len() - text[start..end].trim_start().len();
     let span = content.written.locate(source, start + first..end);
     let help = "a value is {{ secret }} or {{ secret.field }}, a filter {{ secret | b64encode }}";
-    Fault::new(
-        span,
-        format!("this template cannot be read: {detail}"),
-        help,
-    )
+    Fault::new(span, format!("invalid template: {detail}"), help)
 }
 
 fn unknown_filter(content: &Content, source: &str, filter: &Used) -> Fault {

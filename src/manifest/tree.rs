@@ -162,13 +162,12 @@ fn syntax(source: &str, error: &ScanError) -> Fault {
         Kind::UnclosedFlowCollection { .. } | Kind::MismatchedFlowCollectionEnd { .. } => {
             "close each `[` with `]` and each `{` with `}`"
         }
-        Kind::RecursionLimitExceeded => "a manifest is never nested so deep",
+        Kind::RecursionLimitExceeded => "a manifest needs fewer levels",
         _ => {
-            "check indentation, colons and quotes here and on the line before; text that starts \
-              with one of @ ` % & * ! | > or holds `: ` or ` #` goes in quotes"
+            "check indentation, colons and quotes here and a line above; quote text that has `: ` or ` #`"
         }
     };
-    Fault::new(at, format!("this is not YAML: {}", error.kind()), help)
+    Fault::new(at, format!("invalid YAML: {}", error.kind()), help)
 }
 
 fn byte_span(source: &str, span: &granit_parser::Span) -> Span {
@@ -215,10 +214,13 @@ impl<'a> Builder<'a, '_> {
     fn take(&mut self, event: Event<'a>, span: &granit_parser::Span) -> Result<(), Fault> {
         if event.tag().is_some() {
             let tag = span.tag_span().unwrap_or(*span);
-            let help = "remove it: a manifest's values have the type that their key asks for";
+            let help = "remove it: each key determines the type of its value";
             let span = byte_span(self.source, &tag);
-            self.faults
-                .push(Fault::new(span, "tags cannot stand in a manifest", help));
+            self.faults.push(Fault::new(
+                span,
+                "YAML tags are not allowed in a manifest",
+                help,
+            ));
         }
         let span = byte_span(self.source, span);
         match event {
@@ -250,7 +252,7 @@ impl<'a> Builder<'a, '_> {
     fn open(&mut self, span: Span, anchor: usize, items: Items<'a>) -> Result<(), Fault> {
         if self.open.len() == MAX_DEPTH {
             let message = format!("more than {MAX_DEPTH} levels of nesting");
-            let help = "a manifest is never nested so deep";
+            let help = "a manifest needs fewer levels";
             return Err(Fault::new(span, message, help));
         }
         self.open.push(Open {
@@ -280,13 +282,13 @@ impl<'a> Builder<'a, '_> {
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Fault> {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            let help = "an alias stands for something that is complete before it";
-            return Err(Fault::new(span, "an alias cannot stand for itself", help));
+            let help = "an alias refers to a complete value before it";
+            return Err(Fault::new(span, "an alias cannot refer to itself", help));
         };
         self.expanded = self.expanded.saturating_add(node.weight);
         if self.expanded > ALIAS_BUDGET {
-            let message = format!("the aliases stand for more than {ALIAS_BUDGET} values");
-            let help = "write out what is needed: aliases of aliases multiply";
+            let message = format!("the aliases expand to more than {ALIAS_BUDGET} values");
+            let help = "write the values out: aliases of aliases multiply";
             return Err(Fault::new(span, message, help));
         }
         self.place(node, span)
@@ -342,11 +344,11 @@ fn insert<'a>(
 ) -> Option<Fault> {
     if entry.key == "<<" {
         let help = "write the keys out, or use an alias for a whole value";
-        let message = "merge keys (`<<`) cannot stand in a manifest";
+        let message = "merge keys (`<<`) are not allowed in a manifest";
         return Some(Fault::new(entry.key_span, message, help));
     }
     if let Some(first) = earlier(entries, seen, &entry.key) {
-        let message = format!("the key {} stands here twice", quote(&entry.key));
+        let message = format!("duplicate key {}", quote(&entry.key));
         let fault = Fault::new(entry.key_span, message, "remove one of the two");
         return Some(fault.related(first, "first here"));
     }

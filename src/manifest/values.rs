@@ -105,7 +105,7 @@ impl Decode for u64 {
         match text.parse() {
             Ok(number) if digits && !octal && node.is_plain() => Some(number),
             _ => {
-                let message = format!("{} is no whole number from 0 on", quote(text));
+                let message = format!("{} is not a whole number", quote(text));
                 to.fault(
                     node.span,
                     message,
@@ -133,10 +133,11 @@ impl Decode for VersionOne {
             return Some(Self);
         }
         let file = if to.fixed { "site" } else { "manifest" };
-        let message = format!(
-            "{} is no version of the {file} that is known here",
-            quote(text)
-        );
+        let message = if text == "1" {
+            format!("the version of the {file} is a number, found text")
+        } else {
+            format!("unknown version {} of the {file}", quote(text))
+        };
         to.fault(node.span, message, "write `version: 1`, without quotes");
         None
     }
@@ -215,9 +216,9 @@ impl Decode for Content {
                     let span = to.locate(node, range);
                     to.fault(
                         span,
-                        "variables of the environment cannot stand in `content`",
-                        "what is no secret goes into run.env or the program's own configuration; \
-                         a secret is {{ name }}; write `$${` for a plain `${`",
+                        "environment variables are not allowed in `content`",
+                        "write {{ name }} for a secret, `$${` for a plain `${`; other settings go \
+                         into run.env",
                     );
                 }
                 return None;
@@ -242,8 +243,7 @@ impl Decode for Content {
 
 /// A signal; the message does not name the text again.
 pub fn signal(text: &str) -> Result<Signal, &'static str> {
-    Signal::parse(text)
-        .map_err(|_| "it is no signal; signals are names such as TERM, or numbers from 1 to 64")
+    Signal::parse(text).map_err(|_| "signals are names such as TERM, or numbers from 1 to 64")
 }
 
 macro_rules! parsed {
@@ -345,12 +345,12 @@ fn octal<T>(
             if text.starts_with(|c: char| c.is_ascii_digit()));
     if number {
         let raw = to.raw_text(node, wanted)?;
-        let message = format!("{} stands without quotes", quote(raw));
+        let message = format!("{} needs quotes", quote(raw));
         // Four digits, as they are wanted in quotes.
         let raw = format!("{raw:0>4}");
         let help = match parse(&raw) {
             Ok(_) => {
-                format!("write \"{raw}\": YAML reads an octal number without quotes as another one")
+                format!("write \"{raw}\": without quotes YAML reads octal digits as another number")
             }
             Err(_) => format!("write {wanted}"),
         };

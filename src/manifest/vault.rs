@@ -320,7 +320,7 @@ impl Builder<'_> {
             return wanted;
         }
         if let (Some(true), Some(span)) = (vault.revoke_on_exit.get(), vault.revoke_on_exit.key) {
-            let why = "no process stays behind that could revoke leases when the program ends";
+            let why = "hushpipe does not remain to revoke leases";
             self.not_in_exec(span, "`revoke_on_exit: true`", why);
         }
         wanted

@@ -12,6 +12,7 @@ mod names;
 pub mod nearest;
 mod plan;
 pub mod printable;
+pub mod private_key;
 mod protected;
 pub mod query;
 mod release;

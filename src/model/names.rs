@@ -30,16 +30,10 @@ pub enum NameError {
     TooLong,
     /// It starts with something else than a letter, or has something else than letters, digits
     /// and `_`; store names may also have `-`.
-    #[error(
-        "{0:?} cannot stand there: a name starts with a letter and goes on with letters, digits \
-         and _"
-    )]
+    #[error("invalid character {0:?}: use letters, digits and `_`, a letter first")]
     Character(char),
     /// It is a word of templates, which mean something else by it.
-    #[error(
-        "it is a word of templates, where it would not be the secret: choose another name; the `key` in \
-         the store may stay"
-    )]
+    #[error("templates reserve this word: choose another name; the `key` in the store can stay")]
     Word,
 }
 

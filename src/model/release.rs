@@ -341,7 +341,7 @@ impl AuditError {
 
 impl fmt::Display for AuditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the audit log cannot be written: {}", self.why)?;
+        write!(f, "cannot write the audit log: {}", self.why)?;
         match &self.help {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),

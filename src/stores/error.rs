@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::http::HttpError;
+use crate::model::printable::printable_path;
 use crate::model::{Exit, Outcome, Source, StoreName};
 use crate::secret::FileError;
 
@@ -244,17 +245,17 @@ impl fmt::Display for StoreError {
         }
         f.write_str(": ")?;
         match &self.fault {
-            Fault::Unreachable { tried, .. } => write!(f, "cannot read {}", tried.display()),
+            Fault::Unreachable { tried, .. } => write!(f, "cannot read {}", printable_path(tried)),
             Fault::NoAnswer {
                 address,
                 after,
                 cause,
             } => {
                 let after = rough(*after);
-                write!(f, "{address} gives no answer: {cause} (tried for {after})")
+                write!(f, "no answer from {address}: {cause} (tried for {after})")
             }
-            Fault::Unwritable { tried, .. } => write!(f, "cannot write {}", tried.display()),
-            Fault::Missing { hint } => write!(f, "not there: {hint}"),
+            Fault::Unwritable { tried, .. } => write!(f, "cannot write {}", printable_path(tried)),
+            Fault::Missing { hint } => write!(f, "not found: {hint}"),
             Fault::Denied { reason }
             | Fault::Unapproved { reason }
             | Fault::Malformed { reason } => f.write_str(reason),
@@ -268,8 +269,8 @@ impl fmt::Display for StoreError {
                     LastLine::None => Ok(()),
                     LastLine::Shown(line) => write!(f, "; it said: {line}"),
                     LastLine::Hidden => f.write_str(
-                        "; its error output may hold a secret and is not shown: run it by hand, or \
-                         set `show_errors: true` on the store",
+                        "; its error output may have a secret and is not shown: run it by hand, \
+                         or set `show_errors: true`",
                     ),
                 }
             }

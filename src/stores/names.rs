@@ -44,7 +44,7 @@ impl fmt::Display for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.count, &self.near) {
             (_, Some(near)) => write!(f, "did you mean `{near}`?"),
-            (0, None) => f.write_str("it has no fields at all"),
+            (0, None) => f.write_str("it has no fields"),
             (1, None) => f.write_str("it has 1 field, whose name is not shown"),
             (count, None) => write!(f, "it has {count} fields, whose names are not shown"),
         }
@@ -79,6 +79,6 @@ mod tests {
             assert!(said.ends_with("not shown"), "{said}");
             assert!(!names.iter().any(|name| said.contains(name)), "{said}");
         }
-        assert_eq!(said("a", &[]), "it has no fields at all");
+        assert_eq!(said("a", &[]), "it has no fields");
     }
 }

@@ -61,6 +61,12 @@ impl Terminal {
     }
 }
 
+/// How many columns the terminal behind standard error has; `None`: it is no terminal, or does not say.
+pub fn columns_of_stderr() -> Option<usize> {
+    let size = termios::tcgetwinsize(standard_fds()[2]).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Whether standard input or output is a pipe or a socket: hushpipe is then part of a pipeline.
 pub fn is_piped() -> bool {
     standard_fds().into_iter().take(2).any(|fd| {

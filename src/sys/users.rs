@@ -41,14 +41,12 @@ pub struct Entry {
 pub enum UsersError {
     /// No user has this name.
     #[error(
-        "there is no user {0:?} on this machine (in /etc/passwd, or known to getent); create it, \
-         or give a number"
+        "unknown user {0:?} (neither in /etc/passwd nor known to getent): create it, or give a number"
     )]
     NoUser(String),
     /// No group has this name.
     #[error(
-        "there is no group {0:?} on this machine (in /etc/group, or known to getent); create it, \
-         or give a number"
+        "unknown group {0:?} (neither in /etc/group nor known to getent): create it, or give a number"
     )]
     NoGroup(String),
     /// The database could not be read.

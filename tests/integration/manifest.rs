@@ -135,7 +135,7 @@ fn every_manifest_of_the_readme_is_taken_and_so_is_every_part_of_one() {
 #[test]
 fn a_manifest_that_cannot_be_read_says_why() {
     Hushpipe::new().args(["check", "--manifest-only"]).run().code(66).stderr_is(
-        "hushpipe: error: no manifest: there is no hushpipe.yaml in this directory or those above it\n  help: name \
+        "hushpipe: error: no manifest: no hushpipe.yaml in this directory or above\n  help: name \
          one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`\n",
     );
     let missing = Hushpipe::new()
@@ -237,7 +237,7 @@ fn an_unused_secret_is_a_warning() {
         .run()
         .success();
     output.stderr_is(
-        "hushpipe: warning: hushpipe.yaml:5:3: the secret token is declared, and nothing uses it\n",
+        "hushpipe: warning: hushpipe.yaml:5:3: the secret token is declared but not used\n",
     );
     Hushpipe::new()
         .manifest(text)
@@ -405,5 +405,5 @@ fn the_command_line_gives_a_command_and_exec_mode() {
         .run();
     output
         .code(78)
-        .stderr_has("a fifo cannot be had with --exec");
+        .stderr_has("a fifo does not work with --exec");
 }

@@ -39,7 +39,7 @@ fn a_program_needs_no_dashes_before_it_and_has_its_own_options() {
     let output = does(output, &["run", "--no-such", "echo"]).code(64);
     let output = output.stderr_has("hushpipe: error: unexpected argument '--no-such'");
     let output = does(output, &["run", "--", "cat x"]).code(127);
-    output.stderr_has("help: a program and its arguments are words of their own: cat x");
+    output.stderr_has("help: write program and arguments as separate words: cat x");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn the_manifest_is_found_from_below_and_under_its_other_name() {
     std::os::unix::fs::chown(output.place().join("hushpipe.yml"), Some(1), None).unwrap();
     let hushpipe = output.again().through(&below).args(["run"]);
     let output = hushpipe.run().code(78);
-    output.stderr_has("hushpipe.yml is another user's, and was not named");
+    output.stderr_has("hushpipe.yml belongs to another user");
 }
 
 #[test]
@@ -317,5 +317,5 @@ fn a_program_runs_without_a_manifest() {
     let output = does(output, &["run", "--getenv", "DB", "--", "true"]).code(64);
     let output = output.stderr_has("--getenv takes NAME=KEY");
     let output = does(output, &["run", "--getenv", "DB=none", "--", "true"]).code(65);
-    output.stderr_has("store local, none: not there");
+    output.stderr_has("store local, none: not found");
 }

@@ -168,7 +168,7 @@ fn ssh_keys_open_and_seal_as_well() {
     output
         .run()
         .code(77)
-        .stderr_has("it is sealed for 1 ssh-ed25519 recipient;");
+        .stderr_has("sealed for 1 ssh-ed25519 recipient:");
 }
 
 #[test]

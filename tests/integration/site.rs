@@ -97,8 +97,7 @@ fn the_environment_of_the_site_counts_and_no_manifest_has_another() {
         .code(78)
         .stderr_has("--> hushpipe.yaml:4:14")
         .stderr_has(
-            "this manifest is for the environment `staging`, and this host is for `production`, by its \
-             site ({place}/site.yaml:2:1)",
+            "this manifest is for the environment `staging`, and this host's site ({place}/site.yaml:2:1) is for `production`",
         )
         .stderr_has("^^^^^^^");
     let elsewhere = named("version: 1\n").manifest(&format!("{MANIFEST}environment: staging\n"));

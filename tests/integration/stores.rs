@@ -155,7 +155,7 @@ fn faults_of_all_secrets_come_in_one_go() {
                 deliver:\n  - { fd: 3, as: memfd, secret: a }\n  - { fd: 4, as: memfd, secret: b.x }\n";
     let hushpipe = with_store(DIRECTORY, rest).file("secrets/b", format!("{{\"x\": {MARK}}}"));
     refused(hushpipe, 65)
-        .stderr_has("store s, a: not there")
+        .stderr_has("store s, a: not found")
         .stderr_has("store s, b: not usable as JSON: line 1, column 7");
 }
 
@@ -230,11 +230,11 @@ fn a_commands_failure_is_told_by_code_and_its_last_line_if_that_is_wanted() {
     .stderr_has("store s: sh failed: exit code 3; it said: access denied");
     let script = format!("echo bad password: {MARK} >&2; exit 3");
     refused(with_store(&shell(&script, ""), PRINTED), 69)
-        .stderr_has("store s: sh failed: exit code 3; its error output may hold a secret")
-        .stderr_has("set `show_errors: true` on the store");
+        .stderr_has("store s: sh failed: exit code 3; its error output may have a secret")
+        .stderr_has("set `show_errors: true`");
     refused(with_store(&shell("kill -9 $$", ""), PRINTED), 69).stderr_has("killed by SIGKILL");
     let missing = "{ type: command, run: [no-such-tool] }";
-    refused(with_store(missing, PRINTED), 69).stderr_has("no-such-tool failed: it was not found");
+    refused(with_store(missing, PRINTED), 69).stderr_has("no-such-tool failed: not found");
     let json = shell(&format!("echo {MARK}"), ", format: json");
     refused(with_store(&json, PRINTED), 65).stderr_has("line 1, column 1: a syntax error");
     let endless = shell("exec cat /dev/zero", "");

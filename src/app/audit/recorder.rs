@@ -305,7 +305,7 @@ impl AuditRecorder {
         }
         let AuditError { why, help } = unrecorded(error);
         let help = help.map(|help| format!("; {help}")).unwrap_or_default();
-        let message = format!("the audit log cannot be written: {why}{help}");
+        let message = format!("cannot write the audit log: {why}{help}");
         let about = Topic::Audit;
         self.observer.observe(&if self.spec.required {
             Event::Fault { about, message }

@@ -176,22 +176,21 @@ impl fmt::Display for ControlError {
                 others,
             } => {
                 let running = running.join(", ");
-                write!(f, "no launcher is {name:?}; those that run are {running}")?;
+                write!(f, "no launcher {name:?}; running are {running}")?;
                 by_user(f, others)
             }
-            Self::OfUser { pid, uid } => write!(
-                f,
-                "launcher {pid} is that of uid {uid}: add `--user {uid}` to ask it"
-            ),
-            Self::RootAlone => f.write_str("only root may ask the launchers of another user"),
+            Self::OfUser { pid, uid } => {
+                write!(f, "launcher {pid} belongs to uid {uid}: add `--user {uid}`")
+            }
+            Self::RootAlone => f.write_str("only root can control launchers of another user"),
             Self::User(error) => error.fmt(f),
             Self::NotYours { pid, uid } => write!(
                 f,
-                "launcher {pid} is that of uid {uid}: only it and root may ask"
+                "launcher {pid} belongs to uid {uid}: only that user and root can control it"
             ),
             Self::Several { running } => write!(
                 f,
-                "more than one launcher could be meant, name it by its process id: {}",
+                "several launchers match, name one by its process id: {}",
                 running.join(", ")
             ),
             Self::Asking { socket, fault } => write!(f, "{}: {fault}", socket.display()),

@@ -161,11 +161,11 @@ impl EnvFile {
             .chars()
             .any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
         {
-            return Err(self.unusable(entry, "cannot stand in a manifest: let it be sealed"));
+            return Err(self.unusable(entry, "cannot be written in a manifest: seal it instead"));
         }
         let special = ["{{", "{%", "{#"].iter().any(|open| text.contains(open));
         if special && text.contains("endraw") {
-            return Err(self.unusable(entry, "cannot stand in a template: let it be sealed"));
+            return Err(self.unusable(entry, "cannot be written in a template: seal it instead"));
         }
         let text = text.replace("${", "$${");
         if !special {

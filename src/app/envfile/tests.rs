@@ -111,7 +111,7 @@ fn what_stays_readable_stays_as_it_was_written() {
     let project = Project::new(&[(".env", "A={{endraw\nB=\u{1b}[0m\n")]);
     for chosen in [[false, true], [true, false]] {
         let error = project.takeover(&[(".env", &chosen)]).err().unwrap();
-        assert!(error.to_string().contains("let it be sealed"), "{error}");
+        assert!(error.to_string().contains("seal it instead"), "{error}");
     }
 }
 

@@ -193,13 +193,27 @@ fn finish(
     }
 }
 
+/// The manifest of a directory: hushpipe.yml where that is its name.
+fn manifest_in(directory: &Path) -> PathBuf {
+    let usual = directory.join("hushpipe.yaml");
+    let other = directory.join("hushpipe.yml");
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    if !is_there(&usual) && is_there(&other) {
+        other
+    } else {
+        usual
+    }
+}
+
 impl Places {
     fn of(arguments: &InitArgs) -> Result<Self, Failure> {
-        let identity = arguments.identity.clone();
-        let identity = identity.map_or_else(load::default_identity_file, Ok)?;
+        let identity = match load::named_identity(arguments.identity.as_ref())? {
+            Some(named) => named,
+            None => load::default_identity_file()?,
+        };
         let store = arguments.store.clone();
         Ok(Self {
-            manifest: arguments.directory.join("hushpipe.yaml"),
+            manifest: manifest_in(&arguments.directory),
             store: store.unwrap_or_else(|| arguments.directory.join("secrets")),
             identity: std::path::absolute(identity).map_err(|error| os(&error))?,
         })

@@ -7,12 +7,14 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::common::{bad_name, failure, say, stored};
+use super::common::{failure, new_key, say, stored};
 use super::place::PlaceArgs;
 use crate::app::files;
 use crate::app::sealed::{self, Input, SetOptions};
+use crate::cli::variable::checked_variable;
 use crate::cli::{Failure, Globals, Outcome, load};
 use crate::manifest::{self, Overrides};
+use crate::model::printable::shell_word;
 use crate::model::query::Action;
 use crate::model::{Exit, Plan};
 use crate::stores::sealed::Key;
@@ -50,7 +52,10 @@ pub struct AddArgs {
 
 /// Adds a secret.
 pub fn run(arguments: &AddArgs, globals: Globals) -> Outcome {
-    let key = Key::new(&arguments.name).map_err(|error| bad_name(&arguments.name, error))?;
+    let key = new_key(&arguments.name)?;
+    if let Some(variable) = &arguments.getenv {
+        checked_variable("--getenv", variable)?;
+    }
     let (store_name, store) = arguments.place.of_a_manifest(globals)?;
     let path = arguments.place.manifest_path()?;
     let read = files::read(&path).and_then(|bytes| {
@@ -65,27 +70,41 @@ pub fn run(arguments: &AddArgs, globals: Globals) -> Outcome {
     })?;
     let before = parsed(&path, &text)?;
     let name = identifier(key.as_str());
-    let lines = Lines::of(arguments, &name, &key, store_name.as_str());
-    if before.secrets.keys().any(|known| known.as_str() == name) {
+    let known = before
+        .secrets
+        .iter()
+        .find(|(known, _)| known.as_str() == name);
+    let is_declared = match known {
+        None => false,
+        Some((_, spec)) if spec.source.key.as_deref() == Some(key.as_str()) => true,
+        Some(_) => {
+            let text = format!(
+                "{shown} already uses the name {name} for another secret\n  \
+                 help: choose another name for {key}, or declare it in {shown} by hand"
+            );
+            return Err(Failure::text(Exit::Usage, text));
+        }
+    };
+    let lines = Lines::of(arguments, &name, &key, store_name.as_str(), is_declared);
+    if is_declared && (arguments.file.is_none() && arguments.getenv.is_none()) {
         let text = format!(
-            "{shown} has a secret {name} already: `hushpipe secret set {key}` changes its value"
+            "{shown} has the secret {name} already\n  \
+             help: `hushpipe secret set {}` changes its value; --file or --getenv adds a delivery",
+            shell_word(key.as_str())
         );
         return Err(Failure::text(Exit::Usage, text));
     }
-    let after = lines.put_into(&text).filter(|after| {
-        let delivered = usize::from(!arguments.no_deliver);
-        parsed(&path, after).is_ok_and(|plan| {
-            plan.secrets.len() == before.secrets.len() + 1
-                && plan.deliveries.len() == before.deliveries.len() + delivered
-        })
-    });
-    let Some(after) = after else {
-        let text = format!(
-            "{shown} is written in a way that no line can be put into: add by hand\n{}",
-            lines.by_hand()
-        );
-        return Err(Failure::text(Exit::Manifest, text));
+    let Some(after) = lines.put_into(&text) else {
+        return Err(by_hand(&path, &lines));
     };
+    // What is wrong with the new lines is said as `check` says it.
+    let plan = parsed(&path, &after)?;
+    let delivered = usize::from(!arguments.no_deliver);
+    if plan.secrets.len() != before.secrets.len() + usize::from(!is_declared)
+        || plan.deliveries.len() != before.deliveries.len() + delivered
+    {
+        return Err(by_hand(&path, &lines));
+    }
     let stores = arguments
         .place
         .open_to(Action::Change, &[key.as_str()], globals)?;
@@ -115,6 +134,16 @@ pub fn run(arguments: &AddArgs, globals: Globals) -> Outcome {
     say(globals, &format!("{shown}: {}", lines.told()))
 }
 
+/// The manifest has a form that lines cannot be put into.
+fn by_hand(path: &Path, lines: &Lines) -> Failure {
+    let text = format!(
+        "hushpipe cannot edit {}, which has `secrets` or `deliver` in braces: add by hand\n{}",
+        path.display(),
+        lines.by_hand()
+    );
+    Failure::text(Exit::Manifest, text)
+}
+
 fn parsed(path: &Path, text: &str) -> Result<Plan, Failure> {
     let overrides = Overrides {
         command: vec!["true".into()],
@@ -138,12 +167,13 @@ fn identifier(key: &str) -> String {
 
 /// What is put into the manifest.
 struct Lines {
-    secret: String,
+    /// `None`: it is declared already.
+    secret: Option<String>,
     delivery: Option<String>,
 }
 
 impl Lines {
-    fn of(arguments: &AddArgs, name: &str, key: &Key, store: &str) -> Self {
+    fn of(arguments: &AddArgs, name: &str, key: &Key, store: &str, declared: bool) -> Self {
         let key = scalar(key.as_str());
         let delivery = match (&arguments.getenv, &arguments.file) {
             _ if arguments.no_deliver => None,
@@ -155,13 +185,16 @@ impl Lines {
             (None, None) => Some(format!("{{ file: {name}, secret: {name} }}")),
         };
         Self {
-            secret: format!("{name}: {{ store: {store}, key: {key} }}"),
+            secret: (!declared).then(|| format!("{name}: {{ store: {store}, key: {key} }}")),
             delivery,
         }
     }
 
     fn put_into(&self, text: &str) -> Option<String> {
-        let text = inserted(text, "secrets", &self.secret, "  ")?;
+        let text = match &self.secret {
+            Some(secret) => inserted(text, "secrets", secret, "  ")?,
+            None => text.to_owned(),
+        };
         match &self.delivery {
             Some(delivery) => inserted(&text, "deliver", &format!("- {delivery}"), "  "),
             None => Some(text),
@@ -169,20 +202,18 @@ impl Lines {
     }
 
     fn by_hand(&self) -> String {
+        let secret = self.secret.iter();
+        let secret = secret.map(|one| format!("  secrets:\n    {one}"));
         let delivery = self.delivery.iter();
-        let delivery = delivery.map(|one| format!("\n  deliver:\n    - {one}"));
-        format!(
-            "  secrets:\n    {}{}",
-            self.secret,
-            delivery.collect::<String>()
-        )
+        let delivery = delivery.map(|one| format!("  deliver:\n    - {one}"));
+        secret.chain(delivery).collect::<Vec<_>>().join("\n")
     }
 
+    /// What was added.
     fn told(&self) -> String {
-        match &self.delivery {
-            Some(delivery) => format!("{} and - {delivery}", self.secret),
-            None => self.secret.clone(),
-        }
+        let delivery = self.delivery.iter().map(|one| format!("- {one}"));
+        let all: Vec<String> = self.secret.iter().cloned().chain(delivery).collect();
+        all.join(" and ")
     }
 }
 

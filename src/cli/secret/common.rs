@@ -51,8 +51,21 @@ pub fn key(name: &str) -> Result<Key, Failure> {
     Key::parse(name).map_err(|error| bad_name(name, error))
 }
 
+/// The name of a secret that is made.
+pub fn new_key(name: &str) -> Result<Key, Failure> {
+    Key::new(name).map_err(|error| bad_name(name, error))
+}
+
+/// Somebody typed a value: it is not repeated, and cannot be taken back.
+pub const TYPED_VALUE: &str = "\
+a value cannot be an argument: others can read it there, and the shell keeps it. Nothing was stored
+  help: give the name alone and type the value at the prompt, or pipe it in; replace the value you typed";
+
 /// Why a text is no name.
 pub fn bad_name(name: &str, error: KeyError) -> Failure {
+    if name.contains('=') {
+        return Failure::text(Exit::Usage, TYPED_VALUE);
+    }
     let text = format!("{name:?} cannot be the name of a secret: {error}");
     Failure::text(Exit::Usage, text)
 }

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 
-use super::common::{FieldFormat, failure, key, say, stored, unbuffered};
+use super::common::{FieldFormat, failure, key, new_key, say, stored, unbuffered};
 use super::place::PlaceArgs;
 use crate::app::sealed;
 use crate::cli::{Failure, Globals, Outcome};
@@ -61,7 +61,7 @@ impl Characters {
 
 /// Stores a random value.
 pub fn generate(place: &PlaceArgs, arguments: &GenerateArgs, globals: Globals) -> Outcome {
-    let key = key(&arguments.name)?;
+    let key = new_key(&arguments.name)?;
     let store = place.open_to(Action::Change, &[key.as_str()], globals)?;
     let (length, characters) = (usize::from(arguments.length), arguments.characters.all());
     let version = stored(sealed::generate(&store, &key, length, &characters))?;
@@ -85,7 +85,7 @@ pub struct EditArgs {
 
 /// Has an editor change a value.
 pub fn edit(place: &PlaceArgs, arguments: &EditArgs, globals: Globals) -> Outcome {
-    let key = key(&arguments.name)?;
+    let key = new_key(&arguments.name)?;
     let editor = ["VISUAL", "EDITOR"]
         .iter()
         .find_map(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
@@ -115,7 +115,7 @@ pub struct MoveArgs {
 
 /// Renames a secret.
 pub fn rename(place: &PlaceArgs, arguments: &MoveArgs, globals: Globals) -> Outcome {
-    let (from, to) = (key(&arguments.from)?, key(&arguments.to)?);
+    let (from, to) = (key(&arguments.from)?, new_key(&arguments.to)?);
     let store = place.open_to(Action::Change, &[from.as_str(), to.as_str()], globals)?;
     let version = stored(sealed::copy(&store, &from, &to))?;
     stored(store.remove(&from))?;
@@ -139,7 +139,7 @@ pub struct CopyArgs {
 
 /// Copies the current value of a secret.
 pub fn copy(place: &PlaceArgs, arguments: &CopyArgs, globals: Globals) -> Outcome {
-    let (from, to) = (key(&arguments.from)?, key(&arguments.to)?);
+    let (from, to) = (key(&arguments.from)?, new_key(&arguments.to)?);
     let store = place.open_to(Action::Change, &[from.as_str(), to.as_str()], globals)?;
     let version = stored(sealed::copy(&store, &from, &to))?;
     say(globals, &format!("{to}: version {version} is current"))

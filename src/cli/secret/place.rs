@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use clap::Args;
 
-use super::super::load::default_identity_file;
+use super::super::load::{default_identity_file, named_identity};
 use super::super::run::warnings;
 use super::super::said::SaidArgs;
 use super::super::{Failure, Globals, Loaded, Outcome};
@@ -14,6 +14,7 @@ use super::common::say;
 use crate::app::custody::{self, Secrets};
 use crate::app::sealed;
 use crate::manifest::{self, Overrides};
+use crate::model::printable::shell_word;
 use crate::model::query::Action;
 use crate::model::{Exit, Observer, StoreKind, StoreName};
 use crate::stores::sealed::{Key, SealedStore};
@@ -160,7 +161,10 @@ impl PlaceArgs {
         let manifest = plan.manifest.display();
         let text = match of_key {
             None => {
-                format!("note: {manifest} does not deliver {key} yet: `hushpipe add {key}` adds it")
+                let word = shell_word(key.as_str());
+                format!(
+                    "note: {manifest} does not deliver {key} yet: `hushpipe add {word}` adds it"
+                )
             }
             Some((name, _))
                 if !plan
@@ -210,8 +214,8 @@ impl PlaceArgs {
         match stores.as_slice() {
             [(name, spec, owners)] => {
                 let mut spec = (*spec).clone();
-                if let Some(identity) = &self.identity {
-                    spec.identity_file.clone_from(identity);
+                if self.identity.is_some() {
+                    spec.identity_file = self.identity_file()?;
                 }
                 let name = (*name).clone();
                 let store = SealedStore::open(name.clone(), &spec, observer).trusting(owners);
@@ -247,6 +251,9 @@ impl PlaceArgs {
     }
 
     fn identity_file(&self) -> Result<PathBuf, Failure> {
-        self.identity.clone().map_or_else(default_identity_file, Ok)
+        match named_identity(self.identity.as_ref())? {
+            Some(named) => Ok(named),
+            None => default_identity_file(),
+        }
     }
 }

@@ -154,7 +154,7 @@ async fn garbage_is_not_tried_again() {
     ] {
         let fake = Fake::always(Act::Cut(garbage.to_owned())).await;
         let cause = cause(settings(&[&fake.address])).await;
-        assert!(cause.starts_with("what it answers is not HTTP"), "{cause}");
+        assert!(cause.starts_with("its response is not HTTP"), "{cause}");
         assert_eq!(fake.requests().len(), 1);
     }
 }
@@ -164,7 +164,7 @@ async fn a_port_that_speaks_tls_is_told() {
     let words = "Client sent an HTTP request to an HTTPS server.\n";
     let fake = Fake::always(Act::Cut(whole("400 Bad Request", "", words))).await;
     let cause = cause(settings(&[&fake.address])).await;
-    assert_eq!(cause, "it speaks TLS: write https:// instead");
+    assert_eq!(cause, "it speaks TLS: write https://");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn files_that_cannot_be_used_are_named() {
         (change(&|tls| tls.ca_file = Some(odd.clone())), "odd.pem"),
         (
             change(&|tls| tls.ca_path = Some(empty.path().into())),
-            "there are no certificates in",
+            "no certificates in",
         ),
         (
             change(&|tls| tls.ca_path = Some("/no/such/dir".into())),
@@ -137,10 +137,16 @@ async fn a_server_that_wants_a_client_certificate_says_so() {
     multiplexed.alpn_protocols = vec![b"h2".to_vec()];
     let fake = Fake::tls(multiplexed, fine()).await;
     let said = cause(known.settings(&fake.address)).await;
-    assert!(said.contains("asks for a client certificate"), "{said}");
+    assert!(
+        said.contains("requires a trusted client certificate"),
+        "{said}"
+    );
     let fake = Fake::tls(server, fine()).await;
     let said = cause(known.settings(&fake.address)).await;
-    assert!(said.contains("asks for a client certificate"), "{said}");
+    assert!(
+        said.contains("requires a trusted client certificate"),
+        "{said}"
+    );
     let foreign = Authority::new().leaf(&["client"]);
     let said = cause(known.showing(&fake.address, &foreign)).await;
     assert!(

@@ -115,7 +115,7 @@ async fn a_circle_of_redirects_ends() {
 async fn what_is_no_url_is_not_followed() {
     let fake = Fake::always(to("http://[")).await;
     let said = cause(settings(&[&fake.address])).await;
-    assert_eq!(said, "it redirects to what is no URL");
+    assert_eq!(said, "it redirects to something that is not a URL");
 }
 
 #[tokio::test]

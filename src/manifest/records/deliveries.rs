@@ -147,7 +147,7 @@ impl Deliver {
     fn no_way(entries: &[Entry<'_>], to: &mut Decoder<'_>) {
         let later = |entry: &&Entry<'_>| Self::LATER.contains(&entry.key.as_ref());
         if let Some(entry) = entries.iter().find(later) {
-            let message = format!("deliveries as `{}` are not in this version", entry.key);
+            let message = format!("this version has no `{}` deliveries", entry.key);
             return to.fault(
                 entry.key_span,
                 message,
@@ -182,7 +182,7 @@ impl Deliver {
         let at = entries.first().map_or(to.within, |entry| entry.key_span);
         let help = "add one of `file: PATH`, `fifo: PATH`, `fd: NUMBER`, `stdin: true`, `getenv: NAME` or \
                     `credentials: [NAME]`";
-        to.fault(at, "this delivery does not say how", help);
+        to.fault(at, "this delivery has no destination", help);
     }
 }
 

@@ -60,5 +60,14 @@ record! {
         optional run "run": Run;
         /// What happens when a secret has a new version.
         optional on_rotate "on_rotate": OnRotation;
-    } elsewhere {}
+    } elsewhere {
+        "env": "it is a key of `run`" => "write run: { env: { set: { NAME: value } } }; secrets go under `deliver`",
+        "command": "it is a key of `run`" => "write run: { command: [PROGRAM, ARGUMENT, ...] }",
+        "cmd": "it is a key of `run`" => "write run: { command: [PROGRAM, ARGUMENT, ...] }",
+        "user": "it is a key of `run`" => "write run: { user: NAME }",
+        "cwd": "it is a key of `run`" => "write run: { cwd: PATH }",
+        "name": "the name is `service`" => "write `service: NAME`",
+        "vault": "a vault is a store" => "write stores: { NAME: { type: vault, address: URL } }",
+        "files": "files are deliveries" => "write deliver: [{ file: NAME, secret: NAME }]",
+    }
 }

@@ -58,7 +58,18 @@ record! {
         optional redact "redact": Redact;
         /// Resource limits, as setrlimit(2) has them.
         optional rlimits "rlimits": Table<Text, Limit>;
-    } elsewhere {}
+    } elsewhere {
+        "directory": "the directory is `cwd`" => "write `cwd: PATH`",
+        "workdir": "the directory is `cwd`" => "write `cwd: PATH`",
+        "working_dir": "the directory is `cwd`" => "write `cwd: PATH`",
+        "working_directory": "the directory is `cwd`" => "write `cwd: PATH`",
+        "WorkingDirectory": "the directory is `cwd`" => "write `cwd: PATH`",
+        "environment": "variables are under `env`" => "write env: { set: { NAME: value } }; secrets go under `deliver`",
+        "args": "arguments follow the program in `command`" => "write command: [PROGRAM, ARGUMENT, ...]",
+        "program": "the program is the first word of `command`" => "write command: [PROGRAM, ARGUMENT, ...]",
+        "listen": "the program opens its own sockets" => "remove it; sockets of systemd are passed on",
+        "restart": "restarts belong to rotation" => "write `on_rotate: { do: restart }` beside `run`",
+    }
 }
 
 record! {
@@ -113,7 +124,9 @@ record! {
         optional unset "unset": List<EnvName>;
         /// Variables that are set. Never a secret: those go into files, fds or stdin.
         optional set "set": Table<EnvName, Text>;
-    } elsewhere {}
+    } elsewhere {
+        "*": "" => "write variables below `set`: set: { NAME: value }; secrets as `getenv:` deliveries",
+    }
 }
 
 record! {
@@ -138,7 +151,7 @@ impl Decode for FdName {
             Ok(number @ 3..) => Ok(Self(InheritedFd::Number(number))),
             Ok(_) => Err("it is negative".to_owned()),
             Err(_) if text.starts_with(|c: char| c.is_ascii_digit()) => {
-                Err("it is no number".to_owned())
+                Err("it is not a number".to_owned())
             }
             Err(_) => EnvName::new(text)
                 .map(|name| Self(InheritedFd::Variable(name.0)))

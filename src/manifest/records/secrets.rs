@@ -63,6 +63,10 @@ record! {
         optional public "public": List<Text>;
     } elsewhere {
         "value": NO_SECRET => "put it into a store: `hushpipe secret set KEY`",
+        "field": "a delivery names the field" => "write `secret: NAME.FIELD` in the delivery, or {{ NAME.FIELD }}",
+        "name": "the name is the key of this entry" => "write `key:` with the name in the store",
+        "file": "a store has the file" => "write `key: NAME`, below the path of a directory store",
+        "env": "a delivery names the variable" => "write deliver: [{ getenv: NAME, secret: NAME }]",
     }
 }
 
@@ -85,7 +89,7 @@ impl Decode for RefreshEvery {
             }
             match parse_duration(text) {
                 Ok(duration) if duration < Duration::from_secs(1) => {
-                    Err("stores are asked at most once a second".to_owned())
+                    Err("stores are polled at most once a second".to_owned())
                 }
                 Ok(duration) => Ok(Self::After(duration)),
                 Err(error) => Err(error.to_string()),

@@ -40,9 +40,9 @@ impl Decode for WitnessKey {
             // Signature type 0x04 and the first bits of the key, in base64.
             let is_cosigner = key.is_some_and(|key| key.starts_with('B') && key.len() == 44);
             if name.is_none_or(str::is_empty) || !id {
-                Err("it has not the form NAME+8 hex digits+base64")
+                Err("it does not have the form NAME+8 hex digits+base64")
             } else if !is_cosigner {
-                Err("it is no key of Ed25519 cosignatures (signature type 0x04)")
+                Err("it is not a key for Ed25519 cosignatures (signature type 0x04)")
             } else {
                 Ok(Self(text.to_owned()))
             }
@@ -226,7 +226,7 @@ impl SyslogPlace {
 
 /// A host's name or address, the latter in brackets where it is one of IPv6; and a port, if there is one.
 fn host_and_port(text: &str) -> Result<(String, Option<u16>), &'static str> {
-    const PORT: &str = "its port is no number from 1 to 65535";
+    const PORT: &str = "its port is not a number from 1 to 65535";
     let number = |text: &str| match text.parse() {
         Ok(0) | Err(_) => Err(PORT),
         Ok(port) => Ok(Some(port)),
@@ -247,7 +247,7 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), &'static str> {
         Some((host, port)) => (host, number(port)?),
         None => (text, None),
     };
-    ServerName::parse(host).map_err(|_| "its host is no name and no address: HOST:PORT")?;
+    ServerName::parse(host).map_err(|_| "its host is neither a name nor an address: HOST:PORT")?;
     Ok((host.to_owned(), port))
 }
 

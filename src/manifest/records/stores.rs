@@ -58,7 +58,9 @@ record! {
         optional env "env": List<EnvName>;
         /// Whether a message may show the last line of its standard error. It may hold a secret.
         optional show_errors "show_errors": bool = "false";
-    } elsewhere {}
+    } elsewhere {
+        "command": "the command is `run`" => "write run: [PROGRAM, ARGUMENT, ...]",
+    }
 }
 
 /// One of `stores:`, by its `type`.
@@ -102,14 +104,14 @@ impl Store {
         let types = Self::TYPES.join(", ");
         if Self::LATER.contains(&text) {
             let message = format!("this build has no stores of type {}", quote(text));
-            let help = format!("this build has {types}; a command store can run the vendor's tool");
+            let help = format!("use a command store with the vendor's tool, or one of {types}");
             return to.fault(node.span, message, help);
         }
         let help = match nearest(text, Self::TYPES.into_iter()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("this build has {types}"),
         };
-        let message = format!("no store has the type {}", shown(node, text));
+        let message = format!("unknown store type {}", shown(node, text));
         to.fault(node.span, message, help);
     }
 }

@@ -34,7 +34,7 @@ impl Decode for Uid {
         to.parsed(node, Self::WANTED, |text| {
             let plain = text.bytes().all(|byte| byte.is_ascii_digit());
             let number = text.parse().ok().filter(|uid| plain && *uid != u32::MAX);
-            number.map(Self).ok_or("it is no user id")
+            number.map(Self).ok_or("it is not a user id")
         })
     }
 

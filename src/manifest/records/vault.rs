@@ -56,6 +56,10 @@ record! {
         "deadline": "it is a key of `retry`" => "write retry: { deadline: 60s }",
         "path": "it is a key of secrets" => "write address: https://HOST:PORT here, and `path` for each secret",
         "mount": "it is a key of secrets and of `auth`" => "write it there",
+        "token_file": "it is a key of `auth`" => "write auth: { method: token, file: PATH }",
+        "url": "it is called `address` here" => "write address: https://HOST:PORT",
+        "addr": "it is called `address` here" => "write address: https://HOST:PORT",
+        "role": "it is a key of `auth`" => "write it in `auth`, as in auth: { method: kubernetes, role: NAME }",
     }
 }
 

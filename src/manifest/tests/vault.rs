@@ -287,7 +287,7 @@ fn a_wrong_variable_is_named_and_what_it_holds_is_not_shown() {
             https,
             "BAO_TLS_SERVER_NAME",
             "can ary",
-            "it is no name of a host",
+            "it is neither a host name",
         ),
     ] {
         let text = fault(store, &[(variable, value)]);

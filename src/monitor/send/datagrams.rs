@@ -149,7 +149,7 @@ async fn connected(host: &str, port: u16) -> Result<UdpSocket, String> {
 
 fn words(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        io::ErrorKind::NotFound => "no such socket".to_owned(),
         io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
         io::ErrorKind::TimedOut => "it does not read".to_owned(),
         _ => error.to_string(),

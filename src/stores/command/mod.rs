@@ -147,8 +147,7 @@ impl Command {
             (value, None) => value.copy(),
             (Value::Raw(_), Some(_)) => {
                 return Err(Fault::Malformed {
-                    reason: "the command printed one value without fields: leave `key` out"
-                        .to_owned(),
+                    reason: "the command printed one value without fields: remove `key`".to_owned(),
                 });
             }
             (Value::Fields(fields), Some(key)) => {
@@ -365,10 +364,10 @@ fn missing(key: &str, fields: &BTreeMap<String, Field>) -> Fault {
 fn not_started(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::ENOENT) => {
-            "it was not found: install it, or name it by its path (its interpreter may be missing)"
+            "not found: install it, or write its full path (its interpreter may be missing)"
                 .to_owned()
         }
-        Some(libc::EACCES) => "it may not be executed: see its permissions".to_owned(),
+        Some(libc::EACCES) => "permission denied: check its permissions (chmod +x)".to_owned(),
         _ => format!("it did not start: {error}"),
     }
 }

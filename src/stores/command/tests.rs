@@ -94,7 +94,7 @@ fn the_key_picks_a_field_where_the_command_takes_none() {
     assert!(
         fault(&shell("echo x"), Some("a"))
             .to_string()
-            .contains("leave `key` out")
+            .contains("remove `key`")
     );
 }
 
@@ -202,7 +202,7 @@ fn what_cannot_be_started_says_why() {
     let missing = spec(&["no-such-program-here"], ValueFormat::Raw);
     let error = fault(&missing, None).to_string();
     assert!(
-        error.contains("no-such-program-here failed: it was not found"),
+        error.contains("no-such-program-here failed: not found"),
         "{error}"
     );
     let dir = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ fn what_cannot_be_started_says_why() {
     assert!(
         fault(&plain, None)
             .to_string()
-            .contains("may not be executed")
+            .contains("permission denied")
     );
     fs::write(&file, "#!/no/such/interpreter\n").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();

@@ -67,6 +67,15 @@ impl Directory {
     /// The directory itself, which nobody else may be able to change, nor lead elsewhere.
     fn open(&self) -> Result<OwnedFd, Fault> {
         walk::directory(&self.path, &self.trusted.rule()).map_err(|error| match error.fault {
+            WalkFault::System(source) if source.kind() == io::ErrorKind::NotFound => {
+                Fault::Unreachable {
+                    tried: self.path.clone(),
+                    source: io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "no such directory: make it, or correct `path` of the store",
+                    ),
+                }
+            }
             WalkFault::System(source) => Fault::Unreachable {
                 tried: self.path.clone(),
                 source,
@@ -255,10 +264,12 @@ fn open_fault(error: WalkError, path: &Path) -> Fault {
     };
     match errno {
         Some(libc::ENOENT | libc::ENOTDIR) => Fault::Missing {
-            hint: format!("no file {file}"),
+            hint: format!("no file {file}: make it, or correct `key`"),
         },
         Some(libc::EXDEV) => Fault::Denied {
-            reason: format!("{file} is a link that leads out of the directory: put the file there"),
+            reason: format!(
+                "{file} is a link that leads out of the directory: replace it by the file"
+            ),
         },
         Some(libc::EACCES) => Fault::Denied {
             reason: format!("{file} cannot be read by uid {}", effective_uid()),

@@ -147,7 +147,7 @@ fn what_is_not_there_is_missing_and_a_missing_directory_unreachable() {
     let error = fault(dir.path(), "absent");
     assert_eq!(error.exit(), Exit::Value);
     let expected = format!(
-        "store dir, absent: not there: no file {}/absent",
+        "store dir, absent: not found: no file {}/absent: make it, or correct `key`",
         dir.path().display()
     );
     assert_eq!(error.to_string(), expected);

@@ -98,22 +98,21 @@ fn explain(fault: &OpenFault, path: &Path, sealed: &[u8], identity_file: &Path) 
     match fault {
         OpenFault::Passphrase => Fault::Denied {
             reason: format!(
-                "{shown} is sealed with a passphrase, which hushpipe does not ask for: seal it for \
-                 a recipient"
+                "{shown} is sealed with a passphrase, which hushpipe cannot enter: seal it for a \
+                 recipient"
             ),
         },
         OpenFault::Decrypt(DecryptError::NoMatchingKeys) => Fault::Denied {
             reason: format!(
-                "{shown} cannot be opened with identity file {identity}: it is sealed for {}; use \
-                 another identity file, or let somebody who can open it add your recipient \
-                 (`hushpipe secret rekey --add-recipient`)",
+                "identity file {identity} does not open {shown}, which is sealed for {}: use \
+                 another one, or let a colleague run `hushpipe secret rekey --add-recipient` with \
+                 your public key",
                 stanzas(sealed)
             ),
         },
         OpenFault::Decrypt(_) => Fault::Malformed {
             reason: format!(
-                "{shown} is damaged, cut short or not an age file: bring it back from a backup, or \
-                 set the secret anew"
+                "{shown} is damaged or not an age file: restore it from a backup, or set the secret again"
             ),
         },
     }
@@ -220,9 +219,9 @@ mod tests {
         let Some(Fault::Denied { reason }) = opened(&sealed, &stranger).err() else {
             panic!("opened, or another fault");
         };
-        assert!(reason.contains("1.age cannot be opened with identity file me"));
+        assert!(reason.contains("identity file me does not open"));
         assert!(
-            reason.contains("sealed for 1 age (X25519) recipient;"),
+            reason.contains("sealed for 1 age (X25519) recipient:"),
             "{reason}"
         );
     }

@@ -80,7 +80,7 @@ impl SealedStore {
     }
 
     fn no_store(&self) -> Fault {
-        let advice = "no sealed store is there: `hushpipe init` makes one";
+        let advice = "no sealed store: `hushpipe init` makes one";
         let source = io::Error::new(io::ErrorKind::NotFound, advice);
         unreadable(&self.secrets(), source)
     }

@@ -56,7 +56,7 @@ impl Identities {
                 let recipient = age::ssh::Recipient::try_from(parse_ssh(&self.path, bytes)?);
                 return recipient
                     .map(|recipient| vec![recipient.to_string()])
-                    .map_err(|_| malformed(&self.path, "its type of key has no recipient"));
+                    .map_err(|_| malformed(&self.path, "a key of this type has no recipient"));
             }
             let identities = parse_native(&self.path, bytes)?;
             Ok(identities.iter().map(Native::recipient).collect())
@@ -124,8 +124,8 @@ fn read_private(path: &Path, owners: &[u32]) -> Result<SecretBytes, Fault> {
 fn advised(error: FileError) -> Fault {
     match error {
         FileError::System { path, source } if source.kind() == io::ErrorKind::NotFound => {
-            let advice =
-                "no identity file is there: name another one, or let `hushpipe init` make one";
+            let advice = "no identity file: make one with `hushpipe identity new`, or name yours: \
+                 --identity, HUSHPIPE_IDENTITY";
             let source = io::Error::new(io::ErrorKind::NotFound, advice);
             unreadable(&path, source)
         }
@@ -155,8 +155,7 @@ fn is_credential(path: &Path) -> bool {
 /// The identities in a file; the path is for messages.
 pub fn parse(path: &Path, content: &[u8]) -> Result<Parsed, Fault> {
     if is_public(content) {
-        let reason =
-            "it has a public key, for which secrets are sealed: name the file of the private key";
+        let reason = "it has a public key: name the file with the private key";
         return Err(malformed(path, reason));
     }
     if is_ssh(content) {
@@ -220,7 +219,7 @@ fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<Native>, Fault> {
     if identities.is_empty() {
         return Err(malformed(
             path,
-            "there is no identity in it: make one with `hushpipe init` or age-keygen",
+            "it has no identity: make one with `hushpipe identity new` or age-keygen",
         ));
     }
     Ok(identities)
@@ -274,7 +273,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_without_quoting_the_file() {
         let error = read(b"# only a comment\n", 0o600).unwrap_err();
-        assert!(error.contains("no identity in it"), "{error}");
+        assert!(error.contains("it has no identity"), "{error}");
         let error = read(b"\nAGE-SECRET-KEY-1QQQ\n", 0o400).unwrap_err();
         assert!(
             error.contains("line 2") && !error.contains("QQQ"),
@@ -302,9 +301,9 @@ mod tests {
             ("root:x:0:0::/:/bin/sh\n", "line 1 is not an AGE-SECRET-KEY"),
             (
                 "ssh-ed25519 AAAA me@host\n",
-                "name the file of the private key",
+                "name the file with the private key",
             ),
-            ("# me\nage1qqq\n", "name the file of the private key"),
+            ("# me\nage1qqq\n", "name the file with the private key"),
         ] {
             for mode in [0o600, 0o644] {
                 let error = read(text.as_bytes(), mode).unwrap_err();

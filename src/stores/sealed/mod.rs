@@ -470,9 +470,7 @@ impl SealedStore {
         };
         let picked = version.unwrap_or(secret.current);
         let entry = secret.versions.get(&picked).ok_or_else(|| Fault::Missing {
-            hint: format!(
-                "version {picked}: `hushpipe secret history {key}` shows which there are"
-            ),
+            hint: format!("version {picked}: `hushpipe secret history {key}` lists the versions"),
         })?;
         Ok((picked, *entry))
     }
@@ -480,8 +478,7 @@ impl SealedStore {
     fn missing(&self) -> Fault {
         Fault::Missing {
             hint: format!(
-                "no such secret in {}: `hushpipe secret list` shows which there are, \
-                 `hushpipe secret set` makes one",
+                "no such secret in {}: `hushpipe secret list` lists them, `hushpipe secret set` makes one",
                 self.path.display()
             ),
         }

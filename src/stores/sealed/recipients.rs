@@ -29,7 +29,7 @@ impl Recipients {
         if recipients.is_empty() {
             return Err(Fault::Malformed {
                 reason: format!(
-                    "{} names no recipient: add a line with an age1… or ssh-ed25519 public key",
+                    "{} has no recipient: add a line with an age1… or ssh-ed25519 public key",
                     path.display()
                 ),
             });
@@ -61,9 +61,10 @@ impl Recipients {
 impl Public {
     fn parse(line: &str) -> Result<Self, String> {
         if line.starts_with("age1") {
-            return line.parse().map(Self::Native).map_err(|_| {
-                "not a whole age1… public key: was it cut, or is it of a plugin?".to_owned()
-            });
+            return line
+                .parse()
+                .map(Self::Native)
+                .map_err(|_| "not a complete age1… public key: was it cut off?".to_owned());
         }
         match line.parse() {
             Ok(ssh @ age::ssh::Recipient::SshEd25519(..)) => Ok(Self::Ssh(ssh)),
@@ -222,8 +223,8 @@ mod tests {
         assert_eq!(texts.unwrap(), [age.as_str(), SSH]);
 
         for (text, expected) in [
-            ("# none\n", "names no recipient"),
-            ("\nage1qqq\n", "recipients.txt:2: not a whole age1"),
+            ("# none\n", "has no recipient"),
+            ("\nage1qqq\n", "recipients.txt:2: not a complete age1"),
             ("ssh-rsa AAAA\n", "recipients.txt:1: a recipient is"),
         ] {
             let Err(Fault::Malformed { reason }) = Recipients::parse(&path, text) else {

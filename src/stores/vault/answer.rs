@@ -167,8 +167,7 @@ pub(super) fn data<'a, T: Deserialize<'a>>(body: &'a SecretBytes) -> Result<T, F
 /// Reads JSON; the parser's own words may quote the answer.
 pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
     serde_json::from_slice(bytes).map_err(|_| Fault::Malformed {
-        reason: "the answer is not the JSON that a Vault or OpenBao server gives: is something \
-                 else listening there?"
+        reason: "the response is not that of a Vault or OpenBao server: does something else listen there?"
             .to_owned(),
     })
 }
@@ -219,9 +218,9 @@ impl Secret {
 pub(super) fn missing(body: &SecretBytes, path: &str, pinned: Option<u64>) -> Fault {
     let mut fallback = match pinned {
         Some(version) => {
-            format!("there is no version {version}, or no secret at this path")
+            format!("no version {version}, or no secret at this path")
         }
-        None => "there is no secret at this path, and no engine that makes one".to_owned(),
+        None => "no secret at this path, and no engine that generates one".to_owned(),
     };
     // KV version 1 takes `data/KEY` for a key that is not there.
     if let Some((mount, key)) = path.trim_matches('/').split_once("/data/") {
@@ -245,11 +244,10 @@ pub(super) fn missing(body: &SecretBytes, path: &str, pinned: Option<u64>) -> Fa
         .iter()
         .any(|text| text.contains("no handler for route"))
     {
-        "no engine is mounted there, in this namespace: `bao secrets list` shows those that are"
+        "no engine is mounted there, in this namespace: `bao secrets list` shows the mounts"
             .to_owned()
     } else if warned.iter().any(|text| text.contains("versioned K/V")) {
-        "it is an engine of KV version 2: its paths have `data` after the mount, as in \
-         MOUNT/data/KEY; or give `mount` and `key`"
+        "this is KV version 2: write MOUNT/data/KEY, or `mount` and `key` instead of `path`"
             .to_owned()
     } else {
         fallback

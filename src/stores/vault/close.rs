@@ -130,7 +130,7 @@ impl Core {
         let certificate = path::revocation(&ask.path).zip(serial);
         if leases.is_empty() && certificate.is_none() {
             return Err(VaultError::Asked(denied(
-                "it has no lease that could be revoked: `rotate` gets another one",
+                "it has no lease to revoke: `rotate` gets a new one",
             )));
         }
         if let (true, Some((path, serial_number))) = (leases.is_empty(), certificate) {

@@ -78,23 +78,23 @@ pub(super) fn refused(status: u16, call: &Call, namespace: Option<&str>) -> Faul
     match status {
         403 => denied(missing_policy(call, namespace)),
         400 => Fault::Malformed {
-            reason: "the server refuses the request (400): is the role or key in the path right, \
-                     and are its `parameters`?"
+            reason: "the server rejected the request (400): check the path's role or key, and its \
+                     `parameters`"
                 .to_owned(),
         },
         404 => Fault::Missing {
-            hint: "there is nothing at this path".to_owned(),
+            hint: "no secret at this path".to_owned(),
         },
         405 if call.method == Method::GET => Fault::Malformed {
             reason: format!(
-                "{path} cannot be read (405): does it want `parameters`, which make it a POST?"
+                "{path} cannot be read (405): does it need `parameters`, which make it a POST?"
             ),
         },
         405 => Fault::Malformed {
             reason: format!("{path} takes no POST (405): leave `parameters` out"),
         },
         _ => Fault::Malformed {
-            reason: format!("the server refuses the request with HTTP status {status}"),
+            reason: format!("the server rejected the request with HTTP status {status}"),
         },
     }
 }
@@ -105,8 +105,8 @@ fn missing_policy(call: &Call, namespace: Option<&str>) -> String {
     let place = namespace.map_or_else(String::new, |name| format!(" in namespace {name}"));
     let path = call.path.trim_matches('/');
     format!(
-        "denied: no policy of hushpipe's login gives `{capability}` on {path}{place}; \
-         it needs: path \"{path}\" {{ capabilities = [\"{capability}\"] }}"
+        "denied: no policy of the login allows `{capability}` on {path}{place}; add: path \
+         \"{path}\" {{ capabilities = [\"{capability}\"] }}"
     )
 }
 

@@ -61,7 +61,7 @@ impl Core {
         let spent = kept.get(ask).is_some_and(|kept| kept.is_spent(ask));
         match ask.token_file.as_deref().filter(|_| spent) {
             Some(path) => Err(VaultError::Asked(denied(format!(
-                "what the wrapping token in {} gave has ended: put a new wrapping token there",
+                "the secret from the wrapping token in {} has expired: put a new wrapping token there",
                 path.display()
             )))),
             None => Ok(()),

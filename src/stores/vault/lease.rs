@@ -145,8 +145,8 @@ impl Lease {
             }
             400 => Err(VaultError::Asked(Fault::Malformed {
                 reason:
-                    "the server could not revoke it (400): what it gave is still good. Its log \
-                         says why the engine failed at it"
+                    "the server failed to revoke it (400), so it is still valid; the server's log \
+                     has the engine's error"
                         .to_owned(),
             })),
             status => {

@@ -106,14 +106,13 @@ impl Method {
     pub fn refused_given(&self) -> String {
         match &self.auth {
             VaultAuth::TokenFile(path) => format!(
-                "the token in {} was rejected by the server (expired, revoked, or for another namespace); write a new one",
+                "the server rejected the token in {} (expired, revoked, or for another \
+                 namespace): write a new one",
                 path.display()
             ),
-            _ => {
-                "the server rejected the token in VAULT_TOKEN: it expired, was revoked, or is for another \
-                  server or namespace"
-                    .to_owned()
-            }
+            _ => "the server rejected VAULT_TOKEN (expired, revoked, or for another server or \
+                 namespace): set a new one"
+                .to_owned(),
         }
     }
 
@@ -179,7 +178,7 @@ impl Method {
     fn of_environment(&self) -> Result<Token, VaultError> {
         let token = self.environment.as_ref().ok_or_else(|| {
             VaultError::Store(denied(
-                "there is no token: set VAULT_TOKEN, or give the store an `auth`",
+                "no token: set VAULT_TOKEN, or write `auth:` for the store",
             ))
         })?;
         token
@@ -190,7 +189,7 @@ impl Method {
 
     fn of_file(&self, path: &Path, trusted: &Trusted) -> Result<Token, VaultError> {
         // The stamp first: a write between the two makes the token be read once more.
-        let stamp = Stamp::of(path).map_err(|error| unreadable(path, error))?;
+        let stamp = Stamp::of(path).map_err(|error| unreadable(path, no_token(error)))?;
         let token = kept(&read(path, trusted)?)?;
         *self.read.borrow_mut() = Some(stamp);
         Ok(Token::given(token))
@@ -221,26 +220,26 @@ impl Method {
         let name = self.name();
         let what = match (status, &self.auth) {
             (404 | 405, _) => format!(
-                "nothing logs in by {name} at auth/{mount}: is the method enabled there, and in \
-                 this namespace?"
+                "no {name} login at auth/{mount}: is the method enabled there, and in this namespace?"
             ),
-            (400 | 403, VaultAuth::AppRole { .. }) => "the role id or the secret id is not valid: \
-                 wrong, used up, expired, or bound to other addresses"
+            (400 | 403, VaultAuth::AppRole { .. }) => "invalid role id or secret id: wrong, used \
+                                                       up, expired, or bound to other addresses"
                 .to_owned(),
             (400 | 403, VaultAuth::Jwt { .. }) => {
-                "the role is not known, or it does not take this \
-                 token: wrong issuer, audience, subject or time"
+                "unknown role, or one that rejects this token: wrong issuer, audience, subject or time"
                     .to_owned()
             }
-            (400 | 403, VaultAuth::Certificate { .. }) => "the client certificate (tls.client) is \
-                 missing, or no role takes it"
+            (400 | 403, VaultAuth::Certificate { .. }) => "the client certificate (client_cert) \
+                                                           is missing, or no role accepts it"
                 .to_owned(),
             (400 | 403, VaultAuth::UserPass { .. }) => {
-                "the user or the password is wrong".to_owned()
+                "wrong user or password".to_owned()
             }
             _ => format!("HTTP status {status}"),
         };
-        denied(format!("the login (auth/{mount}) is refused: {what}"))
+        denied(format!(
+            "the server rejected the login (auth/{mount}): {what}"
+        ))
     }
 
     /// The secret id: from its file, from the wrapping token in it, or as it was kept when that
@@ -293,10 +292,20 @@ impl Method {
             });
         removed.map_err(|error| {
             VaultError::Store(denied(format!(
-                "the secret id's file {} cannot be removed ({error}): allow it, or leave \
-                 `remove_secret_id_file` out",
+                "cannot remove the secret id's file {} ({error}): allow it, or remove \
+                 `remove_secret_id_file`",
                 path.display()
             )))
         })
     }
+}
+
+/// A token that is not there: every way to give one.
+fn no_token(error: std::io::Error) -> std::io::Error {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return error;
+    }
+    let ways = "no token: run `vault login` or `bao login`, set VAULT_TOKEN, or write `auth:` with a method \
+                (token, approle, jwt, kubernetes, cert, userpass)";
+    std::io::Error::new(error.kind(), ways)
 }

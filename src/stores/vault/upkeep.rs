@@ -26,8 +26,8 @@ impl Core {
     /// What the program has ends, and it is not to get, or cannot get, another one.
     pub(super) fn tell_end(&self, ask: &Ask) {
         let message = format!(
-            "store {}, {}: what the program has of it ends soon, and is not replaced: nothing could \
-             bring it another one, or `refresh` is never, or its wrapping token is spent",
+            "store {}, {}: the program's value expires soon and cannot be replaced: `refresh` is \
+             never, or its wrapping token is used up",
             self.access.server.store, ask.path
         );
         self.access.server.observer.observe(&Event::Weaker {

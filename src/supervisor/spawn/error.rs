@@ -33,8 +33,7 @@ pub enum SpawnError {
     Directory(PathBuf),
     /// It is neither a binary of this machine nor a script with a `#!` line.
     #[error(
-        "{0} is neither a program for this machine nor a script with a #! line; no shell is \
-         tried: add a line such as #!/bin/sh"
+        "{0} is neither a program for this machine nor a script: add a first line such as #!/bin/sh"
     )]
     UnknownFormat(PathBuf),
     /// The interpreter it asks for is not there.
@@ -84,15 +83,15 @@ pub enum SpawnError {
     #[error(transparent)]
     Users(#[from] UsersError),
     /// A user without an entry, and no group given.
-    #[error("user {uid} has no entry in /etc/passwd, so its group is not known; set run.group")]
+    #[error("user {uid} has no entry in /etc/passwd and so no known group: set run.group")]
     GroupUnknown {
         /// Its number.
         uid: u32,
     },
     /// hushpipe may not become another user.
     #[error(
-        "hushpipe runs as user {} and may not become user {uid}, group {gid}; start it as root, \
-         or leave out run.user and run.group",
+        "hushpipe runs as user {} and cannot become user {uid}, group {gid}: start it as root, or \
+         remove run.user",
         nix::unistd::geteuid()
     )]
     NotPrivileged {
@@ -126,7 +125,7 @@ pub enum SpawnError {
     VariableName(OsString),
     /// This name is hushpipe's own.
     #[error(
-        "run.env.set: {} cannot be set: names that start with HUSHPIPE_ are hushpipe's own",
+        "run.env.set: {} cannot be set: names that start with HUSHPIPE_ are reserved",
         .0.display()
     )]
     OwnVariable(OsString),
@@ -160,21 +159,51 @@ impl From<ChildError> for SpawnError {
 
 fn looked_in(command: &str, path: Option<&OsStr>) -> String {
     let place = path.map_or(": no such file", |_| " in PATH");
-    if command.trim().contains(' ') {
+    format!("{place}\n  help: {}", not_found_help(command.trim(), path))
+}
+
+/// What people mean by a program that is not there.
+fn not_found_help(command: &str, path: Option<&OsStr>) -> String {
+    let is_variable = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if command
+        .split_once('=')
+        .is_some_and(|(name, _)| is_variable(name))
+    {
         return format!(
-            "{place}\n  help: a program and its arguments are words of their own: {}",
-            command.trim()
+            "a shell sets variables so; write `env {} PROGRAM`, or use run.env.set",
+            command
         );
     }
-    path.map_or_else(
-        || place.to_owned(),
-        |path| {
-            format!(
-                "{place}\n  help: install it or give its full path; PATH is {}",
-                path.display()
-            )
-        },
-    )
+    if command.contains(' ') {
+        return format!("write program and arguments as separate words: {command}");
+    }
+    if SHELL_WORDS.contains(&command) {
+        return format!("it is a word of the shell: write `sh -c '{command} ...'`");
+    }
+    match path {
+        Some(path) => format!(
+            "install it, or give its full path; PATH is {}",
+            shortened(path)
+        ),
+        None => "check the path; a relative one starts at run.cwd".to_owned(),
+    }
+}
+
+/// Words of the shell that are no programs.
+const SHELL_WORDS: [&str; 10] = [
+    "cd", "source", ".", "export", "alias", "set", "eval", "exec", "ulimit", "if",
+];
+
+/// The start of a long PATH.
+fn shortened(path: &OsStr) -> String {
+    const MOST: usize = 45;
+    let path = path.display().to_string();
+    match path.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path,
+    }
 }
 
 /// Which interpreter is missing; `None`: a binary's dynamic loader.

@@ -209,7 +209,7 @@ impl ChildError {
             ),
             (Step::Propagation, _) => Some("`isolation: shared` does without"),
             (Step::Fd(_), Errno::BADF | Errno::INVAL) => {
-                Some("the number must be below the limit of open files (ulimit -n)")
+                Some("use a number below the limit of open files (ulimit -n)")
             }
             (Step::Fork, Errno::AGAIN) => Some(
                 "the limit of processes is reached (`--pids-limit` of a container, TasksMax= of a \

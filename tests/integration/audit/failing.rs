@@ -130,7 +130,7 @@ fn a_log_that_is_not_required_is_written_again_once_it_can_be() {
     assert_eq!(output.stdout(), "started\n");
     let said = output.stderr();
     assert!(
-        said.contains("warning: the audit log cannot be written"),
+        said.contains("warning: cannot write the audit log"),
         "{said}"
     );
     let records = records(output.place());
@@ -168,7 +168,7 @@ fn a_rotation_that_cannot_be_recorded_delivers_nothing_until_it_can() {
     let (log, away) = (place.join("log/records.jsonl"), place.join("away"));
     std::fs::rename(&log, &away).unwrap();
     place.replace("s/db", "second-battery\n");
-    let said = running.wait_for_stderr("the audit log cannot be written");
+    let said = running.wait_for_stderr("cannot write the audit log");
     assert!(said.contains("it has 0 records, and had "), "{said}");
     assert_eq!(running.stdout(), "ready\n");
     std::fs::rename(&away, &log).unwrap();

@@ -23,7 +23,7 @@ fn a_program_that_is_missing() {
          secrets: { token: { store: s } }",
     );
     refused(hushpipe, 69)
-        .stderr_has("store s: no-such-tool failed: it was not found: install it, or name it");
+        .stderr_has("store s: no-such-tool failed: not found: install it, or write its full path");
 }
 
 #[test]

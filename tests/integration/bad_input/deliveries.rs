@@ -8,7 +8,7 @@ fn two_on_one_fd() {
         "deliver:\n- { fd: 3, as: memfd, secret: token }\n- { fd: 3, as: pipe, secret: token }",
     );
     refused(hushpipe, 78)
-        .stderr_has("two deliveries to file descriptor 3")
+        .stderr_has("duplicate delivery to file descriptor 3")
         .stderr_has("hushpipe.yaml:5:9")
         .stderr_has("help: give one of them another number");
 }
@@ -19,7 +19,7 @@ fn two_on_one_path() {
         "deliver:\n- { file: /run/test/a, secret: token }\n- { fifo: /run/test/a, secret: token }",
     );
     refused(hushpipe, 78)
-        .stderr_has("two deliveries to one path")
+        .stderr_has("duplicate delivery path")
         .stderr_has("hushpipe.yaml:5:11")
         .stderr_has("help: give one of them another path");
 }
@@ -60,6 +60,6 @@ fn a_directory_with_other_entries() {
         refused_on("mkdir /run/test; echo > /run/test/mine", hushpipe, 71)
             .stderr_has("hushpipe.yaml:3:13: /run/test: ")
             .stderr_has("the directory has other entries (\"mine\"), and hushpipe covers none")
-            .stderr_has("deliver into a directory of its own");
+            .stderr_has("deliver to a relative path");
     }
 }

@@ -18,7 +18,7 @@ fn a_read_only_root_with_nothing_to_mount_on() {
     let setup = "mount -o remount,ro,bind /";
     for isolation in ["auto", "private"] {
         refused_on(setup, file("/nowhere/a", isolation), 71).stderr_is(
-            "hushpipe: error: hushpipe.yaml:3:13: /nowhere: it is not there, and the filesystem \
+            "hushpipe: error: hushpipe.yaml:3:13: /nowhere: it does not exist, and the filesystem \
              is read-only: create the directory in the image\n",
         );
     }

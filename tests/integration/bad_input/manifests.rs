@@ -9,8 +9,8 @@ use crate::harness::Hushpipe;
 #[test]
 fn one_that_is_missing() {
     refused(Hushpipe::new().arg("run"), 66).stderr_is(
-        "hushpipe: error: no manifest: there is no hushpipe.yaml in this directory or those above it\n  \
-         help: name one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`\n",
+        "hushpipe: error: no manifest: no hushpipe.yaml in this directory or above\n  help: name \
+         one with -m FILE or $HUSHPIPE_MANIFEST, or make one with `hushpipe init`\n",
     );
     let named = Hushpipe::new().args(["run", "-m", "{place}/other.yaml"]);
     refused(named, 66)
@@ -39,7 +39,7 @@ fn one_with_a_variable_without_braces_or_a_mode_of_one_digit() {
         .stderr_has("invalid value `$HOME/x`: a variable of the environment is written with braces")
         .stderr_has("invalid value `$HOME/s`: a variable of the environment is written with braces")
         .stderr_has("help: write a mode in quotes: \"0400\", \"0440\", \"0600\" or \"0640\"")
-        .stderr_has("invalid value `none`: it is a word of templates");
+        .stderr_has("invalid value `none`: templates reserve this word");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn one_that_is_deeply_nested() {
         let hushpipe = Hushpipe::new().file("hushpipe.yaml", nested).arg("run");
         refused(hushpipe, 78)
             .stderr_has("hushpipe.yaml:1:")
-            .stderr_has("help: a manifest is never nested so deep");
+            .stderr_has("help: a manifest needs fewer levels");
     }
 }
 
@@ -72,9 +72,9 @@ fn one_whose_aliases_explode() {
     }
     let hushpipe = Hushpipe::new().file("hushpipe.yaml", bomb).arg("run");
     refused(hushpipe, 78)
-        .stderr_has("the aliases stand for more than 10000 values")
+        .stderr_has("the aliases expand to more than 10000 values")
         .stderr_has("hushpipe.yaml:4:45")
-        .stderr_has("help: write out what is needed");
+        .stderr_has("help: write the values out");
 }
 
 #[test]

@@ -42,8 +42,7 @@ fn a_script_without_an_interpreter() {
         let script = launch("").file("script", "touch \"$TEST_PLACE\"/started\n");
         script.mode("script", 0o755)
     };
-    let said = "{place}/script is neither a program for this machine nor a script with a #! line; \
-                no shell is tried: add a line such as #!/bin/sh";
+    let said = "{place}/script is neither a program for this machine nor a script: add a first line such as #!/bin/sh";
     both(make, "{place}/script", 126, said);
 }
 
@@ -91,7 +90,7 @@ fn a_failed_exec_as_another_user_says_what_stays() {
 fn a_user_that_does_not_exist() {
     let hushpipe = launch("run: { command: [touch, '{place}/started'], user: no-such-user }");
     refused(hushpipe, 78)
-        .stderr_has("there is no user \"no-such-user\" on this machine (in /etc/passwd")
+        .stderr_has("unknown user \"no-such-user\" (neither in /etc/passwd")
         .stderr_has("create it, or give a number");
     let hushpipe = launch("run: { command: [touch, '{place}/started'], group: no-such-group }");
     refused(hushpipe, 78).stderr_has("\"no-such-group\"");
@@ -101,8 +100,8 @@ fn a_user_that_does_not_exist() {
 fn a_user_that_hushpipe_may_not_become() {
     let hushpipe = launch("run: { command: [touch, '{place}/started'], user: daemon }");
     super::refused_on(super::AS_USER, super::given(hushpipe), 71)
-        .stderr_has("hushpipe runs as user 1000 and may not become user 1, group 1")
-        .stderr_has("start it as root, or leave out run.user and run.group");
+        .stderr_has("hushpipe runs as user 1000 and cannot become user 1, group 1")
+        .stderr_has("start it as root, or remove run.user");
 }
 
 #[test]

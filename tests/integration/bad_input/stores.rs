@@ -18,7 +18,7 @@ fn sealed() -> Hushpipe {
 fn a_sealed_store_that_is_missing() {
     refused(launch(SEALED).file("identity.txt", ""), 69)
         .stderr_has("store s, token: cannot read {place}/store/secrets")
-        .stderr_has("no sealed store is there")
+        .stderr_has("no sealed store")
         .stderr_has("`hushpipe init` makes one");
 }
 
@@ -26,7 +26,7 @@ fn a_sealed_store_that_is_missing() {
 fn a_sealed_store_without_the_secret() {
     let hushpipe = launch(SEALED).sealed(&[("other", VALUE)]);
     refused(hushpipe, 65)
-        .stderr_has("store s, token: not there")
+        .stderr_has("store s, token: not found")
         .stderr_has("hushpipe secret");
 }
 
@@ -36,7 +36,10 @@ fn an_identity_that_is_missing() {
     fs::remove_file(hushpipe.place().join("identity.txt")).unwrap();
     refused(hushpipe, 69)
         .stderr_has("store s, token: cannot read {place}/identity.txt")
-        .stderr_has("no identity file is there: name another one, or let `hushpipe init` make one");
+        .stderr_has(
+            "no identity file: make one with `hushpipe identity new`, or name yours: \
+                     --identity, HUSHPIPE_IDENTITY",
+        );
 }
 
 #[test]
@@ -46,7 +49,7 @@ fn an_identity_of_somebody_else() {
     let hushpipe = sealed().file("identity.txt", &stranger);
     refused(hushpipe, 77)
         .stderr_has("store s, token: ")
-        .stderr_has("cannot be opened with identity file {place}/identity.txt")
+        .stderr_has("identity file {place}/identity.txt does not open")
         .says_nothing_of(stranger.lines().last().unwrap());
     refused(
         sealed().file("identity.txt", "AGE-SECRET-KEY-1CANARY\n"),
@@ -76,7 +79,7 @@ fn an_age_file_that_is_damaged_or_cut_short() {
         damage(&mut bytes);
         refused(hushpipe.file(FILE, bytes), 65)
             .stderr_has("store s, token: ")
-            .stderr_has("token/1.age is damaged, cut short or not an age file");
+            .stderr_has("token/1.age is damaged or not an age file");
     }
 }
 
@@ -92,7 +95,7 @@ fn a_directory_that_is_missing() {
 fn a_directory_without_the_secret() {
     let hushpipe = launch("secrets: { token: { store: s, key: db/pass } }");
     refused(hushpipe, 65)
-        .stderr_is("hushpipe: error: store s, db/pass: not there: no file {place}/s/db/pass\n");
+        .stderr_is("hushpipe: error: store s, db/pass: not found: no file {place}/s/db/pass: make it, or correct `key`\n");
 }
 
 #[test]
@@ -119,6 +122,6 @@ fn every_fault_is_said_at_once() {
          deliver: [{ fd: 3, as: memfd, secret: a }, { fd: 4, as: memfd, secret: b }]",
     );
     refused(hushpipe, 65)
-        .stderr_has("store s, a: not there")
-        .stderr_has("store s, b: not there");
+        .stderr_has("store s, a: not found")
+        .stderr_has("store s, b: not found");
 }

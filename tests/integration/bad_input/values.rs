@@ -79,7 +79,7 @@ fn a_value_that_is_too_large() {
 fn a_pipe_that_is_too_small_in_exec_mode() {
     let hushpipe = launch("deliver: [{ fd: 3, as: pipe, secret: token }]").arg("--exec");
     refused(hushpipe.file("s/token", vec![b'x'; 10 << 20]), 71)
-        .stderr_has("fd 3: a pipe does not hold its 10485760 bytes")
+        .stderr_has("fd 3: its 10485760 bytes do not fit into a pipe")
         .stderr_has("use `as: memfd`, which has no limit, or `mode: supervise`");
 }
 
@@ -157,7 +157,7 @@ fn a_field_that_is_missing_for_a_template() {
 fn a_field_of_a_value_without_fields() {
     let hushpipe = launch("deliver: [{ fd: 3, as: memfd, content: '{{ token.password }}' }]");
     refused(hushpipe, 78)
-        .stderr_has("the secret `token` has no fields, and `password` is asked for")
+        .stderr_has("the secret `token` has no fields, so it has no `password`")
         .stderr_has("hushpipe.yaml:3:44")
         .stderr_has("help: a value has fields if its secret has `format: json`");
 }
@@ -184,7 +184,7 @@ fn a_template_with_an_unknown_name() {
 fn a_template_that_is_none() {
     let hushpipe = launch("deliver: [{ fd: 3, as: memfd, content: 'x {{ token' }]");
     refused(hushpipe, 78)
-        .stderr_has("this template cannot be read: unexpected end of input")
+        .stderr_has("invalid template: unexpected end of input")
         .stderr_has("hushpipe.yaml:3:41")
         .stderr_has("help: a value is {{ secret }}");
 }

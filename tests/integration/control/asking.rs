@@ -80,8 +80,7 @@ fn a_launcher_is_found_by_what_names_it() {
     }
     // Higher than process ids can be: those of other tests' namespaces have low ones twice.
     let none = beside(place, &["status", "4194305"]).code(69);
-    none.stderr_has("no launcher is \"4194305\"")
-        .stderr_has(&pid);
+    none.stderr_has("no launcher \"4194305\"").stderr_has(&pid);
     beside(place, &["status", "--socket", "/nowhere/x.sock"])
         .code(69)
         .stderr_is("hushpipe: error: /nowhere/x.sock: no launcher listens there\n");
@@ -176,7 +175,7 @@ fn another_user_is_refused_and_root_is_not() {
     let other = as_user(running.place(), 4712, &["status", &pid]);
     other
         .code(77)
-        .stderr_has(&format!("launcher {pid} is that of uid 4711"));
+        .stderr_has(&format!("launcher {pid} belongs to uid 4711"));
     let path = socket.to_str().unwrap();
     as_user(running.place(), 4712, &["status", "--socket", path])
         .code(77)

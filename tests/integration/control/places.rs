@@ -69,7 +69,7 @@ fn which_of_two_is_meant_must_be_said() {
     for words in [&["status"][..], &["status", "payments"]] {
         ask(words)
             .code(64)
-            .stderr_has("name it by its process id")
+            .stderr_has("name one by its process id")
             .stderr_has(&format!("{} (payments)", one.pid()))
             .stderr_has(&format!("{} (payments)", two.pid()));
     }

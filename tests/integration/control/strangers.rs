@@ -35,7 +35,7 @@ fn roots_commands_ask_the_launchers_of_root_alone() {
     beside(place, &["status", "-t", &pid])
         .code(69)
         .stderr_has(&format!(
-            "launcher {pid} is that of uid 4717: add `--user 4717`"
+            "launcher {pid} belongs to uid 4717: add `--user 4717`"
         ));
     for words in [
         &["status", "--check", service, "--user", "4717"][..],
@@ -77,7 +77,7 @@ fn only_root_asks_the_launchers_of_another_user() {
     let other = of_user(4719, "payments");
     as_user(other.place(), 4720, &["status", "--user", "4719"])
         .code(77)
-        .stderr_has("only root may ask");
+        .stderr_has("only root can control");
     as_user(other.place(), 4720, &["status", "--user", "no-such-user"])
         .code(64)
         .stderr_has("no-such-user");

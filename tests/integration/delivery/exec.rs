@@ -55,8 +55,8 @@ fn refused(hushpipe: Hushpipe, code: i32, why: &str) {
 #[test]
 fn what_needs_a_parent_is_refused() {
     let fifo = "deliver:\n  - { fifo: '{place}/s/fifo', secret: token }\n";
-    refused(exec(fifo), 78, "a fifo cannot be had");
-    refused(launch(fifo).arg("--exec"), 78, "a fifo cannot be had");
+    refused(exec(fifo), 78, "a fifo does not work");
+    refused(launch(fifo).arg("--exec"), 78, "a fifo does not work");
     let memory = Memory::new();
     let shared = memory
         .fill("deliver:\n  - { file: '{memory}/s/token', secret: token }\nisolation: shared\n");

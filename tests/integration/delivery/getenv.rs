@@ -322,11 +322,11 @@ fn what_cannot_be_had_is_refused_before_anything_is_fetched() {
     );
     refused(
         by("none", "").arg("--exec"),
-        "getenv cannot be had with --exec",
+        "getenv does not work with --exec",
     );
     refused(
         by("none", "mode: exec\n"),
-        "getenv cannot be had in mode exec",
+        "getenv does not work in mode exec",
     );
 }
 

@@ -86,7 +86,7 @@ fn nothing_that_is_there_is_replaced() {
         let output = hushpipe.args(shell("echo started")).run().code(71);
         let output = output
             .stderr_has(said)
-            .stderr_has("and hushpipe replaces nothing")
+            .stderr_has("and hushpipe does not replace it")
             .stdout_is("");
         let after = fs::symlink_metadata(link(output.place())).unwrap();
         assert_eq!(after.modified().unwrap(), before);
@@ -137,8 +137,7 @@ fn the_last_of_two_launchers_removes_the_link() {
 fn what_a_program_puts_in_the_place_of_a_link_stays_and_is_reported() {
     let script = "rm ~/.pgpass; echo new >~/.pgpass";
     let output = of("replaced", "").args(shell(script)).run();
-    let output =
-        output.stderr_has(".pgpass: it is not the link any more that hushpipe made, and stays");
+    let output = output.stderr_has(".pgpass: it is no longer the link that hushpipe made");
     assert_eq!(fs::read_to_string(link(output.place())).unwrap(), "new\n");
 }
 
@@ -148,7 +147,7 @@ fn a_link_is_refused_where_it_cannot_be() {
         (
             "mode: exec\n",
             "~/.pgpass",
-            "a link cannot be had in mode exec",
+            "a link does not work in mode exec",
         ),
         ("", "\"\"", "it is empty"),
         ("", "/", "this path cannot be that of a link"),

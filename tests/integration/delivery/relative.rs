@@ -120,7 +120,10 @@ fn paths_that_lead_out_of_the_directory_are_refused() {
         ("../token", "it has an empty part, `.` or `..`"),
         ("./token", "it has an empty part, `.` or `..`"),
         ("~/.pgpass", "`link: ~/NAME` beside it"),
-        ("..data", "names that start with `..` are hushpipe's own"),
+        (
+            "..data",
+            "names that start with `..` are reserved for hushpipe",
+        ),
     ] {
         let hushpipe = of("out", "");
         let manifest = hushpipe.place().read("hushpipe.yaml");

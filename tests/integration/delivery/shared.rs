@@ -190,7 +190,7 @@ fn a_second_one_is_refused_while_the_first_runs() {
         .run()
         .code(71)
         .stdout_is("")
-        .stderr_has("another hushpipe that is running delivers into it");
+        .stderr_has("another running hushpipe delivers into it");
     let token = memory.join("s/token");
     assert_eq!(fs::read_to_string(token).unwrap(), VALUE);
     running.stop().code(STOPPED);

@@ -123,7 +123,7 @@ fn half_an_answer_is_no_value() {
 #[test]
 fn a_connection_that_closes_without_a_word_is_made_again() {
     let life = Spoilt::start();
-    life.suffers(Fake::Nothing, "gives no answer");
+    life.suffers(Fake::Nothing, "no answer from");
     life.recovers();
 }
 

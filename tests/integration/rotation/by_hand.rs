@@ -229,7 +229,7 @@ fn a_rotation_by_name_ends_the_hold() {
     assert!(status(&running)["secrets"][0]["pinned"].is_null());
     ask(&running, &["rollback", "token", "--to", "9"])
         .code(65)
-        .stderr_has("not there");
+        .stderr_has("not found");
     assert_eq!(status(&running)["healthy"], true);
     let output = running.stop().success();
     output.stdout_is("ready\ntwo\none\ntwo\n");

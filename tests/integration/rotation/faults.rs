@@ -97,9 +97,9 @@ fn each_fault_of_a_store_is_said_once_and_its_end_when_all_are_over() {
     let running = start(hushpipe, &manifest, &probe);
     let place = running.place();
     place.unseal("one");
-    running.wait_for_stderr("store local, one: not there");
+    running.wait_for_stderr("store local, one: not found");
     place.unseal("other");
-    running.wait_for_stderr("store local, other: not there");
+    running.wait_for_stderr("store local, other: not found");
     place.seal("one", "2");
     place.seal("other", "2");
     running.wait_for_stderr("store local answers again");

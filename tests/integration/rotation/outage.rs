@@ -51,7 +51,7 @@ fn a_file_that_was_removed_makes_a_directory_store_unhealthy_until_it_is_back() 
     let running = two_stores(APART, &READS_APART);
     let place = running.place();
     fs::remove_file(place.join("secrets/token")).unwrap();
-    running.wait_for_stderr("error: store dir, token: not there");
+    running.wait_for_stderr("error: store dir, token: not found");
     assert_eq!(running.status()["healthy"], false);
     place.replace("secrets/token", "one");
     running.until("it is healthy again", || {

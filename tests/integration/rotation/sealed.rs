@@ -171,12 +171,12 @@ fn a_secret_that_is_removed_stays_with_the_program() {
     let running = sealed(&format!("{BY_FILE}{AT_ONCE}"), &READS);
     let place = running.place();
     place.unseal("token");
-    running.wait_for_stderr("store local, token: not there");
+    running.wait_for_stderr("store local, token: not found");
     place.seal("token", "two");
     running.wait_for_stderr("store local answers again");
     running.wait_for_line("two");
     place.unseal("token");
-    running.wait_for_stderr("store local, token: not there");
+    running.wait_for_stderr("store local, token: not found");
     // It comes back as it was: the program has it already.
     place.seal("token", "two");
     running.wait_for_stderr("store local answers again");
@@ -254,7 +254,7 @@ fn each_reason_for_which_a_store_is_down_is_reported_once() {
     copy("kept", "store");
     running.wait_for_stderr("it is older than before");
     fs::remove_dir_all(place.join("store")).unwrap();
-    running.wait_for_stderr("no sealed store is there");
+    running.wait_for_stderr("no sealed store");
     copy("good", "store");
     running.wait_for_stderr("store local answers again");
     let output = running.stop().stdout_is("ready\ntwo\n");

@@ -21,7 +21,7 @@ pub const BROKEN: &[(&str, &str)] = &[
     ),
     ("version: 1\nenvironment: [a]\n", "this is a list"),
     ("environment: production\n", "the key `version` is missing"),
-    ("version: 1\npolicy: {\n", "this is not YAML"),
+    ("version: 1\npolicy: {\n", "invalid YAML"),
     ("version: 1\nlabels: { '-': x }\n", "a label's name"),
 ];
 

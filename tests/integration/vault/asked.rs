@@ -61,7 +61,7 @@ fn a_lease_that_the_engine_cannot_take_back_is_not_said_to_be_revoked() {
     let (bao, postgres, running) = with_lease(DB, "1h", &rest);
     let role = only_role(&postgres);
     gives_a_table(&postgres, &role);
-    refused(&running, &["revoke", "db"], 65, "could not revoke it (400)");
+    refused(&running, &["revoke", "db"], 65, "failed to revoke it (400)");
     assert_eq!(running.status()["generation"], 1);
     assert_eq!(bao.leases("database/creds/app").len(), 1);
     postgres.query("DROP TABLE t");
@@ -80,7 +80,7 @@ fn what_could_be_revoked_is_replaced_also_where_an_older_lease_could_not() {
     done(&running, &["rotate", "db"], "generation 2 is in place");
     let second = running.wait_for_line("v-").trim().to_owned();
     gives_a_table(&postgres, &first);
-    refused(&running, &["revoke", "db"], 65, "could not revoke it (400)");
+    refused(&running, &["revoke", "db"], 65, "failed to revoke it (400)");
     let third = running.wait_for_line("v-").trim().to_owned();
     let roles = postgres.leased_roles();
     assert!(
@@ -211,7 +211,7 @@ fn a_secret_is_held_at_an_older_version_until_there_is_a_newer_one() {
         "generation 5 is in place",
     );
     running.wait_for_line("one");
-    refused(&running, &["rollback", "api", "--to", "9"], 65, "not there");
+    refused(&running, &["rollback", "api", "--to", "9"], 65, "not found");
     bao.delete("kv/data/app");
     assert_eq!(versions(&running), (json!("v1"), json!("1")));
     running

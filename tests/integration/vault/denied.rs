@@ -16,7 +16,7 @@ fn a_policy_that_is_missing_is_named_with_its_path_and_capability() {
     for (secret, said) in [
         (
             API,
-            "kv/data/app: denied: no policy of hushpipe's login gives `read` on kv/data/app",
+            "kv/data/app: denied: no policy of the login allows `read` on kv/data/app",
         ),
         (
             "  api: { store: bao, path: pki/issue/web, parameters: { common_name: localhost } }\n",
@@ -73,11 +73,11 @@ fn a_path_that_wants_parameters_says_so() {
     once(hushpipe, &manifest(&store, secrets, &file("{{ api.key }}")))
         .run()
         .code(65)
-        .stderr_has("does it want `parameters`");
+        .stderr_has("does it need `parameters`");
     let (hushpipe, store) = by_approle(&bao);
     let secrets = "  api: { store: bao, path: pki/issue/none, parameters: { common_name: x } }\n";
     once(hushpipe, &manifest(&store, secrets, &file("{{ api.key }}")))
         .run()
         .code(65)
-        .stderr_has("refuses the request (400)");
+        .stderr_has("rejected the request (400)");
 }

@@ -253,7 +253,7 @@ fn in_exec_mode_a_lease_stays_and_its_login_too_and_it_is_said() {
         .run()
         .success()
         .stdout_has("v-")
-        .stderr_has("in exec mode nobody stays to renew, replace or revoke it");
+        .stderr_has("in exec mode hushpipe does not remain to renew or revoke it");
     assert_eq!(bao.leases("database/creds/app").len(), 1);
     assert_eq!(bao.tokens().len(), 1);
 }

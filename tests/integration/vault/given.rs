@@ -52,7 +52,7 @@ fn a_token_that_is_not_taken_is_said_to_be_so() {
     once(hushpipe, &manifest(&store, API, &file("{{ api.key }}")))
         .run()
         .code(77)
-        .stderr_has("store bao: the token in {place}/token was rejected by the server")
+        .stderr_has("store bao: the server rejected the token in {place}/token")
         .says_nothing_of("nosuchtoken");
 }
 

@@ -164,7 +164,7 @@ fn a_pinned_version_stays_whatever_is_written_and_when_it_is_destroyed() {
     bao.kv_put("other", &json!({ "key": "b" }));
     running.wait_for_line("b");
     bao.kv_destroy("app", 1);
-    running.wait_for_stderr("kv/data/app: not there: version 1 was destroyed");
+    running.wait_for_stderr("kv/data/app: not found: version 1 was destroyed");
     bao.kv_put("other", &json!({ "key": "c" }));
     running.wait_for_line("c");
     let output = running
@@ -197,16 +197,10 @@ fn what_is_not_there_is_said_with_its_reason() {
     for (secret, said) in [
         ("path: kv/data/app", "version 3 was deleted"),
         ("path: kv/data/app, version: 1", "version 1 was destroyed"),
-        ("path: kv/data/app, version: 9", "there is no version 9"),
-        (
-            "path: kv/data/none",
-            "kv/data/none: not there: there is no secret",
-        ),
-        (
-            "path: kv/app",
-            "engine of KV version 2: its paths have `data`",
-        ),
-        ("path: kv1/none", "there is no secret at this path"),
+        ("path: kv/data/app, version: 9", "no version 9"),
+        ("path: kv/data/none", "kv/data/none: not found: no secret"),
+        ("path: kv/app", "this is KV version 2"),
+        ("path: kv1/none", "no secret at this path"),
     ] {
         is_missing(&bao, &api(secret), said);
     }
@@ -235,7 +229,7 @@ fn a_secret_that_is_deleted_stays_with_the_program_until_there_is_another() {
     bao.kv_put("app", &json!({ "key": "three" }));
     running.wait_for_line("three");
     bao.kv_remove("app");
-    until_missing(&running, "there is no secret at this path");
+    until_missing(&running, "no secret at this path");
     bao.kv_put("app", &json!({ "key": "four" }));
     running.wait_for_line("four");
     running.stop().success();

@@ -116,7 +116,7 @@ fn by_a_jwt() {
         &bao,
         hushpipe,
         auth,
-        "auth/jwt) is refused: the role is not known, or it does not",
+        "(auth/jwt): unknown role, or one that rejects",
     );
 }
 
@@ -189,8 +189,7 @@ fn by_user_name_and_password() {
     let hushpipe = Hushpipe::new().file("password", " pass word \n");
     logs_in(&bao, hushpipe, auth, "");
     let hushpipe = Hushpipe::new().file("password", "pass word\n");
-    is_refused(&bao, hushpipe, auth, "the user or the password is wrong")
-        .says_nothing_of("pass word");
+    is_refused(&bao, hushpipe, auth, "wrong user or password").says_nothing_of("pass word");
 }
 
 #[test]
@@ -208,14 +207,19 @@ fn what_is_wrong_with_a_login_is_said() {
     let approle =
         |files: &str| format!("{{ method: approle, role_id_file: \"{{place}}/role_id\"{files} }}");
     let with_secret_id = approle(", secret_id_file: \"{place}/secret_id\"");
-    let refused = "the login (auth/approle) is refused: the role id or the secret id is not valid";
+    let refused = "rejected the login (auth/approle): invalid role id or secret id";
     let hushpipe = Hushpipe::new();
     bao.application(hushpipe.place());
     hushpipe.place().write("secret_id", "wrong-secret-id");
     is_refused(&bao, hushpipe, &with_secret_id, refused).says_nothing_of("wrong-secret-id");
     let nowhere = approle(", mount: nowhere");
     let hushpipe = Hushpipe::new().file("role_id", "x");
-    is_refused(&bao, hushpipe, &nowhere, "auth/nowhere) is refused");
+    is_refused(
+        &bao,
+        hushpipe,
+        &nowhere,
+        "rejected the login (auth/nowhere)",
+    );
     let hushpipe = Hushpipe::new().file("role_id", "\n");
     is_refused(&bao, hushpipe, &approle(""), "{place}/role_id is empty");
     let hushpipe = Hushpipe::new();

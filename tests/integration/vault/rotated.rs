@@ -147,7 +147,7 @@ fn the_end_of_a_lease_that_is_not_replaced_is_said_before() {
     let (hushpipe, store) = by_approle(&bao);
     let fd = "deliver:\n  - { fd: 3, as: memfd, secret: db.username }\n";
     let running = start(hushpipe, &manifest(&store, DB, fd), &["serve"]);
-    running.wait_for_stderr("database/creds/app: what the program has of it ends soon");
+    running.wait_for_stderr("database/creds/app: the program's value expires soon");
     let output = running.stop().success();
     assert_eq!(bao.requests("database/creds/app"), 1);
     assert_eq!(output.stderr().matches("ends soon").count(), 1);
@@ -165,7 +165,7 @@ fn an_outage_is_told_once_and_so_is_its_end_and_nothing_is_lost() {
     let rest = file_at_once("{{ api.key }}");
     let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
     proxy.set(Wire::CutAfter(0));
-    running.wait_for_stderr("gives no answer");
+    running.wait_for_stderr("no answer from");
     bao.kv_put("app", &json!({ "key": "two" }));
     let before = proxy.tries(DEADLINE);
     running.until("it was tried several times", || {

@@ -117,7 +117,7 @@ fn without_the_default_policy_a_policy_that_is_missing_is_no_reason_to_log_in_fo
     let rest = file_at_once("{{ api.key }}");
     let running = start(hushpipe, &manifest(&store, API, &rest), &READS);
     bao.policy("app", "path \"kv/none\" { capabilities = [\"read\"] }");
-    running.wait_for_stderr("no policy of hushpipe's login gives `read`");
+    running.wait_for_stderr("no policy of the login allows `read`");
     let logins = bao.requests("auth/approle/login");
     let asked = bao.requests("kv/");
     running.until("it is asked for again", || {

@@ -115,7 +115,7 @@ fn a_wrapped_lease_that_ends_is_told_and_another_wrapping_token_taken_up() {
     // Some remove it.
     std::fs::remove_file(running.place().join("wrapping")).unwrap();
     bao.revoke_prefix("database/creds/app");
-    running.wait_for_stderr("gave has ended: put a new wrapping token there");
+    running.wait_for_stderr("has expired: put a new wrapping token there");
     running.place().replace("wrapping", wrapped());
     let role = running.wait_for_line("v-");
     assert_eq!(postgres.leased_roles(), [role.trim()]);

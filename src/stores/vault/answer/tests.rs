@@ -96,7 +96,7 @@ fn a_list_of_pem_texts_is_one_text_and_other_lists_are_json() {
 #[test]
 fn what_is_no_secret_is_refused_and_never_quoted() {
     for (text, said) in [
-        ("<html>hunter2", "is not the JSON"),
+        ("<html>hunter2", "is not that of a Vault"),
         ("{\"data\":\"hunter2\"}", "not usable as JSON"),
         (
             r#"{"data":null,"auth":{"client_token":"hunter2"}}"#,
@@ -135,9 +135,9 @@ fn why_it_is_missing_is_told_by_the_answer() {
             "version 3 was deleted",
         ),
         (gone("", true), None, "version 3 was destroyed"),
-        (warned, None, "have `data` after the mount"),
+        (warned, None, "write MOUNT/data/KEY"),
         (body(r#"{"errors":[]}"#), None, "no secret at this path"),
-        (body("nonsense"), Some(9), "there is no version 9"),
+        (body("nonsense"), Some(9), "no version 9"),
     ] {
         let fault = missing(&body, "kv/app", pinned);
         assert!(words(&fault).starts_with(said) || words(&fault).contains(said));
