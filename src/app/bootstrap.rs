@@ -56,7 +56,11 @@ impl Bootstrap {
         for store in plan.stores.values() {
             match &store.kind {
                 StoreKind::Sealed(sealed) => {
-                    found.directory(&sealed.path, &needed, false);
+                    // What is sealed may be read: the identity opens it. In a work tree git would take
+                    // the files for removed, and commit that.
+                    if !is_in_work_tree(&sealed.path) {
+                        found.directory(&sealed.path, &needed, false);
+                    }
                     found.file(&sealed.identity_file, &needed);
                     found.memory(&needed);
                 }
@@ -221,6 +225,15 @@ fn is_own(directory: &Path) -> bool {
     let outer = directory.parent();
     let known = outer.is_some_and(|outer| outer.ends_with(".config") || outer == Path::new("/etc"));
     directory.ends_with("hushpipe") && known
+}
+
+/// Whether a directory belongs to a git work tree.
+fn is_in_work_tree(directory: &Path) -> bool {
+    let found = directory.canonicalize();
+    found.is_ok_and(|directory| {
+        let mut above = directory.ancestors();
+        above.any(|one| one.join(".git").symlink_metadata().is_ok())
+    })
 }
 
 /// Files that a vault store logs in with.

@@ -25,6 +25,7 @@ mod gate;
 mod getenv;
 pub mod git;
 mod host;
+mod import;
 mod inherited;
 mod kept;
 mod last_message;

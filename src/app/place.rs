@@ -519,7 +519,10 @@ fn covered(host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
         .cloned()
         .collect();
     targets.extend(more);
-    Ok((mounts(points(&targets)?), host.bootstrap.covers()))
+    let mut mounts = mounts(points(&targets)?);
+    // What is written there would be lost, such as a new identity: it fails instead.
+    mounts.iter_mut().for_each(|mount| mount.mode = 0o555);
+    Ok((mounts, host.bootstrap.covers()))
 }
 
 /// What is to be covered, as it is found now.

@@ -8,11 +8,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::import;
 use super::value_file::ValueFile;
 use super::{files, git};
 use crate::delivery::dotenv;
 use crate::model::{Exit, Observer, SealedStore as Spec, StoreName, ValueFormat};
-use crate::secret::{SecretBytes, Value};
+use crate::secret::SecretBytes;
 use crate::stores::sealed::{FileDigest, Key, Merged, SealedStore, Sides, file_digest};
 use crate::stores::{StoreError, format};
 use crate::sys::command::at_terminal;
@@ -221,8 +222,8 @@ pub fn known(store: &SealedStore) -> Result<crate::scan::Known, SealedError> {
 }
 
 /// Reads each `NAME=value` of a dotenv file, or each member of a JSON object, as the secret PREFIX+NAME;
-/// fails if the file or a name is bad. `-` is standard input. Without a format, a file that begins with `{`
-/// is JSON: also what `doppler secrets --json` and `aws secretsmanager get-secret-value` print.
+/// fails if the file or a name is bad. `-` is standard input. What other secret managers print is known by its
+/// keys (`import`).
 pub fn read_import(
     file: &Path,
     prefix: &str,
@@ -238,42 +239,14 @@ pub fn read_import(
         reason: format!("{shown}: {reason}"),
     };
     let bytes = read_input(&input)?;
-    let looks_json = bytes.expose().trim_ascii_start().starts_with(b"{");
-    let lines = match format {
-        Some(ValueFormat::Json) => json_members(bytes),
-        None if looks_json => json_members(bytes),
-        _ => format::dotenv(&bytes),
-    };
+    let members = import::members(bytes, format).map_err(|error| unusable(&error))?;
     let mut keyed = Vec::new();
-    for (name, value) in lines.map_err(|error| unusable(&error))? {
+    for (name, value) in members {
         let name = format!("{prefix}{name}");
         let key = Key::new(&name).map_err(|error| unusable(&format!("{name:?}: {error}")))?;
         keyed.push((key, value));
     }
     Ok(keyed)
-}
-
-/// The members of a JSON object; of `SecretString`, where there is one, and of each the `computed` text.
-fn json_members(bytes: SecretBytes) -> Result<Vec<(String, SecretBytes)>, format::FormatError> {
-    let copy = |bytes: &SecretBytes| SecretBytes::new(bytes.expose().to_vec());
-    let value = format::read(bytes, ValueFormat::Json)?;
-    if let Some(inner) = value.field("SecretString") {
-        return json_members(copy(inner));
-    }
-    let Value::Fields(fields) = value else {
-        return Ok(Vec::new());
-    };
-    let mut members = Vec::new();
-    for (name, field) in fields {
-        let text = if field.has_members() {
-            let inner = format::read(copy(&field), ValueFormat::Json).ok();
-            inner.and_then(|inner| inner.field("computed").map(|text| copy(text)))
-        } else {
-            None
-        };
-        members.push((name, text.unwrap_or_else(|| copy(&field))));
-    }
-    Ok(members)
 }
 
 /// Stores what was read, together, and gives the names and new versions.

@@ -196,13 +196,18 @@ Examples:
   sops -d secrets.env | hushpipe secret import -
   doppler secrets download --no-file --format json | hushpipe secret import -
   aws secretsmanager get-secret-value --secret-id app | hushpipe secret import -
+  aws ssm get-parameters-by-path --path /app --with-decryption | hushpipe secret import -
+  op item get db --format json | hushpipe secret import -
+  vault kv get -format=json app | hushpipe secret import -
+  kubectl get secret app -o json | hushpipe secret import -
   op read op://vault/item/field | hushpipe secret set item/field --trim
   gcloud secrets versions access latest --secret=db | hushpipe secret set db";
 
 #[derive(Args)]
 #[command(after_help = IMPORT_EXAMPLES)]
 struct ImportArgs {
-    /// The file; - is standard input
+    /// The file [default: standard input, as -]
+    #[arg(default_value = "-", hide_default_value = true)]
     file: PathBuf,
     /// Goes before each name
     #[arg(long, default_value = "")]

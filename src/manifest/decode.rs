@@ -145,7 +145,11 @@ impl Decoder<'_> {
                 }
                 _ => format!("write {wanted}"),
             };
-            self.fault(node.span, message, help);
+            let fault = Fault::new(node.span, message, help);
+            // Text in the place of a mapping may be a value that somebody wrote here.
+            let may_be_value = matches!(node.data, Data::Scalar { .. });
+            self.faults
+                .push(if may_be_value { fault.hiding() } else { fault });
         }
     }
 

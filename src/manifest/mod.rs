@@ -15,6 +15,7 @@ mod getenv;
 mod interpolate;
 mod locate;
 mod logins;
+mod other;
 mod overrides;
 mod parameters;
 mod paths;
@@ -110,6 +111,7 @@ fn decode(
 ) -> Result<Plan, ManifestError> {
     let wrong = |faults| ManifestError::wrong(name, text, faults);
     read::whole(name, text)?;
+    other::refuse(name, text)?;
     let mut faults = Vec::new();
     let Some(root) = tree::parse(text, &mut faults) else {
         return Err(wrong(faults));

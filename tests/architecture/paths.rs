@@ -77,6 +77,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "looks for changes; what is read is walked",
     ),
     (
+        "src/stores/sealed/memory.rs",
+        "the name under which a store is remembered; what is read is walked",
+    ),
+    (
         "src/app/bootstrap.rs",
         "finds what is covered for the program",
     ),

@@ -38,12 +38,12 @@ pub fn join(arguments: &InitArgs, manifest: &Path, there: Failure, globals: Glob
     };
     let (path, identity) = (spec.path.clone(), spec.identity_file.clone());
     let failed = |error: &dyn std::error::Error, exit| Failure::text(exit, error.to_string());
-    let store = sealed::by_path(path, identity.clone(), false, Rc::new(()));
-    if !store
+    let store = sealed::by_path(path.clone(), identity.clone(), false, Rc::new(()));
+    let made = !store
         .is_there()
-        .map_err(|error| failed(&error, error.exit()))?
-    {
-        return Err(there);
+        .map_err(|error| failed(&error, error.exit()))?;
+    if made {
+        return make(&path, &identity, manifest, globals);
     }
     let is_new = !identity.exists();
     if !is_new
@@ -73,4 +73,22 @@ pub fn join(arguments: &InitArgs, manifest: &Path, there: Failure, globals: Glob
     }
     let next = "\nThen: git pull; hushpipe check\n";
     print(&format!("{}{}{next}", report.text(), invitation(&own)))
+}
+
+/// A manifest that was written by hand, or came without its store: what it names is made.
+fn make(store: &Path, identity: &Path, manifest: &Path, globals: Globals) -> Outcome {
+    let made = sealed::init(store, identity).map_err(|error| Failure::new(error.exit(), &error))?;
+    if globals.quiet {
+        return Ok(Exit::Ok);
+    }
+    let mut report = Report::default();
+    let what = if made.kept_identity {
+        "kept"
+    } else {
+        "new: keep it safe, it opens the secrets"
+    };
+    report.line("manifest", &format!("{} (kept)", shown(manifest)));
+    report.line("store", &format!("{} (new)", shown(store)));
+    report.line("identity", &format!("{} ({what})", shown(identity)));
+    print(&format!("{}\nNext:\n  hushpipe check\n", report.text()))
 }

@@ -145,7 +145,10 @@ impl Start {
     fn look(&self, arguments: &InitArgs, places: &Places) -> Result<Looked, Failure> {
         let there = || {
             let manifest = shown(&places.manifest);
-            let text = format!("{manifest} is there already: it stays as it is");
+            let text = format!(
+                "{manifest} is there already: it stays as it is\n  \
+                 help: `hushpipe add NAME` adds a secret; `hushpipe check` looks at all"
+            );
             Failure::text(Exit::Usage, text)
         };
         match self {

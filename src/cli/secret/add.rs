@@ -58,6 +58,7 @@ pub fn run(arguments: &AddArgs, globals: Globals) -> Outcome {
     }
     let (store_name, store) = arguments.place.of_a_manifest(globals)?;
     let path = arguments.place.manifest_path()?;
+    let _held = files::held(&path).map_err(|error| Failure::new(Exit::Os, &error))?;
     let read = files::read(&path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|error| std::io::Error::other(error.utf8_error()))
     });

@@ -104,9 +104,8 @@ fn explain(fault: &OpenFault, path: &Path, sealed: &[u8], identity_file: &Path) 
         },
         OpenFault::Decrypt(DecryptError::NoMatchingKeys) => Fault::Denied {
             reason: format!(
-                "identity file {identity} does not open {shown}, which is sealed for {}: use \
-                 another one, or let a colleague run `hushpipe secret rekey --add-recipient` with \
-                 your public key",
+                "identity file {identity} does not open it, as it is sealed for {}: use another one, or let \
+                 a colleague run what `hushpipe identity` prints",
                 stanzas(sealed)
             ),
         },

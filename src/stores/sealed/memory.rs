@@ -51,6 +51,23 @@ pub struct Memory {
     store: PathBuf,
 }
 
+/// However a path is spelled, a directory has one memory: else an older copy would be new to this host
+/// through `sub/../secrets` or a link.
+fn canonical(store: &Path) -> PathBuf {
+    let absolute = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+    if let Ok(found) = absolute.canonicalize() {
+        return found;
+    }
+    // One that is made yet: its directory is there.
+    let parent = absolute
+        .parent()
+        .and_then(|parent| parent.canonicalize().ok());
+    match (parent, absolute.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => absolute.components().collect(),
+    }
+}
+
 impl Memory {
     /// Of the store at a path.
     pub fn of(store: &Path) -> Self {
@@ -59,8 +76,7 @@ impl Memory {
 
     /// The same, where a directory for state is known.
     pub fn below(state: Option<PathBuf>, store: &Path) -> Self {
-        let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
-        let store: PathBuf = store.components().collect();
+        let store = canonical(store);
         let name = &hex(&digest(store.as_os_str().as_encoded_bytes()))[..32];
         let file = state.map(|state| state.join("sealed").join(name));
         Self { file, store }

@@ -108,6 +108,8 @@ impl WalkError {
                 Some(format!("chown root {path}"))
             }
             WalkFault::Owner { .. } if own_uid != 0 && self.path.is_dir() => None,
+            // A home, or a project: to give it to root would lock its user out.
+            WalkFault::Owner { .. } if self.path.is_dir() => None,
             WalkFault::Owner { .. } => Some(format!("chown {own_uid} {path}")),
             WalkFault::Writable { by, .. } => Some(match by {
                 Writer::Everybody => format!("chmod o-w {path}"),
@@ -130,6 +132,9 @@ impl WalkError {
                  to a directory of yours"
                     .to_owned()
             }
+            (WalkFault::Owner { uid, .. }, None) if own_uid == 0 => format!(
+                ": run hushpipe as that user, without sudo (setpriv --reuid {uid} --regid {uid} --clear-groups)"
+            ),
             (WalkFault::Owner { .. }, None) => format!(
                 ": move the project below a directory that only you (uid {own_uid}) or root can change"
             ),
