@@ -26,6 +26,7 @@ mod launch;
 mod leak;
 mod man;
 mod manifest;
+mod mistakes;
 mod monitor;
 mod newcomer;
 mod packages;

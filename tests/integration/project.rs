@@ -168,7 +168,7 @@ fn a_secret_is_added_in_one_step_and_the_manifest_keeps_its_comments() {
     );
     let output = output.success().stdout_is("canary-token\nhello");
     let output = does(output, &["add", "stripe/token"]).code(64);
-    let output = output.stderr_has("has a secret stripe_token already");
+    let output = output.stderr_has("has the secret stripe_token already");
     // One that the store has keeps its value.
     let output = set(output, "db/password", "pw")
         .stderr_has("does not deliver db/password yet: `hushpipe add");
@@ -317,5 +317,5 @@ fn a_program_runs_without_a_manifest() {
     let output = does(output, &["run", "--getenv", "DB", "--", "true"]).code(64);
     let output = output.stderr_has("--getenv takes NAME=KEY");
     let output = does(output, &["run", "--getenv", "DB=none", "--", "true"]).code(65);
-    output.stderr_has("store local, none: not found");
+    output.stderr_has("is not the name of a secret in");
 }

@@ -14,12 +14,13 @@ fn both(make: impl Fn() -> Hushpipe, program: &str, code: i32, said: &str) {
 
 #[test]
 fn one_that_is_missing() {
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr…";
     let said = format!(
-        "\"no-such-program\" was not found in PATH\n  help: install it or give its full path; PATH is {path}"
+        "\"no-such-program\" was not found in PATH\n  help: install it, or give its full path; PATH is {path}"
     );
     both(|| launch(""), "no-such-program", 127, &said);
-    let said = "\"{place}/nowhere\" was not found: no such file";
+    let said = "\"{place}/nowhere\" was not found: no such file\n  help: check the path; a relative one starts at \
+                run.cwd";
     both(|| launch(""), "{place}/nowhere", 127, said);
 }
 

@@ -88,7 +88,7 @@ fn a_directory_that_is_missing() {
     let hushpipe = launch("stores: { s: { type: directory, path: '{place}/nowhere' } }");
     refused(hushpipe, 69)
         .stderr_has("store s: cannot read {place}/nowhere")
-        .stderr_has("No such file or directory");
+        .stderr_has("no such directory: make it, or correct `path`");
 }
 
 #[test]

@@ -8,9 +8,7 @@ fn a_value_in_the_arguments_is_refused_with_the_reason() {
     let output = hushpipe
         .args(["secret", "set", "token", "hunter2-canary"])
         .run();
-    let output = output
-        .code(64)
-        .stderr_has("every user of the machine can read arguments");
+    let output = output.code(64).stderr_has("others can read it there");
     let output = output.says_nothing_of("hunter2-canary");
     get(output.again(), &["token"]).stdout_is("old");
 }
@@ -73,7 +71,7 @@ fn identity_files_that_do_not_do_are_told_apart() {
     output.place().set_mode("stranger", 0o600);
     let mut hushpipe = output.again();
     for (identity, code, said) in [
-        ("missing", 69, "cannot read missing"),
+        ("missing", 69, "/missing\n  cause: no identity file"),
         (
             "none",
             65,

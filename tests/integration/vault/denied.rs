@@ -56,7 +56,7 @@ fn check_online_asks_for_the_policy_of_what_is_made_on_demand_and_makes_nothing(
         .args(["check", "--online"])
         .run()
         .code(77)
-        .stderr_has("gives `update` on pki/issue/web");
+        .stderr_has("allows `update` on pki/issue/web");
     assert_eq!(bao.requests("pki/issue"), 0);
 }
 

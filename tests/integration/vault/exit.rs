@@ -61,7 +61,7 @@ fn a_lease_that_may_not_be_revoked_is_said_to_run_out() {
     once(hushpipe, &manifest(&store, DB, &file("{{ db.username }}")))
         .run()
         .success()
-        .stderr_has("gives `update` on sys/leases/revoke")
+        .stderr_has("allows `update` on sys/leases/revoke")
         .stderr_has("left to run out");
 }
 
