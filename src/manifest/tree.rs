@@ -164,7 +164,7 @@ fn syntax(source: &str, error: &ScanError) -> Fault {
         }
         Kind::RecursionLimitExceeded => "a manifest needs fewer levels",
         _ => {
-            "check indentation, colons and quotes here and a line above; quote text that has `: ` or ` #`"
+            "check indentation, colons and quotes here and above; quote text that has `: ` or ` #`"
         }
     };
     Fault::new(at, format!("invalid YAML: {}", error.kind()), help)

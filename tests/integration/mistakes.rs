@@ -272,7 +272,7 @@ fn a_store_is_remembered_by_where_it_is() {
     let copy = |from: &str, to: &str| {
         let status = std::process::Command::new("cp")
             .args(["-a", from, to])
-            .current_dir(place)
+            .current_dir(place.join("."))
             .status();
         assert!(status.unwrap().success());
     };

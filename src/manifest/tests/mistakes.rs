@@ -359,11 +359,6 @@ fn other_files_are_not_taken_for_manifests() {
             "`version`, `service` and `run`",
         ),
         (
-            "DATABASE_URL=postgres://x\n",
-            "expected a mapping",
-            "starts with `version: 1`",
-        ),
-        (
             "- a\n- b\n",
             "expected a mapping",
             "starts with `version: 1`",

@@ -72,11 +72,7 @@ fn identity_files_that_do_not_do_are_told_apart() {
     let mut hushpipe = output.again();
     for (identity, code, said) in [
         ("missing", 69, "/missing\n  cause: no identity file"),
-        (
-            "none",
-            65,
-            "identity file none: there is it has no identity",
-        ),
+        ("none", 65, "identity file none: it has no identity"),
         (
             "bad",
             65,

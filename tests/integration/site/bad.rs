@@ -8,7 +8,7 @@ use crate::harness::{Hushpipe, is_long};
 
 /// What is no site, and what is said of it. The schema refuses it as well, where it is YAML.
 pub const BROKEN: &[(&str, &str)] = &[
-    ("version: 2\n", "no version of the site"),
+    ("version: 2\n", "unknown version `2` of the site"),
     ("version: 1\npolcy: {}\n", "did you mean `policy`?"),
     (
         "version: 1\naudit: { sinks: [{}] }\n",
