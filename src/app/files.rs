@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::Path;
 
 use crate::sys::{beneath, durable};
@@ -41,6 +41,11 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Whether there is a regular file that can be read.
 pub fn is_there(path: &Path) -> bool {
     open(path, File::options().read(true)).is_ok()
+}
+
+/// The uid of a directory's owner.
+pub fn owner(directory: &Path) -> io::Result<u32> {
+    Ok(std::fs::metadata(directory)?.uid())
 }
 
 /// As [`read`], of no more than `most` bytes.

@@ -60,7 +60,7 @@ pub use failure::{Failure, Failures};
 pub use gate::{Governance, members};
 pub use last_message::last_message;
 pub use preflight::{Look, Report, preflight};
-pub use trusted::manifest_of_root;
+pub use trusted::{Signable, manifest_of_root};
 
 use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Topic};
 use crate::sys::signals;

@@ -49,13 +49,31 @@ pub async fn gather(
     Ok(Gathered { round, payloads })
 }
 
+/// Clocks of stores may be ahead of this host's by so much.
+const AHEAD: Duration = Duration::from_mins(5);
+
 /// Warns of versions that are older than the manifest's `max_age`, as far as their stores say how old they
 /// are.
 fn warn_of_age(plan: &Plan, stores: &Stores, observer: &dyn Observer) {
     for (name, spec) in &plan.secrets {
         let Some(most) = spec.max_age else { continue };
         let made = stores.made(plan, [name]);
-        let age = made.get(name).and_then(|made| made.elapsed().ok());
+        let Some(made) = made.get(name) else { continue };
+        let age = match made.elapsed() {
+            Ok(age) => Some(age),
+            Err(ahead) if ahead.duration() > AHEAD => {
+                observer.observe(&Event::Weaker {
+                    about: Topic::Store,
+                    message: format!(
+                        "secret {name}: its version is of {} from now, so that its age is not known: look at \
+                         this host's clock and at the store's",
+                        format_duration(Duration::from_secs(ahead.duration().as_secs()))
+                    ),
+                });
+                None
+            }
+            Err(_) => None,
+        };
         if let Some(age) = age.filter(|age| *age > most) {
             // As exactly as people want it.
             let unit = [86_400, 3_600, 60, 1];

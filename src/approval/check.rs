@@ -304,7 +304,22 @@ fn other(request: &Request, launch: &Launch) -> Vec<CheckError> {
     let (manifest, another) = (&request.manifest, &launch.manifest);
     let (names, other_names) = (listed(&variables.names), listed(&others.names));
     let (words, other_words) = (request.arguments.join(" "), launch.arguments.join(" "));
-    let pairs: [(&'static str, &str, &str); 19] = [
+    let kinds = [request.break_glass, launch.break_glass].map(|breaks| {
+        if breaks {
+            "that breaks the glass"
+        } else {
+            "that does not break the glass"
+        }
+    });
+    // A launch may leave the word to its request.
+    let reason = if launch.reason.is_empty() {
+        &request.reason
+    } else {
+        &launch.reason
+    };
+    let pairs: [(&'static str, &str, &str); 21] = [
+        ("a launch", kinds[0], kinds[1]),
+        ("the reason", &request.reason, reason),
         ("host", &request.host, &launch.host),
         ("service", &request.service, &launch.service),
         ("environment", &request.environment, &launch.environment),

@@ -31,6 +31,8 @@ pub struct Request {
     pub arguments: Vec<String>,
     /// Of the arguments, as policy sees it.
     pub arguments_sha256: String,
+    /// Whether it is for a launch that breaks the glass: an emergency, as it says.
+    pub break_glass: bool,
     /// The person who asks.
     pub by: String,
     /// When it was made. An approval is as old as its request, as a signature has no time.
@@ -233,6 +235,10 @@ pub enum RequestError {
 pub struct Launch {
     /// `service:`
     pub service: String,
+    /// Whether it breaks the glass.
+    pub break_glass: bool,
+    /// `--reason`, or the one of `--break-glass`; empty: a launch that gives none.
+    pub reason: String,
     /// The site's, or the manifest's.
     pub environment: String,
     /// The host's name.
@@ -287,8 +293,6 @@ pub struct Terms {
     pub id: RequestId,
     /// The person who asks.
     pub by: String,
-    /// Why.
-    pub reason: String,
     /// When it is made.
     pub created: Moment,
     /// Until when it counts.
@@ -307,6 +311,7 @@ impl Request {
             action: Action::Deliver,
             arguments: launch.arguments,
             arguments_sha256: launch.arguments_sha256,
+            break_glass: launch.break_glass,
             by: terms.by,
             created: terms.created,
             directory: launch.directory,
@@ -322,7 +327,7 @@ impl Request {
                 wanted: terms.wanted,
             },
             program: launch.program,
-            reason: terms.reason,
+            reason: launch.reason,
             secrets: launch.secrets,
             service: launch.service,
             uid: launch.uid,
@@ -368,6 +373,8 @@ impl Request {
     pub fn launch(&self) -> Launch {
         Launch {
             service: self.service.clone(),
+            break_glass: self.break_glass,
+            reason: self.reason.clone(),
             environment: self.environment.clone(),
             host: self.host.clone(),
             uid: self.uid,

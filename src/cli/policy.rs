@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::load::{Loaded, failure, load, site, warn};
 use super::output::print;
+use super::said::SaidArgs;
 use super::table::{cells, heads, table};
 use super::{Failure, Globals, Outcome, Palette, Stream, audit};
 use crate::app::files;
@@ -79,6 +80,7 @@ Ends with 1 if a secret is denied or needs something first.
 Examples:
   hushpipe policy explain -m app.yaml
   hushpipe policy explain --with ./policy.d           by policies that are not in force yet
+  hushpipe policy explain --reason INC-7              what would a launch with that reason get?
   hushpipe policy explain --json | jq '.[].ruling'";
 
 #[derive(Args)]
@@ -89,9 +91,8 @@ struct ExplainArgs {
     /// The directory of the policies [default: the site's]
     #[arg(long = "with", value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// Decide as if this reason was given
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    said: SaidArgs,
     /// As JSON: queries, rulings and their causes
     #[arg(long)]
     json: bool,
@@ -230,7 +231,7 @@ fn explain(arguments: &ExplainArgs, globals: Globals) -> Outcome {
         return Err(Failure::text(Exit::Usage, text));
     };
     let (_, opened) = open(Some(directory), globals)?;
-    let explained = policies::explain(&plan, &site, &opened, &arguments.reason);
+    let explained = policies::explain(&plan, &site, &opened, &arguments.said.clone().into());
     let explained = explained.map_err(|failures| Failure::found(&failures))?;
     if arguments.json {
         print(&format!("{:#}\n", json!(explained)))?;

@@ -24,23 +24,6 @@ impl From<SaidArgs> for Justification {
     }
 }
 
-/// `--reason` alone: where there is no emergency to break the glass for.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReasonArgs {
-    /// Why: policies may want it, approvers read it, and it goes on record
-    #[arg(long, value_name = "TEXT", value_parser = said)]
-    reason: Option<String>,
-}
-
-impl From<ReasonArgs> for SaidArgs {
-    fn from(said: ReasonArgs) -> Self {
-        Self {
-            reason: said.reason,
-            break_glass: None,
-        }
-    }
-}
-
 /// So that it fits a line of the log and a request on the control socket.
 const LONGEST: usize = 1_000;
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::output::print;
 use super::{Failure, Globals, Outcome, load};
 use crate::app::approvals::{manifests, sign};
-use crate::app::{files, manifest_of_root};
+use crate::app::{Signable, files, manifest_of_root};
 use crate::manifest;
 use crate::model::printable::{printable, printable_path};
 use crate::model::{CallerVariables, Exit, ManifestSigners};
@@ -65,13 +65,21 @@ Examples:
 pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
     match &arguments.command {
         ManifestCommand::Sign { manifest, key } => {
-            // Nothing of it is run, so that root signs what others can still change: these bytes alone.
-            let (path, text) = read(manifest.as_ref(), |_| Ok(None))?;
+            // These bytes alone are signed, whoever can change the file afterwards.
+            let path = find(manifest.as_ref())?;
+            let signable = Signable::of_root(&path);
+            let signable = signable.map_err(|error| Failure::new(error.exit(), &error))?;
+            let opened = signable.as_ref().map(Signable::manifest).transpose();
+            let text = read(&path, |_| opened.map_err(|error| error.to_string()))?;
             let (signature, signer) = sign(text.as_bytes(), manifests::NAMESPACE, key.as_deref())
                 .map_err(|error| Failure::new(error.exit(), &error))?;
             let file = manifests::signature_of(&path);
             let shown = printable_path(&file);
-            let written = files::replace(&file, &String::from_utf8_lossy(&signature), 0o644);
+            let name = file.file_name().unwrap_or_default();
+            let written = match &signable {
+                Some(signable) => signable.put(name, &signature),
+                None => files::replace(&file, &String::from_utf8_lossy(&signature), 0o644),
+            };
             written.map_err(|error| {
                 Failure::text(Exit::Os, format!("cannot write {shown}\n  cause: {error}"))
             })?;
@@ -83,7 +91,8 @@ pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
             ))
         }
         ManifestCommand::Verify { manifest, signers } => {
-            let (path, text) = read(manifest.as_ref(), manifest_of_root)?;
+            let path = find(manifest.as_ref())?;
+            let text = read(&path, manifest_of_root)?;
             let wanted = signers.clone().map(|signers| ManifestSigners {
                 signers,
                 variables: CallerVariables::default(),
@@ -97,11 +106,8 @@ pub fn run(arguments: &ManifestArgs, globals: Globals) -> Outcome {
     }
 }
 
-/// The manifest that is meant, with its text; `trusted` as for [`manifest::read`].
-fn read(
-    named: Option<&PathBuf>,
-    trusted: impl FnOnce(&Path) -> Result<Option<File>, String>,
-) -> Result<(PathBuf, String), Failure> {
+/// The manifest that is meant.
+fn find(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     let path =
         manifest::find(named.map(PathBuf::as_path)).map_err(|error| load::failure(&error))?;
     if path == Path::new("-") {
@@ -109,8 +115,16 @@ fn read(
             "a manifest from standard input has no place for a signature: name a file with -m FILE";
         return Err(Failure::text(Exit::Usage, text));
     }
-    let text = manifest::read(&path, trusted).map_err(|error| load::failure(&error))?;
-    Ok((path, text.text))
+    Ok(path)
+}
+
+/// Its text; `trusted` as for [`manifest::read`].
+fn read(
+    path: &Path,
+    trusted: impl FnOnce(&Path) -> Result<Option<File>, String>,
+) -> Result<String, Failure> {
+    let text = manifest::read(path, trusted).map_err(|error| load::failure(&error))?;
+    Ok(text.text)
 }
 
 fn of_site(globals: Globals) -> Result<ManifestSigners, Failure> {

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod build;
+mod caller;
 mod checks;
 mod collections;
 mod credentials;
@@ -90,16 +91,32 @@ pub fn parse_under(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Plan, ManifestError> {
     let Some(site) = site else {
+        let environment = Environment {
+            named: environment,
+            implied: environment,
+        };
         return decode(None, name, text, overrides, environment);
     };
     let remembered = Remembered::new(environment);
-    let plan = decode(Some(site), name, text, overrides, &|name| {
-        remembered.get(name)
-    })?;
+    let environment = Environment {
+        named: &|name| remembered.get(name),
+        implied: &|name| remembered.get_if_set(name),
+    };
+    let plan = decode(Some(site), name, text, overrides, environment)?;
+    caller::read(&plan, &remembered);
     Ok(Plan {
         manifest_variables: remembered.variables(),
         ..plan
     })
+}
+
+/// hushpipe's environment.
+#[derive(Clone, Copy)]
+struct Environment<'a> {
+    /// For variables that a manifest names.
+    named: &'a dyn Fn(&str) -> Option<String>,
+    /// For others, by which it leaves something to its caller.
+    implied: &'a dyn Fn(&str) -> Option<String>,
 }
 
 fn decode(
@@ -107,7 +124,7 @@ fn decode(
     name: &Path,
     text: &str,
     overrides: &Overrides,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: Environment<'_>,
 ) -> Result<Plan, ManifestError> {
     let wrong = |faults| ManifestError::wrong(name, text, faults);
     read::whole(name, text)?;
@@ -121,7 +138,7 @@ fn decode(
         faults,
         source: text,
         base: &base,
-        environment,
+        environment: environment.named,
         fixed: false,
         within: Span::default(),
     };
@@ -132,7 +149,7 @@ fn decode(
         name,
         overrides,
         site,
-        environment,
+        environment: environment.implied,
         faults: decoder.faults,
         warnings: Vec::new(),
         files: None,

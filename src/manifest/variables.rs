@@ -9,8 +9,8 @@ use sha2::Digest as _;
 use crate::model::credentials::is_secret;
 use crate::model::{Sha256, Variables};
 
-/// Where files go that systemd names: nothing that is read or started.
-const PLACES: [&str; 1] = ["RUNTIME_DIRECTORY"];
+/// What nothing depends on: where files go that systemd names, and what hushpipe refuses unless it says no.
+const NOTHING: [&str; 3] = ["BAO_SKIP_VERIFY", "RUNTIME_DIRECTORY", "VAULT_SKIP_VERIFY"];
 
 /// An environment that remembers what was read of it.
 pub struct Remembered<'e> {
@@ -27,14 +27,29 @@ impl<'e> Remembered<'e> {
         }
     }
 
-    /// A variable's value.
+    /// The value of a variable that the manifest names.
     pub fn get(&self, name: &str) -> Option<String> {
-        let value = (self.environment)(name);
-        if !is_secret(name.as_bytes()) && !PLACES.contains(&name) {
-            let mut read = self.read.borrow_mut();
-            read.insert(name.to_owned(), value.clone());
-        }
+        let value = self.look(name);
+        self.remember(name, value.clone());
         value
+    }
+
+    /// The value of one that it does not name, and that says nothing where it is not set.
+    pub fn get_if_set(&self, name: &str) -> Option<String> {
+        let value = self.look(name)?;
+        self.remember(name, Some(value.clone()));
+        Some(value)
+    }
+
+    /// A value that nothing depends on yet.
+    pub fn look(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
+    fn remember(&self, name: &str, value: Option<String>) {
+        if !is_secret(name.as_bytes()) && !NOTHING.contains(&name) {
+            self.read.borrow_mut().insert(name.to_owned(), value);
+        }
     }
 
     /// What was read, by names and a digest: of each, in the order of the names, `NAME=VALUE` and a NUL
@@ -70,11 +85,16 @@ mod tests {
         let remembered = Remembered::new(&environment);
         for name in ["B", "UNSET", "A", "B", "VAULT_TOKEN", "RUNTIME_DIRECTORY"] {
             remembered.get(name);
+            remembered.look("LOOKED_AT");
         }
         let variables = remembered.variables().unwrap();
         assert_eq!(variables.names, ["A", "B", "UNSET"]);
         let digest = sha2::Sha256::digest(b"A=value of A\0B=value of B\0UNSET\0");
         assert_eq!(variables.sha256, Sha256(digest.into()));
-        assert!(Remembered::new(&environment).variables().is_none());
+        let remembered = Remembered::new(&environment);
+        for name in ["UNSET", "VAULT_SKIP_VERIFY"] {
+            remembered.get_if_set(name);
+        }
+        assert!(remembered.variables().is_none());
     }
 }

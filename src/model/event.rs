@@ -305,6 +305,19 @@ macro_rules! events {
                 self.level() == Level::Error || matches!(self, Self::BreakGlass { .. })
             }
 
+            /// Whether an error that ends the launch says the same, or a report of the command: people need not
+            /// read it twice.
+            pub const fn is_said_elsewhere(&self) -> bool {
+                matches!(
+                    self,
+                    Self::PolicyDecided {
+                        action: Action::Deliver,
+                        verdict: Verdict::Denied,
+                        ..
+                    } | Self::ApprovalRequested { waits: false, .. }
+                )
+            }
+
             /// It in words, for people.
             pub fn message(&self) -> String {
                 match self {
@@ -615,8 +628,11 @@ events! {
         #[serde(skip)]
         message: String,
     } => Error, "{message}; the last good policies stay in force";
-    /// A release waits for approvals.
+    /// A release wants approvals.
     ApprovalRequested {
+        /// Whether it waits for them; else it ends with an error that says the same.
+        #[serde(skip)]
+        waits: bool,
         /// The request's id.
         request: String,
         /// The policy that wants them.

@@ -98,6 +98,8 @@ pub struct Denial {
     /// What the policies that decided read, for each of them: `context.isolation "shared"`. Where they read
     /// nothing, or none decided, nothing.
     pub facts: Vec<Vec<String>>,
+    /// It was denied before in the same way, and is on record: a rotation is tried again.
+    pub repeated: bool,
     /// How many were asked for at once.
     pub asked: usize,
     /// The policy directory.

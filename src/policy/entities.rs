@@ -44,6 +44,9 @@ struct Named {
     id: String,
 }
 
+/// An entity is in no more than so many others.
+const MOST: usize = 1_000;
+
 /// Entities as they are written, with the place of each.
 type Direct = BTreeMap<Uid, (usize, Vec<(usize, Uid)>)>;
 
@@ -72,28 +75,41 @@ pub fn parse(file: File<'_>) -> Result<Closed, Vec<PolicyError>> {
             errors.push(file.error(at, message, "remove one of these parents"));
         }
     }
-    if errors.is_empty() {
-        Ok(close(&direct))
-    } else {
-        Err(errors)
+    if !errors.is_empty() {
+        return Err(errors);
     }
+    let mut closed = Closed::new();
+    for (uid, (at, _)) in &direct {
+        let Some(above) = above(&direct, uid) else {
+            let name = printable(&uid.to_string());
+            let message = format!("{name} is in more than {MOST} others");
+            return Err(vec![file.error(
+                *at,
+                message,
+                "remove some of its parents, or theirs",
+            )]);
+        };
+        closed.insert(uid.clone(), above);
+    }
+    Ok(closed)
 }
 
-fn close(direct: &Direct) -> Closed {
-    let above = |uid: &Uid| {
-        let mut found = BTreeSet::new();
-        let mut todo: Vec<&Uid> = vec![uid];
-        while let Some(uid) = todo.pop() {
-            let parents = direct.get(uid).map_or(&[][..], |(_, parents)| parents);
-            for (_, parent) in parents {
-                if found.insert(parent.clone()) {
-                    todo.push(parent);
-                }
+/// All that an entity is in; `None`: that is too much.
+fn above(direct: &Direct, uid: &Uid) -> Option<BTreeSet<Uid>> {
+    let mut found = BTreeSet::new();
+    let mut todo: Vec<&Uid> = vec![uid];
+    while let Some(uid) = todo.pop() {
+        let parents = direct.get(uid).map_or(&[][..], |(_, parents)| parents);
+        for (_, parent) in parents {
+            if found.insert(parent.clone()) {
+                todo.push(parent);
             }
         }
-        found
-    };
-    direct.keys().map(|uid| (uid.clone(), above(uid))).collect()
+        if found.len() > MOST {
+            return None;
+        }
+    }
+    Some(found)
 }
 
 fn offset(file: File<'_>, raw: &RawValue) -> usize {
@@ -185,23 +201,29 @@ fn uid(file: File<'_>, raw: &RawValue, errors: &mut Vec<PolicyError>) -> Option<
 fn circle(direct: &Direct, from: &Uid, seen: &mut BTreeSet<Uid>) -> Option<(usize, String)> {
     // Each step of the way, and how many of its parents were gone to.
     let mut way: Vec<(&Uid, usize)> = Vec::new();
+    let mut on_way = BTreeSet::new();
     if seen.insert(from.clone()) {
         way.push((from, 0));
+        on_way.insert(from);
     }
     while let Some((uid, next)) = way.last_mut() {
         let parents = direct.get(*uid).map_or(&[][..], |(_, parents)| parents);
         let Some((at, parent)) = parents.get(*next) else {
+            on_way.remove(*uid);
             way.pop();
             continue;
         };
         *next += 1;
-        if let Some(start) = way.iter().position(|(uid, _)| *uid == parent) {
+        if on_way.contains(parent)
+            && let Some(start) = way.iter().position(|(uid, _)| *uid == parent)
+        {
             let names = way[start..].iter().map(|(uid, _)| *uid).chain([parent]);
             let names: Vec<String> = names.map(shown).collect();
             return Some((*at, names.join(" in ")));
         }
         if seen.insert(parent.clone()) {
             way.push((parent, 0));
+            on_way.insert(parent);
         }
     }
     None

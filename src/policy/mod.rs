@@ -18,6 +18,7 @@ mod cache;
 mod cases;
 mod compiled;
 mod decide;
+mod depth;
 mod entities;
 mod error;
 mod expressions;
@@ -26,7 +27,7 @@ mod guard;
 mod policies;
 #[cfg(test)]
 #[path = "tests/proof.rs"]
-mod proof;
+pub mod proof;
 mod request;
 mod rule;
 mod schema;

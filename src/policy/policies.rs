@@ -8,6 +8,7 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, Validato
 use miette::Diagnostic;
 
 use super::compiled::{Built, Checked, Compiled, Damaged};
+use super::depth::{DEEPEST, depth};
 use super::entities::{self, Closed};
 use super::error::{File, PolicyError, PolicyErrors};
 use super::request;
@@ -20,6 +21,9 @@ use crate::model::query::{Person, Principal};
 
 /// How many slices are kept: one for each set of policies that may match a query.
 const SLICES: usize = 64;
+
+/// More policies are not read: each costs time and memory where it is checked.
+const MOST: usize = 10_000;
 
 /// The policies and entities of a site.
 #[derive(Debug)]
@@ -48,6 +52,15 @@ impl Policies {
         let mut errors = Vec::new();
         let mut rules = Vec::new();
         let mut set = PolicySet::new();
+        let all = files.iter().map(|(_, text)| statements(text).len());
+        let count: usize = all.sum();
+        if let Some((name, text)) = files.first().filter(|_| count > MOST) {
+            let message = format!("{count} policies in this directory, and at most {MOST}");
+            let help = "join those that differ in a name: [\"a\", \"b\"].contains(resource.name)";
+            return Err(PolicyErrors(vec![
+                File { name, text }.error(0, message, help),
+            ]));
+        }
         for (name, text) in files {
             let file = File { name, text };
             for (statement, policy) in read(file, &mut errors) {
@@ -193,8 +206,14 @@ fn numbered(place: usize) -> PolicyId {
 /// The policies of a file. The whole of it is parsed at once, as that is faster; where that fails, each by
 /// itself, so that one that is wrong hides no other one.
 fn read<'t>(file: File<'t>, errors: &mut Vec<PolicyError>) -> Vec<(Statement<'t>, Policy)> {
-    let found = statements(file.text);
-    if let Ok(set) = file.text.parse::<PolicySet>() {
+    let (found, deep): (Vec<_>, Vec<_>) = statements(file.text)
+        .into_iter()
+        .partition(|one| depth(one.text) <= DEEPEST);
+    errors.extend(deep.iter().map(|one| too_deep(file, *one)));
+    // Cedar parses nothing of them.
+    if deep.is_empty()
+        && let Ok(set) = file.text.parse::<PolicySet>()
+    {
         let all: Vec<_> = found
             .iter()
             .enumerate()
@@ -215,6 +234,15 @@ fn read<'t>(file: File<'t>, errors: &mut Vec<PolicyError>) -> Vec<(Statement<'t>
         }
     }
     read
+}
+
+fn too_deep(file: File<'_>, one: Statement<'_>) -> PolicyError {
+    let message = format!(
+        "this policy is nested too deeply: {} levels of brackets and operators in a row, and at most {DEEPEST}",
+        depth(one.text)
+    );
+    let help = "write `a == \"x\" || a == \"y\"` as [\"x\", \"y\"].contains(a), or make several policies of it";
+    file.error(one.start, message, help)
 }
 
 fn duplicates(

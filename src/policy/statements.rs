@@ -48,14 +48,15 @@ pub fn statements(text: &str) -> Vec<Statement<'_>> {
     found
 }
 
-fn end_of_comment(bytes: &[u8], start: usize) -> usize {
+/// Where a comment that begins there ends.
+pub fn end_of_comment(bytes: &[u8], start: usize) -> usize {
     let rest = &bytes[start..];
     let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
     start + length.unwrap_or(rest.len())
 }
 
 /// The byte after the closing quote; the end of the text where there is none.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
+pub fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
         at += 1;

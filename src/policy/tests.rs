@@ -59,6 +59,110 @@ fn decide(text: &str, query: &Query) -> Ruling {
     policies(text).decide(query)
 }
 
+/// A policy with this condition.
+fn with_condition(condition: &str) -> String {
+    format!("@id(\"x\") forbid (principal, action, resource) when {{ {condition} }};")
+}
+
+/// Conditions that are as deep as the number says, in each way that there is.
+fn deep(levels: usize) -> Vec<String> {
+    let around = |open: &str, close: &str, count: usize| {
+        format!("{}true{}", open.repeat(count), close.repeat(count))
+    };
+    let chain = |part: &str, by: &str| vec![part; levels].join(by);
+    let brackets = levels / 6;
+    vec![
+        chain("resource.name == \"a\"", " || "),
+        chain("resource.name == \"a\"", " && "),
+        format!("{} == 1", chain("1", " + ")),
+        format!("{} == 1", chain("1", " * ")),
+        around("(", ")", brackets),
+        around("!(", ")", brackets),
+        around("(true || ", ")", brackets),
+        around("if true then true else ", "", levels),
+        format!("{} == [1]", around("[", "]", brackets)),
+        format!("{} == 1", around("{a: ", "}", brackets)),
+        format!("context{} == 1", ".a".repeat(levels)),
+        format!("context{} == 1", "[\"a\"]".repeat(levels)),
+        format!("resource.name{} == 1", ".contains(1)".repeat(levels / 2)),
+    ]
+}
+
+#[test]
+fn policies_that_are_too_deep_for_the_stack_are_refused_before_they_are_parsed() {
+    for condition in deep(20_000) {
+        let text = format!("{PERMIT}\n{}\noops;", with_condition(&condition));
+        let said = wrong(&[&text], None);
+        assert!(
+            said.contains("0.cedar:2:1: this policy is nested too deeply: "),
+            "{said}"
+        );
+        assert!(said.contains("contains(a)"), "{said}");
+        // The others are looked at all the same.
+        assert!(said.contains("0.cedar:3:"), "{said}");
+    }
+}
+
+#[test]
+fn policies_that_are_just_not_too_deep_are_parsed_and_evaluated() {
+    // As a program's first thread has it; those of tests have less.
+    let large = std::thread::Builder::new().stack_size(8 << 20);
+    let all = large.spawn(|| {
+        let parsed = deep(super::depth::DEEPEST - 20)
+            .into_iter()
+            .filter(|condition| {
+                let text = with_condition(condition);
+                let found = parse(&[&text], None);
+                if let Err(errors) = &found {
+                    assert!(!errors.to_string().contains("too deeply"), "{errors}");
+                }
+                found.is_ok_and(|policies| {
+                    let ruling = policies.decide(&query());
+                    assert!(
+                        ruling
+                            .errors
+                            .iter()
+                            .all(|error| !error.contains("recursion")),
+                        "{ruling:?}"
+                    );
+                    true
+                })
+            });
+        parsed.count()
+    });
+    let parsed = all
+        .expect("a thread starts")
+        .join()
+        .expect("its stack suffices");
+    assert!(parsed >= 6, "{parsed} were good");
+}
+
+#[test]
+fn more_policies_than_a_launch_can_bear_are_refused_unread() {
+    let many = PERMIT.repeat(10_001);
+    let said = wrong(&[&many], None);
+    assert_eq!(said.lines().count(), 1);
+    assert!(
+        said.contains("10001 policies in this directory, and at most 10000"),
+        "{said}"
+    );
+}
+
+#[test]
+fn groups_in_thousands_of_others_are_an_error_at_once() {
+    let group = |index: usize| format!("{{\"type\": \"Group\", \"id\": \"g{index}\"}}");
+    let entries = (0..20_000).map(|index| {
+        format!(
+            "{{\"uid\": {}, \"parents\": [{}]}}",
+            group(index),
+            group(index + 1)
+        )
+    });
+    let all = format!("[{}]", entries.collect::<Vec<_>>().join(","));
+    let said = wrong(&[PERMIT], Some(&all));
+    assert!(said.contains("is in more than 1000 others"), "{said}");
+}
+
 #[test]
 fn what_no_policy_permits_is_denied() {
     let ruling = decide("", &query());

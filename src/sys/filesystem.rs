@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::mounts;
+
 /// What stands at a name, as lstat(2) tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -219,8 +221,7 @@ pub fn open_directory_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::R
 }
 
 /// Whether a directory, or the directory that a file is in, is another one or lies in it, by whatever path
-/// and links either is reached. What is not there, or cannot be entered, is in none; nor is a directory
-/// below that one which is mounted elsewhere, and reached there.
+/// links and mounts either is reached. What is not there, or cannot be entered, is in none.
 pub fn is_within(path: &Path, above: &Path) -> io::Result<bool> {
     let open = |from: BorrowedFd<'_>, name: &Path| match fs::openat(
         from,
@@ -236,8 +237,14 @@ pub fn is_within(path: &Path, above: &Path) -> io::Result<bool> {
     let Some(wanted) = open(fs::CWD, above)? else {
         return Ok(false);
     };
-    let wanted = identity(&wanted)?;
+    let above = wanted;
+    let wanted = identity(&above)?;
     let mut next = open(fs::CWD, path)?;
+    if let Some(found) = &next
+        && mounts::shows_part_of(found, &above)?
+    {
+        return Ok(true);
+    }
     if let Some(file) = next.take_if(|found| !is_directory(found)) {
         let file = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         next = file

@@ -21,6 +21,7 @@ pub mod listener;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
+pub mod mounts;
 pub mod namespaces;
 pub mod origin;
 pub mod outlet;

@@ -35,6 +35,10 @@ impl Sink for Log {
         if envelope.event.level() > self.least && !envelope.event.is_alert() {
             return;
         }
+        let is_repeated = self.format == Format::Text && envelope.event.is_said_elsewhere();
+        if is_repeated && self.least < Level::Debug {
+            return;
+        }
         let dropped = stderr::dropped();
         if dropped > 0 {
             let event = Event::Weaker {

@@ -399,6 +399,7 @@ mod tests {
         let standing = Standing::new(Status::default(), &observer);
         let text = String::new;
         standing.observe(&Event::ApprovalRequested {
+            waits: true,
             request: text(),
             policy: text(),
             needed: 2,

@@ -26,6 +26,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "src/sys/mount.rs",
         "a mount point is reached again in the new namespace, and compared",
     ),
+    ("src/sys/mounts.rs", "reads /proc"),
     ("src/sys/cgroup.rs", "reads /proc"),
     ("src/sys/clock.rs", "reads /etc/localtime"),
     (
@@ -64,6 +65,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
     ("src/sys/terminal.rs", "/dev/tty"),
     ("src/sys/trace", "reads /proc, and writes /proc/PID/mem"),
     ("src/sys/users.rs", "/etc/passwd and /etc/group"),
+    (
+        "src/app/gate/proof.rs",
+        "a test writes a directory of policies",
+    ),
     (
         "src/app/files.rs",
         "what commands read and write for people",

@@ -26,7 +26,7 @@ fn request(id: char, expires: u32) -> String {
     let id = String::from(id).repeat(32);
     format!(
         "{{\"action\":\"deliver\",\"arguments\":[\"-c\",\"select 1\"],\"arguments_sha256\":\"{digest}\",\
-         \"by\":\"carol\\u001b[2J\",\"created\":\"2020-01-01T00:00:00Z\",\"directory\":\"/\",\
+         \"break_glass\":false,\"by\":\"carol\\u001b[2J\",\"created\":\"2020-01-01T00:00:00Z\",\"directory\":\"/\",\
          \"environment\":\"production\",\"expires\":\"{expires}-01-01T00:00:00Z\",\"host\":\"db1\",\
          \"id\":\"{id}\",\"isolation\":\"private\",\
          \"manifest\":{{\"path\":\"/srv/m.yaml\",\"sha256\":\"{digest}\",\"signed_by\":\"\"}},\
@@ -295,7 +295,7 @@ fn who_counts_approves_by_the_command_and_ssh_keygen_accepts_it() {
         .success();
     let output = output
         .stdout_has(r"carol\u{1b}[2J")
-        .stdout_has("argument    select 1\n")
+        .stdout_has("argument    'select 1'\n")
         .stdout_has("variables   DB\n")
         .stdout_has("secret      db/password of store bao, as file\n")
         .stdout_has("needs       1 of sre within 36525d, for policy two\n");
@@ -374,6 +374,42 @@ fn what_has_ended_or_is_broken_is_shown_as_such() {
         .args(["approval", "verify", "1111"])
         .run()
         .code(1);
+}
+
+#[test]
+fn root_signs_in_directories_of_others_and_follows_none_of_their_links() {
+    let signs = |link: bool| {
+        let place = place();
+        let text = place.read("hushpipe.yaml");
+        for name in ["home/app", "roots"] {
+            place.make_directory(name);
+            place.write(&format!("{name}/hushpipe.yaml"), &text);
+        }
+        if link {
+            std::fs::rename(place.join("home/app"), place.join("home/old")).expect("it is there");
+            std::os::unix::fs::symlink(place.join("roots"), place.join("home/app"))
+                .expect("it is new");
+        }
+        for path in ["home", if link { "home/old" } else { "home/app" }] {
+            std::os::unix::fs::chown(place.join(path), Some(4242), Some(4242))
+                .expect("this is root");
+        }
+        if link {
+            let link = place.join("home/app");
+            std::os::unix::fs::lchown(link, Some(4242), Some(4242)).expect("this is root");
+        }
+        let words = ["manifest", "sign", "-m", "{place}/home/app/hushpipe.yaml"];
+        hushpipe(place)
+            .args(words)
+            .args(["--key", "{place}/alice"])
+            .run()
+    };
+    let output = signs(false).success();
+    assert!(output.place().join("home/app/hushpipe.yaml.sig").exists());
+    let output = signs(true)
+        .code(77)
+        .stderr_has("could lead root to files of somebody else");
+    assert!(!output.place().join("roots/hushpipe.yaml.sig").exists());
 }
 
 #[test]

@@ -606,3 +606,15 @@ fn on_a_terminal_no_leaves_the_file_and_no_answer_leaves_everything() {
     assert_eq!(terminal.ends(), Some(1));
     assert_eq!(terminal.place.entries(), ["project", "project/.env", "run"]);
 }
+
+#[test]
+fn a_directory_that_is_not_there_is_named_with_what_to_do() {
+    let output = Hushpipe::new().args(["init", "no such"]).run().code(71);
+    output.stderr_has("there is no directory 'no such'\n  help: make it first: mkdir -p 'no such'");
+    let output = Hushpipe::new()
+        .file("f", "")
+        .args(["init", "f"])
+        .run()
+        .code(71);
+    output.stderr_has("f is not a directory");
+}

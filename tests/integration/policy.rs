@@ -5,6 +5,7 @@ mod aged;
 mod approved;
 mod commands;
 mod launches;
+mod proof;
 mod recipe;
 mod rotations;
 mod sealed;

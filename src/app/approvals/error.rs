@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::approval::{CheckError, RequestId, SignersError};
-use crate::model::printable::{printable, printable_path};
+use crate::model::printable::{printable, printable_path, shell_word};
 use crate::model::{Exit, format_duration};
 use crate::sys::filesystem::effective_uid;
-use crate::sys::walk::WalkError;
+use crate::sys::walk::{WalkError, WalkFault};
 
 /// Why there is no approval, or none can be looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ApprovalsError {
     /// A place that others control, or that cannot be entered.
-    #[error("cannot use {what}: {source}{}", source.help(effective_uid()))]
+    #[error("cannot use {what}: {source}{}", help(source))]
     Place {
         /// `the approvals directory`
         what: &'static str,
@@ -142,6 +142,17 @@ impl ApprovalsError {
     }
 }
 
+fn help(error: &WalkError) -> String {
+    match &error.fault {
+        WalkFault::System(source) if source.kind() == io::ErrorKind::PermissionDenied => format!(
+            "\n  help: everybody who approves has to reach it: as root, `namei -l {0}` shows which directory is \
+             closed, and chmod o+x opens it",
+            shell_word(&error.path.to_string_lossy())
+        ),
+        _ => error.help(effective_uid()),
+    }
+}
+
 fn lines(errors: &[SignersError]) -> String {
     let lines = errors.iter().map(|error| format!("\n  {error}"));
     lines.collect()
@@ -161,19 +172,25 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// It in lines, for the end of another message: what is missing, why signatures do not count, and what
-    /// to do.
+    /// It in lines, for the end of a refusal that names the policies and whom they want: who approved so far,
+    /// why signatures do not count, and what to do.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = vec![format!("request {}", self.request)];
+        self.lines(|error| !matches!(error, CheckError::Missing { found: 0, .. }))
+    }
+
+    fn lines(&self, shown: impl Fn(&CheckError) -> bool) -> Vec<String> {
+        let mut lines = Vec::new();
         if !self.approvers.is_empty() {
-            notes.push(format!("approved by {}", self.approvers.join(", ")));
+            lines.push(format!("approved by {}", self.approvers.join(", ")));
         }
-        notes.extend(self.errors.iter().map(ToString::to_string));
-        notes.push(format!(
-            "to approve it: `hushpipe approve {}`, by those who may; then start again",
+        let errors = self.errors.iter().filter(|error| shown(error));
+        lines.extend(errors.map(ToString::to_string));
+        lines.push(format!(
+            "to approve it: `hushpipe approve {}`, by those who may; then start again (a rotation goes on by \
+             itself)",
             self.request
         ));
-        notes
+        lines
     }
 }
 
@@ -183,8 +200,8 @@ impl std::fmt::Display for Waiting {
         if !self.waited.is_zero() {
             write!(f, " within {}", format_duration(self.waited))?;
         }
-        let notes = self.notes();
-        notes
+        let lines = self.lines(|_| true);
+        lines
             .iter()
             .try_for_each(|note| write!(f, "\n  {}", printable(note)))
     }

@@ -79,7 +79,9 @@ pub enum UnsignedError {
     /// It depends on what its signer has not signed.
     #[error(
         "the manifest depends on variables of whoever starts it, and this site refuses that in a signed \
-         one: {}\n  help: write the values in {}, and sign it again",
+         one: {}\n  help: unset them, or write the values in {} and sign it again; for a PATH that is not the \
+         system's, give programs by whole paths and set PATH in run.env.set; for a command store, run \
+         [/usr/bin/env, -i, HOME=/DIR, ...]",
         printable(&names.join(", ")),
         printable_path(manifest)
     )]

@@ -138,10 +138,15 @@ impl Approvals {
             Found::Pending(pending) => pending,
             Found::Nothing => self.ask(need, observer)?,
         };
-        announce(need, &waiting.request, observer);
+        let waits = !self.spec.wait.is_zero();
+        if waits {
+            announce(need, &waiting.request, waits, observer);
+        }
         let mut known = Vec::new();
         loop {
-            tell(need, &waiting, members, &mut known, observer);
+            if waits {
+                tell(need, &waiting, members, &mut known, observer);
+            }
             if begun.elapsed() >= self.spec.wait {
                 break;
             }
@@ -224,7 +229,6 @@ impl Approvals {
             Terms {
                 id: RequestId::new(nonce),
                 by: need.requesters.first().cloned().unwrap_or_default(),
-                reason: need.reason.clone(),
                 created,
                 // A second more: an approval is good for all of `within`.
                 expires: created.after(lasts.saturating_add(Duration::from_secs(1))),
@@ -275,13 +279,17 @@ impl Approvals {
         }
         self.tidy(observer);
         let request = self.request(need, lifetime)?;
-        announce(need, &request.id, observer);
+        announce(need, &request.id, false, observer);
         Ok(request)
     }
 
     fn ask(&self, need: &Need, observer: &dyn Observer) -> Result<Pending, ApprovalsError> {
         self.tidy(observer);
         let request = self.request(need, Lifetime::default())?;
+        // Whoever waits says so at each start.
+        if self.spec.wait.is_zero() {
+            announce(need, &request.id, false, observer);
+        }
         Ok(Pending {
             request: request.id,
             created: request.created,
@@ -432,9 +440,10 @@ fn missing(wanted: &Wanted) -> CheckError {
     }
 }
 
-fn announce(need: &Need, request: &RequestId, observer: &dyn Observer) {
+fn announce(need: &Need, request: &RequestId, waits: bool, observer: &dyn Observer) {
     for wanted in &need.wanted {
         observer.observe(&Event::ApprovalRequested {
+            waits,
             request: request.to_string(),
             policy: wanted.policy.clone(),
             needed: wanted.needed,

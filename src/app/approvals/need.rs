@@ -18,8 +18,6 @@ pub struct Need {
     pub launch: Launch,
     /// What policies want, each once.
     pub wanted: BTreeSet<Wanted>,
-    /// `--reason`
-    pub reason: String,
     /// The names of who launches: of the login (its name is the request's `by`), and of hushpipe's user.
     pub requesters: Vec<String>,
 }
@@ -63,7 +61,6 @@ impl Need {
         Ok(Some(Self {
             launch: launch(service, context, secrets, policies)?,
             wanted,
-            reason: context.facts.reason.clone(),
             requesters: requesters(&context.facts),
         }))
     }
@@ -144,6 +141,8 @@ fn launch(
     }
     Ok(Launch {
         service: service.to_owned(),
+        break_glass: facts.break_glass,
+        reason: facts.reason.clone(),
         environment: facts.environment.clone(),
         host: facts.host.clone(),
         uid: facts.uid,

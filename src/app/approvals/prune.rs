@@ -185,7 +185,6 @@ mod tests {
             Terms {
                 id: RequestId::new([nonce; 16]),
                 by: "carol".to_owned(),
-                reason: String::new(),
                 created: Moment::from_unix(before.unix() - 60),
                 expires: before,
                 uses: 1,

@@ -111,7 +111,6 @@ fn need() -> Need {
             group: "sre".into(),
             within: Duration::from_hours(8),
         }]),
-        reason: "INC-7".into(),
         requesters: vec!["carol".into()],
     }
 }
@@ -232,7 +231,7 @@ fn an_approval_that_was_seen_expired_stays_so() {
     let ledger = Ledger::open(&fixture.directory()).unwrap().unwrap();
     assert!(ledger.uses(&request.id).unwrap().ended);
     // Others of the same launch are looked at as before, and it is put on record once.
-    fixture.need.reason = "another".into();
+    fixture.need.launch.reason = "another".into();
     fixture.waiting();
     let path = fixture
         .directory()

@@ -38,6 +38,7 @@ impl Gate {
             return Ok(());
         };
         let queries = subject.queries(plan, Reason::Launch, None);
+        rules.glass_broken(&queries, None);
         let open = match rules.judge(queries, &[]) {
             Judged::Granted(_) => return Ok(()),
             Judged::Denied(denial) => return Err(one(denial)),

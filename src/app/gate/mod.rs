@@ -5,6 +5,8 @@
 //! Without a site nothing is asked, and no fact is gathered.
 
 mod ahead;
+#[cfg(all(test, feature = "policy"))]
+mod proof;
 mod queries;
 mod rules;
 mod sealed;
@@ -339,7 +341,9 @@ impl Gate {
 
     /// Puts a denial on record, off the way of whoever is refused.
     fn refuse(&self, denial: Denial) -> Denial {
-        self.recorder.denied(&denial.refused);
+        if !denial.repeated {
+            self.recorder.denied(&denial.refused);
+        }
         denial
     }
 

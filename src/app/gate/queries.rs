@@ -137,13 +137,20 @@ pub fn as_of_now(mut queries: Vec<Query>, made: Option<&Made>) -> Vec<Query> {
     queries
 }
 
-/// In seconds; at least 1, as 0 is not known.
+/// Clocks of stores may be ahead of this host's by so many seconds.
+const AHEAD: i64 = 300;
+
+/// In seconds; at least 1, as 0 is not known. What will be made in the future is older than anything: one of
+/// the clocks is wrong, or somebody has set the time of a file.
 fn age(made: SystemTime, time: Time) -> i64 {
     let since = made.duration_since(SystemTime::UNIX_EPOCH);
     let made = since.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     });
-    time.unix.saturating_sub(made).max(1)
+    match time.unix.saturating_sub(made) {
+        age if age < -AHEAD => i64::MAX,
+        age => age.max(1),
+    }
 }
 
 /// The host's clock.
@@ -173,4 +180,35 @@ fn kinds(plan: &Plan) -> BTreeMap<SecretName, Vec<String>> {
         .into_iter()
         .map(|(name, kinds)| (name, words(kinds)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_in_the_future_is_older_than_anything() {
+        let time = Time {
+            unix: 1_000_000,
+            ..Time::default()
+        };
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (made, known) in [
+            (999_990, 10),
+            (1_000_000, 1),
+            // The store's clock is a little ahead.
+            (1_000_300, 1),
+            (1_000_301, i64::MAX),
+            (4_000_000_000, i64::MAX),
+            (0, 1_000_000),
+        ] {
+            assert_eq!(age(at(made), time), known, "{made}");
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(5);
+        assert_eq!(age(before, time), 1_000_000);
+        // This host's clock was put back.
+        assert_eq!(age(at(1_000_000), Time::default()), i64::MAX);
+    }
 }

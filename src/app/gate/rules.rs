@@ -1,5 +1,6 @@
 //! A site's policy at work: what it rules, and what follows from that.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,10 +10,10 @@ use super::queries::{Made, as_of_now};
 use crate::app::approvals::{Approvals, ApprovalsError, Granted, Held, Lifetime, Need};
 use crate::approval::Request;
 use crate::model::printable::printable;
-use crate::model::query::{Effect, Obligation, Query, Ruling};
+use crate::model::query::{Effect, Obligation, Query, Resource, Ruling, Time};
 use crate::model::{
     ApprovalSpec, Approved, Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec,
-    Verdict,
+    Reason, Verdict,
 };
 use crate::sys::filesystem::effective_uid;
 use crate::sys::syslog;
@@ -23,6 +24,8 @@ pub struct Rules {
     spec: PolicySpec,
     approvals: Option<Approvals>,
     observer: Rc<dyn Observer>,
+    /// What a rotation was denied last: it is tried again and again, and is on record once.
+    last: RefCell<Vec<Decision>>,
 }
 
 /// Why there are no approvals.
@@ -104,6 +107,7 @@ impl Rules {
             spec,
             approvals: None,
             observer: Rc::clone(observer),
+            last: RefCell::default(),
         }
     }
 
@@ -179,6 +183,9 @@ impl Rules {
 
     /// By the policies that have just answered.
     pub fn decided(&self, decisions: Vec<Decision>, granted: Option<Granted>) -> Decided {
+        if are_of_a_rotation(&decisions) {
+            self.last.take();
+        }
         Decided {
             decisions,
             policies: self.policy.digest(),
@@ -289,7 +296,10 @@ impl Rules {
 
     /// A refusal of those that are denied.
     pub fn denied(&self, decisions: Vec<Decision>, notes: Vec<String>) -> Denial {
-        self.observe(&decisions);
+        let repeated = self.is_repeated(&decisions);
+        if !repeated {
+            self.observe(&decisions);
+        }
         let asked = decisions.len();
         let refused = decisions.into_iter();
         let refused: Vec<Decision> = refused
@@ -300,10 +310,27 @@ impl Rules {
         Denial {
             facts: facts.collect(),
             refused,
+            repeated,
             asked,
             directory: self.spec.directory.clone(),
             notes,
         }
+    }
+
+    /// Whether the same was denied at a rotation before, and nothing was allowed since.
+    fn is_repeated(&self, decisions: &[Decision]) -> bool {
+        if !are_of_a_rotation(decisions) {
+            return false;
+        }
+        let timeless = decisions.iter().cloned().map(|mut decision| {
+            decision.query.context.time = Time::default();
+            if let Resource::Secret(secret) = &mut decision.query.resource {
+                secret.age = 0;
+            }
+            decision
+        });
+        let now: Vec<Decision> = timeless.collect();
+        self.last.replace(now.clone()) == now
     }
 
     fn observe(&self, decisions: &[Decision]) {
@@ -339,6 +366,11 @@ impl Rules {
             syslog::alert(&alert(query, &event));
         }
     }
+}
+
+fn are_of_a_rotation(decisions: &[Decision]) -> bool {
+    let is_one = |decision: &Decision| decision.query.context.occasion == Reason::Rotation.word();
+    !decisions.is_empty() && decisions.iter().all(is_one)
 }
 
 /// Who broke the glass for what: one line.
@@ -379,7 +411,7 @@ impl Holding<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::query::{Action, Context, Facts, Principal, Resource, Secret, Service};
+    use crate::model::query::{Action, Context, Facts, Principal, Secret, Service};
 
     #[test]
     fn an_alert_is_one_line_that_says_who_and_what() {

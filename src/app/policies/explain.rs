@@ -10,9 +10,9 @@ use crate::app::gate::Subject;
 use crate::app::host::{self, Prior};
 use crate::app::inherited::Inherited;
 use crate::app::{facts, failure, open};
-use crate::model::query::{Facts, Query, Ruling};
+use crate::model::query::{Justification, Query, Ruling};
 use crate::model::{Plan, Reason, Site};
-use crate::policy::Why;
+use crate::policy::{Policies, Why};
 
 /// What is decided on one secret, and why.
 #[derive(Debug, Serialize)]
@@ -30,15 +30,13 @@ pub fn explain(
     plan: &Plan,
     site: &Site,
     directory: &PolicyDirectory,
-    reason: &str,
+    said: &Justification,
 ) -> Result<Vec<Explained>, Failures> {
     let prior = Prior::new(plan, None, Inherited::default());
     let host = host::settle(plan, None, prior.users.as_ref())
         .map_err(|failures| failure::in_manifest(failures, &plan.manifest))?;
-    let facts = Facts {
-        reason: reason.to_owned(),
-        ..facts::of_launch(plan, site, &host.launch)
-    };
+    let mut facts = facts::of_launch(plan, site, &host.launch);
+    said.apply(&mut facts);
     let mut subject = Subject::of(&host, Some(Rc::new(facts)));
     let policies = directory.policies();
     if policies.reads_age() {
@@ -47,10 +45,16 @@ pub fn explain(
         subject = subject.aged(stores.made(plan, plan.secrets.keys()));
     }
     let queries = subject.queries(plan, Reason::Launch, None).into_iter();
-    let explained = queries.map(|query| {
+    Ok(queries
+        .map(|query| Explained::of(query, policies))
+        .collect())
+}
+
+impl Explained {
+    /// Of one question.
+    pub fn of(query: Query, policies: &Policies) -> Self {
         let ruling = policies.decide(&query);
         let why = policies.why(&query, &ruling);
-        Explained { query, ruling, why }
-    });
-    Ok(explained.collect())
+        Self { query, ruling, why }
+    }
 }

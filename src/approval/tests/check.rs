@@ -21,6 +21,8 @@ fn digest(c: char) -> String {
 pub fn launch() -> Launch {
     Launch {
         service: "payments".into(),
+        break_glass: false,
+        reason: "INC-7".into(),
         environment: "production".into(),
         host: "db1".into(),
         uid: 1000,
@@ -70,7 +72,6 @@ pub fn request() -> Request {
         Terms {
             id: RequestId::new([7; 16]),
             by: "carol".into(),
-            reason: "INC-7".into(),
             created: Moment::from_unix(NOON),
             expires: Moment::from_unix(NOON + 8 * HOUR),
             uses: 1,
@@ -325,6 +326,8 @@ fn another_launch_is_not_the_one_that_was_approved() {
         );
     };
     other("host", |launch| launch.host = "db2".into());
+    other("a launch", |launch| launch.break_glass = true);
+    other("the reason", |launch| launch.reason = "INC-8".into());
     other("service", |launch| launch.service = "billing".into());
     other("environment", |launch| {
         launch.environment = "staging".into();
@@ -364,6 +367,13 @@ fn another_launch_is_not_the_one_that_was_approved() {
     let mut given = Given::new();
     given.launch.secrets.insert(asked("db/root"));
     assert_eq!(given.errors(), [CheckError::Secret(asked("db/root"))]);
+}
+
+#[test]
+fn a_launch_may_leave_the_reason_to_its_request() {
+    let mut given = Given::new();
+    given.launch.reason = String::new();
+    assert!(given.check().is_ok());
 }
 
 #[test]

@@ -13,7 +13,8 @@ fn a_request_is_read_as_it_is_written() {
     assert_eq!(
         text,
         format!(
-            "{{\"action\":\"deliver\",\"arguments\":[\"-l\"],\"arguments_sha256\":\"{}\",\"by\":\"carol\",\
+            "{{\"action\":\"deliver\",\"arguments\":[\"-l\"],\"arguments_sha256\":\"{}\",\
+             \"break_glass\":false,\"by\":\"carol\",\
              \"created\":\"2026-11-28T12:00:00Z\",\"directory\":\"/srv/payments\",\
              \"environment\":\"production\",\"expires\":\"2026-11-28T20:00:00Z\",\"host\":\"db1\",\
              \"id\":\"07070707070707070707070707070707\",\"isolation\":\"\",\

@@ -14,10 +14,10 @@ use crate::app::request_approval;
 use crate::approval::{MAX_USES, Request};
 use crate::cli::output::print;
 use crate::cli::run::warnings;
-use crate::cli::said::ReasonArgs;
+use crate::cli::said::SaidArgs;
 use crate::cli::{Failure, Globals, Outcome, load};
 use crate::manifest::Overrides;
-use crate::model::{Exit, parse_duration};
+use crate::model::{Exit, PolicyMode, parse_duration};
 
 const ABOUT: &str = "\
 Decides on the manifest as a launch would now, without asking a store, and writes a request for the
@@ -29,6 +29,7 @@ Ends with 0 and writes nothing if no approval is needed, and with 77 if approval
 Examples:
   hushpipe approval request -m /etc/hushpipe/billing.yaml --reason 'INC-123: replay of May'
   hushpipe approval request --uses 3 --expires 4h
+  hushpipe approval request --break-glass 'INC-123: db is down'    for run --break-glass
   hushpipe approval request --json -- ./billing --month 5 | jq -r .id";
 
 /// Arguments of `approval request`.
@@ -39,7 +40,7 @@ pub struct RequestArgs {
     #[arg(short, long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     #[command(flatten)]
-    reason: ReasonArgs,
+    said: SaidArgs,
     /// Ask for so many launches
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_USES)))]
@@ -81,11 +82,12 @@ pub fn run(arguments: &RequestArgs, globals: Globals) -> Outcome {
     };
     let loaded = crate::cli::load(arguments.manifest.as_deref(), &overrides)?;
     load::warn(&loaded.plan.warnings, globals)?;
-    let (plan, governance) = loaded.governed(arguments.reason.clone().into());
+    let (plan, governance) = loaded.governed(arguments.said.clone());
     let policy = governance
         .site
         .as_ref()
         .and_then(|site| site.policy.as_ref());
+    let observes = policy.is_some_and(|policy| policy.mode == PolicyMode::Observe);
     if policy.is_none() {
         let text = "this host's site has no policies, so that no launch needs an approval";
         return Err(Failure::text(Exit::Usage, text));
@@ -96,12 +98,13 @@ pub fn run(arguments: &RequestArgs, globals: Globals) -> Outcome {
     };
     let requested = request_approval(&plan, &governance, lifetime, &warnings(globals))
         .map_err(|failures| Failure::found(&failures))?;
+    let unneeded = if observes {
+        "no approval is needed: this site's policy only observes\n"
+    } else {
+        "no approval is needed: policy allows this launch\n"
+    };
     let Some(requested) = requested else {
-        return print(if arguments.json {
-            "null\n"
-        } else {
-            "no approval is needed: policy allows this launch\n"
-        });
+        return print(if arguments.json { "null\n" } else { unneeded });
     };
     if arguments.json {
         print(&as_json(&requested))

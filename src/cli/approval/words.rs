@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::approval::Request;
 use crate::model::format_duration;
-use crate::model::printable::printable as plain;
+use crate::model::printable::{printable as plain, shell_word};
 
 type Row = (&'static str, String);
 
@@ -17,6 +17,9 @@ pub fn words(request: &Request, owner: Option<&str>) -> String {
         ("requested by", plain(&request.by)),
         ("reason", plain(&request.reason)),
     ];
+    if request.break_glass {
+        rows.push(("emergency", "it breaks the glass".to_owned()));
+    }
     rows.extend(program(request));
     rows.extend(manifest(request));
     rows.extend(secrets(request));
@@ -42,7 +45,7 @@ fn program(request: &Request) -> Vec<Row> {
         ("as uid", request.uid.to_string()),
     ];
     let arguments = request.arguments.iter();
-    rows.extend(arguments.map(|argument| ("argument", plain(argument))));
+    rows.extend(arguments.map(|argument| ("argument", plain(&shell_word(argument)))));
     rows.extend([
         (
             "arguments",

@@ -45,6 +45,7 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
             Failure::text(Exit::Os, text)
         })?;
     }
+    is_directory(&arguments.directory)?;
     let places = Places::of(arguments)?;
     sealed::check_places(&places.store, &places.identity)
         .map_err(|error| Failure::new(error.exit(), &error))?;
@@ -81,6 +82,20 @@ pub fn run(arguments: &InitArgs, globals: Globals) -> Outcome {
     }
     let next = next_steps(&arguments.directory, adoption);
     print(&format!("{}{next}", report.text()))
+}
+
+fn is_directory(directory: &Path) -> Result<(), Failure> {
+    let name = shown(directory);
+    let text = match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => format!("{name} is not a directory\n  help: give the directory of the manifest"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = quoted(directory);
+            format!("there is no directory {name}\n  help: make it first: mkdir -p {name}")
+        }
+        Err(error) => format!("cannot look into {name}\n  cause: {error}"),
+    };
+    Err(Failure::text(Exit::Os, text))
 }
 
 impl Places {

@@ -11,12 +11,15 @@ const WHAT: [&str; 7] = [
      as long as approvals.wait says; then it ends with 77. The request stays: the next start of the same \
      launch finds it, with the approvals that it has by then. `hushpipe approval request` writes one ahead of \
      the launch, for as many launches (--uses) and as long (--expires) as it says.",
-    "A request is good for one launch and no other: it names service, host, environment and user; the \
+    "A request is good for one launch and no other: it names service, host, environment and user; the reason, \
+     if the launch gives one, and whether it is an emergency (--break-glass); the \
      manifest's path, digest and signer; the program and its interpreter with their digests, argv[0], all \
      arguments, and the working directory; mode and isolation; each secret with its store and deliveries; and \
      the digest of all policies. It names the variables of hushpipe's environment that the launch depends on, \
      with a digest of their values: those of the manifest's ${NAME}, those that it leaves out for the \
-     environment to say, and those such as LD_PRELOAD that run.env.inherit names.",
+     environment to say, those such as LD_PRELOAD that run.env.inherit names, proxies and authorities of \
+     requests over the network, where a store's tool finds its files (HOME), and a PATH that is not the \
+     system's. context.manifest.variables in hushpipe-policy(7) has all of them.",
     "An approval is a signature of the request's file by OpenSSH (ssh-keygen -Y, namespace \
      approval@hushpipe). Whose count, approvals.signers says: a file of allowed signers, see ssh-keygen(1). The \
      principal there is the person; policy's groups are those of entities.json and the host's unix groups. Keys \
@@ -70,7 +73,7 @@ const WHERE: [(&str, &str); 5] = [
 const LIMITS: [&str; 4] = [
     "Approvals are for launches only: a command to a running launcher, or on a sealed store, that only lacks \
      an approval is refused.",
-    "PATH, HOME and other variables of the caller that the program inherits are not part of a request, nor is \
+    "HOME and other variables of the caller that only the program inherits are not part of a request, nor is \
      its standard input. `run.env.inherit: none` takes them out.",
     "Groups of those who approve are the host's, by its whole user database. Groups of who sends a command to \
      a running launcher are those in /etc/group only: the launcher has confined itself and starts no \

@@ -7,14 +7,17 @@ use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 
 const RULES: [&str; 7] = [
     "The site of a host (hushpipe-site.yaml(5)) can name a directory of policies. hushpipe then decides on \
-     each secret before it asks a store: at launch, at every rotation, at secret get, set, rm, rollback, \
-     import, merge and rekey, at init if it moves values into a store that is there, and at each command to a \
-     running launcher. secret list, history and verify read no value, and are not judged.",
+     each secret before it asks a store: at launch, at every rotation, at each hushpipe secret that reads or \
+     changes values (get, set, generate, edit, cp, mv, rm, rollback, import, export, merge, rekey) and hushpipe add, at \
+     check --values and scan --known, at init if it moves values into a store that is there, and at each \
+     command to a running launcher. secret list, history and verify read no value, and are not judged.",
     "Policies are written in Cedar (https://docs.cedarpolicy.com), in files *.cedar; entities.json says who \
      is in which role or group. The directory holds nothing else, belongs to root, and nobody else can \
-     write to it. At most 1,000 files and 10 MiB are read.",
+     write to it. At most 1,000 files, 10,000 policies and 10 MiB are read.",
     "What no policy permits is denied. A forbid wins over every permit. An error while a policy is \
-     evaluated, such as an overflow, denies. The order of policies does not matter.",
+     evaluated, such as an overflow, denies. The order of policies does not matter. A condition is at most 160 \
+     levels deep: a bracket is 4, and a chain of || or && one for each. Write long lists as \
+     [\"a\", \"b\"].contains(resource.name).",
     "Policies are validated against a schema when they are loaded; `hushpipe policy schema` prints it. A \
      wrong name or type is an error, and nothing is started. If the directory changes, hushpipe reads it \
      again before the next decision; if it cannot be read then, the last good policies stay in force, \
@@ -44,7 +47,8 @@ const LIMITS: [&str; 13] = [
      (user_namespaces(7)), or run another program in its place. A site binds what root starts.",
     "On a host with policies, variables such as LD_PRELOAD, BASH_ENV or PYTHONPATH are not inherited unless \
      the manifest names them in run.env.inherit; hushpipe says which it left out. PATH, HOME, other \
-     variables and standard input are the caller's.",
+     variables and standard input are the caller's; context.manifest.variables has a PATH that is not the \
+     system's. A store's tool, and what on_rotate and verify run, are no facts: give them by whole paths.",
     "Where the site wants manifests signed, run -- CMD does not replace a signed run.command.",
     "The commands of on_rotate and verify are not judged: context.program is the service's program.",
     "What policies said when a launch asked for approvals does not count for long: hushpipe decides again once \
@@ -58,7 +62,8 @@ const LIMITS: [&str; 13] = [
     "hushpipe secret with --store DIR reads no manifest: context.manifest.path is empty, and so are the \
      resource's owner, classification and labels. A site that wants signed manifests refuses it. `governed:` \
      of the site says for a store's directory, by whatever path it is reached, which classification and owner \
-     count. Who copies or moves a store elsewhere, and can open it, is bound by neither.",
+     count. Whoever copies, moves or hard-links files of a store elsewhere, or mounts an overlay of it, and can \
+     open them, is bound by neither.",
     "What a manifest says of itself and its secrets (owner, classification, labels) binds only where manifests \
      are signed, or where root alone can write them.",
 ];
@@ -98,13 +103,16 @@ const SOURCES: [Source; 20] = [
         from: "the manifest",
         liar: "Whoever can write the manifest, and whoever starts hushpipe where it has ${NAME} there. A \
                forbid on a classification is good against a manifest that \
-               leaves it out only together with a permit that wants one, or with signed manifests.",
+               leaves it out only together with a permit that wants one, or with signed manifests. Where the \
+               site has `governed:` for the store, .classification and .owner are the site's: root could lie, \
+               and whoever can copy the store's files to another place.",
     },
     Source {
         names: "resource.age",
         from: "the store: seconds since the version was made that is to be delivered, by created_time of KV \
                version 2, or by the time of the file in a directory or sealed store, which a rekey makes new. \
-               At least 1 where it is known; 0 where the store does not say it and at commands, and for stores \
+               At least 1 where it is known; 9223372036854775807, older than anything, if it was made more than 5 \
+               minutes in the future by the host's clock; 0 where the store does not say it and at commands, and for stores \
                elsewhere in check without --online and in policy explain. If a policy reads it, hushpipe asks the store for it before it decides (KV version 2: for metadata), and \
                decides again on what it fetched",
         liar: "Whoever can write to the store's directory; the server. Where it may be 0, forbid that as well.",
@@ -178,9 +186,15 @@ const SOURCES: [Source; 20] = [
     },
     Source {
         names: "context.manifest.variables, .variables_sha256",
-        from: "the variables of hushpipe's environment that the manifest depends on: those in ${NAME}, VAULT_ADDR \
-               and the like where it leaves them out, HOME for ~, and those of run.env.inherit that have \
-               programs run other code. The digest is of NAME=VALUE and a NUL byte each, sorted by name",
+        from: "the variables of hushpipe's environment that the launch depends on. Those in ${NAME}, also \
+               where they are not set. Of these, those that are set: HOME for ~; those of run.env.inherit that \
+               have programs run other code; with a vault store, or http in on_rotate or verify, what it \
+               leaves out (VAULT_ADDR and the like), HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in \
+               capitals or not, and SSL_CERT_FILE and SSL_CERT_DIR without ca_file; with a command store, its \
+               env, HOME, USER, XDG_CONFIG_HOME and XDG_RUNTIME_DIR, unless it runs [/usr/bin/env, -i, ...]; \
+               PATH, if the program or such a store gets it and it has other directories than \
+               /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin, /bin and /snap/bin. The digest is \
+               of NAME=VALUE and a NUL byte each, sorted by name",
         liar: "Whoever starts hushpipe chooses the values. Forbid it \
                unless context.manifest.variables.isEmpty(), or pin the digest; `manifests: { variables: refuse }` of \
                the site refuses each signed manifest that has some.",

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::output::print;
+use super::said::SaidArgs;
 use super::secret::PlaceArgs;
 use super::{Failure, Globals, Outcome, Palette, Stream};
 use crate::app::{files, git, sealed};
@@ -75,6 +76,8 @@ pub struct ScanArgs {
     /// The identity file that opens it [default: ~/.config/hushpipe/identity.txt]
     #[arg(long, value_name = "FILE", requires = "known")]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    said: SaidArgs,
     /// Read each file up to this many bytes
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     max_size: u64,
@@ -165,7 +168,11 @@ fn scanner(arguments: &ScanArgs, globals: Globals) -> Result<Scanner, Failure> {
         return Ok(scanner);
     };
     // Who may not reveal a value may not find out where it is either.
-    let place = PlaceArgs::at(store.clone(), arguments.identity.clone());
+    let place = PlaceArgs::at(
+        store.clone(),
+        arguments.identity.clone(),
+        arguments.said.clone(),
+    );
     let store = place.open_to(Action::Reveal, &[], globals)?;
     let known = sealed::known(&store).map_err(|error| Failure::new(error.exit(), &error))?;
     for (name, cause) in known.passed() {

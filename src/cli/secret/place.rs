@@ -60,13 +60,13 @@ pub struct PlaceArgs {
 impl PlaceArgs {
     /// A store by its directory, for a command that has other words for it.
     #[cfg(feature = "scan")]
-    pub fn at(store: PathBuf, identity: Option<PathBuf>) -> Self {
+    pub fn at(store: PathBuf, identity: Option<PathBuf>, said: SaidArgs) -> Self {
         Self {
             store: Some(store),
             manifest: None,
             store_name: None,
             identity,
-            said: SaidArgs::default(),
+            said,
             accept_store: false,
         }
     }

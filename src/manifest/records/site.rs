@@ -55,7 +55,7 @@ record! {
     PolicyRecord("a mapping such as { directory: /etc/hushpipe/policy.d }") {
         /// The directory with the policies (*.cedar) and entities.json.
         optional directory "directory": SitePath = "/etc/hushpipe/policy.d";
-        /// enforce: what policy denies is refused. observe: decisions are recorded, and nothing is
+        /// enforce: what policy denies is refused. observe: decisions are recorded, and nothing that they deny is
         /// refused.
         optional mode "mode": PolicyMode = "enforce";
     } elsewhere {}
@@ -66,8 +66,9 @@ record! {
     ManifestsRecord("a mapping such as { signers: /etc/hushpipe/manifest-signers }") {
         /// Whose signatures are valid: an allowed_signers file of OpenSSH (ssh-keygen(1)).
         optional signers "signers": SitePath = "/etc/hushpipe/manifest-signers";
-        /// allow: a signed manifest may depend on variables of the caller, such as ${NAME}. refuse: it is
-        /// refused, as the signature says nothing of their values.
+        /// allow: a signed manifest may depend on variables of the caller, such as ${NAME}, HTTPS_PROXY for a
+        /// vault store, HOME for a store's tool, or a PATH that is not the system's (hushpipe-policy(7) has
+        /// all). refuse: it is refused, as the signature says nothing of their values.
         optional variables "variables": CallerVariables = "allow";
     } elsewhere {}
 }
@@ -117,8 +118,9 @@ record! {
 record! {
     /// Stores of this host.
     GovernedRecord("a mapping such as { directory: /srv/payments, classification: restricted }") {
-        /// The directory of a store, or one above several, by whatever path and links a manifest or --store
-        /// reaches it. A store that is copied or moved elsewhere is not in it.
+        /// The directory of a store, or one above several, by whatever path, symbolic links and bind mounts a
+        /// manifest or --store reaches it. A file that is copied, moved or hard-linked elsewhere is not in it,
+        /// nor is what an overlay of it shows.
         required directory "directory": SitePath;
         /// The classification of the secrets in it.
         optional classification "classification": Word;

@@ -222,6 +222,7 @@ fn policy() -> Vec<Event> {
             message: t("/etc/hushpipe/policy.d is gone"),
         },
         Event::ApprovalRequested {
+            waits: true,
             request: t("7f3a"),
             policy: t("two-people"),
             needed: 2,

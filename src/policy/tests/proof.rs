@@ -1,8 +1,8 @@
-//! Random queries on random policies: the ruling is the one that Cedar's own authorizer gives on the whole
-//! set, with entities, context and request that Cedar reads from JSON and validates by the schema; also
-//! after the cache. `HUSHPIPE_NIGHTLY` asks 100,000 times, on each processor a part, and has Cedar's command
-//! line (`cedar run-tests`, by tests/install --nightly) say the same of the whole set: decision, policies
-//! and errors.
+//! Random queries on random policies, and what Cedar's own authorizer says of them: by the whole set, with
+//! entities, context and request that Cedar reads from JSON and validates by the schema. `HUSHPIPE_NIGHTLY`
+//! has Cedar's command line (`cedar run-tests`, by tests/install --nightly) say the same: decision, policies
+//! and errors. Whoever decides in hushpipe is compared with it where all of them are known: by the gate's
+//! tests.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,18 +13,17 @@ use cedar_policy::{
 use serde_json::{Value, json};
 
 use super::facts::view;
-use super::policies::Policies;
 use super::schema::schema;
 use super::tests::query;
 use crate::model::query::{Action, Effect, Person, Principal, Query, Resource, Secret, Service};
-use crate::model::rounds;
 use crate::model::words::Words;
 
 /// xorshift64*, seeded: the same cases each time.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    /// Less than `end`.
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -339,9 +338,8 @@ impl CommandLine {
     }
 }
 
-/// What the ruling must be, and the policies that fail, by Cedar's decisions alone: of the whole set, of the set without the forbids
-/// that a reason has lifted, and of the set without all that something could lift.
-fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> (Effect, BTreeSet<String>) {
+/// What the ruling must be, by Cedar's decisions alone.
+fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> Expected {
     let decide =
         |set: &PolicySet| Authorizer::new().is_authorized(&asked.request, set, &asked.entities);
     let without = |drop: &dyn Fn(&PolicyId) -> bool| {
@@ -356,86 +354,83 @@ fn expected(set: &PolicySet, asked: &Asked, reason: &str) -> (Effect, BTreeSet<S
         id.expect("each has one").to_owned()
     });
     let failed: BTreeSet<String> = failed.collect();
-    if !failed.is_empty() {
-        return (Effect::Deny, failed);
-    }
     let given = !reason.trim().is_empty();
     let lifted = |id: &PolicyId| given && has(id, "reason") && !has(id, "approval");
-    if decide(&without(&lifted)).decision() == Decision::Allow {
-        return (Effect::Allow, failed);
-    }
+    let approvable = |id: &PolicyId| has(id, "approval") && (given || !has(id, "reason"));
     let open = |id: &PolicyId| has(id, "reason") || has(id, "approval");
-    match decide(&without(&open)).decision() {
-        Decision::Allow => (Effect::Pending, failed),
-        Decision::Deny => (Effect::Deny, failed),
+    let allows =
+        |drop: &dyn Fn(&PolicyId) -> bool| decide(&without(drop)).decision() == Decision::Allow;
+    let effect = if !failed.is_empty() {
+        Effect::Deny
+    } else if allows(&lifted) {
+        Effect::Allow
+    } else if allows(&open) {
+        Effect::Pending
+    } else {
+        Effect::Deny
+    };
+    let by_approvals =
+        effect == Effect::Pending && allows(&|id: &PolicyId| lifted(id) || approvable(id));
+    Expected {
+        effect,
+        failed,
+        by_approvals,
     }
 }
 
-/// How often there was which effect, with an error or without.
-type Counts = std::collections::BTreeMap<(Effect, usize), usize>;
+/// Policies, entities, and questions to them; with what Cedar makes of each.
+pub struct Round {
+    /// Of all policies.
+    pub text: String,
+    /// entities.json
+    pub entities: Value,
+    set: PolicySet,
+    schema: Schema,
+    command_line: Option<CommandLine>,
+}
 
-fn compare(rounds: usize, seed: u64) -> Counts {
-    let schema = schema();
-    let mut random = Random(seed);
-    let mut seen = Counts::new();
-    let mut command_line = CommandLine::new();
-    for round in 0..rounds {
+/// What Cedar says of a question.
+pub struct Expected {
+    /// Of the set, of the set without what a reason has lifted, and of the set without what something could.
+    pub effect: Effect,
+    /// The policies that fail.
+    pub failed: BTreeSet<String>,
+    /// Whether approvals alone would lift all that forbids it.
+    pub by_approvals: bool,
+}
+
+impl Round {
+    /// The next one.
+    pub fn new(random: &mut Random) -> Self {
         let text: String = (0..random.below(12))
-            .map(|index| policy(&mut random, index))
+            .map(|index| policy(random, index))
             .collect();
-        let written = entities(&mut random);
-        let files = [("p.cedar".to_owned(), text.clone())];
-        let policies = Policies::parse(&files, Some(&written.to_string()));
-        let policies = policies.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-        let kept = Policies::from_cache(policies.to_cache().to_vec()).expect("it was written so");
-        let set: PolicySet = text.parse().expect("it was parsed");
-        for _ in 0..50 {
-            let query = asked(&mut random);
-            let cedar = cedar(&schema, &query, &written);
-            let (effect, failed) = expected(&set, &cedar, &query.context.facts.reason);
-            let ruling = policies.decide(&query);
-            let about = || format!("round {round} of {seed}: {query:?}\n{written}\n{text}");
-            assert_eq!(ruling.effect, effect, "{}", about());
-            if !ruling.errors.is_empty() || !failed.is_empty() {
-                let named: BTreeSet<String> = ruling.policies.iter().cloned().collect();
-                assert_eq!(named, failed, "{}", about());
-            }
-            assert_eq!(kept.decide(&query), ruling, "{}", about());
-            assert_eq!(policies.why(&query, &ruling).effect, ruling.effect);
-            if let Some(command_line) = &mut command_line {
-                command_line.expects(&set, &cedar);
-            }
-            let errors = usize::from(!ruling.errors.is_empty());
-            *seen.entry((ruling.effect, errors)).or_insert(0) += 1;
-        }
-        if let Some(command_line) = &mut command_line {
-            command_line.decides(&text);
+        Self {
+            entities: entities(random),
+            set: text
+                .parse()
+                .unwrap_or_else(|error| panic!("{error}\n{text}")),
+            text,
+            schema: schema(),
+            command_line: CommandLine::new(),
         }
     }
-    seen
-}
 
-#[test]
-fn the_ruling_is_cedars_own() {
-    let rounds = rounds(20, 2_000);
-    let parts = std::thread::available_parallelism().map_or(1, usize::from);
-    let parts = parts.min(rounds / 10) as u64;
-    let each = rounds.div_ceil(parts as usize);
-    let seen = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..parts)
-            .map(|part| scope.spawn(move || compare(each, 0x9E37_79B9_7F4A_7C15 + part)))
-            .collect();
-        let mut seen = Counts::new();
-        for part in started {
-            for (what, count) in part.join().expect("each part agrees") {
-                *seen.entry(what).or_insert(0) += count;
-            }
+    /// A question, and its answer by Cedar.
+    pub fn ask(&mut self, random: &mut Random) -> (Query, Expected) {
+        let query = asked(random);
+        let cedar = cedar(&self.schema, &query, &self.entities);
+        if let Some(command_line) = &mut self.command_line {
+            command_line.expects(&self.set, &cedar);
         }
-        seen
-    });
-    // Else the cases show nothing.
-    assert!(
-        seen.len() == 4 && seen.values().all(|count| *count >= 5),
-        "{seen:?}"
-    );
+        let expected = expected(&self.set, &cedar, &query.context.facts.reason);
+        (query, expected)
+    }
+
+    /// Has Cedar's command line, at night, say the same of all questions.
+    pub fn end(&mut self) {
+        if let Some(command_line) = &mut self.command_line {
+            command_line.decides(&self.text);
+        }
+    }
 }

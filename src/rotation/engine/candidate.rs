@@ -77,10 +77,14 @@ impl<E: Effects> Engine<'_, E> {
         }
         self.answer_refused(exit, &message);
         if stop {
-            Input::Expelled
-        } else {
-            Input::Found(Found::default())
+            return Input::Expelled;
         }
+        // Policies may change, and people approve, without a change in a store: it is tried again, as after an
+        // outage.
+        Input::Found(Found {
+            outage: true,
+            ..Found::default()
+        })
     }
 
     /// What was fetched last is fetched again, with what is due next.

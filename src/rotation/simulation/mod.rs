@@ -486,9 +486,12 @@ fn what_is_denied_is_not_fetched() {
         panic!("it was denied");
     };
     assert_eq!(exit, Exit::Denied.code());
-    assert_eq!(simulation.engine.standing().state, "steady");
+    assert_eq!(simulation.engine.standing().state, "retrying");
+    simulation.step(Step::Wait(60));
+    assert!(simulation.world().pending.is_none());
+    // Once it is allowed, it is delivered by itself.
     simulation.step(Step::Deny);
-    simulation.step(Step::Rotate);
+    simulation.step(Step::Wait(60));
     simulation.rests();
     assert_eq!(
         simulation.world().program.sees[1],

@@ -92,6 +92,14 @@ fn two_of_three_people_approve_a_launch_once() {
         said.contains("two-people wants 2 of sre to approve"),
         "{said}"
     );
+    // Each of it once.
+    for once in [
+        "two-people wants 2 of sre",
+        "policy denies",
+        "hushpipe approve",
+    ] {
+        assert_eq!(said.matches(once).count(), 1, "{once}\n{said}");
+    }
     let [request] = requests(output.place())
         .try_into()
         .expect("there is one request");
@@ -185,6 +193,38 @@ fn approvals_that_are_requested_ahead_are_good_for_so_many_launches() {
     let output = output.args(prune).run().success();
     let output = output.stdout_has("removed 0 requests");
     assert_eq!(requests(output.place()).len(), 2);
+}
+
+#[test]
+fn an_emergency_and_another_reason_are_requested_and_approved_as_such() {
+    let output = requested(with_people("0s"), &["--reason", "INC-7"]).success();
+    for person in ["alice", "bob"] {
+        sign(output.place(), person);
+    }
+    let start = |output: Output, words: &[&str]| {
+        let hushpipe = output.again().env("HUSHPIPE_SITE", "{place}/site.yaml");
+        let hushpipe = hushpipe.controlled().arg("run").args(words.iter().copied());
+        hushpipe.args(["--", "cat", "{place}/run/db"]).run()
+    };
+    // Neither is what was approved.
+    let output = start(output, &["--break-glass", "INC-7"]).code(77);
+    let output = start(output, &["--reason", "INC-8"]).code(77);
+    assert_eq!(requests(output.place()).len(), 3);
+    // The reason may be left to the request.
+    let output = start(output, &[]).success();
+    let output = output.again().env("HUSHPIPE_SITE", "{place}/site.yaml");
+    let request = ["approval", "request", "--break-glass", "down"];
+    let output = output
+        .args(request)
+        .args(["--", "cat", "{place}/run/db"])
+        .run();
+    let output = output
+        .success()
+        .stdout_has("emergency   it breaks the glass");
+    for person in ["alice", "bob"] {
+        sign(output.place(), person);
+    }
+    start(output, &["--break-glass", "down"]).success();
 }
 
 #[test]

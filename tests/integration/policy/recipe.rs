@@ -44,6 +44,8 @@ mount --bind "$PLACE/etc" /etc
 for place in /run /home /srv /var/lib /usr/local/bin /var/mail; do
     test -d $place && mount -t tmpfs -o mode=0755 tmpfs $place
 done
+# As a sealed store of root's, or an audit log, leaves it.
+mkdir -m 0700 /var/lib/hushpipe
 cp "$HUSHPIPE" /usr/local/bin/hushpipe
 chmod 0711 /usr/local/bin/hushpipe
 printf '#!/bin/sh\necho "apt-get $*"\n' > /usr/local/bin/apt-get

@@ -238,6 +238,42 @@ fn what_the_site_says_of_a_store_counts_by_whatever_path_it_is_reached() {
 }
 
 #[test]
+fn what_is_mounted_from_a_store_of_the_site_elsewhere_counts_as_in_it() {
+    let restricted = "@id(\"restricted\") forbid (principal, action == Action::\"deliver\", resource) when { \
+                      resource.classification == \"restricted\" };\n";
+    for (mount, code) in [
+        ("mount --bind kept/below other/below", 77),
+        ("mount --bind kept/below/db other/below/db", 77),
+        (
+            "mount -t tmpfs none kept/below && echo v >kept/below/db && mount --bind kept/below other/below",
+            77,
+        ),
+        ("mount --bind free/below other/below", 0),
+    ] {
+        let hushpipe = Hushpipe::new().manifest(
+            "version: 1\nservice: t\nstores: { d: { type: directory, path: \"{place}/other\" } }\n\
+             secrets: { db: { store: d, key: below/db } }\ndeliver: [{ fd: 5, as: memfd, secret: db }]\n\
+             run: { command: [/bin/true] }\n",
+        );
+        let hushpipe = ["kept", "free", "other"]
+            .iter()
+            .fold(hushpipe, |hushpipe, name| {
+                hushpipe.file(&format!("{name}/below/db"), "v")
+            });
+        let governed = "governed: [{ directory: \"{place}/kept\", classification: restricted }]\n";
+        let script = format!("set -e; cd {{place}}; {mount}; exec \"$@\"");
+        let output = site(hushpipe, &(PERMIT.to_owned() + restricted), governed)
+            .through(&["unshare", "--mount", "sh", "-c", &script, "sh"])
+            .arg("run")
+            .run();
+        let output = output.code(code);
+        if code == 77 {
+            output.stderr_has("policy restricted forbids it");
+        }
+    }
+}
+
+#[test]
 fn a_key_that_leads_into_a_store_of_the_site_counts_as_in_it() {
     let restricted = "@id(\"restricted\") forbid (principal, action == Action::\"deliver\", resource) when { \
                       resource.classification == \"restricted\" };\n";
