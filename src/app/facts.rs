@@ -24,7 +24,12 @@ pub fn of_launch(plan: &Plan, site: &Site, launch: &Launch) -> Facts {
                     path: text(launch.program()),
                     ..Program::default()
                 },
-                |judged| program(judged, plan),
+                |judged| Program {
+                    pinned: judged.pinned
+                        && plan.run.env.loading.as_ref().is_none_or(Vec::is_empty)
+                        && (judged.interpreter.is_none() || has_own_home(launch, &users)),
+                    ..program(judged)
+                },
             )
         },
         arguments_sha256: arguments(launch),
@@ -104,13 +109,27 @@ fn manifest(plan: &Plan) -> Manifest {
     }
 }
 
-fn program(judged: &Judged, plan: &Plan) -> Program {
-    let loads = plan.run.env.loading.as_ref();
+/// Whether HOME, where an interpreter may find code (`~/.local/lib/python3`), is what the host says of the
+/// program's user, and not what the caller says.
+fn has_own_home(launch: &Launch, users: &Database) -> bool {
+    let mut homes = launch
+        .env()
+        .iter()
+        .filter_map(|variable| variable.to_bytes().strip_prefix(b"HOME="));
+    let user = users.user(&launch.owner().0.to_string()).ok();
+    let own = user.and_then(|user| Some(user.entry?.home));
+    homes.all(|home| {
+        own.as_ref()
+            .is_some_and(|own| own.as_os_str().as_encoded_bytes() == home)
+    })
+}
+
+fn program(judged: &Judged) -> Program {
     let interpreter = judged.interpreter.as_ref();
     Program {
         path: text(&judged.path),
         sha256: judged.sha256.to_string(),
-        pinned: judged.pinned && loads.is_none_or(Vec::is_empty),
+        pinned: judged.pinned,
         interpreter: interpreter.map(|(path, _)| text(path)).unwrap_or_default(),
         interpreter_sha256: interpreter
             .map(|(_, digest)| digest.to_string())
@@ -129,6 +148,7 @@ fn shown(launch: &Launch) -> Shown {
             .map(|word| word.to_string_lossy().into_owned())
             .collect(),
         directory: directory.as_deref().map(text).unwrap_or_default(),
+        ..Shown::default()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::manifest::{MAX_SITE_BYTES, ManifestError, parse_site};
 use crate::model::printable::{printable, printable_path};
 use crate::model::{Governed, Plan, Site, StoreKind};
 use crate::sys::filesystem::{self, effective_uid};
+use crate::sys::syslog;
 use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 
 /// Where a host has its site.
@@ -66,7 +67,7 @@ pub struct Found {
 /// that fails.
 pub fn load() -> Result<Found, ManifestError> {
     let named = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
-    let is_root = effective_uid() == 0;
+    let is_root = effective_uid() == 0 && walk::is_root_known();
     let named = match (named, is_root) {
         (Some(named), true) => return instead(&named.into()),
         (named, _) => named,
@@ -101,9 +102,10 @@ fn instead(named: &PathBuf) -> Result<Found, ManifestError> {
     let place = Path::new(PLACE);
     if named != place && is_there(place)? {
         let named = printable_path(named);
-        found.warnings.push(format!(
-            "{VARIABLE}={named} counts in place of this host's site, {PLACE}"
-        ));
+        let text = format!("{VARIABLE}={named} counts in place of this host's site, {PLACE}");
+        // Where the caller cannot silence it.
+        syslog::alert(&text);
+        found.warnings.push(text);
     }
     Ok(found)
 }

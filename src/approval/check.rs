@@ -178,6 +178,14 @@ pub enum CheckError {
         /// Why.
         why: ApprovalError,
     },
+    /// Another request, which was signed, would fit but for this.
+    #[error("request {request} was approved for the same service, but {why}")]
+    Near {
+        /// The start of its id.
+        request: String,
+        /// What differs.
+        why: String,
+    },
     /// More of them.
     #[error("and {0} more signature files that do not count, or were not read")]
     More(usize),
@@ -266,7 +274,7 @@ pub fn check(case: &Case<'_>) -> Result<Approved, NotApproved> {
 /// What the request itself lacks, whoever signed it.
 pub fn terms(case: &Case<'_>) -> Vec<CheckError> {
     let (request, launch) = (case.request, case.launch);
-    let mut errors = other(request, launch);
+    let mut errors = differences(request, launch);
     let missing = launch.secrets.difference(&request.secrets);
     errors.extend(missing.cloned().map(CheckError::Secret));
     if request.policies.sha256 != launch.policies_sha256 {
@@ -297,7 +305,7 @@ pub fn terms(case: &Case<'_>) -> Vec<CheckError> {
 }
 
 /// In what it was made for another launch.
-fn other(request: &Request, launch: &Launch) -> Vec<CheckError> {
+pub fn differences(request: &Request, launch: &Launch) -> Vec<CheckError> {
     let (uid, other_uid) = (request.uid.to_string(), launch.uid.to_string());
     let (program, other) = (&request.program, &launch.program);
     let (variables, others) = (&request.variables, &launch.variables);

@@ -20,7 +20,7 @@ mod wire;
 pub use certificate::Certificate;
 pub use check::{
     ApprovalError, Approved, Approver, Case, CheckError, Members, NAMESPACE, NotApproved,
-    SignatureFile, Spent, check, terms,
+    SignatureFile, Spent, check, differences, terms,
 };
 pub use error::{CertificateError, SignatureError};
 pub use key::PublicKey;

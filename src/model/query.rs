@@ -140,7 +140,7 @@ pub struct Secret {
 pub struct Context {
     /// How the secret is delivered: `file`, `fd`, `stdin`, `fifo`, `credentials`, `getenv`; each kind once.
     pub deliveries: Vec<String>,
-    /// `private` or `shared`; empty without files.
+    /// `private` or `shared`; empty for a secret that is in no file, fifo or credentials.
     pub isolation: String,
     /// `supervise` or `exec`.
     pub mode: String,
@@ -202,6 +202,8 @@ pub struct Shown {
     pub arguments: Vec<String>,
     /// The program's working directory.
     pub directory: String,
+    /// Where the launch's files are: `private` or `shared`; empty without any.
+    pub isolation: String,
 }
 
 /// What a person says for a launch or a command. Policy can ask for it; it is no fact.
@@ -251,8 +253,35 @@ pub struct Program {
     pub interpreter_sha256: String,
     /// The file's owner, or that of an interpreter that others than root can change.
     pub owner: u32,
-    /// The permission bits of the same file.
+    /// The permission bits of the same file, in octal.
+    #[serde(with = "octal")]
     pub mode: u32,
+}
+
+/// Permission bits as policies and people have them: `"0755"`.
+mod octal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Mode {
+        Text(String),
+        /// As records had it once.
+        Bits(u32),
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+    pub fn serialize<S: Serializer>(mode: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{mode:04o}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        match Mode::deserialize(from)? {
+            Mode::Text(text) => u32::from_str_radix(&text, 8)
+                .map_err(|_| D::Error::custom("a mode is octal, such as \"0755\"")),
+            Mode::Bits(bits) => Ok(bits),
+        }
+    }
 }
 
 /// The manifest of a launch.

@@ -7,7 +7,6 @@ use cedar_policy::pst::{BinaryOp, Clause, Expr, Literal, Template};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::attributes::octal;
 use super::expressions::{tree, visit};
 use super::guard::name_of;
 use super::policies::Policies;
@@ -192,13 +191,11 @@ pub fn view(query: &Query) -> Value {
         Resource::Service(service) => json!(service),
         Resource::Secret(secret) => json!(secret),
     };
-    let mut context = json!(query.context);
-    context["program"]["mode"] = json!(octal(query.context.facts.program.mode));
     json!({
         "principal": principal,
         "action": query.action,
         "resource": resource,
-        "context": context,
+        "context": query.context,
     })
 }
 

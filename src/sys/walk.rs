@@ -44,7 +44,7 @@ use super::filesystem::{self, Kind, Status};
 pub use error::{WalkError, WalkFault, Writer};
 use rule::HANDLE;
 pub use rule::{Links, Rule};
-pub use trust::{check_directory, check_file, owner as check_owner};
+pub use trust::{check_directory, check_file, is_root_known, owner as check_owner};
 
 /// As the kernel's own limit, path_resolution(7).
 const MAX_LINKS: usize = 40;

@@ -37,10 +37,13 @@ pub use signing::{SigningError, sign};
 
 use crate::approval::{
     Approver, Case, CheckError, MAX_USES, Members, Moment, Request, RequestId, Signers, Spent,
-    Terms, Wanted, check, terms,
+    Terms, Wanted, check, differences, terms,
 };
 use crate::model::{ApprovalSpec, Approved, Event, Observer};
 use crate::sys::memory::fill_random;
+
+/// A request that differs in more is of another launch.
+const NEAR: usize = 3;
 
 /// How often a launch that waits looks whether there is something new.
 const EVERY: Duration = Duration::from_millis(500);
@@ -290,12 +293,43 @@ impl Approvals {
         if self.spec.wait.is_zero() {
             announce(need, &request.id, false, observer);
         }
+        let mut errors: Vec<CheckError> = need.wanted.iter().map(missing).collect();
+        errors.extend(self.near(need)?);
         Ok(Pending {
             request: request.id,
             created: request.created,
             approvers: Vec::new(),
-            errors: need.wanted.iter().map(missing).collect(),
+            errors,
         })
+    }
+
+    /// A signed request for the same service that this launch misses by little: made in another directory, or
+    /// with other variables.
+    fn near(&self, need: &Need) -> Result<Option<CheckError>, ApprovalsError> {
+        let Some(place) = Place::open(&self.spec.directory)? else {
+            return Ok(None);
+        };
+        for (id, names) in place.list()? {
+            if names.is_empty() || !place.is_own(&id)? {
+                continue;
+            }
+            let Some(stored) = place.read(&id, &names)? else {
+                continue;
+            };
+            let Ok(request) = &stored.request else {
+                continue;
+            };
+            let differs = differences(request, &need.launch);
+            let is_live = now() < request.expires && request.service == need.launch.service;
+            if is_live && (1..=NEAR).contains(&differs.len()) {
+                let why: Vec<String> = differs.iter().map(ToString::to_string).collect();
+                return Ok(Some(CheckError::Near {
+                    request: id.as_str().get(..12).unwrap_or_default().to_owned(),
+                    why: why.join(", and "),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Looks for a request that fits: one that is approved, else the newest that lacks signatures alone.

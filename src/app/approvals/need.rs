@@ -162,7 +162,7 @@ fn launch(
         arguments_sha256: facts.arguments_sha256.clone(),
         directory: facts.shown.directory.clone(),
         mode: context.mode.clone(),
-        isolation: context.isolation.clone(),
+        isolation: facts.shown.isolation.clone(),
         secrets,
         variables: Variables {
             names: facts.manifest.variables.iter().cloned().collect(),

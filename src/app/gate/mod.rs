@@ -28,6 +28,7 @@ use crate::model::{
     Recorder, Release, SecretName, Site, Version, chain, record,
 };
 use crate::secret::Value;
+use crate::supervisor::spawn::Launch;
 use queries::Asking;
 pub use queries::Made;
 use rules::{Decided, Judged, Lacking, Open};
@@ -117,7 +118,7 @@ impl Gate {
     /// The program that a settled host will start, as policy and audit see it.
     pub fn subject(&self, plan: &Plan, host: &Host) -> Subject {
         let governance = self.governance.as_ref();
-        let facts = governance.and_then(|governance| governance.facts(plan, host));
+        let facts = governance.and_then(|governance| governance.facts(plan, &host.launch));
         Subject::of(host, facts.map(Rc::new))
     }
 
@@ -222,10 +223,36 @@ impl Gate {
         why: Reason,
         isolation: IsolationUsed,
     ) -> Result<(), Failures> {
+        if !self.decides() {
+            return Ok(());
+        }
+        let subject = self.subject(plan, host).placed(isolation);
+        self.decide_again(plan, &subject, why)
+    }
+
+    /// The same program, or another one in its place, as it would be started now with the same files.
+    pub fn subject_again(&self, plan: &Plan, launch: &Launch, before: &Subject) -> Subject {
+        let governance = self.governance.as_ref();
+        let facts = governance.and_then(|governance| governance.facts(plan, launch));
+        Subject {
+            program: launch.program().to_owned(),
+            uid: launch.owner().0,
+            facts: facts.map(Rc::new),
+            ..before.clone()
+        }
+    }
+
+    /// Has policy decide anew, at once, on all secrets for a program that gets them again. Approvals are spent
+    /// on it, and the decision is on record when this returns.
+    pub fn decide_again(
+        &self,
+        plan: &Plan,
+        subject: &Subject,
+        why: Reason,
+    ) -> Result<(), Failures> {
         let Some(rules) = &self.rules else {
             return Ok(());
         };
-        let subject = self.subject(plan, host).placed(isolation);
         let decided = self.decide_now(rules, subject.queries(plan, why, None));
         let decided = decided.map_err(one)?;
         self.spend(rules, &decided.decisions, decided.granted)?;

@@ -25,6 +25,9 @@ pub struct Asking<'a> {
     pub time: Time,
 }
 
+/// Deliveries that have a place in the file system.
+const IN_FILES: [&str; 3] = ["file", "fifo", "credentials"];
+
 /// When the versions of secrets were made.
 pub type Made = BTreeMap<SecretName, SystemTime>;
 
@@ -32,14 +35,22 @@ impl Asking<'_> {
     /// May the service have these secrets?
     pub fn deliver(&self, secrets: &BTreeSet<SecretName>, why: Reason) -> Vec<Query> {
         let kinds = kinds(self.plan);
-        let asked = secrets.iter().map(|name| Query {
-            principal: Principal::Service(self.service()),
-            action: Action::Deliver,
-            resource: self.secret(name),
-            context: Context {
-                deliveries: kinds.get(name).cloned().unwrap_or_default(),
-                ..self.context(why.word(), self.facts.clone())
-            },
+        let asked = secrets.iter().map(|name| {
+            let deliveries = kinds.get(name).cloned().unwrap_or_default();
+            let mut context = self.context(why.word(), self.facts.clone());
+            // It is of files: a descriptor beside a private file is not private by it.
+            if !deliveries.iter().any(|kind| IN_FILES.contains(&&**kind)) {
+                context.isolation = String::new();
+            }
+            Query {
+                principal: Principal::Service(self.service()),
+                action: Action::Deliver,
+                resource: self.secret(name),
+                context: Context {
+                    deliveries,
+                    ..context
+                },
+            }
         });
         asked.collect()
     }
@@ -71,13 +82,12 @@ impl Asking<'_> {
         resources.map(query).collect()
     }
 
-    fn context(&self, occasion: &str, facts: Facts) -> Context {
+    fn context(&self, occasion: &str, mut facts: Facts) -> Context {
+        let isolation = self.isolation.map(IsolationUsed::word).unwrap_or_default();
+        isolation.clone_into(&mut facts.shown.isolation);
         Context {
             deliveries: Vec::new(),
-            isolation: self
-                .isolation
-                .map(|used| used.word().to_owned())
-                .unwrap_or_default(),
+            isolation: isolation.to_owned(),
             mode: self.plan.mode.word().to_owned(),
             occasion: occasion.to_owned(),
             facts,

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use crate::app::approvals::{RecentGroups, UnixGroups};
 use crate::app::facts;
 use crate::app::failure::Failures;
-use crate::app::host::Host;
 use crate::app::policies::{self, PolicyDirectory, Refreshed};
 use crate::approval::Members;
 use crate::model::query::{Facts, Justification, Query, Ruling};
 use crate::model::{Event, Observer, Plan, Policy, PolicySpec, Site};
+use crate::supervisor::spawn::Launch;
 
 /// What governs a launch or a command.
 #[derive(Clone, Debug, Default)]
@@ -89,8 +89,8 @@ impl Policy for InForce {
 
 impl Governance {
     /// What is found out about a launch; `None`: there is no site.
-    pub fn facts(&self, plan: &Plan, host: &Host) -> Option<Facts> {
-        let facts = facts::of_launch(plan, self.site.as_deref()?, &host.launch);
+    pub fn facts(&self, plan: &Plan, launch: &Launch) -> Option<Facts> {
+        let facts = facts::of_launch(plan, self.site.as_deref()?, launch);
         Some(self.with_words(facts))
     }
 

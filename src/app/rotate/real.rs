@@ -286,14 +286,27 @@ impl<'a> Real<'a> {
         }
         let subject = self.gate.subject(self.plan, host).aged_as(&self.subject);
         if subject != self.subject {
-            let secrets = None;
-            let authorised =
-                self.gate
-                    .authorise_now(self.plan, subject.clone(), Reason::Rotation, secrets);
-            authorised.map_err(|denial| vec![Failure::new(Denial::EXIT, denial)])?;
+            self.gate
+                .decide_again(self.plan, &subject, Reason::Rotation)?;
             self.subject = subject;
         }
         Ok(())
+    }
+
+    /// Whether policy would let this program start in place of the one that runs, which is not stopped for
+    /// one that may not. Nothing is spent.
+    fn may_restart(&self, launch: &Launch) -> Result<(), Denial> {
+        if !self.gate.decides() {
+            return Ok(());
+        }
+        let subject = self.gate.subject_again(self.plan, launch, &self.subject);
+        if subject == self.subject {
+            return Ok(());
+        }
+        let authorised = self
+            .gate
+            .authorise_now(self.plan, subject, Reason::Rotation, None);
+        authorised.map(drop)
     }
 
     fn leases(&self, source: &Source) -> Option<&'a dyn Leases> {
@@ -314,6 +327,12 @@ impl<'a> Real<'a> {
     fn could_start(&self, round: &Round) -> Result<(), StageError> {
         let launch = Launch::settle(&self.plan.run, std::env::vars_os()).map_err(|faults| {
             StageError::System(failed(faults.into_iter().map(of_spawn).collect()))
+        })?;
+        self.may_restart(&launch).map_err(|denial| {
+            StageError::System(vec![Failed {
+                exit: Denial::EXIT,
+                why: denial.in_a_line(),
+            }])
         })?;
         exposed::refuse(self.plan, &launch, &round.values).map_err(|failures| {
             let secrets = BTreeSet::new();

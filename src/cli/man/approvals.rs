@@ -5,7 +5,7 @@ use roff::{Roff, bold, roman};
 use super::page::Page;
 use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
 
-const WHAT: [&str; 7] = [
+const WHAT: [&str; 8] = [
     "A policy with @approval(\"2 of sre within 8h\") forbids until two people of the group sre approved the \
      launch. The launch writes a request into the site's approvals.directory, reports its id, and waits for \
      as long as approvals.wait says; then it ends with 77. The request stays: the next start of the same \
@@ -20,6 +20,9 @@ const WHAT: [&str; 7] = [
      environment to say, those such as LD_PRELOAD that run.env.inherit names, proxies and authorities of \
      requests over the network, where a store's tool finds its files (HOME), and a PATH that is not the \
      system's. context.manifest.variables in hushpipe-policy(7) has all of them.",
+    "A unit starts in / (WorkingDirectory=), with RUNTIME_DIRECTORY= and PATH= of its own: request its start as it \
+     will be, such as by systemd-run -p WorkingDirectory=/ -p RuntimeDirectory=billing -P hushpipe approval \
+     request -m /etc/hushpipe/billing.yaml. A launch that misses a signed request by little says in what.",
     "An approval is a signature of the request's file by OpenSSH (ssh-keygen -Y, namespace \
      approval@hushpipe). Whose count, approvals.signers says: a file of allowed signers, see ssh-keygen(1). The \
      principal there is the person; policy's groups are those of entities.json and the host's unix groups. Keys \

@@ -34,7 +34,16 @@ const RULES: [&str; 7] = [
      for that.",
 ];
 
-const LIMITS: [&str; 13] = [
+const LIMITS: [&str; 16] = [
+    "A launcher reads policies again, and the site only when it starts: after a change of site.yaml, such as \
+     from observe to enforce, restart what runs.",
+    "Each decision reads the directory as it is at that moment. To change several files at once, write a new \
+     directory, and have a symbolic link policy.d lead to it by one rename(2); to change one, rename a new file \
+     into its place. A file that is being written may be empty, and an empty file forbids nothing.",
+    "A signature of a manifest says nothing of where it lies and which version it is: a copy in another \
+     directory is signed too, where relative paths lead elsewhere, and so is an older one. Write absolute \
+     paths, and pin context.manifest.path and .sha256 where that matters; valid-before= of a signer ends old \
+     ones.",
     "An approval at launch lifts the same policies at rotations and restarts while that launcher runs, \
      for the same secrets and as long as the policies stay as they are. It lifts nothing for commands.",
     "Approvals are for launches only: a command that only lacks an approval is denied.",
@@ -91,7 +100,8 @@ const SOURCES: [Source; 20] = [
     Source {
         names: "principal.name, .uid of a Person",
         from: "the real uid of the command, or SO_PEERCRED (unix(7)) of the other end of the control socket",
-        liar: "Root.",
+        liar: "Root; for a command, whoever can make a user namespace (user_namespaces(7)), where anybody is \
+               uid 0: want context.in_host_namespaces for what root may.",
     },
     Source {
         names: "principal.interactive, context.terminal",
@@ -119,7 +129,9 @@ const SOURCES: [Source; 20] = [
     },
     Source {
         names: "context.deliveries, .isolation, .mode",
-        from: "the plan that hushpipe carries out",
+        from: "the plan that hushpipe carries out. deliveries are file, fifo, fd, stdin, getenv and \
+               credentials, those of the secret; isolation is private or shared, and empty for a secret that is in \
+               no file, fifo or credentials; mode is supervise or exec",
         liar: "Root.",
     },
     Source {
@@ -144,8 +156,10 @@ const SOURCES: [Source; 20] = [
         names: "context.program.pinned",
         from: "whether these bytes are those that run: a sealed copy, fs-verity, or files that only root can \
                write; of a script, also whether only root can write its interpreters and the directories of \
-               its PATH; and no inherited variable such as LD_PRELOAD has the program run other code",
-        liar: "Root.",
+               its PATH, and HOME is the one of its user in the host's database; and the manifest lets no \
+               inherited variable such as LD_PRELOAD have the program run other code",
+        liar: "Root. Variables that nobody knows here may have a program run other code as well: \
+               run.env.inherit: none, or a list of names, is sure.",
     },
     Source {
         names: "context.arguments_sha256",
@@ -155,7 +169,7 @@ const SOURCES: [Source; 20] = [
     Source {
         names: "context.user, .uid",
         from: "run.user, else hushpipe's own user, by the host's database",
-        liar: "Root.",
+        liar: "Root; without run.user, whoever can make a user namespace.",
     },
     Source {
         names: "context.login_uid",

@@ -168,6 +168,11 @@ fn is_trusted_group(gid: u32, owner: u32, rule: &Rule<'_>) -> bool {
         }
 }
 
+/// Whether uid 0 is root: in a user namespace that maps some users alone, it may be anybody.
+pub fn is_root_known() -> bool {
+    overflow().is_none()
+}
+
 /// The uid that the kernel shows for every user whom this user namespace does not map; `None` where it
 /// maps all.
 fn overflow() -> Option<u32> {

@@ -114,8 +114,8 @@ fn exchange(place: &crate::harness::Place, ended: &AtomicBool) {
     }
 }
 
-#[test]
-fn a_program_that_is_exchanged_before_a_restart_does_not_run() {
+/// A program that restarts with each value, of which policy knows one content, where others can write.
+fn restarts() -> Running {
     let hushpipe = files("0").directory("bin");
     let manifest = super::FILES.replace("do: signal, signal: HUP", "do: restart");
     hushpipe.place().copy_probe();
@@ -132,11 +132,44 @@ fn a_program_that_is_exchanged_before_a_restart_does_not_run() {
         .mode("bin/other", 0o755)
         // Where root alone can write, a script is read by its name.
         .mode("bin", 0o777);
+    let hushpipe = hushpipe.controlled();
     let running = hushpipe
-        .controlled()
         .args(["-v", "run", "--", "{place}/bin/program"])
         .spawn();
     running.wait_for_line("ready");
+    running
+}
+
+#[test]
+fn a_restart_that_policy_denies_leaves_the_program_that_runs() {
+    let running = restarts();
+    let place = running.place();
+    let exchange = || {
+        let (program, other) = (place.join("bin/program"), place.join("bin/other"));
+        renameat_with(CWD, &program, CWD, &other, RenameFlags::EXCHANGE).expect("both are there");
+    };
+    exchange();
+    place.replace("s/db", "1");
+    let output = running.ask(&["rotate", "db"]);
+    assert_eq!(output.status.code(), Some(77));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("policy known forbids it"), "{said}");
+    let status = running.status();
+    assert_eq!(
+        (&status["generation"], &status["healthy"]),
+        (&json!(1), &json!(false))
+    );
+    // The program that policy knows is there again: it gets the value.
+    exchange();
+    running.rotate("db");
+    assert_eq!(running.status()["generation"], 2);
+    assert!(!place.join("ran").exists());
+    running.stop();
+}
+
+#[test]
+fn a_program_that_is_exchanged_before_a_restart_does_not_run() {
+    let running = restarts();
     let ended = AtomicBool::new(false);
     let place = running.place();
     let restarts = std::thread::scope(|scope| {

@@ -155,8 +155,6 @@ fn for_cedar(query: &Value, allowed: bool) -> Value {
         json!([])
     };
     let mut context = query["context"].clone();
-    let mode = context["program"]["mode"].as_u64().expect("a number");
-    context["program"]["mode"] = json!(format!("{mode:04o}"));
     context["time"] = json!({ "hour": 0, "weekday": 1, "unix": 0 });
     let entities = json!([
         { "uid": uid(principal), "parents": parents, "attrs": attributes(principal), "tags": principal["labels"] },
