@@ -25,6 +25,9 @@ const AUTHORITIES: [&str; 2] = ["SSL_CERT_DIR", "SSL_CERT_FILE"];
 /// Where a store's tool finds its files and its user. Its language and its terminal are left out.
 const TOOLS: [&str; 4] = ["HOME", "USER", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"];
 
+/// Where this host remembers the newest state of sealed stores.
+const MEMORY: [&str; 2] = ["HUSHPIPE_STATE_DIRECTORY", "XDG_STATE_HOME"];
+
 /// Directories of programs that root alone changes on every system.
 const DIRECTORIES: [&str; 7] = [
     "/bin",
@@ -54,6 +57,14 @@ pub fn read(plan: &Plan, environment: &Remembered<'_>) {
     }
     if notifies || tls.any(is_of_the_system) {
         all(&AUTHORITIES);
+    }
+    for kind in stores() {
+        if let StoreKind::Sealed(sealed) = kind {
+            all(&MEMORY);
+            if sealed.accept {
+                environment.note("--accept-store");
+            }
+        }
     }
     let tools = stores().filter_map(|kind| match kind {
         StoreKind::Command(command) => Some(command).filter(|command| !starts_anew(command)),
@@ -216,6 +227,20 @@ mod tests {
         assert_eq!(with("env, -i, HOME=/root, /usr/bin/pass"), all);
         let anew = with("/usr/bin/env, -i, HOME=/root, /usr/bin/pass");
         assert_eq!(anew, <[&str; 0]>::default());
+    }
+
+    #[test]
+    fn where_a_host_remembers_sealed_stores_counts() {
+        let sealed = "stores: { s: { type: sealed, path: /s, identity_file: /i } }\nsecrets: { a: { store: s, key: a } }\n";
+        let caller = [
+            ("HUSHPIPE_STATE_DIRECTORY", "/tmp/x"),
+            ("XDG_STATE_HOME", "/tmp/x"),
+        ];
+        assert_eq!(
+            variables(sealed, &caller),
+            ["HUSHPIPE_STATE_DIRECTORY", "XDG_STATE_HOME"]
+        );
+        assert_eq!(variables(sealed, &CALLER), <[&str; 0]>::default());
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl<'e> Remembered<'e> {
         Some(value)
     }
 
+    /// Something else that the caller chooses, under a name that no variable has.
+    pub fn note(&self, name: &str) {
+        self.remember(name, None);
+    }
+
     /// A value that nothing depends on yet.
     pub fn look(&self, name: &str) -> Option<String> {
         (self.environment)(name)

@@ -10,7 +10,7 @@ const RULES: [&str; 7] = [
      each secret before it asks a store: at launch, at every rotation, at each hushpipe secret that reads or \
      changes values (get, set, generate, edit, cp, mv, rm, rollback, import, export, merge, rekey) and hushpipe add, at \
      check --values and scan --known, at init if it moves values into a store that is there, and at each \
-     command to a running launcher. secret list, history and verify read no value, and are not judged.",
+     command to a running launcher. secret list, history and verify read no value, and are not judged; with --accept-store they are a change.",
     "Policies are written in Cedar (https://docs.cedarpolicy.com), in files *.cedar; entities.json says who \
      is in which role or group. The directory holds nothing else, belongs to root, and nobody else can \
      write to it. At most 1,000 files, 10,000 policies and 10 MiB are read.",
@@ -204,7 +204,8 @@ const SOURCES: [Source; 20] = [
                where they are not set. Of these, those that are set: HOME for ~; those of run.env.inherit that \
                have programs run other code; with a vault store, or http in on_rotate or verify, what it \
                leaves out (VAULT_ADDR and the like), HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in \
-               capitals or not, and SSL_CERT_FILE and SSL_CERT_DIR without ca_file; with a command store, its \
+               capitals or not, and SSL_CERT_FILE and SSL_CERT_DIR without ca_file; with a sealed store, HUSHPIPE_STATE_DIRECTORY, XDG_STATE_HOME and the option \
+               --accept-store; with a command store, its \
                env, HOME, USER, XDG_CONFIG_HOME and XDG_RUNTIME_DIR, unless it runs [/usr/bin/env, -i, ...]; \
                PATH, if the program or such a store gets it and it has other directories than \
                /usr/local/sbin, /usr/local/bin, /usr/sbin, /usr/bin, /sbin, /bin and /snap/bin. The digest is \

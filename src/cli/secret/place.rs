@@ -73,6 +73,10 @@ impl PlaceArgs {
 
     /// The store that the options and the surroundings name. It is looked at when it is used.
     pub fn open(&self, globals: Globals) -> Result<SealedStore, Failure> {
+        // To take another store for the right one changes what every launch gets.
+        if self.accept_store {
+            return self.open_to(Action::Change, &[], globals);
+        }
         Ok(self.named(globals)?.store)
     }
 
