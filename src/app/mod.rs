@@ -26,6 +26,7 @@ mod getenv;
 pub mod git;
 mod host;
 mod import;
+pub mod incidents;
 mod inherited;
 mod kept;
 mod last_message;

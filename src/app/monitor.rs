@@ -1,10 +1,12 @@
 //! `hushpipe monitor`: one event loop that follows the site's log, feeds its sinks, and asks its witnesses.
 
+mod alerts;
 mod metrics;
 mod say;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use alerts::{Alerting, Beside};
 use metrics::Shown;
 use say::Say;
 pub use say::Weight;
@@ -21,13 +24,15 @@ use super::event_loop::{runtime, take_signals, until_stopped};
 use super::failure::{Failure, Failures, os};
 use crate::audit::{Archive, Kept, Tail};
 use crate::http::Listener;
-use crate::model::{AuditSpec, Backoff, Exit, MetricsSpec, SinkSpec, Site, chain, hex, random};
-use crate::monitor::{Cursor, Feed, Heard, Id, News, Sender, number};
+use crate::model::printable::printable_path;
+use crate::model::{
+    AlertsSpec, AuditSpec, Backoff, Exit, MetricsSpec, SinkSpec, Site, chain, random,
+};
+use crate::monitor::{Cursor, Feed, Heard, Id, News, Receiver, Sender, cursor_name, number};
 use crate::stores::join;
-use crate::sys::datagram;
 use crate::sys::inotify::{Notifier, WatchMask};
-
-use ring::digest::{SHA256, digest};
+use crate::sys::walk::Rule;
+use crate::sys::{datagram, filesystem, held};
 
 /// How often the log is looked at, whatever inotify says.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,6 +49,7 @@ pub struct Monitor {
     /// Of cursors and cosigned checkpoints.
     directory: PathBuf,
     metrics: Option<MetricsSpec>,
+    alerts: Option<AlertsSpec>,
 }
 
 type Work<'a> = Pin<Box<dyn Future<Output = Infallible> + 'a>>;
@@ -56,10 +62,12 @@ impl Monitor {
         let audit =
             audit.ok_or_else(|| wrong("this host's site has no `audit`: nothing to monitor"))?;
         let metrics = site.and_then(|site| site.metrics.clone());
-        if audit.sinks.is_empty() && audit.witnesses.is_empty() && metrics.is_none() {
+        let alerts = site.and_then(|site| site.alerts.clone());
+        let is_fed = !audit.sinks.is_empty() || !audit.witnesses.is_empty();
+        if !is_fed && metrics.is_none() && alerts.is_none() {
             return Err(wrong(
-                "the site has neither audit.sinks, audit.witnesses nor metrics: nothing to monitor\n  help: \
-                 hushpipe-monitor(8) has examples",
+                "the site has neither audit.sinks, audit.witnesses, metrics nor alerts: nothing to monitor\n  \
+                 help: hushpipe-monitor(8) has examples",
             ));
         }
         let directory = site.map(|site| site.monitor.directory.clone());
@@ -68,23 +76,30 @@ impl Monitor {
             audit,
             directory,
             metrics,
+            alerts,
         })
     }
 
     /// Runs until a signal stops it.
     pub fn run(&self, say: Say<'_>) -> Result<(), Failures> {
         let mut signals = take_signals()?;
+        let _alone = self.alone()?;
         runtime()?.block_on(async {
             let (news, heard) = watch::channel(0);
             let feeds = self.feeds()?;
             let shown = Shown::new(feeds.iter().map(Feed::progress).collect());
+            let alerting = self.alerting()?;
             let say = |weight: Weight, text: &str| {
                 if weight == Weight::Alert {
                     shown.set(Id::Tampered, &[], 1.0);
+                    if let Some(alerting) = &alerting {
+                        alerting.tampered(text);
+                    }
                 }
                 say(weight, text);
             };
             let say: Say<'_> = &say;
+            let beside = Beside { shown: &shown, say };
             let hear = |sink: &str, heard: Heard| tell(say, sink, &heard);
             let kept = Kept::make(&self.directory).map_err(|error| failed(&error))?;
             let listener = self.listener().await?;
@@ -96,32 +111,65 @@ impl Monitor {
                 let news = heard.clone();
                 work.push(Box::pin(self.cosign(cosigner, &kept, &shown, news, say)));
             }
-            if let Some(metrics) = &self.metrics {
-                let directory = &self.audit.directory;
-                work.push(Box::pin(shown.count(directory, heard.clone(), say)));
-                if let Some(listener) = &listener {
-                    work.push(Box::pin(shown.scraped(listener)));
-                }
-                if let Some(directory) = &metrics.textfile {
-                    work.push(Box::pin(shown.written(directory, say)));
-                }
-                if let Some(push) = &metrics.otlp {
-                    work.push(Box::pin(shown.pushed(&push.server, push.every, say)));
-                }
+            if let Some(alerting) = &alerting {
+                work.extend(self.alert(alerting, &heard, beside));
             }
+            if let Some(listener) = &listener {
+                work.push(Box::pin(shown.scraped(listener)));
+            }
+            work.extend(self.show(&heard, beside));
             work.push(Box::pin(follow(&self.audit.directory, news, say)));
             ready();
-            tokio::select! {
+            let stopped = tokio::select! {
                 biased;
                 stopped = until_stopped(&mut signals) => stopped,
                 // None of them ends.
                 _ = join::all(work) => Ok(()),
+            };
+            if let Some(alerting) = &alerting {
+                alerting.save(say);
             }
+            stopped
         })
+    }
+
+    /// Evaluates rules, and notifies receivers.
+    fn alert<'a>(
+        &'a self,
+        alerting: &'a Alerting,
+        news: &News,
+        beside: Beside<'a>,
+    ) -> Vec<Work<'a>> {
+        let log = &self.audit.directory;
+        let mut work: Vec<Work<'a>> = vec![
+            Box::pin(alerting.follow(log, news.clone(), beside)),
+            Box::pin(alerting.tick(beside)),
+        ];
+        for receiver in self.receivers() {
+            work.push(Box::pin(alerting.notify(receiver, beside)));
+        }
+        work
+    }
+
+    /// Counts records, and carries metrics where they are not scraped.
+    fn show<'a>(&'a self, news: &News, Beside { shown, say }: Beside<'a>) -> Vec<Work<'a>> {
+        let Some(metrics) = &self.metrics else {
+            return Vec::new();
+        };
+        let log = &self.audit.directory;
+        let mut work: Vec<Work<'a>> = vec![Box::pin(shown.count(log, news.clone(), say))];
+        if let Some(directory) = &metrics.textfile {
+            work.push(Box::pin(shown.written(directory, say)));
+        }
+        if let Some(push) = &metrics.otlp {
+            work.push(Box::pin(shown.pushed(&push.server, push.every, say)));
+        }
+        work
     }
 
     /// Sends what there is, asks each witness once, and ends. The errors are of what did not arrive.
     pub fn run_once(&self, say: Say<'_>) -> Result<(), Failures> {
+        let _alone = self.alone()?;
         runtime()?.block_on(async {
             let mut failures = Vec::new();
             let hear = |sink: &str, heard: Heard| tell(say, sink, &heard);
@@ -139,12 +187,58 @@ impl Monitor {
                     failures.push(Failure::new(error.exit(), text));
                 }
             }
+            failures.extend(self.alert_once(say).await?);
             if failures.is_empty() {
                 Ok(())
             } else {
                 Err(failures)
             }
         })
+    }
+
+    /// Evaluates the rules once. What is given: the receivers that were not notified.
+    async fn alert_once(&self, say: Say<'_>) -> Result<Failures, Failures> {
+        let Some(alerting) = self.alerting()? else {
+            return Ok(Vec::new());
+        };
+        let shown = Shown::new(Vec::new());
+        let beside = Beside { shown: &shown, say };
+        let failed = alerting.once(&self.audit.directory, self.receivers(), beside);
+        let failed = failed.await.map_err(|error| super::audit::failed(&error))?;
+        let failed = failed.into_iter();
+        Ok(failed
+            .map(|text| Failure::new(Exit::Unreachable, text))
+            .collect())
+    }
+
+    fn alerting(&self) -> Result<Option<Alerting>, Failures> {
+        let alerting = self.alerts.as_ref();
+        let alerting = alerting.map(|spec| Alerting::open(spec, &self.directory));
+        let alerting = alerting.transpose();
+        alerting.map_err(|why| vec![Failure::new(Exit::Os, why)])
+    }
+
+    fn receivers(&self) -> Vec<Receiver> {
+        let receivers = self.alerts.iter().flat_map(|alerts| &alerts.notify);
+        receivers.map(Receiver::new).collect()
+    }
+
+    /// Two monitors would send everything twice: the second one ends.
+    fn alone(&self) -> Result<OwnedFd, Failures> {
+        let shown = printable_path(&self.directory);
+        let failed = |why: String| vec![Failure::new(Exit::Os, why)];
+        let directory = held::make_directories(&self.directory, &Rule::STRICT);
+        let directory = directory.map_err(|error| failed(error.to_string()))?;
+        let wrong = |error| failed(format!("cannot lock {shown}: {error}"));
+        let lock = filesystem::open_marker_at(&directory, "lock").map_err(wrong)?;
+        if filesystem::try_lock(&lock).map_err(wrong)? {
+            return Ok(lock);
+        }
+        let text = format!(
+            "another `hushpipe monitor` runs for this site, and has {shown}\n  help: stop it first: systemctl stop \
+             hushpipe-monitor"
+        );
+        Err(vec![Failure::new(Exit::Deadline, text)])
     }
 
     async fn listener(&self) -> Result<Option<Listener>, Failures> {
@@ -233,35 +327,13 @@ impl Monitor {
     }
 }
 
-/// The same at each start, for a sink of the same kind and address.
-fn cursor_name(spec: &SinkSpec) -> String {
-    let name = spec.name();
-    let kind = name.split(' ').next().unwrap_or_default();
-    let digest = digest(&SHA256, name.as_bytes());
-    format!("{kind}-{}", hex(&digest.as_ref()[..4]))
-}
-
 fn tell(say: Say<'_>, sink: &str, heard: &Heard) {
-    let (weight, what) = match heard {
-        Heard::Failing(why) => (
-            Weight::Warning,
-            format!("{why}; records wait in the log until it takes them"),
-        ),
-        Heard::Works => (Weight::Notice, "it takes records again".to_owned()),
-        Heard::Pruned(next) => (
-            Weight::Warning,
-            format!("records before {next} were pruned before they were sent"),
-        ),
-        Heard::Replaced(next) => (
-            Weight::Alert,
-            format!(
-                "the log has fewer records than were sent: it was replaced or cut off; sending from \
-                     record {next}"
-            ),
-        ),
-        Heard::Unreadable(why) => (Weight::Alert, format!("not sent: {why}")),
+    let weight = match heard {
+        Heard::Works => Weight::Notice,
+        Heard::Failing(_) | Heard::Pruned(_) | Heard::Unknown(_) => Weight::Warning,
+        Heard::Replaced(_) | Heard::Unreadable(_) => Weight::Alert,
     };
-    say(weight, &format!("sink {sink}: {what}"));
+    say(weight, &format!("sink {sink}: {heard}"));
 }
 
 /// Says that the log may have grown: when inotify says so, and now and then.

@@ -181,11 +181,10 @@ impl Archive {
             source,
         })?;
         if index >= head.size {
-            let why = format!(
-                "it covers {} records, and record {index} is none of them",
-                head.size
-            );
-            return Err(absent(&why));
+            return Err(LogError::NoRecord {
+                index,
+                size: head.size,
+            });
         }
         let tiles = Tiles::new(&self.directory, head.size);
         Ok(Proof {

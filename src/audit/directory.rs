@@ -40,6 +40,8 @@ pub struct Directory {
     path: PathBuf,
     /// Of the files in it: their owner's alone, or the directory's group may read them as well.
     mode: u32,
+    /// The group of the directory, and so of all in it.
+    group: u32,
 }
 
 impl Directory {
@@ -57,7 +59,12 @@ impl Directory {
         let status = filesystem::status(&fd).map_err(LogError::system("look at", path))?;
         let mode = 0o600 | status.mode & 0o040;
         let path = path.to_owned();
-        Ok(Self { fd, path, mode })
+        Ok(Self {
+            fd,
+            path,
+            mode,
+            group: status.gid,
+        })
     }
 
     /// Its path, or that of something in it.
@@ -71,6 +78,11 @@ impl Directory {
         let lock = opened.map_err(LogError::system("open", self.at(LOCK)))?;
         self.check(&lock, LOCK)?;
         Ok(lock)
+    }
+
+    /// Of a file in it: its mode, and its group.
+    const fn ownership(&self) -> (u32, Option<u32>) {
+        (self.mode, Some(self.group))
     }
 
     /// Whether a file of it is root's or this user's alone, as the directory is.
@@ -106,6 +118,7 @@ impl Directory {
         let is_new = self.status(RECORDS)?.is_none();
         let opened = beneath::open_to_append(&self.fd, RECORDS).and_then(|file| {
             if is_new {
+                filesystem::give_to_group(&file, Some(self.group))?;
                 filesystem::change_mode(&file, self.mode)?;
                 durable::sync_names(&self.fd)?;
             }
@@ -176,7 +189,7 @@ impl Directory {
     /// Puts a signed head in place, once it is on the disk.
     pub fn write_checkpoint(&self, note: &str) -> Result<(), LogError> {
         let name = OsStr::new(CHECKPOINT);
-        let written = durable::replace_at(&self.fd, name, note.as_bytes(), self.mode);
+        let written = durable::replace_for(&self.fd, name, note.as_bytes(), self.ownership());
         written.map_err(LogError::system("write", self.at(CHECKPOINT)))
     }
 
@@ -203,11 +216,17 @@ impl Directory {
         let written = self.enter(&way).and_then(|directory| {
             let bytes = hashes.as_flattened();
             if tile.width == super::tiles::WIDTH {
-                return durable::replace_at(&directory, OsStr::new(&name), bytes, self.mode);
+                return durable::replace_for(
+                    &directory,
+                    OsStr::new(&name),
+                    bytes,
+                    self.ownership(),
+                );
             }
             let new = format!("{name}.new");
             filesystem::unlink_at(&directory, &new)?;
             let file = filesystem::make_file_at(&directory, &new)?;
+            filesystem::give_to_group(&file, Some(self.group))?;
             filesystem::change_mode(&file, self.mode)?;
             filesystem::write_all(&file, bytes)?;
             filesystem::rename_at(&directory, &new, &name)
@@ -240,6 +259,7 @@ impl Directory {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let mode = 0o700 | self.mode & 0o040 | (self.mode & 0o040) >> 2;
                     let made = filesystem::make_directory_at(&here, name, mode)?;
+                    filesystem::give_to_group(&made, Some(self.group))?;
                     durable::sync_names(&here)?;
                     made
                 }

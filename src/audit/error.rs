@@ -68,6 +68,14 @@ pub enum LogError {
         /// Why not.
         source: NoteError,
     },
+    /// There is no such record.
+    #[error("there is no record {index}: the checkpoint covers {size}")]
+    NoRecord {
+        /// Which.
+        index: u64,
+        /// How many there are.
+        size: u64,
+    },
     /// Its parts do not fit each other.
     #[error("{} is damaged: {why}", printable_path(path))]
     Damaged {
@@ -104,7 +112,7 @@ impl LogError {
             Self::KeyMissing { .. } => {
                 "restore the key from a backup, or move the log away to begin a new one".to_owned()
             }
-            Self::Key { .. } => return None,
+            Self::Key { .. } | Self::NoRecord { .. } => return None,
             Self::Checkpoint { .. } | Self::Damaged { .. } => {
                 "`hushpipe audit verify` shows what is wrong with the log; to begin a new one, move the \
                  log's directory away and keep it"

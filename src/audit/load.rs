@@ -4,18 +4,28 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 
 use super::archive::{Archive, Tiles, read_from};
 use super::checkpoint::Checkpoint;
-use super::directory::{CHECKPOINT, Directory, RECORDS, first_seq, lines, segment, whole};
+use super::directory::{
+    CHECKPOINT, Directory, RECORDS, first_seq, first_time, lines, segment, whole,
+};
 use super::error::LogError;
 use super::note::VerifierKey;
 use super::record::{self, Cut, Entry, Kind};
 use super::tiles::{Edge, HEIGHT, Tile, WIDTH};
 use super::tree::{self, Hash};
 use crate::model::hex;
+
+/// More records than this are never without a signed head: twice what a launcher waits for, and what several
+/// add beside it.
+const UNSIGNED: u64 = 1_000;
+/// Nor are there any for longer than this.
+const SOON: Duration = Duration::from_secs(60);
 
 /// The state of a log under its lock.
 #[derive(Debug)]
@@ -71,7 +81,33 @@ impl State {
             recovered,
         };
         state.catch_up(directory)?;
+        if head.is_none() {
+            state.unsigned(directory)?;
+        }
         Ok(state)
+    }
+
+    /// There is no signed head. A log that has just begun has none yet; else somebody took it away, and may have
+    /// changed the records.
+    fn unsigned(&mut self, directory: &Directory) -> Result<(), LogError> {
+        let count = self.edge.size();
+        let tiles = !directory.names(Path::new("tile"))?.is_empty();
+        if count > UNSIGNED {
+            let why = format!("it is missing, and {count} records are there");
+            return Err(LogError::damaged(directory.at(CHECKPOINT), why));
+        }
+        let time =
+            first_time(&self.records).map_err(LogError::system("read", directory.at(RECORDS)))?;
+        let time = time.and_then(|time| humantime::parse_rfc3339(&time).ok());
+        let age = time.and_then(|time| time.elapsed().ok());
+        // A launcher that was killed while it signed for the first time leaves tiles alone.
+        if tiles || age.is_some_and(|age| age > SOON) {
+            let text =
+                format!("the checkpoint was missing: {count} records before this were not signed");
+            self.recovered
+                .push(Entry::new(Kind::Recovered).saying(text).failed());
+        }
+        Ok(())
     }
 
     /// Takes in what others added since, and cuts off what was not written to its end.

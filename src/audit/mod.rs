@@ -30,7 +30,7 @@ pub use keyfile::{make as make_key, read as read_key};
 pub use log::{Hold, Log, Place, SIGN_EVERY};
 pub use note::{Kind as KeyKind, Note, NoteError, SignerKey, VerifierKey, is_name};
 pub use record::{
-    Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, seq,
+    BECOMES, Cut, Delivery, Draft, Entry, Fingerprint, Kind, Peer, Record, Secret, Writer, seq,
 };
 #[cfg(feature = "monitor")]
 pub use tail::{Jump, Tail, Tailed};

@@ -8,9 +8,12 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::hex;
 use crate::model::query::{Facts, Query, Ruling};
 use crate::model::words::words;
+use crate::model::{IncidentNote, hex};
+
+/// What the end of a launcher says that became the program: that still has its secrets.
+pub const BECOMES: &str = "becomes the program";
 
 /// A record has no more bytes than this.
 pub const LONGEST: usize = 4 << 20;
@@ -62,6 +65,12 @@ words! {
         Recovered = "recovered",
         /// Records were removed, as they are old.
         Pruned = "pruned",
+        /// An incident was opened: a secret leaked.
+        IncidentOpened = "incident_opened",
+        /// A step of its playbook was done, or all of them.
+        IncidentStep = "incident_step",
+        /// It was closed.
+        IncidentClosed = "incident_closed",
     }
 }
 
@@ -84,9 +93,9 @@ impl Kind {
             Self::Change => (6005, 2),
             Self::Pruned => (6005, 7),
             // Entity Management: Create, Update, Deactivate.
-            Self::ApprovalAsked => (3004, 1),
-            Self::Rotated | Self::RolledBack => (3004, 3),
-            Self::Verified => (3004, OTHER),
+            Self::ApprovalAsked | Self::IncidentOpened => (3004, 1),
+            Self::Rotated | Self::RolledBack | Self::IncidentStep => (3004, 3),
+            Self::Verified | Self::IncidentClosed => (3004, OTHER),
             Self::Revoked => (3004, 11),
             // User Access Management: Assign, Revoke Privileges.
             Self::ApprovalGiven | Self::BreakGlass => (3005, 1),
@@ -115,6 +124,22 @@ pub struct Writer {
     pub service: String,
     /// The program's path; else the command's name.
     pub program: String,
+}
+
+#[cfg(test)]
+impl Writer {
+    /// For tests.
+    pub fn of_a_test() -> Self {
+        Self {
+            host: "web1".to_owned(),
+            boot: "b".to_owned(),
+            launcher: "0011223344556677".to_owned(),
+            pid: 7,
+            uid: 0,
+            service: "shop".to_owned(),
+            program: "/usr/bin/shop".to_owned(),
+        }
+    }
 }
 
 /// HMAC-SHA256 (RFC 2104) of a value's bytes under the site's fingerprint key, in hex.
@@ -242,6 +267,9 @@ pub struct Entry {
     /// Records with smaller numbers were removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<u64>,
+    /// Of which incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Box<IncidentNote>>,
 }
 
 impl Entry {
@@ -267,6 +295,7 @@ impl Entry {
             ruling: None,
             cut: None,
             below: None,
+            incident: None,
         }
     }
 
@@ -375,16 +404,10 @@ mod tests {
     use super::*;
     use crate::model::words::Words as _;
 
-    fn writer() -> Writer {
-        Writer {
-            host: "web1".to_owned(),
-            boot: "b".to_owned(),
-            launcher: "0011223344556677".to_owned(),
-            pid: 7,
-            uid: 0,
-            service: "shop".to_owned(),
-            program: "/usr/bin/shop".to_owned(),
-        }
+    #[test]
+    fn rules_of_a_site_name_every_kind() {
+        let kinds: Vec<&str> = Kind::TABLE.iter().map(|(word, _)| *word).collect();
+        assert_eq!(kinds, crate::model::RECORD_KINDS);
     }
 
     #[test]
@@ -396,7 +419,7 @@ mod tests {
                 entry: entry.clone(),
             };
             let mut line = Vec::new();
-            draft.write(12, &writer(), &mut line);
+            draft.write(12, &Writer::of_a_test(), &mut line);
             assert_eq!(memchr::memchr_iter(b'\n', &line).count(), 1);
             assert_eq!(seq(&line), Some(12));
             let record = Record::parse(&line).unwrap();
@@ -430,7 +453,7 @@ mod tests {
         entry.secrets.push(secret);
         let time = SystemTime::UNIX_EPOCH;
         let mut line = Vec::new();
-        Draft { time, entry }.write(0, &writer(), &mut line);
+        Draft { time, entry }.write(0, &Writer::of_a_test(), &mut line);
         let wanted = concat!(
             r#"{"seq":0,"time":"1970-01-01T00:00:00.000000Z","host":"web1","boot":"b","#,
             r#""launcher":"0011223344556677","pid":7,"uid":0,"service":"shop","#,

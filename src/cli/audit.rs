@@ -111,15 +111,25 @@ struct FilterArgs {
     /// Only records of this kind, such as release, denied, rotated
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(kinds()), hide_possible_values = true)]
     kind: Option<String>,
-    /// Only records from this time on (RFC 3339, UTC): 2026-11-28, or with a time
-    #[arg(long, value_name = "TIME")]
+    /// Only records from this time on (UTC): 2026-11-28, or 2026-11-28T14:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<String>,
     /// Only records before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<String>,
     /// Print the records as they are: one JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+/// A time as records have it, so that both can be compared as text.
+fn moment(text: &str) -> Result<String, String> {
+    let midnight = format!("{text}T00:00:00Z");
+    let time = [text, &midnight]
+        .into_iter()
+        .find_map(|text| humantime::parse_rfc3339(text).ok());
+    let time = time.ok_or("it is no time in UTC such as 2026-11-28 or 2026-11-28T14:00:00Z")?;
+    Ok(humantime::format_rfc3339_micros(time).to_string())
 }
 
 #[derive(Args, Debug)]

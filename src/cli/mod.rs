@@ -11,6 +11,8 @@ mod doctor;
 mod failure;
 mod globals;
 mod help;
+#[cfg(feature = "monitor")]
+mod incident;
 #[cfg(feature = "init")]
 mod init;
 mod load;
@@ -85,6 +87,9 @@ enum Command {
     Ps(control::PsArgs),
     /// Show a launcher's state, without values
     Status(control::StatusArgs),
+    #[cfg(feature = "monitor")]
+    /// Show running launchers in numbers, for Prometheus
+    Metrics(control::MetricsArgs),
     /// Check the stores now and deliver any new values
     Rotate(control::RotateArgs),
     /// Roll back to the previous values
@@ -102,6 +107,9 @@ enum Command {
     #[cfg(feature = "monitor")]
     /// Send the audit log's records to the site's sinks, and have witnesses cosign it
     Monitor(monitor::MonitorArgs),
+    #[cfg(feature = "monitor")]
+    /// Contain a leaked secret on this host: find it, replace it, refuse the old value
+    Incident(incident::IncidentArgs),
     /// Sign a manifest, or check its signature
     Manifest(signed::ManifestArgs),
     /// Print the JSON Schema of the manifest, or of the site
@@ -151,6 +159,8 @@ pub fn main() -> u8 {
         Command::Run(arguments) => return run_ends(run::run(arguments, globals), globals),
         Command::Ps(arguments) => control::ps(&arguments),
         Command::Status(arguments) => control::status(&arguments, globals),
+        #[cfg(feature = "monitor")]
+        Command::Metrics(arguments) => control::metrics(&arguments, globals),
         Command::Rotate(arguments) => control::rotate(arguments, globals),
         Command::Rollback(arguments) => control::rollback(arguments, globals),
         Command::Revoke(arguments) => control::revoke(arguments, globals),
@@ -159,6 +169,8 @@ pub fn main() -> u8 {
         Command::Audit(arguments) => audit::run(&arguments, globals),
         #[cfg(feature = "monitor")]
         Command::Monitor(arguments) => monitor::run(&arguments, globals),
+        #[cfg(feature = "monitor")]
+        Command::Incident(arguments) => incident::run(&arguments, globals),
         Command::Approve(arguments) => approval::approve(&arguments, globals),
         Command::Manifest(arguments) => signed::run(&arguments, globals),
         Command::Schema(arguments) => schema::run(&arguments),

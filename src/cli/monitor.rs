@@ -1,5 +1,7 @@
 //! `hushpipe monitor`: the service of a host that takes the audit log to where it is looked at.
 
+use std::cell::Cell;
+
 use clap::Args;
 
 use super::failure::log_object;
@@ -20,7 +22,8 @@ hushpipe-monitor(8) explains sinks, witnesses and how a host is set up.";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct MonitorArgs {
-    /// Send what there is, ask each witness once, and exit; 69 if something did not arrive
+    /// Send what there is, ask each witness once, and exit: 69 if something did not arrive, 1 if the log was
+    /// replaced or changed
     #[arg(long)]
     once: bool,
 }
@@ -29,14 +32,22 @@ pub struct MonitorArgs {
 pub fn run(arguments: &MonitorArgs, globals: Globals) -> Outcome {
     let site = load::site(globals)?;
     let monitor = audit::found(Monitor::of(site.as_ref()))?;
-    let say = |weight: Weight, text: &str| say(globals, weight, text);
+    let is_tampered = Cell::new(false);
+    let say = |weight: Weight, text: &str| {
+        is_tampered.set(is_tampered.get() || weight == Weight::Alert);
+        say(globals, weight, text);
+    };
     let ended = if arguments.once {
         monitor.run_once(&say)
     } else {
         monitor.run(&say)
     };
     ended.map_err(|failures| Failure::found(&failures))?;
-    Ok(Exit::Ok)
+    Ok(if arguments.once && is_tampered.get() {
+        Exit::No
+    } else {
+        Exit::Ok
+    })
 }
 
 fn say(globals: Globals, weight: Weight, text: &str) {

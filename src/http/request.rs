@@ -43,6 +43,12 @@ impl Request {
         self
     }
 
+    /// The same, of text. `None`: it has characters that no header has.
+    pub fn header_of(self, name: &'static str, value: &str) -> Option<Self> {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some(self.header(name, HeaderValue::from_str(value).ok()?))
+    }
+
     /// Adds an `Authorization` of this scheme (RFC 9110, 11.6.2). `None`: the token has characters that no header
     /// has.
     pub fn authorization(self, scheme: &str, token: &SecretBytes) -> Option<Self> {

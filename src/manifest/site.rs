@@ -1,7 +1,7 @@
 //! The site file, version 1: read as a manifest is, by the same tables, without variables. The caller's
 //! environment decides nothing in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -13,14 +13,16 @@ use super::decode::{Decode, Decoder, Spanned};
 use super::fault::{Fault, ManifestError, Span, shown_name};
 use super::read::{MAX_BYTES, text_of};
 use super::records::{
-    ApprovalsRecord, AuditRecord, GovernedRecord, LabelName, LabelValue, ManifestsRecord,
-    MetricsRecord, MonitorRecord, PolicyRecord, PushRecord, Sink, SitePath, SiteRecord,
-    SyslogRecord, WitnessRecord,
+    AlertsRecord, ApprovalsRecord, AuditRecord, GovernedRecord, IncidentsRecord, LabelName,
+    LabelValue, ManifestsRecord, MetricsRecord, MonitorRecord, PlaybookRecord, PolicyRecord,
+    PushRecord, Receiver, Sink, SitePath, SiteRecord, SyslogRecord, WitnessRecord,
 };
 use super::tree;
+use super::values::Word;
 use crate::model::{
-    ApprovalSpec, AuditSpec, ClientCertificate, Governed, ManifestSigners, MetricsSpec,
-    MonitorSpec, PolicySpec, PushSpec, ServerSpec, Sha256, SinkSpec, Site, Tls, WitnessSpec,
+    AlertsSpec, ApprovalSpec, AuditSpec, ClientCertificate, Governed, IncidentsSpec,
+    ManifestSigners, MetricsSpec, MonitorSpec, Playbook, PolicySpec, PushSpec, ReceiverSpec,
+    ServerSpec, Sha256, SinkSpec, Site, SyslogAddress, Tls, WitnessSpec,
 };
 
 /// A site is at most this long, as a manifest is.
@@ -46,11 +48,34 @@ pub fn parse_site(name: &Path, bytes: Vec<u8>) -> Result<Site, ManifestError> {
         within: Span::default(),
     };
     let record = root.and_then(|root| SiteRecord::decode(&root, &mut decoder));
+    if let Some(record) = &record {
+        unfed(record, &mut decoder);
+    }
     let faults = std::mem::take(&mut decoder.faults);
     match record {
         Some(record) if faults.is_empty() => site(name, sha256, &text, &record)
             .ok_or_else(|| ManifestError::wrong(name, &text, faults)),
         _ => Err(ManifestError::wrong(name, &text, faults)),
+    }
+}
+
+fn is_direct(record: &SiteRecord) -> bool {
+    let audit = record.audit.get();
+    audit.is_some_and(|audit| audit.direct.get() == Some(&true))
+}
+
+/// A launcher that feeds no sinks itself.
+fn unfed(record: &SiteRecord, to: &mut Decoder<'_>) {
+    let Some(audit) = record.audit.get().filter(|_| is_direct(record)) else {
+        return;
+    };
+    if audit.sinks.get().is_none_or(|sinks| sinks.0.is_empty()) {
+        let message = "`direct` without `sinks`: there is nothing to send records to";
+        to.fault(
+            audit.direct.span,
+            message,
+            "add `sinks:`, or remove `direct`",
+        );
     }
 }
 
@@ -92,6 +117,11 @@ fn without_variables(schema: &mut Value) {
 
 /// `None` only where a fault was added.
 fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<Site> {
+    let monitor = settled(&record.monitor, monitor)?.unwrap_or_default();
+    let mut audit = settled(&record.audit, audit)?;
+    if let Some(audit) = audit.as_mut().filter(|_| is_direct(record)) {
+        audit.direct = Some(monitor.directory.clone());
+    }
     Some(Site {
         path: name.to_owned(),
         sha256,
@@ -101,10 +131,12 @@ fn site(name: &Path, sha256: Sha256, text: &str, record: &SiteRecord) -> Option<
         policy: settled(&record.policy, policy)?,
         manifests: settled(&record.manifests, manifests)?,
         approvals: settled(&record.approvals, approvals)?,
-        audit: settled(&record.audit, audit)?,
-        monitor: settled(&record.monitor, monitor)?.unwrap_or_default(),
+        audit,
+        monitor,
         governed: governed(&record.governed),
         metrics: settled(&record.metrics, metrics)?,
+        alerts: settled(&record.alerts, alerts)?,
+        incidents: settled(&record.incidents, incidents)?.unwrap_or_default(),
     })
 }
 
@@ -180,6 +212,7 @@ fn audit(record: &AuditRecord) -> Option<AuditSpec> {
         retain: record.retain.get().copied(),
         witnesses: each(&record.witnesses, witness)?,
         sinks: each(&record.sinks, sink)?,
+        direct: None,
     })
 }
 
@@ -206,7 +239,8 @@ fn sink(Sink(record): &Sink) -> Option<SinkSpec> {
         return Some(SinkSpec::Journald { socket });
     }
     if record.syslog.is_present() {
-        return syslog(record.syslog.get()?);
+        let (address, tls) = syslog(record.syslog.get()?)?;
+        return Some(SinkSpec::Syslog { address, tls });
     }
     if record.http.is_present() {
         let http = record.http.get()?;
@@ -218,22 +252,20 @@ fn sink(Sink(record): &Sink) -> Option<SinkSpec> {
     server(&otlp.url, &otlp.token_file, &otlp.ca_file).map(SinkSpec::Otlp)
 }
 
-fn syslog(record: &SyslogRecord) -> Option<SinkSpec> {
+fn syslog(record: &SyslogRecord) -> Option<(SyslogAddress, Tls)> {
     let name = record.tls_server_name.get();
     let certificate = path(&record.client_cert);
     let client = certificate.map(|certificate| ClientCertificate {
         key: path(&record.client_key).unwrap_or_else(|| certificate.clone()),
         certificate,
     });
-    Some(SinkSpec::Syslog {
-        address: record.address.get()?.0.clone(),
-        tls: Tls {
-            ca_file: path(&record.ca_file),
-            server_name: name.map(|name| name.0.clone()),
-            client,
-            ..Tls::default()
-        },
-    })
+    let tls = Tls {
+        ca_file: path(&record.ca_file),
+        server_name: name.map(|name| name.0.clone()),
+        client,
+        ..Tls::default()
+    };
+    Some((record.address.get()?.0.clone(), tls))
 }
 
 fn server(
@@ -264,6 +296,61 @@ fn push(record: &PushRecord) -> Option<PushSpec> {
         server: server(&record.url, &record.token_file, &record.ca_file)?,
         every: *record.every.get()?,
     })
+}
+
+fn alerts(record: &AlertsRecord) -> Option<AlertsSpec> {
+    Some(AlertsSpec {
+        rules: record.rules.get()?.0.clone(),
+        notify: each(&record.notify, receiver)?,
+        repeat: *record.repeat.get()?,
+        resolve: *record.resolve.get()?,
+    })
+}
+
+fn incidents(record: &IncidentsRecord) -> Option<IncidentsSpec> {
+    Some(IncidentsSpec {
+        directory: path(&record.directory)?,
+        playbooks: each(&record.playbooks, playbook)?,
+    })
+}
+
+fn playbook(record: &PlaybookRecord) -> Option<Playbook> {
+    Some(Playbook {
+        services: words(&record.services),
+        secrets: words(&record.secrets),
+        classification: record.classification.get().map(|word| word.0.clone()),
+        steps: record.steps.get()?.values(),
+        otherwise: *record.otherwise.get()?,
+        quarantine: *record.quarantine.get()?,
+    })
+}
+
+/// The words of a list that may be left out, each once.
+fn words(field: &Spanned<List<Word>>) -> BTreeSet<String> {
+    let items = field.get().map_or(&[][..], |list| &list.0);
+    let items = items.iter().filter_map(Spanned::get);
+    items.map(|word| word.0.clone()).collect()
+}
+
+fn receiver(Receiver(record): &Receiver) -> Option<ReceiverSpec> {
+    if record.journald.is_present() {
+        let socket = path(&record.journald.get()?.socket)?;
+        return Some(ReceiverSpec::Journald { socket });
+    }
+    if record.syslog.is_present() {
+        let (address, tls) = syslog(record.syslog.get()?)?;
+        return Some(ReceiverSpec::Syslog { address, tls });
+    }
+    if record.webhook.is_present() {
+        let webhook = record.webhook.get()?;
+        return Some(ReceiverSpec::Webhook {
+            server: server(&webhook.url, &webhook.token_file, &webhook.ca_file)?,
+            key_file: path(&webhook.key_file),
+        });
+    }
+    let there = record.alertmanager.get()?;
+    let there = server(&there.url, &there.token_file, &there.ca_file);
+    there.map(ReceiverSpec::Alertmanager)
 }
 
 fn monitor(record: &MonitorRecord) -> Option<MonitorSpec> {
@@ -335,6 +422,66 @@ mod tests {
             "otlp http://127.0.0.1:4318",
         ];
         assert_eq!(sinks, wanted);
+    }
+
+    #[test]
+    fn alerts_of_a_site_are_read() {
+        let site = good(include_str!("../../tests/vectors/sites/good/full.yaml"));
+        let alerts = site.alerts.unwrap();
+        assert_eq!(alerts.repeat, Duration::from_hours(1));
+        let names: Vec<&str> = alerts.rules.iter().map(|rule| &*rule.name).collect();
+        let wanted = [
+            "new_reader",
+            "rate",
+            "outside",
+            "night",
+            "denied",
+            "break_glass",
+            "stale",
+            "sink_late",
+            "tampered",
+        ];
+        assert_eq!(names, wanted);
+        assert_eq!(alerts.rules[0].after, Duration::from_hours(14 * 24));
+        assert_eq!(alerts.rules[1].kinds.len(), 2);
+        assert_eq!(alerts.rules[2].weekdays.len(), 5);
+        let night = alerts.rules[3].hours.unwrap();
+        assert_eq!((night.from, night.to), (22, 6));
+        assert_eq!(alerts.rules[7].after, Duration::from_mins(5));
+        let receivers: Vec<String> = alerts.notify.iter().map(ReceiverSpec::name).collect();
+        let wanted = [
+            "webhook https://alerts.internal/hushpipe",
+            "alertmanager http://127.0.0.1:9093",
+            "syslog unix:///dev/log",
+            "journald",
+        ];
+        assert_eq!(receivers, wanted);
+    }
+
+    #[test]
+    fn faults_of_alerts_say_where_they_are() {
+        let text = "version: 1\nalerts:\n  rules:\n    - { on: denid }\n    - { on: rate, kinds: [relase] }\n    \
+                    - { on: outside }\n    - { on: denied, after: 5m }\n    - { on: denied, hours: 8-8 }\n    \
+                    - { on: tampered, services: [x] }\n  notify: [{}, { webhook: { url: 'https://h', key: x } }]\n";
+        let shown = parsed(text).unwrap_err().text();
+        for wanted in [
+            "site.yaml:4:13: invalid value `denid` (did you mean `denied`?)",
+            "site.yaml:5:27: invalid value `relase` (did you mean `release`?)",
+            "a rule on rate needs the key `more_than`",
+            "a rule on outside needs the key `hours` or `weekdays`",
+            "site.yaml:7:21: a rule on denied has no key `after`",
+            "site.yaml:8:28: invalid value `8-8`: hours are two whole numbers",
+            "two rules are called `denied`",
+            "a rule on tampered has no key `services`",
+            "a receiver has one kind",
+            "name the key's file",
+        ] {
+            assert!(shown.contains(wanted), "{wanted}: {shown}");
+        }
+        let shown = parsed("version: 1\nalerts: { rules: [] }\n")
+            .unwrap_err()
+            .text();
+        assert!(shown.contains("there is no rule"), "{shown}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::counts::Counts;
 use super::query::Justification;
 use super::{Exit, Generation, VersionRef};
 
@@ -213,6 +214,8 @@ pub struct Status {
     pub protections: Vec<String>,
     /// `do: restart`: how many restarts are left in this time; 0 says that the budget is exhausted.
     pub restarts_left: Option<u32>,
+    /// What was counted since the launcher started.
+    pub counts: Counts,
 }
 
 /// The state between the two programs of a restart.

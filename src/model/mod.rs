@@ -1,12 +1,16 @@
 //! The shared words: plan, names, references, versions, events. No secret bytes live here, and the
 //! room imports nothing of ours.
 
+mod alerts;
 mod backoff;
 mod chain;
 pub mod control;
+pub mod counts;
 pub mod credentials;
+mod endpoint;
 pub mod event;
 mod exit;
+mod incident;
 mod loading;
 mod names;
 pub mod nearest;
@@ -25,12 +29,18 @@ mod units;
 pub(crate) mod words;
 mod written;
 
+pub use alerts::{AlertOn, AlertRule, AlertsSpec, Hours, RECORD_KINDS, ReceiverSpec, Weekday};
 pub use backoff::{Backoff, random};
 pub use chain::chain;
+pub use endpoint::{ServerSpec, SyslogAddress};
 pub use event::{
     ControlGroupEnd, Envelope, Event, IsolationUsed, Level, Observer, Outcome, RotationError, Topic,
 };
 pub use exit::{Exit, Exited};
+pub use incident::{
+    Closing, Compromised, Detected, Incident, IncidentNote, IncidentState, IncidentsSpec,
+    Otherwise, Playbook, PlaybookStep, Quarantined, Step, Suspect, Why, is_incident_id,
+};
 pub use loading::loads_code;
 pub use names::{NameError, Place, SecretName, SecretRef, StoreName};
 pub use plan::{
@@ -43,14 +53,13 @@ pub use plan::{
 };
 pub use protected::{Carries, Protected};
 pub use release::{
-    Approved, AuditError, Decision, Denial, NoSite, Policy, Reason, Receipt, Recorder, Recording,
-    Release, Verdict, record,
+    Approved, AuditError, Decision, Denial, DeniedBy, NoSite, Policy, Reason, Receipt, Recorder,
+    Recording, Release, Verdict, record,
 };
 pub use signal::{Signal, SignalError};
 pub use site::{
     ApprovalSpec, AuditSpec, CallerVariables, Governed, HttpFormat, ManifestSigners, MetricsSpec,
-    MonitorSpec, PolicyMode, PolicySpec, PushSpec, ServerSpec, SinkSpec, Site, SyslogAddress,
-    WitnessSpec,
+    MonitorSpec, PolicyMode, PolicySpec, PushSpec, SinkSpec, Site, WitnessSpec,
 };
 pub use startup::{Forking, Ready, Startup};
 pub use units::{

@@ -102,10 +102,41 @@ pub struct Denial {
     pub repeated: bool,
     /// How many were asked for at once.
     pub asked: usize,
-    /// The policy directory.
-    pub directory: PathBuf,
+    /// Who refuses it.
+    pub by: DeniedBy,
     /// What else to do or to know, a line each: the request that waits for approvals.
     pub notes: Vec<String>,
+}
+
+/// Who refuses a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeniedBy {
+    /// The policies of this directory.
+    Policy(PathBuf),
+    /// The open incidents of this directory.
+    Quarantine(PathBuf),
+}
+
+impl DeniedBy {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Policy(_) => "policy denies",
+            Self::Quarantine(_) => "quarantine refuses",
+        }
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::Policy(directory) => format!(
+                "`hushpipe policy explain` shows every fact; the policies are in {}",
+                printable_path(directory)
+            ),
+            Self::Quarantine(directory) => format!(
+                "`hushpipe incident status` shows it, and `hushpipe incident close` ends it; incidents are in {}",
+                printable_path(directory)
+            ),
+        }
+    }
 }
 
 impl Denial {
@@ -147,7 +178,8 @@ impl Denial {
         let first = self.refused.first().map(|decision| &decision.query);
         let head = match first.map(|query| (&query.principal, query.action)) {
             Some((Principal::Service(service), _)) => format!(
-                "policy denies {} of {} secrets to service {}:",
+                "{} {} of {} secrets to service {}:",
+                self.by.word(),
                 self.refused.len(),
                 self.asked,
                 printable(&service.name)
@@ -166,6 +198,10 @@ impl Denial {
                 [] => facts(&decision.query),
                 read => read.join(", "),
             };
+            if let DeniedBy::Quarantine(_) = self.by {
+                let resource = named(&decision.query.resource);
+                return format!("{resource}: {}", quarantined(&decision.ruling));
+            }
             format!(
                 "{}: {} ({facts})",
                 named(&decision.query.resource),
@@ -173,11 +209,7 @@ impl Denial {
             )
         });
         let notes = self.notes.iter().map(|note| printable(note));
-        let help = format!(
-            "`hushpipe policy explain` shows every fact; the policies are in {}",
-            printable_path(&self.directory)
-        );
-        (head, refused.chain(notes).collect(), help)
+        (head, refused.chain(notes).collect(), self.by.help())
     }
 }
 
@@ -225,6 +257,13 @@ fn named(resource: &Resource) -> String {
         Resource::Service(_) => "service",
     };
     format!("{kind} {}", printable(resource.name()))
+}
+
+/// Which incidents it is in, or why they cannot be read.
+fn quarantined(ruling: &Ruling) -> String {
+    let all = ruling.policies.iter().chain(&ruling.errors);
+    let all: Vec<String> = all.map(|one| printable(one)).collect();
+    all.join(", ")
 }
 
 /// Which policies decided, and how the refusal is lifted.

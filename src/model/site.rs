@@ -2,14 +2,16 @@
 //! manifest can require more than it, never less.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::alerts::AlertsSpec;
+use super::endpoint::{ServerSpec, SyslogAddress};
 use super::format_duration;
+use super::incident::IncidentsSpec;
 use super::words::words;
 use super::written::{duration, path};
 use super::{Address, Place, Sha256, Tls};
@@ -43,6 +45,10 @@ pub struct Site {
     pub governed: Vec<Governed>,
     /// Where metrics go.
     pub metrics: Option<MetricsSpec>,
+    /// Which records somebody is notified of.
+    pub alerts: Option<AlertsSpec>,
+    /// What is done about leaked secrets, and where that is kept.
+    pub incidents: IncidentsSpec,
 }
 
 /// `governed:`, an item of it.
@@ -139,19 +145,12 @@ pub struct AuditSpec {
     pub witnesses: Vec<WitnessSpec>,
     /// Where the monitor sends its records.
     pub sinks: Vec<SinkSpec>,
-}
-
-/// A server of HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ServerSpec {
-    /// Where it is.
-    pub url: Address,
-    /// How it is known, where the URL is one of https.
-    #[serde(flatten)]
-    pub tls: Tls,
-    /// The file with the token that it wants.
-    #[serde(serialize_with = "super::written::path_or_none")]
-    pub token_file: Option<PathBuf>,
+    /// The launcher sends them itself, and keeps how far each sink is in this directory.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "super::written::path_or_none"
+    )]
+    pub direct: Option<PathBuf>,
 }
 
 words! {
@@ -163,40 +162,6 @@ words! {
         Json = "json",
         /// Splunk's HTTP Event Collector.
         Hec = "hec",
-    }
-}
-
-/// Where syslog messages go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SyslogAddress {
-    /// A socket of this host.
-    Unix(PathBuf),
-    /// A host, and its port.
-    Udp(String, u16),
-    /// By TCP.
-    Tcp(String, u16),
-    /// By TLS.
-    Tls(String, u16),
-}
-
-impl fmt::Display for SyslogAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, host, port) = match self {
-            Self::Unix(path) => return write!(f, "unix://{}", path.display()),
-            Self::Udp(host, port) => ("udp", host, port),
-            Self::Tcp(host, port) => ("tcp", host, port),
-            Self::Tls(host, port) => ("tls", host, port),
-        };
-        if host.contains(':') {
-            return write!(f, "{scheme}://[{host}]:{port}");
-        }
-        write!(f, "{scheme}://{host}:{port}")
-    }
-}
-
-impl Serialize for SyslogAddress {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
     }
 }
 
@@ -342,6 +307,9 @@ impl Site {
                         + &counted(", sent to", audit.sinks.len(), "sink", "sinks")
                 ),
             ));
+        }
+        if let Some(alerts) = &self.alerts {
+            rows.push(("alerts", alerts.words()));
         }
         for governed in &self.governed {
             let mut words = vec![governed.directory.display().to_string()];

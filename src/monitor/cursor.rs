@@ -5,9 +5,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::model::printable::printable_path;
+use crate::model::{SinkSpec, hex};
 use crate::sys::walk::Rule;
 use crate::sys::{beneath, durable, held};
 
@@ -24,6 +26,14 @@ struct Position {
     tried: u64,
 }
 
+/// The name of a sink's cursor: the same at each start, for one of the same kind and address.
+pub fn cursor_name(spec: &SinkSpec) -> String {
+    let name = spec.name();
+    let kind = name.split(' ').next().unwrap_or_default();
+    let digest = digest(&SHA256, name.as_bytes());
+    format!("{kind}-{}", hex(&digest.as_ref()[..4]))
+}
+
 /// Of one sink.
 #[derive(Debug)]
 pub struct Cursor {
@@ -31,11 +41,13 @@ pub struct Cursor {
     path: PathBuf,
     name: OsString,
     position: Position,
+    /// Why it could not be read.
+    unread: Option<String>,
 }
 
 impl Cursor {
-    /// Reads it, where the sink was fed before; `name` is the same for a sink at each start. The error is for a
-    /// person.
+    /// Reads it, where the sink was fed before; `name` is the same for a sink at each start. From a file that
+    /// cannot be read, nothing is known: all records may have been sent. The error is for a person.
     pub fn open(directory: &Path, name: &str) -> Result<Self, String> {
         let opened = held::make_directories(directory, &Rule::STRICT);
         let opened = opened.map_err(|error| error.to_string())?;
@@ -47,17 +59,38 @@ impl Cursor {
                 printable_path(&path)
             )
         };
-        let position = match beneath::read_file(&opened, &name, LONGEST) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Position::default(),
-            Err(error) => return Err(wrong(&error)),
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?,
+        let unknown = Position {
+            confirmed: 0,
+            tried: u64::MAX,
+        };
+        let read = match beneath::read_file(&opened, &name, LONGEST) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Position::default()),
+            Err(error) => Err(wrong(&error)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| wrong(&error)),
+        };
+        let (position, unread) = match read {
+            Ok(position) => (position, None),
+            Err(why) => (unknown, Some(why)),
         };
         Ok(Self {
+            unread,
             directory: opened,
             path,
             name,
             position,
         })
+    }
+
+    /// Why it could not be read, once.
+    pub const fn take_unread(&mut self) -> Option<String> {
+        self.unread.take()
+    }
+
+    /// There are no more records than those before this one: none after it was tried.
+    pub fn caught_up(&mut self, next: u64) -> Result<(), String> {
+        let confirmed = self.position.confirmed;
+        let tried = self.position.tried.min(next.max(confirmed));
+        self.write(Position { confirmed, tried })
     }
 
     /// The first record that was not confirmed.
@@ -132,10 +165,19 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_read_is_an_error() {
+    fn after_one_that_cannot_be_read_all_may_have_been_sent() {
         let place = tempfile::tempdir().unwrap();
-        std::fs::write(place.path().join("cursor-x"), "{").unwrap();
-        let error = Cursor::open(place.path(), "x").unwrap_err();
-        assert!(error.contains("cursor-x"), "{error}");
+        for wrong in ["{", "", "{\"confirmed\":1}"] {
+            std::fs::write(place.path().join("cursor-x"), wrong).unwrap();
+            let mut cursor = Cursor::open(place.path(), "x").unwrap();
+            assert!(cursor.take_unread().unwrap().contains("cursor-x"));
+            assert_eq!((cursor.confirmed(), cursor.was_tried(1 << 60)), (0, true));
+            cursor.trying(5).unwrap();
+            cursor.confirm(5).unwrap();
+            cursor.caught_up(5).unwrap();
+            assert!(!cursor.was_tried(5));
+            let mut again = Cursor::open(place.path(), "x").unwrap();
+            assert_eq!((again.confirmed(), again.take_unread()), (5, None));
+        }
     }
 }

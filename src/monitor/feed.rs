@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,8 +38,33 @@ pub enum Heard {
     Pruned(u64),
     /// The log has fewer records than it had already: another log begins at this one.
     Replaced(u64),
+    /// How far it was could not be read: it begins at the first record.
+    Unknown(String),
     /// A line of the log is no record: it is left out.
     Unreadable(String),
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failing(why) => write!(f, "{why}; records wait in the log until it takes them"),
+            Self::Works => f.write_str("it takes records again"),
+            Self::Pruned(next) => {
+                write!(f, "records before {next} were pruned before they were sent")
+            }
+            Self::Replaced(next) => write!(
+                f,
+                "the log has fewer records than were sent: it was replaced or cut off; sending from record {next}"
+            ),
+            Self::Unknown(why) => {
+                write!(
+                    f,
+                    "{why}; sending from the first record, marked as duplicates"
+                )
+            }
+            Self::Unreadable(why) => write!(f, "not sent: {why}"),
+        }
+    }
 }
 
 /// How far a sink is, for whoever shows that.
@@ -119,6 +145,9 @@ impl Feed {
     }
 
     async fn batch(&mut self, heard: &dyn Fn(&str, Heard)) -> Result<bool, String> {
+        if let Some(why) = self.cursor.take_unread() {
+            heard(self.sender.name(), Heard::Unknown(why));
+        }
         let read = self.tail.read(self.most, BYTES);
         let (found, jump) = read.map_err(|error| crate::model::chain(&error))?;
         match jump {
@@ -134,6 +163,7 @@ impl Feed {
             None => {}
         }
         if found.is_empty() {
+            self.cursor.caught_up(self.tail.next())?;
             return Ok(false);
         }
         let mut items = Vec::with_capacity(found.len());

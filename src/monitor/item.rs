@@ -100,7 +100,7 @@ impl Item {
 
 fn severity(entry: &Entry) -> Severity {
     match entry.kind {
-        Kind::BreakGlass => Severity::Alert,
+        Kind::BreakGlass | Kind::IncidentOpened => Severity::Alert,
         Kind::Recovered if entry.status_id != 1 => Severity::Alert,
         Kind::Denied | Kind::Failed => Severity::Warning,
         _ if entry.status_id != 1 => Severity::Warning,
@@ -111,7 +111,9 @@ fn severity(entry: &Entry) -> Severity {
         | Kind::Pruned
         | Kind::RolledBack
         | Kind::ApprovalGiven
-        | Kind::ApprovalSpent => Severity::Notice,
+        | Kind::ApprovalSpent
+        | Kind::IncidentStep
+        | Kind::IncidentClosed => Severity::Notice,
         _ => Severity::Information,
     }
 }
@@ -144,15 +146,7 @@ pub mod tests {
 
     /// Of an entry.
     pub fn of(entry: Entry) -> Item {
-        let by = Writer {
-            host: "web1".to_owned(),
-            boot: "b".to_owned(),
-            launcher: "0011223344556677".to_owned(),
-            pid: 7,
-            uid: 0,
-            service: "shop".to_owned(),
-            program: "/usr/bin/shop".to_owned(),
-        };
+        let by = Writer::of_a_test();
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, 123_456_000);
         let mut line = Vec::new();
         Draft { time, entry }.write(12, &by, &mut line);

@@ -4,17 +4,15 @@ mod datagrams;
 mod error;
 mod http;
 mod stream;
+mod syslog;
 
 use super::format::{hec, journal, json, ocsf, otlp, rfc5424};
 use super::item::Item;
-use crate::model::{HttpFormat, SinkSpec, SyslogAddress};
-use datagrams::{Udp, Unix};
+use crate::model::{HttpFormat, SinkSpec};
+pub use datagrams::Unix;
 pub use error::SendError;
 pub use http::Posts;
-use stream::Streamed;
-
-/// A message by datagram has no more bytes than this: what rsyslog and syslog-ng take by default.
-const DATAGRAM: usize = 8192;
+pub use syslog::Syslog;
 
 /// One sink.
 pub struct Sender {
@@ -24,9 +22,7 @@ pub struct Sender {
 
 enum Way {
     Journal(Unix),
-    SyslogUnix(Unix),
-    SyslogUdp(Udp),
-    SyslogStream(Streamed),
+    Syslog(Syslog),
     Http(Posts, HttpFormat),
     Otlp(Posts),
 }
@@ -36,16 +32,7 @@ impl Sender {
     pub fn new(spec: &SinkSpec) -> Self {
         let way = match spec {
             SinkSpec::Journald { socket } => Way::Journal(Unix::new(socket)),
-            SinkSpec::Syslog { address, tls } => match address {
-                SyslogAddress::Unix(path) => Way::SyslogUnix(Unix::new(path)),
-                SyslogAddress::Udp(host, port) => Way::SyslogUdp(Udp::new(host, *port)),
-                SyslogAddress::Tcp(host, port) => {
-                    Way::SyslogStream(Streamed::new(host, *port, None))
-                }
-                SyslogAddress::Tls(host, port) => {
-                    Way::SyslogStream(Streamed::new(host, *port, Some(tls.clone())))
-                }
-            },
+            SinkSpec::Syslog { address, tls } => Way::Syslog(Syslog::new(address, tls)),
             SinkSpec::Http { server, format } => Way::Http(Posts::new(server, ""), *format),
             SinkSpec::Otlp(server) => Way::Otlp(Posts::new(server, "/v1/logs")),
         };
@@ -58,8 +45,7 @@ impl Sender {
         &self.name
     }
 
-    /// Ends when the other side has confirmed all of them. With datagrams that is the kernel of this host, and
-    /// with a stream of syslog that of the other one: those protocols have no other confirmation.
+    /// Ends when the other side has confirmed all of them; with datagrams that is the kernel of this host.
     pub async fn send(&mut self, items: &[Item]) -> Result<(), SendError> {
         match &mut self.way {
             Way::Journal(unix) => {
@@ -69,25 +55,7 @@ impl Sender {
                 }
                 Ok(())
             }
-            Way::SyslogUnix(unix) => {
-                for (number, item) in items.iter().enumerate() {
-                    let sent = unix.send(&rfc5424::message(item, DATAGRAM)).await;
-                    sent.map_err(|why| SendError::new(number, why))?;
-                }
-                Ok(())
-            }
-            Way::SyslogUdp(udp) => {
-                for (number, item) in items.iter().enumerate() {
-                    let sent = udp.send(&rfc5424::message(item, DATAGRAM)).await;
-                    sent.map_err(|why| SendError::new(number, why))?;
-                }
-                Ok(())
-            }
-            Way::SyslogStream(stream) => {
-                let messages = items.iter().map(|item| rfc5424::message(item, usize::MAX));
-                let sent = stream.send(&rfc5424::counted(messages)).await;
-                sent.map_err(|why| SendError::new(0, why))
-            }
+            Way::Syslog(syslog) => syslog.send(items, rfc5424::message).await,
             Way::Http(posts, format) => match format {
                 HttpFormat::Ocsf => posts.send(ocsf::body(items), "Bearer").await,
                 HttpFormat::Json => posts.send(json::body(items), "Bearer").await,

@@ -24,6 +24,11 @@ impl FingerprintKey {
         fits.then(|| Buffer::new(key).map(Self)).transpose()
     }
 
+    /// Of bytes that were decoded: all of them are the key.
+    pub fn exactly(key: &SecretBytes) -> std::io::Result<Self> {
+        Buffer::new(key.expose()).map(Self)
+    }
+
     /// HMAC-SHA256 (RFC 2104) of these bytes.
     pub fn of(&self, bytes: &[u8]) -> [u8; 32] {
         self.0.with(|key| {

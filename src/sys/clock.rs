@@ -70,6 +70,11 @@ pub fn local() -> Local {
     local_at(clock_gettime(ClockId::Realtime).tv_sec, &zone())
 }
 
+/// A second since 1970 in the host's time zone.
+pub fn local_of(unix: i64) -> Local {
+    local_at(unix, &zone())
+}
+
 fn local_at(unix: i64, zone: &TimeZone) -> Local {
     // A moment that no calendar has: UTC then.
     let offset = zone.find_local_time_type(unix);

@@ -23,7 +23,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// As [`create`], in a directory that is open.
 pub fn create_at(directory: impl AsFd, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
-    put(directory.as_fd(), name, bytes, mode, |new| {
+    put(directory.as_fd(), name, bytes, (mode, None), |new| {
         filesystem::rename_new_at(&directory, new, name)
     })
 }
@@ -36,7 +36,17 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// As [`replace`], in a directory that is open.
 pub fn replace_at(directory: impl AsFd, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
-    put(directory.as_fd(), name, bytes, mode, |new| {
+    replace_for(directory, name, bytes, (mode, None))
+}
+
+/// The same, for a group; `None`: that which files of this process have.
+pub fn replace_for(
+    directory: impl AsFd,
+    name: &OsStr,
+    bytes: &[u8],
+    (mode, group): (u32, Option<u32>),
+) -> io::Result<()> {
+    put(directory.as_fd(), name, bytes, (mode, group), |new| {
         filesystem::rename_at(&directory, new, name)
     })
 }
@@ -51,13 +61,15 @@ fn put(
     directory: impl AsFd,
     name: &OsStr,
     bytes: &[u8],
-    mode: u32,
+    (mode, group): (u32, Option<u32>),
     rename: impl FnOnce(&OsStr) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut new = name.to_owned();
     new.push(".new");
-    let written = filesystem::status(write_new_at(&directory, &new, bytes, mode)?)?;
-    if let Err(error) = rename(&new) {
+    let file = write_new_at(&directory, &new, bytes, mode)?;
+    let written = filesystem::status(&file)?;
+    let given = filesystem::give_to_group(&file, group);
+    if let Err(error) = given.and_then(|()| rename(&new)) {
         filesystem::unlink_at(&directory, &new)?;
         return Err(error);
     }

@@ -501,6 +501,15 @@ pub fn unlock(fd: impl AsFd) -> io::Result<()> {
     Ok(fs::flock(fd, FlockOperation::Unlock)?)
 }
 
+/// Gives a file to a group, where that is another one. A process that may not do that (EPERM: it is neither
+/// root nor in the group) leaves it as it is: it is still its owner's.
+pub fn give_to_group(fd: impl AsFd, group: Option<u32>) -> io::Result<()> {
+    match change_owner(fd, None, group) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        given => given,
+    }
+}
+
 /// fchown(2), where the owner is another; `None` keeps. Services are often forbidden the call.
 pub fn change_owner(fd: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     let status = fs::fstat(&fd)?;

@@ -5,6 +5,7 @@ pub mod control;
 mod log;
 mod stamp;
 mod status;
+mod tally;
 
 pub use log::{Format, Log};
 pub use stamp::{Sink, Stamp};

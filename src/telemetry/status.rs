@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
+use super::tally::Tally;
 use crate::model::control::{
     Condition, ControlGroupRequest, Moment, Next, Outage, RESTARTING, Rotating, Status,
 };
@@ -40,6 +41,7 @@ pub struct Standing {
     /// The approvals that a launch waits for.
     approval: RefCell<Option<String>>,
     rotating: RefCell<(Rotating, Instant)>,
+    tally: Tally,
     wanted: Notify,
     observer: Rc<dyn Observer>,
 }
@@ -58,6 +60,7 @@ impl Standing {
             faulty: Cell::new(false),
             approval: RefCell::new(None),
             rotating: RefCell::new((rotating, Instant::now())),
+            tally: Tally::default(),
             wanted: Notify::new(),
             observer: Rc::clone(observer),
         }
@@ -109,6 +112,7 @@ impl Standing {
             ..next
         });
         status.secrets = secrets;
+        status.counts = self.tally.now();
         for secret in &mut status.secrets {
             secret.age_seconds += since;
             if let Some(left) = &mut secret.lease_seconds {
@@ -316,6 +320,7 @@ impl Standing {
 impl Observer for Standing {
     fn observe(&self, event: &Event) {
         self.observer.observe(event);
+        self.tally.take(event);
         self.control_group(event);
         self.approval(event);
         self.program(event);

@@ -19,6 +19,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "what lies beneath a directory that is open",
     ),
     (
+        "src/monitor/alerts/file.rs",
+        "who owns the monitor's directory, of which only times and words are read: it is walked to afterwards",
+    ),
+    (
         "src/audit/kept.rs",
         "who owns a directory whose content is signed: it is walked to afterwards",
     ),

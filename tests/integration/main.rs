@@ -20,6 +20,7 @@ mod endurance;
 mod examples;
 mod faults;
 mod harness;
+mod incident;
 mod init;
 mod launch;
 #[path = "../leak/mod.rs"]

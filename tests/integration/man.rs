@@ -61,6 +61,7 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
         "hushpipe-audit.7",
         "hushpipe-containers.7",
         "hushpipe-getenv.7",
+        "hushpipe-incident.7",
         "hushpipe-policy.7",
         "hushpipe-rotation.7",
         "hushpipe-security.7",

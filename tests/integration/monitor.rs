@@ -1,9 +1,12 @@
 //! `hushpipe monitor`: every record arrives at each sink, in order, and what may have come before is marked.
 //! What stands for a receiver here is a fake that keeps the bytes; TLS is OpenSSL's.
 
+mod alerts;
+mod direct;
 mod fake;
 mod metrics;
 mod outages;
+mod receivers;
 mod rsyslog;
 mod sinks;
 

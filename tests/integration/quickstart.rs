@@ -68,8 +68,20 @@ fn redis_is_served_from_memory() {
 
 #[test]
 fn policies_keep_their_promises() {
+    in_place("policy");
+}
+
+/// With Prometheus, where that is installed.
+#[test]
+fn an_audited_host_contains_a_leak() {
+    in_place("audit");
+}
+
+/// Runs an example where it is.
+fn in_place(name: &str) {
     let place = Place::new();
-    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/policy/run");
+    let run = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = run.join("examples").join(name).join("run");
     let output = Command::new(run)
         .env(
             "HUSHPIPE",

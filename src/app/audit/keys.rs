@@ -34,12 +34,15 @@ pub fn fingerprint_key(spec: &AuditSpec) -> Result<Option<Rc<FingerprintKey>>, F
         return Ok(None);
     };
     let wrong = |text: String| vec![Failure::new(Exit::Manifest, text)];
-    let bytes = private(path).map_err(|why| {
+    let bytes = private(path).map_err(|(why, is_missing)| {
         let path = printable_path(path);
-        wrong(format!(
-            "the fingerprint key cannot be read: {why}\n  help: to make one: \
-             (umask 077; head -c 32 /dev/urandom | base64 > {path})"
-        ))
+        // To make one in the place of one that is there would lose all that is on record.
+        let help = if is_missing {
+            format!("\n  help: to make one: (umask 077; head -c 32 /dev/urandom | base64 > {path})")
+        } else {
+            String::new()
+        };
+        wrong(format!("the fingerprint key cannot be read: {why}{help}"))
     })?;
     let key = FingerprintKey::new(&bytes)
         .map_err(crate::app::failure::os("no memory to keep a key in"))?;
@@ -52,16 +55,20 @@ pub fn fingerprint_key(spec: &AuditSpec) -> Result<Option<Rc<FingerprintKey>>, F
     Ok(Some(Rc::new(key)))
 }
 
-/// Whoever can read the key can try values against the log: only its owner and group may.
-fn private(path: &Path) -> Result<SecretBytes, String> {
-    let read = |error: io::Error| format!("{}: {error}", printable_path(path));
-    let file = Trusted::new(&[]).open(path).map_err(unread)?;
+/// Whoever can read the key can try values against the log: only its owner and group may. With the error:
+/// whether it is missing.
+fn private(path: &Path) -> Result<SecretBytes, (String, bool)> {
+    let read = |error: io::Error| (format!("{}: {error}", printable_path(path)), false);
+    let file = Trusted::new(&[]).open(path).map_err(|error| {
+        let is_missing = matches!(&error, FileError::System { source, .. }
+            if source.kind() == io::ErrorKind::NotFound);
+        (unread(error), is_missing)
+    })?;
     let status = filesystem::status(&file).map_err(read)?;
     if status.mode & 0o007 != 0 {
         let (mode, path) = (status.mode & 0o7777, printable_path(path));
-        return Err(format!(
-            "every user may use {path} ({mode:04o}); restrict it: chmod 600 {path}"
-        ));
+        let why = format!("every user may use {path} ({mode:04o}); restrict it: chmod 600 {path}");
+        return Err((why, false));
     }
     read_to_end(&file, LONGEST_KEY).map_err(|errno| read(errno.into()))
 }

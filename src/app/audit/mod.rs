@@ -3,8 +3,13 @@
 
 #[cfg(feature = "monitor")]
 mod cosign;
+#[cfg(feature = "monitor")]
+mod direct;
 mod entries;
+#[cfg(feature = "monitor")]
+mod incidents;
 mod keys;
+mod looks;
 mod observer;
 mod reading;
 mod recorder;
@@ -18,6 +23,8 @@ use std::rc::Rc;
 use super::failure::{Failure, Failures};
 #[cfg(feature = "monitor")]
 pub use cosign::Cosigner;
+#[cfg(feature = "monitor")]
+pub use incidents::IncidentLog;
 use keys::fingerprint_key;
 use observer::Auditing;
 pub use reading::{Compared, Filter, Reading, Row};
@@ -30,7 +37,9 @@ pub use witness::{WitnessPlace, print_key, serve as serve_witness};
 use crate::audit::Kind;
 use crate::model::query::Query;
 use crate::model::words::Words as _;
-use crate::model::{AuditError, AuditSpec, NoSite, Observer, Plan, Recorder, SecretName, chain};
+use crate::model::{
+    AuditError, AuditSpec, Exit, NoSite, Observer, Plan, Recorder, SecretName, chain,
+};
 use crate::secret::{FingerprintKey, SecretBytes, Value};
 
 /// The kinds of records, by name.
@@ -69,6 +78,10 @@ impl Audit {
         let Some(spec) = spec else {
             return Ok(Self::default());
         };
+        if cfg!(not(feature = "monitor")) && spec.direct.is_some() {
+            let text = "the site's `audit.direct` needs a build with the feature `monitor`";
+            return Err(vec![Failure::new(Exit::Manifest, text.to_owned())]);
+        }
         let fingerprints = fingerprint_key(spec)?;
         let (service, program) = match by {
             By::Launcher(plan) => (&*plan.service, plan.run.shown().swap_remove(0)),
@@ -128,6 +141,7 @@ impl Audit {
         let fingerprint = self.fingerprints.as_ref().map(|key| key.of(value.expose()));
         let entry = entries::revealed(queries, version, fingerprint);
         let recorded = recorder.put_at_once(entry.into_iter().collect());
+        let recorded = recorded.and_then(|()| recorder.confirm_now());
         recorded.map_err(|error| vec![Failure::new(AuditError::EXIT, error)])
     }
 
@@ -145,6 +159,7 @@ impl Audit {
             never = recorder.run() => match never {},
         };
         recorder.end(ended.as_ref().err().and_then(why));
+        recorder.feed().await;
         ended
     }
 
@@ -152,6 +167,7 @@ impl Audit {
     pub fn settle(&self) {
         if let Some(recorder) = &self.recorder {
             recorder.settle();
+            recorder.feed_now();
         }
     }
 

@@ -463,7 +463,10 @@ impl Reading {
         let proof = self
             .archive
             .prove(index, key)
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| match error {
+                LogError::NoRecord { .. } => usage(chain(&error)),
+                other => failed(&other),
+            })?;
         if let Some(line) = self.archive.line(index).map_err(|error| failed(&error))? {
             debug_assert_eq!(seq(&line), Some(index));
             let wrong = |error| {

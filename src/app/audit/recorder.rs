@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+#[cfg(feature = "monitor")]
+use super::direct::Direct;
 use super::entries;
 use super::keys::{open, unrecorded};
-use crate::audit::{Draft, Entry, Hold, Kind, Log, LogError, Writer};
+use super::looks::{Look, Looks};
+use crate::audit::{BECOMES, Draft, Entry, Hold, Kind, Log, LogError, Writer};
 use crate::model::query::Query;
 use crate::model::{
     AuditError, AuditSpec, Decision, Event, Observer, Recorder, Recording, Release, Topic, random,
@@ -69,6 +72,11 @@ pub struct AuditRecorder {
     left: Cell<bool>,
     /// It could not be written last time, and that was said.
     failing: Cell<bool>,
+    /// Who looked at the state lately.
+    looks: Looks,
+    /// Sinks that it feeds itself.
+    #[cfg(feature = "monitor")]
+    direct: Option<Direct>,
     wake: Notify,
     observer: Rc<dyn Observer>,
 }
@@ -98,6 +106,9 @@ impl AuditRecorder {
             code: Cell::new(None),
             left: Cell::new(false),
             failing: Cell::new(false),
+            looks: Looks::default(),
+            #[cfg(feature = "monitor")]
+            direct: Direct::of(spec),
             wake: Notify::new(),
             observer: Rc::clone(observer),
         }
@@ -132,7 +143,9 @@ impl AuditRecorder {
     pub async fn run(&self) -> std::convert::Infallible {
         loop {
             self.wake.notified().await;
-            if let Err(error) = self.write_and_sign().await {
+            let written = self.write_and_sign().await;
+            self.feed().await;
+            if let Err(error) = written {
                 self.warn(&error);
                 // What waits stays.
                 sleep(AFTER_ERROR).await;
@@ -165,6 +178,9 @@ impl AuditRecorder {
     pub fn end(&self, why: Option<String>) {
         if self.left.get() && why.is_none() {
             return;
+        }
+        for entry in self.looks.rest() {
+            self.keep(Draft::now(entry));
         }
         let failed = why.is_some();
         let mut entry = Entry::new(Kind::End);
@@ -203,7 +219,7 @@ impl AuditRecorder {
 
     /// Puts on record that hushpipe is about to become the program, and signs.
     pub async fn leave(&self) -> Result<(), AuditError> {
-        let entry = Entry::new(Kind::End).saying("becomes the program");
+        let entry = Entry::new(Kind::End).saying(BECOMES);
         self.keep(Draft::now(entry));
         let put = Put {
             sync: self.spec.required,
@@ -212,6 +228,7 @@ impl AuditRecorder {
         };
         let left = self.flush(&[], put).await;
         self.or_later(left, Vec::new())?;
+        self.confirm().await?;
         self.left.set(true);
         Ok(())
     }
@@ -223,9 +240,96 @@ impl AuditRecorder {
         self.end(why.or_else(|| Some("the program was not executed".to_owned())));
     }
 
-    /// A status is asked for often, and says nothing of values: nobody waits for this.
+    /// A status is asked for often, and says nothing of values: nobody waits for this, and most are counted.
     pub fn status_read(&self, peer: (i32, u32)) {
-        self.spool(Entry::new(Kind::Control).saying("status").by(Some(peer)));
+        if let Some(before) = self.looks.take(Look::Read, peer.1) {
+            let entry = Entry::new(Kind::Control).saying(Look::Read.words(before));
+            self.spool(entry.by(Some(peer)));
+        }
+    }
+
+    /// Of decisions on a status, most are counted as well.
+    fn without_looks(&self, decisions: &[Decision]) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for decision in decisions {
+            let Some((look, uid)) = Look::of(decision) else {
+                entries.push(entries::decision(decision));
+                continue;
+            };
+            match self.looks.take(look, uid) {
+                None => {}
+                Some(0) => entries.push(entries::decision(decision)),
+                Some(before) => {
+                    entries.push(entries::decision(decision));
+                    entries.push(look.counted(uid, before));
+                }
+            }
+        }
+        entries
+    }
+
+    /// Sends what is new to the sinks, where the launcher does that. That it fails is reported, and changes
+    /// nothing more.
+    pub async fn feed(&self) {
+        #[cfg(feature = "monitor")]
+        if let Some(direct) = &self.direct {
+            let fed = direct.feed().await;
+            self.report(fed.err());
+        }
+    }
+
+    /// The same, where no event loop runs.
+    pub fn feed_now(&self) {
+        #[cfg(feature = "monitor")]
+        self.report(Direct::feed_apart(&self.spec).err());
+    }
+
+    /// Ends when the sinks have confirmed what is on record, where the launcher feeds them.
+    async fn confirm(&self) -> Result<(), AuditError> {
+        #[cfg(feature = "monitor")]
+        if let Some(direct) = &self.direct {
+            let fed = direct.feed().await;
+            return self.confirmed(fed);
+        }
+        Ok(())
+    }
+
+    /// The same, where no event loop runs.
+    pub fn confirm_now(&self) -> Result<(), AuditError> {
+        #[cfg(feature = "monitor")]
+        return self.confirmed(Direct::feed_apart(&self.spec));
+        #[cfg(not(feature = "monitor"))]
+        Ok(())
+    }
+
+    #[cfg(feature = "monitor")]
+    fn confirmed(&self, fed: Result<(), String>) -> Result<(), AuditError> {
+        match fed {
+            Err(why) if self.spec.required => {
+                let help = "the site has audit.direct: nothing is delivered before its sinks have the record";
+                let help = Some(help.to_owned());
+                Err(AuditError { why, help })
+            }
+            fed => {
+                self.report(fed.err());
+                Ok(())
+            }
+        }
+    }
+
+    /// What the sinks say, once until they work again.
+    #[cfg(feature = "monitor")]
+    fn report(&self, why: Option<String>) {
+        let Some(direct) = &self.direct else {
+            return;
+        };
+        let about = Topic::Audit;
+        for message in direct.said() {
+            self.observer.observe(&Event::Fault { about, message });
+        }
+        if let Some(message) = direct.is_new(why) {
+            self.observer.observe(&Event::Weaker { about, message });
+        }
     }
 
     /// Opens the log, where it is not open.
@@ -241,11 +345,8 @@ impl AuditRecorder {
 
     /// Adds what waits and these. On an error what waited waits on, and these are the caller's.
     async fn flush(&self, drafts: &[Draft], put: Put) -> Result<(), LogError> {
-        let began = Instant::now();
-        while !self.try_flush(drafts, put)? {
-            if began.elapsed() >= put.patience {
-                return Err(self.open()?.locked(put.patience));
-            }
+        let until = Instant::now() + put.patience;
+        while !self.try_flush(drafts, put, until)? {
             sleep(BETWEEN).await;
         }
         Ok(())
@@ -253,21 +354,23 @@ impl AuditRecorder {
 
     /// The same, where nothing else goes on meanwhile.
     fn flush_now(&self, drafts: &[Draft], put: Put) -> Result<(), LogError> {
-        let began = Instant::now();
-        while !self.try_flush(drafts, put)? {
-            if began.elapsed() >= put.patience {
-                return Err(self.open()?.locked(put.patience));
-            }
+        let until = Instant::now() + put.patience;
+        while !self.try_flush(drafts, put, until)? {
             std::thread::sleep(BETWEEN);
         }
         Ok(())
     }
 
-    /// `false`: another process has the lock.
-    fn try_flush(&self, drafts: &[Draft], put: Put) -> Result<bool, LogError> {
+    /// `false`: another process has the lock, and may have it for longer.
+    fn try_flush(&self, drafts: &[Draft], put: Put, until: Instant) -> Result<bool, LogError> {
         let mut log = self.open()?;
+        let locked = log.locked(put.patience);
         let Some(mut hold) = log.try_hold()? else {
-            return Ok(false);
+            return if Instant::now() < until {
+                Ok(false)
+            } else {
+                Err(locked)
+            };
         };
         self.add(&mut hold, drafts, put.sync)?;
         self.failing.set(false);
@@ -398,24 +501,29 @@ impl Recorder for Shared {
         let drafts = entries::release(release);
         Box::pin(async {
             let written = self.0.flush(&drafts, self.0.put(self.0.patience())).await;
-            self.0.or_later(written, drafts)
+            self.0.or_later(written, drafts)?;
+            self.0.confirm().await
         })
     }
 
     fn decided(&self, decisions: &[Decision]) -> Result<(), AuditError> {
-        let entries = decisions.iter().map(entries::decision).collect();
+        let entries = self.0.without_looks(decisions);
+        if entries.is_empty() {
+            return Ok(());
+        }
         self.0.put_now(entries, self.0.put(BRIEFLY))
     }
 
     fn denied(&self, decisions: &[Decision]) {
-        for decision in decisions {
-            self.0.spool(entries::decision(decision));
+        for entry in self.0.without_looks(decisions) {
+            self.0.spool(entry);
         }
     }
 
     fn custody(&self, queries: &[Query], decisions: &[Decision]) -> Result<(), AuditError> {
         let decisions = decisions.iter().map(entries::decision);
         let entries = decisions.chain(entries::custody(queries)).collect();
-        self.0.put_at_once(entries)
+        self.0.put_at_once(entries)?;
+        self.0.confirm_now()
     }
 }

@@ -105,7 +105,7 @@ impl ControlError {
     }
 
     /// Whether it was there a moment ago and is no more.
-    pub(super) const fn has_ended(&self) -> bool {
+    pub const fn has_ended(&self) -> bool {
         let Self::Asking { fault, .. } = self else {
             return false;
         };

@@ -3,6 +3,8 @@
 mod desk;
 mod fault;
 mod find;
+#[cfg(feature = "monitor")]
+mod metrics;
 mod survey;
 
 use std::time::Duration;
@@ -17,6 +19,8 @@ pub(super) use desk::{Judge, first_status, open, serve};
 pub use fault::ControlError;
 pub use find::Target;
 use find::runtime_directory;
+#[cfg(feature = "monitor")]
+pub use metrics::{metrics, write as write_metrics};
 pub use survey::Seen;
 use survey::{MOST, put, survey};
 

@@ -82,6 +82,34 @@ pub async fn survey(mut launchers: Vec<Launcher>, patience: Duration) -> Vec<(La
     all
 }
 
+/// The whole state of each, with its socket.
+#[cfg(feature = "monitor")]
+pub async fn statuses(
+    launchers: Vec<Launcher>,
+    patience: Duration,
+) -> Vec<(PathBuf, Result<Box<Status>, ControlError>)> {
+    let limits = Limits {
+        patience,
+        reply: LONGEST_OF_OTHERS,
+    };
+    let mut all = Vec::with_capacity(launchers.len());
+    for round in launchers.chunks(AT_ONCE) {
+        let round = round.iter().map(|launcher| async move {
+            let status = match put(launcher, &Request::Status, limits).await {
+                Ok(Reply::Status(status)) => Ok(status),
+                Ok(_) => Err(ControlError::Asking {
+                    socket: launcher.path.clone(),
+                    fault: AskError::NotUnderstood,
+                }),
+                Err(error) => Err(error),
+            };
+            (launcher.path.clone(), status)
+        });
+        all.extend(join::all(round).await);
+    }
+    all
+}
+
 async fn glance(launcher: Launcher, patience: Duration) -> (Launcher, Seen) {
     let own = launcher.owner == filesystem::effective_uid();
     let limits = Limits {

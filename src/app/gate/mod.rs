@@ -7,6 +7,7 @@
 mod ahead;
 #[cfg(all(test, feature = "policy"))]
 mod proof;
+mod quarantine;
 mod queries;
 mod rules;
 mod sealed;
@@ -29,6 +30,7 @@ use crate::model::{
 };
 use crate::secret::Value;
 use crate::supervisor::spawn::Launch;
+use quarantine::{Quarantine, Values};
 use queries::Asking;
 pub use queries::Made;
 use rules::{Decided, Judged, Lacking, Open};
@@ -48,6 +50,8 @@ pub struct Gate {
     audit: Audit,
     /// Approvals that were spent for this launcher.
     held: RefCell<Vec<Held>>,
+    /// What open incidents refuse; `None`: there is no site.
+    quarantine: Option<Quarantine>,
     observer: Rc<dyn Observer>,
 }
 
@@ -109,6 +113,7 @@ impl Gate {
         });
         Ok(Self {
             governance: Some(governance.clone()),
+            quarantine: Some(Quarantine::new(site.incidents.directory.clone())),
             recorder: audit.recorder(),
             audit,
             ..Self::new(rules.transpose()?, NoSite, Rc::clone(observer))
@@ -134,6 +139,7 @@ impl Gate {
             recorder: Box::new(recorder),
             audit: Audit::default(),
             held: RefCell::default(),
+            quarantine: None,
             observer,
         }
     }
@@ -174,6 +180,7 @@ impl Gate {
         if patience == Patience::Wait {
             self.recorder.prepare().map_err(unrecorded)?;
         }
+        self.free(plan, &subject, reason, None).map_err(one)?;
         let Some(rules) = &self.rules else {
             return Ok(self.authorised(subject, plan, reason));
         };
@@ -191,6 +198,7 @@ impl Gate {
         reason: Reason,
         secrets: Option<&BTreeSet<SecretName>>,
     ) -> Result<Authorised<'p>, Denial> {
+        self.free(plan, &subject, reason, secrets)?;
         let Some(rules) = &self.rules else {
             return Ok(self.authorised(subject, plan, reason));
         };
@@ -366,6 +374,44 @@ impl Gate {
         Ok(spent)
     }
 
+    /// Whether no open incident holds these secrets of a plan; `None`: all.
+    fn free(
+        &self,
+        plan: &Plan,
+        subject: &Subject,
+        reason: Reason,
+        secrets: Option<&BTreeSet<SecretName>>,
+    ) -> Result<(), Denial> {
+        let Some(quarantine) = &self.quarantine else {
+            return Ok(());
+        };
+        let queries = || subject.queries(plan, reason, secrets);
+        quarantine
+            .check(queries, None)
+            .map_err(|denial| self.refuse(denial))
+    }
+
+    /// Whether no open incident holds the versions and values of a release.
+    fn is_clean(
+        &self,
+        authorised: &Authorised<'_>,
+        versions: &BTreeMap<SecretName, Version>,
+    ) -> Result<(), Denial> {
+        let Some(quarantine) = &self.quarantine else {
+            return Ok(());
+        };
+        let fingerprints = authorised.fingerprints.borrow();
+        let values = Values {
+            versions,
+            fingerprints: &fingerprints,
+        };
+        let secrets: BTreeSet<SecretName> = versions.keys().cloned().collect();
+        let (plan, reason) = (authorised.plan, authorised.reason);
+        let queries = || authorised.subject.queries(plan, reason, Some(&secrets));
+        let checked = quarantine.check(queries, Some(&values));
+        checked.map_err(|denial| self.refuse(denial))
+    }
+
     /// Puts a denial on record, off the way of whoever is refused.
     fn refuse(&self, denial: Denial) -> Denial {
         if !denial.repeated {
@@ -418,6 +464,7 @@ impl Gate {
         authorised: &Authorised<'_>,
         versions: &BTreeMap<SecretName, Version>,
     ) -> Result<Receipt, Failures> {
+        self.is_clean(authorised, versions).map_err(one)?;
         let (decisions, approvals) = self.settle(authorised)?;
         let fingerprints = authorised.fingerprints.borrow().clone();
         let release = Release {

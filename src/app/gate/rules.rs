@@ -12,8 +12,8 @@ use crate::approval::Request;
 use crate::model::printable::printable;
 use crate::model::query::{Effect, Obligation, Query, Resource, Ruling, Time};
 use crate::model::{
-    ApprovalSpec, Approved, Decision, Denial, Event, Observer, Policy, PolicyMode, PolicySpec,
-    Reason, Verdict,
+    ApprovalSpec, Approved, Decision, Denial, DeniedBy, Event, Observer, Policy, PolicyMode,
+    PolicySpec, Reason, Verdict,
 };
 use crate::sys::filesystem::effective_uid;
 use crate::sys::syslog;
@@ -312,7 +312,7 @@ impl Rules {
             refused,
             repeated,
             asked,
-            directory: self.spec.directory.clone(),
+            by: DeniedBy::Policy(self.spec.directory.clone()),
             notes,
         }
     }

@@ -14,7 +14,7 @@ use crate::audit::{Archive, Checkpoint, LogError, Note, Tail};
 use crate::http::{Asked, Listener, Reply};
 use crate::model::{ServerSpec, chain};
 use crate::monitor::{
-    Dialect, Id, Item, Metrics, News, Posts, Progress, metrics_text, number, otlp_metrics,
+    Dialect, Id, Item, Metrics, News, Posts, Progress, SinkNow, metrics_text, number, otlp_metrics,
 };
 use crate::sys::walk::{self, Rule};
 use crate::sys::{durable, host};
@@ -49,6 +49,23 @@ impl Shown {
     /// Sets a gauge.
     pub fn set(&self, id: Id, labels: &[&str], value: f64) {
         self.metrics.borrow_mut().set(id, labels, value);
+    }
+
+    /// Adds to a counter.
+    pub fn add(&self, id: Id, labels: &[&str], more: f64) {
+        self.metrics.borrow_mut().add(id, labels, more);
+    }
+
+    /// How far each sink is, in a log of so many records.
+    pub fn sinks_now(&self, size: u64) -> Vec<SinkNow> {
+        let sinks = self.sinks.iter();
+        sinks
+            .map(|(name, progress)| SinkNow {
+                name: name.clone(),
+                confirmed: progress.confirmed.get(),
+                size,
+            })
+            .collect()
     }
 
     /// As text, with what sinks have confirmed by now.

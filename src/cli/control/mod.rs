@@ -2,6 +2,8 @@
 
 mod age;
 mod ask;
+#[cfg(feature = "monitor")]
+mod metrics;
 mod ps;
 mod status;
 
@@ -17,6 +19,8 @@ use crate::model::printable::{acts, printable};
 use crate::model::{Exit, parse_duration};
 
 pub use ask::{RevokeArgs, RollbackArgs, RotateArgs, revoke, rollback, rotate};
+#[cfg(feature = "monitor")]
+pub use metrics::{MetricsArgs, run as metrics};
 pub use ps::{PsArgs, run as ps};
 pub use status::{StatusArgs, run as status};
 

@@ -35,7 +35,7 @@ const WHAT: [&str; 7] = [
      closed at 64 MiB.",
 ];
 
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 12] = [
     (
         "start, end",
         "A launcher began, and ended: with the program's exit code, or why the launch failed.",
@@ -63,7 +63,9 @@ const KINDS: [(&str, &str); 11] = [
     ),
     (
         "control",
-        "A command to a launcher: what, and by which process and user, by the kernel's word.",
+        "A command to a launcher: what, and by which process and user, by the kernel's word. Of requests for its \
+         state, one of each user is recorded in ten minutes, with how many there were since; policy's decisions on \
+         them likewise.",
     ),
     (
         "reveal, revealed, change",
@@ -73,11 +75,17 @@ const KINDS: [(&str, &str); 11] = [
     ("read", "The log was read: how, and by whom."),
     (
         "recovered",
-        "What a crash left was cut off or made anew; or records were lost while the log could not be written.",
+        "What a crash left was cut off or made anew; records were lost while the log could not be written; or the \
+         checkpoint was missing, so that records before this one were not signed.",
     ),
     (
         "pruned",
         "Records with smaller numbers than below were removed.",
+    ),
+    (
+        "incident_opened, incident_step, incident_closed",
+        "A leaked secret was contained: hushpipe-incident(7). Times are in milliseconds: took_ms, detected_ms, \
+         contained_ms.",
     ),
 ];
 

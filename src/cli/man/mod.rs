@@ -3,6 +3,8 @@
 mod approvals;
 mod audit;
 mod commands;
+#[cfg(feature = "monitor")]
+mod incident;
 mod manifest;
 #[cfg(feature = "monitor")]
 mod monitor;
@@ -86,7 +88,7 @@ fn pages(root: Command) -> Result<Vec<Page>, Failure> {
     pages.push(audit::page());
     pages.push(manifest::page());
     #[cfg(feature = "monitor")]
-    pages.push(monitor::page());
+    pages.extend([incident::page(), monitor::page()]);
     pages.push(manifest::site_page());
     pages.push(templates::page());
     pages.extend(topics::pages());

@@ -48,13 +48,38 @@ const SINKS: [(&str, &str); 5] = [
     ),
 ];
 
-const METRICS: [&str; 2] = [
+const METRICS: [&str; 3] = [
     "With metrics: in the site, the monitor counts the log's records and shows how far sinks and witnesses are: at \
      http://ADDRESS/metrics (listen, OpenMetrics), in hushpipe.prom in node_exporter's directory of text files \
      (textfile, which the service's user must be able to write), and by OTLP/HTTP (otlp). Counters begin at zero \
      with the monitor. Labels have names of services, secrets, sinks and witnesses; never a value.",
+    "What launchers alone know (whether programs run and stores answer, leases that end, how long requests and \
+     rotations took) they say themselves: hushpipe metrics --all, by root from a timer, with --output for \
+     node_exporter.",
     "/usr/share/doc/hushpipe has alert rules for Prometheus with their tests (prometheus/), and a dashboard for \
      Grafana (grafana/hushpipe.json).",
+];
+
+const DIRECT: &str = "In a container, where no monitor runs, audit: { direct: true } has each launcher feed the sinks \
+                      itself. A release is confirmed by every sink before anything of it is delivered, or refused (exit \
+                      code 75) where audit.required is true; other records follow, and the last ones before the launcher \
+                      ends. Launchers of one log take turns, and keep how far each sink is in monitor.directory.";
+
+const ALERTS: [&str; 3] = [
+    "With alerts: in the site, the monitor evaluates its rules on each record, and notifies the receivers of \
+     alerts.notify once when an alert begins, again after alerts.repeat while it goes on, and when it is over: \
+     alerts.resolve after its last record. Alertmanager is sent all that goes on each minute. A receiver that does \
+     not answer is retried for about a quarter of an hour; then its notifications are dropped, with a warning. \
+     Records that came while no monitor ran are looked at when one starts; those from before its first start are \
+     only learnt from.",
+    "Rules: new_reader (a service, or a program by its digest, reads a secret of a store for the first time; all \
+     are learnt for 7 days from the log's first record on), rate, outside (hours and weekdays of the host's time \
+     zone), denied, break_glass, stale (a running service has had the same version for too long), sink_late, \
+     tampered. Each can be of some services and secrets alone. Alerts and the baseline are in alerts.json and \
+     baseline.json of monitor.directory.",
+    "A webhook is JSON: status (firing or resolved), rule, severity, host, labels, summary, help, started (the time \
+     of the first record), detected, ended, count, records. webhook-id is the same for each copy of a message; \
+     webhook-signature is that of Standard Webhooks (standardwebhooks.com), by the key in key_file.",
 ];
 
 const EXAMPLE: &str = "\
@@ -70,6 +95,9 @@ audit:
         format: hec
         token_file: /run/credentials/hushpipe-monitor.service/hec
 metrics: { listen: \"127.0.0.1:9184\" }
+alerts:
+  rules: [{ on: new_reader }, { on: denied }, { on: break_glass }, { on: tampered }]
+  notify: [{ alertmanager: { url: \"http://127.0.0.1:9093\" } }]
 
 # let the service read the log: group adm
 $ install -d -m 0750 -g adm /var/log/hushpipe
@@ -105,8 +133,16 @@ pub(super) fn page() -> Page {
         roff.text([bold(name)]);
         roff.text([roman(about)]);
     }
+    roff.control("SH", ["WITHOUT A MONITOR"]);
+    roff.control("PP", []);
+    roff.text([roman(DIRECT)]);
     roff.control("SH", ["METRICS"]);
     for paragraph in METRICS {
+        roff.control("PP", []);
+        roff.text([roman(paragraph)]);
+    }
+    roff.control("SH", ["ALERTS"]);
+    for paragraph in ALERTS {
         roff.control("PP", []);
         roff.text([roman(paragraph)]);
     }
@@ -114,6 +150,8 @@ pub(super) fn page() -> Page {
     verbatim(&mut roff, EXAMPLE.lines());
     let pages = [
         ("hushpipe-monitor", 1),
+        ("hushpipe-metrics", 1),
+        ("hushpipe-incident", 7),
         ("hushpipe-audit", 7),
         ("hushpipe-site.yaml", 5),
     ];

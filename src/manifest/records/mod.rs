@@ -1,7 +1,9 @@
 //! The records of a manifest: one table each, for decoding and for the schema.
 
+mod alerts;
 mod credentials;
 mod deliveries;
+mod incidents;
 mod rotation;
 mod run;
 mod secrets;
@@ -12,8 +14,10 @@ mod stores;
 mod trust;
 mod vault;
 
+pub use alerts::{AlertsRecord, Receiver};
 pub use credentials::{Credential, CredentialsDelivery};
 pub use deliveries::{Deliver, FdDelivery, FifoDelivery, FileDelivery, GetenvDelivery};
+pub use incidents::{IncidentsRecord, PlaybookRecord};
 pub use rotation::{OnRotation, Probe, Restarts, SecretRotation};
 pub use run::{Env, Fds, Forks, Inherit, Rewritten, Run, Signals, StopRecord};
 pub use secrets::{Check, FieldCheck, RefreshEvery, Secret};

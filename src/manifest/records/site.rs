@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::alerts::AlertsRecord;
+use super::incidents::IncidentsRecord;
 use super::sinks::{MetricsRecord, Sink, WitnessRecord};
 use super::site_path::SitePath;
 use crate::manifest::collections::{Key, List, Table};
@@ -38,6 +40,10 @@ record! {
         optional governed "governed": List<GovernedRecord>;
         /// Where `hushpipe monitor` shows its metrics.
         optional metrics "metrics": MetricsRecord;
+        /// Which records somebody is notified of, and how.
+        optional alerts "alerts": AlertsRecord;
+        /// What `hushpipe incident open` does about a leaked secret.
+        optional incidents "incidents": IncidentsRecord;
     } elsewhere {
         "service": OF_A_MANIFEST => "write it in the manifest",
         "stores": OF_A_MANIFEST => "write it in the manifest",
@@ -104,6 +110,9 @@ record! {
         optional witnesses "witnesses": List<WitnessRecord>;
         /// Where `hushpipe monitor` sends records.
         optional sinks "sinks": List<Sink>;
+        /// Each launcher sends records to the sinks itself, and delivers nothing before they have confirmed the
+        /// release: for containers, where no monitor runs. How far each sink is is kept in monitor.directory.
+        optional direct "direct": bool = "false";
     } elsewhere {}
 }
 

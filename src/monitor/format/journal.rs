@@ -41,7 +41,7 @@ pub fn entry(item: &Item) -> Vec<u8> {
 }
 
 /// One that has a line end is written with its length, as 64 bits in little-endian order.
-fn field(bytes: &mut Vec<u8>, name: &str, value: &str) {
+pub fn field(bytes: &mut Vec<u8>, name: &str, value: &str) {
     bytes.extend(name.as_bytes());
     if value.contains('\n') {
         bytes.push(b'\n');

@@ -1,5 +1,6 @@
 //! Records in the words of what reads them: bytes, and nothing else.
 
+pub mod alert;
 pub mod hec;
 pub mod journal;
 pub mod json;

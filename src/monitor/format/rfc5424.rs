@@ -8,9 +8,25 @@ use crate::monitor::item::{Item, Severity};
 /// Facility 10: security and authorization messages.
 const FACILITY: u8 = 10;
 
+/// All of a message but its text.
+pub struct Head<'a> {
+    /// Of syslog, 0 to 7.
+    pub severity: u8,
+    /// RFC 3339.
+    pub time: &'a str,
+    /// The host's name.
+    pub host: &'a str,
+    /// Whose message it is.
+    pub pid: Option<i32>,
+    /// MSGID.
+    pub kind: &'a str,
+    /// Structured data: elements and their parameters.
+    pub elements: &'a [(&'a str, &'a [(&'a str, &'a str)])],
+}
+
 /// A record as one message. `most`: its longest; one that is longer has a short object in place of the record.
 pub fn message(item: &Item, most: usize) -> Vec<u8> {
-    let head = head(item);
+    let head = of_record(item);
     let mut message = format!("{head} {}", item.text()).into_bytes();
     if message.len() > most {
         let seq = item.seq;
@@ -23,39 +39,52 @@ pub fn message(item: &Item, most: usize) -> Vec<u8> {
     message
 }
 
-fn head(item: &Item) -> String {
-    let severity = match item.severity() {
-        Severity::Information => 6,
-        Severity::Notice => 5,
-        Severity::Warning => 4,
-        Severity::Alert => 1,
-    };
-    let priority = FACILITY * 8 + severity;
+fn of_record(item: &Item) -> String {
     let record = &item.record;
-    let host = word(&record.host, 255);
-    let (time, pid, kind) = (&record.time, record.pid, item.kind());
-    let mut text = format!("<{priority}>1 {time} {host} hushpipe {pid} {kind} ");
     // 32473 is the number of examples (RFC 5612).
     let id = item.id();
-    let data = [
-        (
-            "origin",
-            &[("software", "hushpipe"), ("swVersion", VERSION)][..],
-        ),
-        (
-            "hushpipe@32473",
-            &[
-                ("id", &*id),
-                ("service", &*record.service),
-                ("launcher", &*record.launcher),
-                ("duplicate", if item.duplicate { "true" } else { "false" }),
-            ][..],
-        ),
-    ];
-    for (element, parameters) in data {
+    head(&Head {
+        severity: match item.severity() {
+            Severity::Information => 6,
+            Severity::Notice => 5,
+            Severity::Warning => 4,
+            Severity::Alert => 1,
+        },
+        time: &record.time,
+        host: &record.host,
+        pid: Some(record.pid),
+        kind: item.kind(),
+        elements: &[
+            (
+                "origin",
+                &[("software", "hushpipe"), ("swVersion", VERSION)],
+            ),
+            (
+                "hushpipe@32473",
+                &[
+                    ("id", &*id),
+                    ("service", &*record.service),
+                    ("launcher", &*record.launcher),
+                    ("duplicate", if item.duplicate { "true" } else { "false" }),
+                ],
+            ),
+        ],
+    })
+}
+
+/// Up to the message's text.
+pub fn head(head: &Head<'_>) -> String {
+    let priority = FACILITY * 8 + head.severity;
+    let host = word(head.host, 255);
+    let pid = head
+        .pid
+        .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    let (time, kind) = (head.time, head.kind);
+    let mut text = format!("<{priority}>1 {time} {host} hushpipe {pid} {kind} ");
+    for (element, parameters) in head.elements {
         text.push('[');
         text += element;
-        for (name, value) in parameters {
+        for (name, value) in *parameters {
             // 6.3.3: these three characters are escaped.
             let value = value
                 .replace('\\', "\\\\")

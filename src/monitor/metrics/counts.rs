@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::Kind;
+use crate::model::counts::Histogram;
 use crate::monitor::format::VERSION;
 use crate::monitor::item::Item;
 
@@ -17,6 +18,8 @@ pub enum Type {
     Counter,
     /// It is what it is now.
     Gauge,
+    /// Counts by length of time.
+    Histogram,
 }
 
 /// A family of metrics.
@@ -63,6 +66,22 @@ families! {
     Rotations Counter "hushpipe_rotations" ["service", "result"] "Rotations: ok, rolled_back or failed.";
     Generation Gauge "hushpipe_generation" ["service"] "The generation that the service was given last.";
     Delivered Gauge "hushpipe_secret_delivered_timestamp_seconds" ["service", "secret"] "When the secret was released last.";
+    Created Gauge "hushpipe_secret_created_timestamp_seconds" ["service", "secret"] "When the program was given the version that it has.";
+    Expiration Gauge "hushpipe_secret_expiration_timestamp_seconds" ["service", "secret"] "When its lease or certificate ends.";
+    NextRefresh Gauge "hushpipe_next_refresh_timestamp_seconds" ["service"] "When the launcher does something by itself next.";
+    Overdue Gauge "hushpipe_secret_overdue" ["service", "secret"] "Whether its lease or certificate has ended.";
+    ProgramUp Gauge "hushpipe_program_up" ["service"] "Whether the program runs.";
+    Healthy Gauge "hushpipe_healthy" ["service"] "Whether the launcher is healthy, as `hushpipe status --check` says.";
+    Restarts Counter "hushpipe_restarts" ["service"] "Restarts of the program by rotations.";
+    ApprovalsPending Gauge "hushpipe_approvals_pending" ["service"] "Approvals that a launcher waits for.";
+    StoreUp Gauge "hushpipe_store_up" ["service", "store"] "Whether the store answers.";
+    StoreRequests Counter "hushpipe_store_requests" ["service", "store", "result"] "Requests to the store.";
+    FetchDuration Histogram "hushpipe_fetch_duration_seconds" ["service", "store"] "How long requests to the store took.";
+    RotationDuration Histogram "hushpipe_rotation_duration_seconds" ["service"] "How long rotations took that worked.";
+    Redactions Counter "hushpipe_redactions" ["service", "stream"] "Values that were replaced in the program's output.";
+    Alerts Counter "hushpipe_alerts" ["rule"] "Alerts that began.";
+    AlertsFiring Gauge "hushpipe_alerts_firing" ["rule"] "Alerts that go on.";
+    Notifications Counter "hushpipe_notifications" ["receiver", "result"] "Alerts sent to a receiver, or dropped.";
     Dropped Counter "hushpipe_series_dropped" [] "Samples that were not kept, as there were too many series.";
 }
 
@@ -79,6 +98,7 @@ type Samples = BTreeMap<Vec<String>, f64>;
 #[derive(Debug, Default)]
 pub struct Metrics {
     samples: BTreeMap<Id, Samples>,
+    histograms: BTreeMap<Id, BTreeMap<Vec<String>, Histogram>>,
 }
 
 impl Metrics {
@@ -97,6 +117,37 @@ impl Metrics {
     pub fn families(&self) -> impl Iterator<Item = (&'static Family, &Samples)> {
         let all = self.samples.iter();
         all.map(|(id, samples)| (&FAMILIES[*id as usize], samples))
+    }
+
+    /// Each family that has histograms.
+    pub fn histograms(
+        &self,
+    ) -> impl Iterator<Item = (&'static Family, &BTreeMap<Vec<String>, Histogram>)> {
+        let all = self.histograms.iter();
+        all.map(|(id, histograms)| (&FAMILIES[*id as usize], histograms))
+    }
+
+    /// Sets a histogram.
+    pub fn histogram(&mut self, id: Id, labels: &[&str], histogram: &Histogram) {
+        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        let of_family = self.histograms.entry(id).or_default();
+        if of_family.len() < MOST_SERIES || of_family.contains_key(&labels) {
+            of_family.insert(labels, histogram.clone());
+        } else {
+            self.add(Id::Dropped, &[], 1.0);
+        }
+    }
+
+    /// Sets a gauge, unless it is less already.
+    pub fn least(&mut self, id: Id, labels: &[&str], value: f64) {
+        let before = self.get(id, labels).unwrap_or(value);
+        self.set(id, labels, before.min(value));
+    }
+
+    /// The same, unless it is more.
+    pub fn most(&mut self, id: Id, labels: &[&str], value: f64) {
+        let before = self.get(id, labels).unwrap_or(value);
+        self.set(id, labels, before.max(value));
     }
 
     fn sample(&mut self, id: Id, labels: &[&str]) -> Option<&mut f64> {
@@ -228,7 +279,7 @@ pub mod tests {
     fn names() -> Vec<String> {
         let name = |family: &Family| match family.kind {
             Type::Counter => format!("{}_total", family.name),
-            Type::Gauge => family.name.to_owned(),
+            Type::Gauge | Type::Histogram => family.name.to_owned(),
         };
         FAMILIES.iter().map(name).collect()
     }

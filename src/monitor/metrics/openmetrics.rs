@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::counts::{Metrics, Type};
+use super::counts::{Family, Metrics, Type, number};
+use crate::model::counts::{BOUNDS_MS, Histogram};
 
 /// How they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub fn text(metrics: &Metrics, dialect: Dialect) -> String {
         let (kind, suffix) = match family.kind {
             Type::Counter => ("counter", "_total"),
             Type::Gauge => ("gauge", ""),
+            Type::Histogram => ("histogram", ""),
         };
         // OpenMetrics names a counter's family without the suffix of its samples.
         let shown = match dialect {
@@ -36,22 +38,63 @@ pub fn text(metrics: &Metrics, dialect: Dialect) -> String {
         let written = write!(text, "# HELP {shown} {help}\n# TYPE {shown} {kind}\n");
         written.expect("a String is written");
         for (labels, value) in samples {
-            text += name;
-            text += suffix;
-            let labels = family.labels.iter().zip(labels);
-            let labels: Vec<String> = labels
-                .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
-                .collect();
-            if !labels.is_empty() {
-                write!(text, "{{{}}}", labels.join(",")).expect("a String is written");
-            }
-            writeln!(text, " {value}").expect("a String is written");
+            sample(
+                &mut text,
+                &format!("{name}{suffix}"),
+                &pairs(family, labels),
+                *value,
+            );
+        }
+    }
+    for (family, histograms) in metrics.histograms() {
+        let (name, help) = (family.name, escaped(family.help));
+        let written = write!(text, "# HELP {name} {help}\n# TYPE {name} histogram\n");
+        written.expect("a String is written");
+        for (labels, histogram) in histograms {
+            buckets(&mut text, name, &pairs(family, labels), histogram);
         }
     }
     if dialect == Dialect::OpenMetrics {
         text += "# EOF\n";
     }
     text
+}
+
+/// `label="value"`, of each.
+fn pairs(family: &Family, labels: &[String]) -> Vec<String> {
+    let labels = family.labels.iter().zip(labels);
+    labels
+        .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+        .collect()
+}
+
+fn sample(text: &mut String, name: &str, labels: &[String], value: f64) {
+    text.push_str(name);
+    if !labels.is_empty() {
+        write!(text, "{{{}}}", labels.join(",")).expect("a String is written");
+    }
+    writeln!(text, " {value}").expect("a String is written");
+}
+
+/// Cumulative, each with its upper bound in seconds.
+fn buckets(text: &mut String, name: &str, labels: &[String], histogram: &Histogram) {
+    let bounds = BOUNDS_MS
+        .iter()
+        .map(|bound| format!("{:?}", number(*bound) / 1e3));
+    let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
+    let mut all = 0;
+    for (bound, count) in bounds.zip(&histogram.buckets) {
+        all += count;
+        let with = [labels, &[format!("le=\"{bound}\"")]].concat();
+        sample(text, &format!("{name}_bucket"), &with, number(all));
+    }
+    sample(
+        text,
+        &format!("{name}_sum"),
+        labels,
+        number(histogram.sum_us) / 1e6,
+    );
+    sample(text, &format!("{name}_count"), labels, number(all));
 }
 
 /// The three characters that both formats escape.

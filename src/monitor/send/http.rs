@@ -39,8 +39,23 @@ impl Posts {
 
     /// Sends a body of JSON, with the token as `scheme` has it. Gives what was answered.
     pub async fn send(&self, body: Vec<u8>, scheme: &str) -> Result<Vec<u8>, SendError> {
+        self.send_with(body, scheme, &[]).await
+    }
+
+    /// The same, with more headers, of ASCII.
+    pub async fn send_with(
+        &self,
+        body: Vec<u8>,
+        scheme: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Vec<u8>, SendError> {
         let failed = |error: &dyn std::fmt::Display| SendError::new(0, error.to_string());
         let mut request = Request::new(Method::POST, self.path).json(SecretBytes::new(body));
+        for (name, value) in headers {
+            request = request
+                .header_of(name, value)
+                .ok_or_else(|| failed(&format!("the header {name} cannot be sent")))?;
+        }
         if let Some(path) = &self.spec.token_file {
             // Read anew each time: a token that was replaced counts at once.
             let token = Trusted::new(&[]).read(path, LONGEST_TOKEN);

@@ -109,8 +109,8 @@ fn a_proof_is_of_one_record() {
         proof.starts_with("c2sp.org/tlog-proof@v1\nindex 1\n"),
         "{proof}"
     );
-    let output = again(output).args(["audit", "prove", "99"]).run().code(75);
-    let output = output.stderr_has("record 99 is none of them");
+    let output = again(output).args(["audit", "prove", "99"]).run().code(64);
+    let output = output.stderr_has("there is no record 99: the checkpoint covers");
     let records = records(output.place());
     assert_eq!(of_kind(&records, "read")["message"], "prove 1");
 }

@@ -53,8 +53,8 @@ fn a_status_has_the_same_keys_always() {
     let pid = running.pid().to_string();
     let status = json(&beside(running.place(), &["status", &pid, "--json"]).success());
     let keys: Vec<&String> = status.as_object().unwrap().keys().collect();
-    let expected = "conditions control_groups generation healthy last_fault last_rotation manifest next outages pid \
-                    program program_pid protections restarts restarts_left secrets service started state version";
+    let expected = "conditions control_groups counts generation healthy last_fault last_rotation manifest next \
+                    outages pid program program_pid protections restarts restarts_left secrets service started state version";
     let mut keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());

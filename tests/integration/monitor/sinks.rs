@@ -197,7 +197,7 @@ fn http_gets_ocsf_json_and_splunks_events() {
 fn a_site_without_anything_to_monitor_says_so() {
     let output = launched("");
     let output = again(output).args(["monitor"]).run().code(78);
-    output.stderr_has("neither audit.sinks, audit.witnesses nor metrics");
+    output.stderr_has("neither audit.sinks, audit.witnesses, metrics nor alerts");
     let hushpipe = Hushpipe::new().file("site.yaml", "version: 1\n");
     let hushpipe = hushpipe.env("HUSHPIPE_SITE", "{place}/site.yaml");
     hushpipe

@@ -4,6 +4,7 @@ mod credentials;
 mod kinds;
 mod leaks;
 mod machine;
+mod monitor;
 mod odd;
 mod package;
 mod readme;

@@ -89,18 +89,28 @@ impl Machine {
     /// Boots a system with the hushpipe that is tested, its unit and examples, where a package has
     /// them.
     fn boot(suite: Suite) -> Self {
+        Self::boot_with(suite, &Self::binds())
+    }
+
+    /// The same, for one test alone: it has a site of its own.
+    pub fn apart(suite: Suite) -> Self {
+        Self::boot_with(suite, &Self::binds())
+    }
+
+    fn binds() -> Vec<String> {
         let hushpipe = Path::new(env!("CARGO_BIN_EXE_hushpipe"));
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
         let unit = sources.join("packaging/systemd/hushpipe@.service");
-        let binds = [
+        let monitor = sources.join("packaging/systemd/hushpipe-monitor.service");
+        vec![
             bind(hushpipe, "/usr/bin/hushpipe"),
             bind(&unit, "/usr/lib/systemd/system/hushpipe@.service"),
+            bind(&monitor, "/usr/lib/systemd/system/hushpipe-monitor.service"),
             bind(
                 &sources.join("examples"),
                 "/usr/share/doc/hushpipe/examples",
             ),
-        ];
-        Self::boot_with(suite, &binds)
+        ]
     }
 
     /// Boots a system as Debian has it, for one test alone.
