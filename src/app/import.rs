@@ -77,21 +77,23 @@ fn of_tool(root: &Map<String, Json>) -> Option<Members> {
         ));
     }
     if let Some(Json::Array(parameters)) = root.get("Parameters") {
-        return Some(each(parameters, |one| {
+        return Some(Ok(each(parameters, |one| {
             Some((one.get("Name")?, one.get("Value")?))
-        }));
+        })));
     }
     if root.get("Parameter").is_some_and(Json::is_object) {
         let one = std::slice::from_ref(root.get("Parameter")?);
-        return Some(each(one, |one| Some((one.get("Name")?, one.get("Value")?))));
+        return Some(Ok(each(one, |one| {
+            Some((one.get("Name")?, one.get("Value")?))
+        })));
     }
     if let (Some(Json::Array(fields)), true) = (root.get("fields"), root.contains_key("category")) {
-        return Some(each(fields, |one| {
+        return Some(Ok(each(fields, |one| {
             Some((
                 one.get("label").or_else(|| one.get("id"))?,
                 one.get("value")?,
             ))
-        }));
+        })));
     }
     if let (Some("Secret"), Some(_)) = (text("kind"), text("apiVersion")) {
         return Some(of_kubernetes(root));
@@ -111,15 +113,18 @@ fn of_tool(root: &Map<String, Json>) -> Option<Members> {
 }
 
 /// Items of a list, each with a name and a text.
-fn each<'a>(items: &'a [Json], pick: impl Fn(&'a Json) -> Option<(&'a Json, &'a Json)>) -> Members {
+fn each<'a>(
+    items: &'a [Json],
+    pick: impl Fn(&'a Json) -> Option<(&'a Json, &'a Json)>,
+) -> Vec<(String, SecretBytes)> {
     let pairs = items.iter().filter_map(pick);
     let pairs = pairs.filter_map(|(name, value)| Some((name.as_str()?, value.as_str()?)));
-    Ok(pairs
+    pairs
         .map(|(name, value)| {
             let name = name.trim_matches('/').to_owned();
             (name, SecretBytes::new(value.as_bytes().to_vec()))
         })
-        .collect())
+        .collect()
 }
 
 /// `kubectl get secret NAME -o json`.

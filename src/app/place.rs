@@ -521,7 +521,9 @@ fn covered(host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
     targets.extend(more);
     let mut mounts = mounts(points(&targets)?);
     // What is written there would be lost, such as a new identity: it fails instead.
-    mounts.iter_mut().for_each(|mount| mount.mode = 0o555);
+    for mount in &mut mounts {
+        mount.mode = 0o555;
+    }
     Ok((mounts, host.bootstrap.covers()))
 }
 

@@ -24,8 +24,8 @@ use crate::model::printable::{printable, printable_path};
 use crate::model::{Exit, Site, parse_duration};
 
 const ABOUT: &str = "\
-A launch that a policy allows once people approved it writes a request into the site's
-`approvals.directory`; `hushpipe approval request` writes it ahead. `hushpipe approve ID` signs it;
+A launch that a policy allows once people approved it writes a request into the site's \
+`approvals.directory`; `hushpipe approval request` writes it ahead. `hushpipe approve ID` signs it; \
 see hushpipe-approval(7).
 
 Examples:
@@ -70,8 +70,8 @@ Examples:
     },
     /// Check that a request has all approvals that its policies want, and has not ended
     #[command(after_help = "\
-What the policies want is in the request, and who is in which group is what this host's site says;
-whether the request fits is for the launch to judge. The exit code is 1 if approvals are missing, or
+What the policies want is in the request, and who is in which group is what this host's site says; \
+whether the request fits is for the launch to judge. The exit code is 1 if approvals are missing, or \
 if the request has expired or is used up.
 
 Examples:
@@ -86,7 +86,7 @@ Examples:
     },
     /// Remove requests that expired long ago, with their signatures
     #[command(after_help = "\
-Each user removes their own files, and root those of all. hushpipe does the same with the default
+Each user removes their own files, and root those of all. hushpipe does the same with the default \
 before it writes a request.
 
 Examples:
@@ -100,8 +100,8 @@ Examples:
 }
 
 const APPROVE: &str = "\
-The signature is made by ssh-keygen, in the namespace approval@hushpipe, so that keys in an agent
-or in hardware work; it is written beside the request, as ID.json.USER.sig. A FILE is a request
+The signature is made by ssh-keygen, in the namespace approval@hushpipe, so that keys in an agent \
+or in hardware work; it is written beside the request, as ID.json.USER.sig. A FILE is a request \
 that was copied from another host: copy FILE.USER.sig back, beside the request there. By hand:
 `ssh-keygen -Y sign -n approval@hushpipe -f KEY ID.json`.
 

@@ -22,7 +22,7 @@ use crate::model::query::Effect;
 use crate::model::{Exit, parse_duration};
 
 const EXAMPLES: &str = "\
-Policies are files of Cedar (*.cedar) and an entities.json in one directory, which the site names
+Policies are files of Cedar (*.cedar) and an entities.json in one directory, which the site names \
 (policy.directory). hushpipe-policy(7) has what they can read, and examples.
 
 Examples:
@@ -74,7 +74,7 @@ Examples:
 }
 
 const EXPLAIN: &str = "\
-Gathers the facts as a launch on this host does, and asks no store.
+Gathers the facts as a launch on this host does, and asks no store. \
 Ends with 1 if a secret is denied or needs something first.
 
 Examples:
@@ -102,7 +102,7 @@ struct ExplainArgs {
 }
 
 const TEST: &str = "\
-A file of cases, in YAML or JSON. A query that leaves something out means that it is empty; defaults
+A file of cases, in YAML or JSON. A query that leaves something out means that it is empty; defaults \
 are laid below each query, and null takes one away. policies and reason may be left out.
 
   defaults: { context: { environment: production } }
@@ -135,7 +135,7 @@ struct TestArgs {
 }
 
 const REPLAY: &str = "\
-Reads the decisions of the site's audit log, or of a file of records, asks the policies of DIR the
+Reads the decisions of the site's audit log, or of a file of records, asks the policies of DIR the \
 same, and shows what differs.
 
 Examples:

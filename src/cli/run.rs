@@ -27,7 +27,7 @@ Examples:
                                                 without a manifest: secrets of ./secrets
   hushpipe run --file key.pem=tls/key -- serve --key '{{ files }}/key.pem'
 
-hushpipe gives the program's own exit code, 128+N when signal N killed it, and its own faults
+hushpipe gives the program's own exit code, 128+N when signal N killed it, and its own faults \
 the codes of `hushpipe help exit-codes`.";
 
 /// Arguments of `run`.

@@ -26,10 +26,10 @@ use crate::model::query::Action;
 use crate::stores::sealed::{Key, Listed, SealedStore};
 
 const ABOUT: &str = "\
-The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them. An
+The store is a directory of plain age files, one a version: `age -d -i IDENTITY` opens them. An \
 index, which every writer signs, says what it holds: `hushpipe secret verify` checks it.
 
-Which store: --store PATH, else the sealed store of the manifest (-m FILE, $HUSHPIPE_MANIFEST,
+Which store: --store PATH, else the sealed store of the manifest (-m FILE, $HUSHPIPE_MANIFEST, \
 ./hushpipe.yaml), else ./secrets.
 
 Examples:
@@ -131,14 +131,14 @@ Examples:
 }
 
 const SET_EXAMPLES: &str = "\
-The value comes from --file, else from standard input, byte for byte, else, when that is a terminal,
-from a prompt that does not show it. It is never an argument: every user of the machine can read
+The value comes from --file, else from standard input, byte for byte, else, when that is a terminal, \
+from a prompt that does not show it. It is never an argument: every user of the machine can read \
 those, and the shell keeps them.
 
-`echo` and most programs end their output with a newline, which is stored as well: --trim drops it.
+`echo` and most programs end their output with a newline, which is stored as well: --trim drops it. \
 An empty value is refused, as of a program that failed before the pipe; --allow-empty stores it.
 
-Several secrets take a --file each, in the order of the names. They become current together, so no
+Several secrets take a --file each, in the order of the names. They become current together, so no \
 program gets one without the others: a key and its certificate.
 
 Examples:
@@ -218,7 +218,7 @@ struct ImportArgs {
 }
 
 const REKEY_EXAMPLES: &str = "\
-Who could open a version once may have kept it: after removing a recipient, change the values too.
+Who could open a version once may have kept it: after removing a recipient, change the values too. \
 When it is interrupted, call it again.
 
 Examples:
@@ -239,8 +239,8 @@ struct RekeyArgs {
 }
 
 const MERGE_EXAMPLES: &str = "\
-Every version of either side is kept. Where both set the same secret, yours stays current, and
-theirs becomes the next version. The merged index is signed by your identity, which must be a
+Every version of either side is kept. Where both set the same secret, yours stays current, and \
+theirs becomes the next version. The merged index is signed by your identity, which must be a \
 recipient.
 
 As git's merge driver for the index (the store's .gitattributes names it):

@@ -14,7 +14,7 @@ use crate::model::printable::{printable, printable_path};
 use crate::model::{CallerVariables, Exit, ManifestSigners};
 
 const ABOUT: &str = "\
-A site with `manifests: { signers: FILE }` refuses manifests that nobody of that file signed (exit
+A site with `manifests: { signers: FILE }` refuses manifests that nobody of that file signed (exit \
 code 77). The signature of hushpipe.yaml is hushpipe.yaml.sig, and is of exactly its bytes.
 
 Examples:

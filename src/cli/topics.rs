@@ -90,9 +90,7 @@ mod tests {
     fn no_line_is_broken_by_a_terminal() {
         for topic in TOPICS {
             for line in topic.text.lines() {
-                let verbatim = line.starts_with(' ');
-                let most = if verbatim { 86 } else { 90 };
-                assert!(line.chars().count() <= most, "{}: {line}", topic.name);
+                assert!(line.chars().count() <= 80, "{}: {line}", topic.name);
                 assert!(!line.contains('\t'), "{}: {line}", topic.name);
             }
         }

@@ -147,7 +147,7 @@ impl Decoder<'_> {
             };
             let fault = Fault::new(node.span, message, help);
             // Text in the place of a mapping may be a value that somebody wrote here.
-            let may_be_value = matches!(node.data, Data::Scalar { .. });
+            let may_be_value = node.kind() == "text";
             self.faults
                 .push(if may_be_value { fault.hiding() } else { fault });
         }

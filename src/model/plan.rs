@@ -417,7 +417,7 @@ pub enum Refresh {
 }
 
 /// `check:` of a secret.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checks {
     /// For the whole value.
     pub whole: FieldChecks,
@@ -441,7 +441,7 @@ impl Checks {
 }
 
 /// What must hold for the bytes of a value or of a field.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldChecks {
     /// A regular expression that must match somewhere (anchor it with ^ and $).
     pub pattern: Option<String>,

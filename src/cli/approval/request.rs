@@ -20,8 +20,8 @@ use crate::manifest::Overrides;
 use crate::model::{Exit, PolicyMode, parse_duration};
 
 const ABOUT: &str = "\
-Decides on the manifest as a launch would now, without asking a store, and writes a request for the
-approvals that policies want. Run it as the user that will launch, with the same manifest, program
+Decides on the manifest as a launch would now, without asking a store, and writes a request for the \
+approvals that policies want. Run it as the user that will launch, with the same manifest, program \
 and arguments: a launch by another user, or of anything else, does not find it.
 
 Ends with 0 and writes nothing if no approval is needed, and with 77 if approvals would not help.

@@ -16,7 +16,7 @@ use super::said::SaidArgs;
 use super::{Failure, Globals, Outcome, Palette, Stream, output};
 use crate::app::{self, Look};
 use crate::manifest::Overrides;
-use crate::model::{Exit, Plan, StoreKind, StoreSpec};
+use crate::model::{Checks, Exit, Plan, SecretSpec, StoreKind, StoreSpec};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +25,7 @@ Examples:
   hushpipe check --values                  ... and would their values do?
   hushpipe check -m app.yaml --format json | jq .deliver
 
-Sealed and directory stores are on this host: every check looks for the secrets there.
+Sealed and directory stores are on this host: every check looks for the secrets there. \
 Reports all errors in one run, and ends with 0 only if a run would start.";
 
 /// Arguments of `check`.
@@ -124,6 +124,7 @@ fn verdict(
 ) -> String {
     let is_elsewhere =
         |store: &StoreSpec| matches!(store.kind, StoreKind::Command(_) | StoreKind::Vault(_));
+    let is_checked = |secret: &SecretSpec| secret.checks != Checks::default();
     let unasked = !arguments.online && !arguments.values;
     match report {
         None => "The manifest is valid; this host and its stores were not checked.".to_owned(),
@@ -133,6 +134,9 @@ fn verdict(
         }
         Some(Ok(_)) if unasked && plan.stores.values().any(is_elsewhere) => {
             "A run would start if its servers and commands answer: --online asks them.".to_owned()
+        }
+        Some(Ok(_)) if !arguments.values && plan.secrets.values().any(is_checked) => {
+            "A run would start if the values pass their checks: --values tries them.".to_owned()
         }
         Some(Ok(_)) => "A run would start.".to_owned(),
     }

@@ -14,8 +14,8 @@ use crate::model::printable::printable;
 use crate::model::{Exit, VersionRef};
 
 const ROTATE_EXAMPLES: &str = "\
-The stores are asked at once, and what is new is handed over; without anything new, nothing happens.
-A secret that is named gets a new value where its store makes one on demand (a new lease), and loses
+The stores are asked at once, and what is new is handed over; without anything new, nothing happens. \
+A secret that is named gets a new value where its store makes one on demand (a new lease), and loses \
 the version that a rollback holds it at.
 
 Examples:
@@ -24,11 +24,11 @@ Examples:
   hushpipe rotate --user alice            as root, the only one of another user
   ExecReload=hushpipe rotate -t $MAINPID  in a systemd unit
 
-Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
+Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it \
 has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
 const ROLLBACK_EXAMPLES: &str = "\
-The values before are handed over again, as a new generation. What is rolled back from is not taken
+The values before are handed over again, as a new generation. What is rolled back from is not taken \
 again until its store has something newer.
 
 Examples:
@@ -36,18 +36,18 @@ Examples:
   hushpipe rollback api --to 7            one secret, where its store keeps versions
   hushpipe rotate api                     let it follow its store again
 
-Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
+Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it \
 has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
 const REVOKE_EXAMPLES: &str = "\
-The secret's lease is revoked at its store, and the program gets a new one at once: for a credential
+The secret's lease is revoked at its store, and the program gets a new one at once: for a credential \
 that somebody else may have seen.
 
 Examples:
   hushpipe revoke db
   hushpipe revoke db -t payments-api
 
-Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it
+Ends with 0 when it is done, and with the code of what went wrong when the program keeps what it \
 has. To leave the wait (Ctrl-C, --timeout: exit code 75) takes nothing back.";
 
 /// Which launcher, and for how long.

@@ -19,7 +19,7 @@ Examples:
   hushpipe ps                             your launchers; as root, everybody's
   hushpipe ps --json | jq '.[] | select(.healthy | not)'
 
-A launcher is there from the start of its program until that and what it left running are gone.
+A launcher is there from the start of its program until that and what it left running are gone. \
 `hushpipe run --exec` leaves none behind.";
 
 /// Arguments of `ps`.

@@ -25,11 +25,11 @@ Examples:
   hushpipe status --check                 for monitoring
   HEALTHCHECK CMD [\"hushpipe\", \"status\", \"--alive\"]       in a Dockerfile
 
-Healthy means: the program runs, every store answers, delivered values have not expired and are
-at their paths, and nothing has failed since the last successful rotation. If a launcher is not
-healthy, its program keeps running on its last good values, and somebody should look: after a
-rollback, until its store has another version than the one that failed. An orchestrator that
-restarts programs should use --alive: a restart would take good values away while their store is
+Healthy means: the program runs, every store answers, delivered values have not expired and are \
+at their paths, and nothing has failed since the last successful rotation. If a launcher is not \
+healthy, its program keeps running on its last good values, and somebody should look: after a \
+rollback, until its store has another version than the one that failed. An orchestrator that \
+restarts programs should use --alive: a restart would take good values away while their store is \
 down, or start with the version that failed.";
 
 /// Arguments of `status`.

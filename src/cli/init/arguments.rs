@@ -7,18 +7,18 @@ use clap::Args;
 use super::super::said::SaidArgs;
 
 const EXAMPLES: &str = "\
-Existing files are never overwritten, except a starting manifest that nobody changed; an interrupted
-init can be re-run. Beside a manifest of an earlier init, it moves the .env files that were kept.
-The identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy
+Existing files are never overwritten, except a starting manifest that nobody changed; an interrupted \
+init can be re-run. Beside a manifest of an earlier init, it moves the .env files that were kept. \
+The identity opens every secret that is sealed for it: keep it out of repositories, and keep a copy \
 in a safe place.
 
 If there are .env files, init offers to move their values into the store, and to remove each file:
-while the program runs, a link in its place leads to what the program gets. No value stays behind,
-and the program finds its .env where it was. Each line is delivered as it was written until you set
-a new value, so every loader reads what it read before. Without a terminal, init does not prompt,
+while the program runs, a link in its place leads to what the program gets. No value stays behind, \
+and the program finds its .env where it was. Each line is delivered as it was written until you set \
+a new value, so every loader reads what it read before. Without a terminal, init does not prompt, \
 and imports .env files only with --from-env or --yes. Values are never shown.
 
-Within a git work tree, init adds to .gitignore what must not be committed, and never runs git. The
+Within a git work tree, init adds to .gitignore what must not be committed, and never runs git. The \
 sealed store may be committed.
 
 Examples:

@@ -21,10 +21,10 @@ use crate::scan::{Finding, Rule, Scanner, Severity, Tally, TreeOptions, foreign,
 use baseline::Baseline;
 
 const EXAMPLES: &str = "\
-A finding shows where a value is, its name and its length. The value itself is never printed, sent
-or kept; --show prints values on a terminal.
-Files that git ignores are skipped, except those that are known to hold secrets (.env, keys,
-settings of known programs). Files that are not text are skipped. Container images are read as they
+A finding shows where a value is, its name and its length. The value itself is never printed, sent \
+or kept; --show prints values on a terminal. \
+Files that git ignores are skipped, except those that are known to hold secrets (.env, keys, \
+settings of known programs). Files that are not text are skipped. Container images are read as they \
 are: the tar of `docker save` or an OCI layout, with its configuration, history and layers.
 
 Examples:

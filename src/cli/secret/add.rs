@@ -22,7 +22,7 @@ use crate::stores::sealed::Key;
 /// Arguments of `add`.
 #[derive(Args)]
 #[command(after_help = "\
-The value comes from standard input or a prompt, as for `hushpipe secret set`. A secret that the
+The value comes from standard input or a prompt, as for `hushpipe secret set`. A secret that the \
 store has already keeps its value. The program gets a file, unless --getenv names a variable.
 
 Examples:

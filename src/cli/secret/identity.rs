@@ -13,8 +13,8 @@ use crate::stores::sealed::SealedStore;
 /// Arguments of `identity`.
 #[derive(Args)]
 #[command(after_help = "\
-The identity is a file for you alone: --identity, else $HUSHPIPE_IDENTITY, else the manifest's, else
-~/.config/hushpipe/identity.txt. Its public key is no secret. In CI, write the identity to a file
+The identity is a file for you alone: --identity, else $HUSHPIPE_IDENTITY, else the manifest's, else \
+~/.config/hushpipe/identity.txt. Its public key is no secret. In CI, write the identity to a file \
 with mode 0600 and name it with HUSHPIPE_IDENTITY.
 
 Examples:

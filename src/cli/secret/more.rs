@@ -72,7 +72,7 @@ pub fn generate(place: &PlaceArgs, arguments: &GenerateArgs, globals: Globals) -
 /// Arguments of `secret edit`.
 #[derive(Args)]
 #[command(after_help = "\
-While the editor runs, the value is in a file in memory, in a directory for you alone. Switch off
+While the editor runs, the value is in a file in memory, in a directory for you alone. Switch off \
 what the editor keeps elsewhere (viminfo, undo files, plugins).
 
 Examples:
@@ -101,7 +101,7 @@ pub fn edit(place: &PlaceArgs, arguments: &EditArgs, globals: Globals) -> Outcom
 /// Arguments of `secret mv`.
 #[derive(Args)]
 #[command(after_help = "\
-The new name starts with the current value: older versions go with the old name. Manifests that name
+The new name starts with the current value: older versions go with the old name. Manifests that name \
 it are yours to change.
 
 Examples:

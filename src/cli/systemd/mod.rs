@@ -26,8 +26,8 @@ Examples:
   hushpipe systemd wrap redis-server --install      put it there
   hushpipe systemd unwrap redis-server              how is it taken away again?
 
-The unit's own files are not changed: all is in one drop-in, 50-hushpipe.conf, or zz-hushpipe.conf
-where a drop-in such as the override.conf of `systemctl edit` would overrule that. Unit files are
+The unit's own files are not changed: all is in one drop-in, 50-hushpipe.conf, or zz-hushpipe.conf \
+where a drop-in such as the override.conf of `systemctl edit` would overrule that. Unit files are \
 read as systemd reads them, drop-ins included; systemd itself is not asked, and nothing is reloaded.";
 
 /// Arguments of `systemd`.

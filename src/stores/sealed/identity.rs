@@ -200,8 +200,27 @@ fn parse_ssh(path: &Path, content: &[u8]) -> Result<age::ssh::Identity, Fault> {
     }
 }
 
+/// Why a line is no identity, without what is in it.
+fn unknown_identity(number: usize, line: &[u8]) -> String {
+    let plugin = line
+        .strip_prefix(b"AGE-PLUGIN-")
+        .and_then(|rest| rest.split(|byte| *byte == b'1').next())
+        .and_then(|name| std::str::from_utf8(name).ok())
+        .map(|name| name.trim_end_matches('-').to_ascii_lowercase())
+        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+    match plugin {
+        Some(name) => format!(
+            "line {number} is for age-plugin-{name}, and hushpipe runs no plugins: use an \
+             AGE-SECRET-KEY-1… identity"
+        ),
+        None => format!("line {number} is not an AGE-SECRET-KEY-1… identity"),
+    }
+}
+
 fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<Native>, Fault> {
     let mut identities = Vec::new();
+    // Editors of Windows and some CIs put a byte order mark before the text.
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
@@ -210,10 +229,7 @@ fn parse_native(path: &Path, content: &[u8]) -> Result<Vec<Native>, Fault> {
         let identity = std::str::from_utf8(line)
             .ok()
             .and_then(Native::parse)
-            .ok_or_else(|| {
-                let reason = format!("line {} is not an AGE-SECRET-KEY-1… identity", index + 1);
-                malformed(path, &reason)
-            })?;
+            .ok_or_else(|| malformed(path, &unknown_identity(index + 1, line)))?;
         identities.push(identity);
     }
     if identities.is_empty() {
@@ -265,7 +281,7 @@ mod tests {
             use age::secrecy::ExposeSecret;
             key.to_string().expose_secret().to_owned()
         });
-        let file = format!("# created: today\r\n{one}\r\n\n# another\n  {two}");
+        let file = format!("\u{feff}# created: today\r\n{one}\r\n\n# another\n  {two}");
         let public = keys.map(|key| key.to_public().to_string());
         assert_eq!(read(file.as_bytes(), 0o600).unwrap(), public);
     }
@@ -277,6 +293,11 @@ mod tests {
         let error = read(b"\nAGE-SECRET-KEY-1QQQ\n", 0o400).unwrap_err();
         assert!(
             error.contains("line 2") && !error.contains("QQQ"),
+            "{error}"
+        );
+        let error = read(b"AGE-PLUGIN-YUBIKEY-1QQQHUNTER\n", 0o600).unwrap_err();
+        assert!(
+            error.contains("age-plugin-yubikey") && !error.contains("QQQ"),
             "{error}"
         );
         let error = read(b"\xff\xfe", 0o600).unwrap_err();

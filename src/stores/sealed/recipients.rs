@@ -61,10 +61,22 @@ impl Recipients {
 impl Public {
     fn parse(line: &str) -> Result<Self, String> {
         if line.starts_with("age1") {
-            return line
-                .parse()
-                .map(Self::Native)
-                .map_err(|_| "not a complete age1… public key: was it cut off?".to_owned());
+            return line.parse().map(Self::Native).map_err(|_| {
+                if line.contains('#') {
+                    return "a name goes on a line of its own before the key: # name: NAME"
+                        .to_owned();
+                }
+                // age1, the plugin's name, and the separator of Bech32.
+                let plugin = line["age1".len()..]
+                    .rsplit_once('1')
+                    .map_or("", |(name, _)| name);
+                let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+                if plugin.is_empty() || !plugin.chars().all(is_name) {
+                    "not a complete age1… public key: was it cut off?".to_owned()
+                } else {
+                    format!("a key of age-plugin-{plugin}: hushpipe runs no plugins")
+                }
+            });
         }
         match line.parse() {
             Ok(ssh @ age::ssh::Recipient::SshEd25519(..)) => Ok(Self::Ssh(ssh)),
@@ -225,6 +237,8 @@ mod tests {
         for (text, expected) in [
             ("# none\n", "has no recipient"),
             ("\nage1qqq\n", "recipients.txt:2: not a complete age1"),
+            ("age1yubikey1qqqq\n", "a key of age-plugin-yubikey"),
+            ("age1qqq # bob\n", "# name: NAME"),
             ("ssh-rsa AAAA\n", "recipients.txt:1: a recipient is"),
         ] {
             let Err(Fault::Malformed { reason }) = Recipients::parse(&path, text) else {
