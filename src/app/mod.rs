@@ -53,7 +53,6 @@ mod watch;
 
 use std::rc::Rc;
 
-pub use crate::sys::terminal::columns_of_stderr;
 pub use ahead::request_approval;
 use event_loop::{runtime, take_signals};
 use failure::os;
@@ -66,6 +65,11 @@ pub use trusted::{Signable, manifest_of_root};
 use crate::model::{Event, Exited, Mode, Observer, Plan, Signal, Topic};
 use crate::sys::signals;
 use crate::sys::{fd, process};
+
+/// How many columns the terminal behind standard error has; `None`: it is no terminal, or does not say.
+pub fn columns_of_stderr() -> Option<usize> {
+    crate::sys::terminal::columns_of_stderr()
+}
 
 /// To be called on the first line of main: no core dumps, no other process may look into this one,
 /// and the standard descriptors are open, so that no descriptor of a secret ever takes their numbers.

@@ -169,6 +169,10 @@ impl Deliver {
                     | "children"
             )
         };
+        if let Some(entry) = entries.iter().find(|entry| entry.key == "env") {
+            let help = "did you mean `getenv`?";
+            return to.fault(entry.key_span, "unknown key `env`", help);
+        }
         let guess = entries
             .iter()
             .filter(|entry| !known(&entry.key))
@@ -180,8 +184,8 @@ impl Deliver {
             return to.fault(entry.key_span, message, format!("did you mean `{near}`?"));
         }
         let at = entries.first().map_or(to.within, |entry| entry.key_span);
-        let help = "add one of `file: PATH`, `fifo: PATH`, `fd: NUMBER`, `stdin: true`, `getenv: NAME` or \
-                    `credentials: [NAME]`";
+        let help =
+            "add one of file, fifo, fd, stdin, getenv and credentials, such as `file: token`";
         to.fault(at, "this delivery has no destination", help);
     }
 }

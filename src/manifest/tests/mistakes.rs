@@ -182,7 +182,7 @@ const REPLACED: [(&str, &str, &str, &str); 45] = [
         "file: token, ",
         "",
         "this delivery has no destination",
-        "`file: PATH`, `fifo: PATH`",
+        "such as `file: token`",
     ),
     (
         "file: token, ",
@@ -199,8 +199,8 @@ const REPLACED: [(&str, &str, &str, &str); 45] = [
     (
         "file: token, ",
         "env: TOKEN, ",
-        "this delivery has no destination",
-        "getenv: NAME",
+        "unknown key `env`",
+        "did you mean `getenv`?",
     ),
     (
         "[cat, \"{{ files }}/token\"]",

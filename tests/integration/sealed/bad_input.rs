@@ -72,14 +72,10 @@ fn identity_files_that_do_not_do_are_told_apart() {
     let mut hushpipe = output.again();
     for (identity, code, said) in [
         ("missing", 69, "/missing\n  cause: no identity file"),
-        ("none", 65, "identity file none: it has no identity"),
-        (
-            "bad",
-            65,
-            "identity file bad: line 1 is not an AGE-SECRET-KEY-1",
-        ),
+        ("none", 65, "/none: it has no identity"),
+        ("bad", 65, "/bad: line 1 is not an AGE-SECRET-KEY-1"),
         ("secrets", 65, "secrets is a directory, not a regular file"),
-        ("stranger", 77, "identity file stranger does not open"),
+        ("stranger", 77, "/stranger does not open"),
     ] {
         let output = get(hushpipe, &["token", "--identity", identity]).code(code);
         let output = output.stderr_has(said).says_nothing_of("CANARY");

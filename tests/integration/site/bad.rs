@@ -19,7 +19,7 @@ pub const BROKEN: &[(&str, &str)] = &[
         "version: 1\npolicy: { mode: off }\n",
         "write one of enforce, observe",
     ),
-    ("version: 1\nenvironment: [a]\n", "this is a list"),
+    ("version: 1\nenvironment: [a]\n", "found a list"),
     ("environment: production\n", "the key `version` is missing"),
     ("version: 1\npolicy: {\n", "invalid YAML"),
     ("version: 1\nlabels: { '-': x }\n", "a label's name"),
