@@ -172,8 +172,7 @@ fn not_found_help(command: &str, path: Option<&OsStr>) -> String {
         .is_some_and(|(name, _)| is_variable(name))
     {
         return format!(
-            "a shell sets variables so; write `env {} PROGRAM`, or use run.env.set",
-            command
+            "a shell sets variables so; write `env {command} PROGRAM`, or use run.env.set"
         );
     }
     if command.contains(' ') {
