@@ -34,6 +34,8 @@ pub mod policy;
 #[path = "policy/absent.rs"]
 pub mod policy;
 pub mod redaction;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod rotation;
 #[cfg(feature = "scan")]
 pub mod scan;

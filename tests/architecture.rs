@@ -45,6 +45,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // Bytes go in, places of secrets come out.
     ("scan", &["model", "secret", "sys", "formats", "patterns"]),
+    // Records, manifests and findings go in, graphs and pages come out.
+    ("report", &["model"]),
     // The composition root: everything but the command line.
     (
         "app",
@@ -67,6 +69,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "rotation",
             "formats",
             "scan",
+            "report",
         ],
     ),
     ("cli", &["model", "manifest", "app"]),
@@ -103,6 +106,21 @@ const WIDER: &[(&str, &[&str], &str)] = &[
         "src/cli/scan",
         &["scan"],
         "`hushpipe scan` shows findings as they are",
+    ),
+    (
+        "src/report/tests.rs",
+        &["manifest"],
+        "a plan is what a manifest is read as",
+    ),
+    (
+        "src/cli/report",
+        &["report"],
+        "`hushpipe report` shows the report as it is",
+    ),
+    (
+        "src/cli/graph",
+        &["report"],
+        "`hushpipe graph` shows the graph as it is",
     ),
     (
         "src/cli/approval",

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::Path;
 
+use crate::sys::filesystem::{self, Kind};
 use crate::sys::{beneath, durable};
 
 /// Makes a file. One that is there stays as it is: [`io::ErrorKind::AlreadyExists`].
@@ -28,6 +29,16 @@ pub fn held(path: &Path) -> io::Result<File> {
     let directory = File::open(parent.unwrap_or(Path::new(".")))?;
     directory.lock()?;
     Ok(directory)
+}
+
+/// As [`replace`], of a path that a person names: a link, a device or a FIFO that is there stays as it is.
+pub fn replace_named(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    match filesystem::status_of_path(path)? {
+        Some(there) if there.kind != Kind::File => Err(io::Error::other(
+            "it is there, and no regular file: name another one",
+        )),
+        _ => replace(path, text, mode),
+    }
 }
 
 /// A file of more bytes is not read.

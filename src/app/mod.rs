@@ -28,6 +28,8 @@ mod host;
 mod import;
 pub mod incidents;
 mod inherited;
+#[cfg(feature = "report")]
+pub mod inventory;
 mod kept;
 mod last_message;
 mod live;
@@ -111,6 +113,11 @@ pub fn run(
     };
     last_message::written();
     ended.map_err(|failures| failure::in_manifest(failures, &plan.manifest))
+}
+
+/// This host's name: uname(2).
+pub fn host_name() -> String {
+    crate::sys::host::name()
 }
 
 /// Ends hushpipe by a signal, so that its caller sees what ended the program. Comes back only where

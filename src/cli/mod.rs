@@ -10,6 +10,8 @@ mod control;
 mod doctor;
 mod failure;
 mod globals;
+#[cfg(feature = "report")]
+mod graph;
 mod help;
 #[cfg(feature = "monitor")]
 mod incident;
@@ -25,6 +27,8 @@ mod output;
 #[cfg(feature = "policy")]
 mod policy;
 mod quick;
+#[cfg(feature = "report")]
+mod report;
 mod run;
 mod said;
 #[cfg(feature = "scan")]
@@ -132,6 +136,18 @@ enum Command {
     #[cfg(feature = "scan")]
     /// Find secrets in files and directories
     Scan(scan::ScanArgs),
+    #[cfg(feature = "report")]
+    /// Show which program on which host has which secret, of many hosts
+    Graph(graph::GraphArgs),
+    #[cfg(feature = "report")]
+    /// Show who would be hit if a secret leaks
+    Blast(graph::BlastArgs),
+    #[cfg(feature = "report")]
+    /// List secrets that nothing uses any more
+    Unused(graph::UnusedArgs),
+    #[cfg(feature = "report")]
+    /// Report figures and controls over a period, of many hosts
+    Report(report::ReportArgs),
     /// Check what this host supports
     Doctor(doctor::DoctorArgs),
     #[cfg(feature = "man")]
@@ -185,6 +201,14 @@ pub fn main() -> u8 {
         Command::Systemd(arguments) => systemd::run(arguments),
         #[cfg(feature = "scan")]
         Command::Scan(arguments) => scan::run(&arguments, globals),
+        #[cfg(feature = "report")]
+        Command::Graph(arguments) => graph::graph(&arguments, globals),
+        #[cfg(feature = "report")]
+        Command::Blast(arguments) => graph::blast(&arguments, globals),
+        #[cfg(feature = "report")]
+        Command::Unused(arguments) => graph::unused(&arguments, globals),
+        #[cfg(feature = "report")]
+        Command::Report(arguments) => report::run(&arguments, globals),
         Command::Doctor(arguments) => doctor::run(&arguments),
         #[cfg(feature = "man")]
         Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),

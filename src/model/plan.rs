@@ -544,6 +544,18 @@ impl DeliveryKind {
             Self::Credential(_) => "credentials",
         }
     }
+
+    /// Where it is: a path, a number, a name; empty for standard input.
+    pub fn place(&self) -> String {
+        match self {
+            Self::File(file) | Self::Fifo { file, .. } | Self::Credential(file) => {
+                file.path.display().to_string()
+            }
+            Self::Fd { number, .. } => number.to_string(),
+            Self::Getenv { name, .. } => name.clone(),
+            Self::Stdin => String::new(),
+        }
+    }
 }
 
 words! {

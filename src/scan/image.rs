@@ -1,6 +1,7 @@
 //! Container images: what `docker save` writes, and OCI layouts in a tar (image-spec, "Image Layout"). They
 //! are read once, as a stream, and nothing is unpacked: a link in a layer leads nowhere.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, Read};
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::finding::{Finding, Place};
 use super::scanner::Worker;
 use super::tally::Tally;
-use super::tar::Archive;
+use crate::formats::tar::Archive;
 
 /// A configuration or an index is small.
 const JSON: u64 = 16 << 20;
@@ -42,18 +43,18 @@ fn packing(head: &[u8]) -> Packing {
 /// Stops a stream after so many bytes.
 struct Bounded<'a, R> {
     from: R,
-    left: &'a mut u64,
+    left: &'a Cell<u64>,
 }
 
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
-        let Some(left) = self.left.checked_sub(read as u64) else {
+        let Some(left) = self.left.get().checked_sub(read as u64) else {
             return Err(io::Error::other(
                 "the image is larger than what is read of one, unpacked",
             ));
         };
-        *self.left = left;
+        self.left.set(left);
         Ok(read)
     }
 }
@@ -72,27 +73,18 @@ pub fn scan(
     out: &mut Vec<Finding>,
     tally: &mut Tally,
 ) {
-    let mut left = most;
-    if let Err(error) = outer(worker, name, from, &mut left, out, tally) {
+    let left = Cell::new(most);
+    let mut image = Image {
+        worker,
+        name,
+        left: &left,
+        files: 0,
+        out,
+        tally,
+    };
+    if let Err(error) = image.outer(from) {
         tally.skip(name, &error.to_string());
     }
-}
-
-fn outer(
-    worker: &mut Worker<'_>,
-    name: &str,
-    from: impl Read,
-    left: &mut u64,
-    out: &mut Vec<Finding>,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let mut from = BufReader::new(from);
-    let head = peek(&mut from)?;
-    if packing(&head) == Packing::Gzip {
-        let inner = flate2::read::MultiGzDecoder::new(head.chain(from));
-        return members(worker, name, inner, left, out, tally);
-    }
-    members(worker, name, head.chain(from), left, out, tally)
 }
 
 /// The first block.
@@ -102,71 +94,136 @@ fn peek(from: &mut impl Read) -> io::Result<Box<[u8]>> {
     Ok(head.into_boxed_slice())
 }
 
-/// The files of the image itself: layers, configurations, indexes.
-fn members(
-    worker: &mut Worker<'_>,
-    image: &str,
-    from: impl Read,
-    left: &mut u64,
-    out: &mut Vec<Finding>,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let mut archive = Archive::new(from);
-    let mut files = 0;
-    while let Some(entry) = archive.entry()? {
-        if !entry.is_file {
-            continue;
+/// An image that is read.
+struct Image<'a, 'w> {
+    worker: &'a mut Worker<'w>,
+    /// As it was named.
+    name: &'a str,
+    /// How many bytes it may still have, unpacked.
+    left: &'a Cell<u64>,
+    /// How many files its layers had.
+    files: u64,
+    out: &'a mut Vec<Finding>,
+    tally: &'a mut Tally,
+}
+
+impl Image<'_, '_> {
+    fn outer(&mut self, from: impl Read) -> io::Result<()> {
+        let mut from = BufReader::new(from);
+        let head = peek(&mut from)?;
+        if packing(&head) == Packing::Gzip {
+            return self.members(flate2::read::MultiGzDecoder::new(head.chain(from)));
         }
-        let path = String::from_utf8_lossy(&entry.path).into_owned();
-        let head = peek(&mut archive)?;
-        let packed = packing(&head);
-        let rest = head.chain(&mut archive);
-        let layer = layer_name(&path);
-        match packed {
-            Packing::Json => configuration(worker, image, &layer, rest, out, tally)?,
-            Packing::Tar => layer_of(
-                worker,
-                image,
-                &layer,
-                Bounded { from: rest, left },
-                &mut files,
-                out,
-                tally,
-            )?,
-            Packing::Gzip => {
-                let inner = flate2::read::MultiGzDecoder::new(rest);
-                layer_of(
-                    worker,
-                    image,
-                    &layer,
-                    Bounded { from: inner, left },
-                    &mut files,
-                    out,
-                    tally,
-                )?;
+        self.members(head.chain(from))
+    }
+
+    /// The files of the image itself: layers, configurations, indexes.
+    fn members(&mut self, from: impl Read) -> io::Result<()> {
+        let mut archive = Archive::new(from);
+        while let Some(entry) = archive.entry()? {
+            if !entry.is_file {
+                continue;
             }
-            Packing::Zstandard => match ruzstd::decoding::StreamingDecoder::new(rest) {
-                Ok(inner) => layer_of(
-                    worker,
-                    image,
-                    &layer,
-                    Bounded { from: inner, left },
-                    &mut files,
-                    out,
-                    tally,
-                )?,
-                Err(error) => tally.skip(&format!("{image}!{path}"), &error.to_string()),
-            },
-            // `version`, `VERSION`, `repositories`; a tar that is no image has plain files.
-            Packing::Other => {
-                let place = Place::inside(image, &path, "archive", image);
-                let mut rest = Bounded { from: rest, left };
-                let seen = worker.read(&place, &mut rest, out)?;
-                tally.saw(&place.path, seen);
+            let path = String::from_utf8_lossy(&entry.path).into_owned();
+            let head = peek(&mut archive)?;
+            let packed = packing(&head);
+            let rest = head.chain(&mut archive);
+            let layer = layer_name(&path);
+            match packed {
+                Packing::Json => self.json(&path, &layer, rest)?,
+                Packing::Tar => self.layer(&layer, rest)?,
+                Packing::Gzip => self.layer(&layer, flate2::read::MultiGzDecoder::new(rest))?,
+                Packing::Zstandard => match ruzstd::decoding::StreamingDecoder::new(rest) {
+                    Ok(inner) => self.layer(&layer, inner)?,
+                    Err(error) => {
+                        let path = format!("{}!{path}", self.name);
+                        self.tally.skip(&path, &error.to_string());
+                    }
+                },
+                // `version`, `VERSION`, `repositories`; a tar that is no image has plain files.
+                Packing::Other => self.plain(&path, rest)?,
             }
+        }
+        Ok(())
+    }
+
+    /// A file of the archive itself.
+    fn plain(&mut self, path: &str, from: impl Read) -> io::Result<()> {
+        let place = Place::inside(self.name, path, "archive", self.name);
+        let left = self.left;
+        self.read(&place, Bounded { from, left })
+    }
+
+    fn read(&mut self, place: &Place, mut from: impl Read) -> io::Result<()> {
+        let seen = self.worker.read(place, &mut from, self.out)?;
+        self.tally.saw(&place.path, seen);
+        Ok(())
+    }
+
+    /// The files of a layer. One that a later layer removes is in the image still.
+    fn layer(&mut self, layer: &str, from: impl Read) -> io::Result<()> {
+        let left = self.left;
+        let mut archive = Archive::new(Bounded { from, left });
+        while let Some(entry) = archive.entry()? {
+            self.files += 1;
+            if self.files > FILES {
+                return Err(io::Error::other(
+                    "the image has more files than are read of one",
+                ));
+            }
+            if !entry.is_file {
+                continue;
+            }
+            let path = String::from_utf8_lossy(&entry.path).into_owned();
+            let path = path.trim_start_matches("./").trim_start_matches('/');
+            let place = Place::inside(self.name, path, "layer", layer);
+            self.read(&place, &mut archive)?;
+        }
+        Ok(())
+    }
+
+    /// A file that begins as JSON does: an image's own, or any other file of a tar that is none.
+    fn json(&mut self, path: &str, name: &str, mut from: impl Read) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        (&mut from).take(JSON).read_to_end(&mut bytes)?;
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(value) if is_configuration(&value) => self.configuration(name, &value),
+            Ok(value) if is_index(&value) => Ok(()),
+            _ => self.plain(path, bytes.chain(from)),
         }
     }
-    Ok(())
+
+    /// A configuration of an image has variables, labels and the commands that made it; they are read as
+    /// lines.
+    fn configuration(&mut self, name: &str, value: &Value) -> io::Result<()> {
+        for (part, lines) in parts(value) {
+            let text = lines.join("\n");
+            if text.trim().is_empty() {
+                continue;
+            }
+            // Without a suffix: as settings are read.
+            let place = Place::inside(self.name, part, "config", name);
+            self.read(&place, text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is what an image is made from: image-spec, "Image Configuration", and docker's form of version 1.
+fn is_configuration(value: &Value) -> bool {
+    let has = |key: &str| value[key].is_object();
+    has("rootfs") || has("container_config") || has("config") && value["history"].is_array()
+}
+
+/// Whether it says what is in an image, by digests alone: a manifest, an index, the mark of a layout.
+fn is_index(value: &Value) -> bool {
+    let has = |key: &str| !value[key].is_null();
+    let of_docker = |item: &Value| item["Layers"].is_array();
+    has("imageLayoutVersion")
+        || has("schemaVersion") && (has("layers") || has("manifests"))
+        || value
+            .as_array()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(of_docker))
 }
 
 /// `blobs/sha256/abc…` is `sha256:abc…`, and `abc…/layer.tar` is `abc…`.
@@ -181,51 +238,8 @@ fn layer_name(path: &str) -> String {
     }
 }
 
-/// The files of a layer. One that a later layer removes is in the image still.
-fn layer_of(
-    worker: &mut Worker<'_>,
-    image: &str,
-    layer: &str,
-    from: impl Read,
-    files: &mut u64,
-    out: &mut Vec<Finding>,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let mut archive = Archive::new(from);
-    while let Some(entry) = archive.entry()? {
-        *files += 1;
-        if *files > FILES {
-            return Err(io::Error::other(
-                "the image has more files than are read of one",
-            ));
-        }
-        if !entry.is_file {
-            continue;
-        }
-        let path = String::from_utf8_lossy(&entry.path).into_owned();
-        let path = path.trim_start_matches("./").trim_start_matches('/');
-        let place = Place::inside(image, path, "layer", layer);
-        let seen = worker.read(&place, &mut archive, out)?;
-        tally.saw(&place.path, seen);
-    }
-    Ok(())
-}
-
-/// A configuration of an image has variables, labels and the commands that made it; they are read as lines.
-fn configuration(
-    worker: &mut Worker<'_>,
-    image: &str,
-    name: &str,
-    from: impl Read,
-    out: &mut Vec<Finding>,
-    tally: &mut Tally,
-) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    from.take(JSON).read_to_end(&mut bytes)?;
-    let Ok(value) = serde_json::from_slice::<Value>(&bytes) else {
-        tally.skip(&format!("{image}!{name}"), "it is no JSON, or too long");
-        return Ok(());
-    };
+/// The parts of a configuration in which secrets are, as lines.
+fn parts(value: &Value) -> Vec<(&'static str, Vec<String>)> {
     let mut parts: Vec<(&str, Vec<String>)> = Vec::new();
     for key in ["config", "container_config"] {
         let settings = &value[key];
@@ -252,17 +266,7 @@ fn configuration(
             .filter_map(|step| step["created_by"].as_str().map(str::to_owned))
             .collect(),
     ));
-    for (part, lines) in parts {
-        let text = lines.join("\n");
-        if text.trim().is_empty() {
-            continue;
-        }
-        // Without a suffix: as settings are read.
-        let place = Place::inside(image, part, "config", name);
-        let seen = worker.read(&place, &mut text.as_bytes(), out)?;
-        tally.saw(&place.path, seen);
-    }
-    Ok(())
+    parts
 }
 
 fn strings(list: &Value) -> Vec<String> {
@@ -277,8 +281,8 @@ mod tests {
     use std::io::Write as _;
 
     use super::super::scanner::Scanner;
-    use super::super::tar::tests::file;
     use super::*;
+    use crate::formats::tar::tests::file;
 
     const TOKEN: &str = "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";
 
@@ -341,6 +345,30 @@ mod tests {
             ];
             assert_eq!(found, wanted);
             assert_eq!(tally.unread, 0);
+        }
+    }
+
+    #[test]
+    fn files_of_a_tar_that_is_no_image_are_scanned_however_they_begin() {
+        let files = [
+            ("d.json", format!("{{\"token\":\"{TOKEN}\"}}")),
+            ("f.json", format!("[{{\"token\":\"{TOKEN}\"}}]")),
+            ("c.ini", format!("[db]\ntoken={TOKEN}\n")),
+            ("l.jsonl", format!("{{}}\n{{\"token\":\"{TOKEN}\"}}\n")),
+            (
+                "c.json",
+                format!("{{\"config\":{{\"token\":\"{TOKEN}\"}}}}"),
+            ),
+        ];
+        let tar: Vec<Vec<u8>> = files
+            .iter()
+            .map(|(name, text)| file(name, b'0', text.as_bytes()))
+            .collect();
+        for tar in [tar.concat(), gzip(&tar.concat())] {
+            let (found, tally) = look(&tar, 1 << 30);
+            let paths: Vec<&str> = found.iter().map(|(path, _)| &path[6..]).collect();
+            assert_eq!(paths, ["d.json", "f.json", "c.ini", "l.jsonl", "c.json"]);
+            assert_eq!((tally.unread, tally.skipped.len()), (0, 0), "{tally:?}");
         }
     }
 

@@ -29,7 +29,6 @@ mod rules;
 mod scanner;
 mod sql;
 mod tally;
-mod tar;
 mod tokens;
 mod tree;
 mod urls;

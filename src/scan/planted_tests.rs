@@ -12,7 +12,7 @@ use super::known::Known;
 use super::rule::Severity;
 use super::scanner::Scanner;
 use super::tally::Tally;
-use super::tar::tests::file;
+use crate::formats::tar::tests::file;
 use plants::{Plant, plants};
 
 /// Which plants were found, by their directories, and how many findings are in no plant with a secret.

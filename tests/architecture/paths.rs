@@ -78,6 +78,10 @@ pub const EXPLAINED: &[(&str, &str)] = &[
         "what commands read and write for people",
     ),
     (
+        "src/app/inventory",
+        "opens what the user names, and holds what is below it",
+    ),
+    (
         "src/app/missing.rs",
         "whether the program's user may enter what it is given",
     ),

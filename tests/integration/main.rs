@@ -22,6 +22,7 @@ mod faults;
 mod harness;
 mod incident;
 mod init;
+mod inventory;
 mod launch;
 #[path = "../leak/mod.rs"]
 mod leak;

@@ -1,7 +1,5 @@
 //! What is recorded of releases, decisions and events.
 
-use std::path::Path;
-
 use crate::audit::{Delivery, Draft, Entry, Fingerprint, Kind, Secret};
 use crate::model::query::{Action, Effect, Query, Resource};
 use crate::model::{self, Decision, DeliveryKind, Event, Plan, Release, SecretName, Verdict};
@@ -54,7 +52,9 @@ fn secret(plan: &Plan, name: &SecretName) -> Secret {
             .or(plan.owner.as_ref())
             .cloned()
             .unwrap_or_default(),
-        deliveries: deliveries.map(|delivery| place(&delivery.kind)).collect(),
+        deliveries: deliveries
+            .map(|delivery| recorded(&delivery.kind))
+            .collect(),
         ..named(name)
     }
 }
@@ -66,19 +66,10 @@ fn named(name: &SecretName) -> Secret {
     }
 }
 
-fn place(kind: &DeliveryKind) -> Delivery {
-    let path = |path: &Path| path.display().to_string();
-    let place = match kind {
-        DeliveryKind::File(file)
-        | DeliveryKind::Fifo { file, .. }
-        | DeliveryKind::Credential(file) => path(&file.path),
-        DeliveryKind::Fd { number, .. } => number.to_string(),
-        DeliveryKind::Getenv { name, .. } => name.clone(),
-        DeliveryKind::Stdin => String::new(),
-    };
+fn recorded(kind: &DeliveryKind) -> Delivery {
     Delivery {
         kind: kind.word().to_owned(),
-        place,
+        place: kind.place(),
     }
 }
 

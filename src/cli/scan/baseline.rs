@@ -77,7 +77,7 @@ impl Baseline {
         };
         let text = serde_json::to_string_pretty(&file)
             .map_err(|error| Failure::new(Exit::Internal, &error))?;
-        files::replace(path, &(text + "\n"), 0o644).map_err(|error| {
+        files::replace_named(path, &(text + "\n"), 0o644).map_err(|error| {
             let text = format!("cannot write {}\n  cause: {error}", printable_path(path));
             Failure::text(Exit::Os, text)
         })

@@ -13,7 +13,7 @@ use super::output::print;
 use super::said::SaidArgs;
 use super::secret::PlaceArgs;
 use super::{Failure, Globals, Outcome, Palette, Stream};
-use crate::app::{files, git, sealed};
+use crate::app::{files, git, host_name, sealed};
 use crate::model::Exit;
 use crate::model::printable::{printable, printable_path};
 use crate::model::query::Action;
@@ -138,7 +138,7 @@ pub fn run(arguments: &ScanArgs, globals: Globals) -> Outcome {
     }
     let known = before - findings.len();
     let text = match () {
-        () if arguments.json => json(&findings, &tally, known),
+        () if arguments.json => json(arguments, &findings, &tally, known),
         () if arguments.sarif => sarif::log(&findings),
         () => text::findings(&findings, Palette::of(Stream::Stdout)),
     };
@@ -275,9 +275,19 @@ fn warn(tally: &Tally, globals: Globals) {
     }
 }
 
-fn json(findings: &[Finding], tally: &Tally, known: usize) -> String {
+/// With the host and the time, so that `hushpipe graph` and `report` know whose findings these are, and which
+/// are gone later.
+fn json(arguments: &ScanArgs, findings: &[Finding], tally: &Tally, known: usize) -> String {
+    let paths = paths(arguments);
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     let report = serde_json::json!({
         "version": 1,
+        "host": host_name(),
+        "time": humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
+        "paths": paths,
         "findings": findings,
         "in_baseline": known,
         "scanned": tally,

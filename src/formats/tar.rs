@@ -219,6 +219,7 @@ fn pax<'a>(records: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
 }
 
 #[cfg(test)]
+#[allow(missing_docs, reason = "archives for the tests of other rooms")]
 pub mod tests {
     use super::*;
 
