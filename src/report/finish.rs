@@ -48,6 +48,9 @@ impl Collector {
             .map(|(key, delivered)| places.recorded(*key, delivered))
             .collect();
         join(&mut all, uses, &places);
+        let shared = places.shared(shared, &secret_rows);
+        let mut findings = declared.findings(&scanned, &secret_rows, at);
+        found_as_well(&mut findings, &shared);
         Graph {
             version: 1,
             at: at.unwrap_or(self.newest),
@@ -64,13 +67,24 @@ impl Collector {
             policies: places.policies(self.policies.rows),
             approvals: places.approvals(self.approvals),
             reveals: places.reveals(self.reveals),
-            findings: declared.findings(&scanned, &secret_rows, at),
-            shared: places.shared(shared, &secret_rows),
+            findings,
+            shared,
             secrets: secret_rows,
             programs: program_rows,
             figures: self.figures,
         }
     }
+}
+
+/// The hosts whose records are below a directory: by the path that was named, and the one from there.
+type Beneath<'d> = HashMap<(u32, &'d str), BTreeSet<u32>>;
+
+/// A directory and all above it, up to the one that was named, which is empty.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| {
+        let up = path.rsplit_once('/').map_or("", |(up, _)| up);
+        Some(up).filter(|_| !path.is_empty())
+    })
 }
 
 /// Where each row is in the graph.
@@ -173,47 +187,51 @@ struct DeclaredUse {
 }
 
 impl Declared {
-    /// The host that an input is of: the one whose records are in the same part, or whose name the part
-    /// has; else the only one of all that was named together.
-    fn host(&self, origin: Origin, collector: &mut Collector) -> Option<u32> {
-        let only = |mut found: BTreeSet<u32>| {
-            if found.len() == 1 {
-                found.pop_first()
-            } else {
-                None
+    /// The hosts whose records were in each directory, or below it.
+    fn beneath(&self) -> Beneath<'_> {
+        let mut beneath = Beneath::new();
+        for (origin, host) in &self.seen {
+            let path = self.parts.rows[origin.part as usize].as_str();
+            for above in above(path) {
+                beneath
+                    .entry((origin.root, above))
+                    .or_default()
+                    .insert(*host);
             }
-        };
-        let within = |same: &dyn Fn(&Origin) -> bool| -> BTreeSet<u32> {
-            let seen = self.seen.iter().filter(|(origin, _)| same(origin));
-            seen.map(|(_, host)| *host).collect()
-        };
-        if let Some(host) = only(within(&|seen| *seen == origin)) {
-            return Some(host);
         }
-        let all = within(&|seen| seen.root == origin.root);
-        let part = self.parts.rows[origin.part as usize].as_str();
-        let named = all
-            .iter()
-            .find(|host| collector.hosts.rows[**host as usize].name == clean(part));
-        if let Some(host) = named {
-            return Some(*host);
+        beneath
+    }
+
+    /// The host that an input is of: the only one whose records are in the nearest directory above it that has
+    /// records; where there are several, the one that is called as what leads on from there.
+    fn host(&self, origin: Origin, hosts: &Beneath<'_>, collector: &mut Collector) -> Option<u32> {
+        let path = self.parts.rows[origin.part as usize].as_str();
+        let mut below = "";
+        for above in above(path) {
+            let found = hosts
+                .get(&(origin.root, above))
+                .filter(|found| !found.is_empty());
+            match found {
+                Some(found) if found.len() == 1 => return found.first().copied(),
+                Some(_) => break,
+                None => below = above,
+            }
         }
-        if let Some(host) = only(all) {
-            return Some(host);
-        }
-        if part.is_empty() {
+        let name = below.rsplit('/').next().unwrap_or_default();
+        if name.is_empty() {
             return None;
         }
-        Some(collector.hosts.row(&[part], || Host {
-            name: clean(part).into_owned(),
+        Some(collector.hosts.row(&[name], || Host {
+            name: clean(name).into_owned(),
             ..Host::default()
         }))
     }
 
     /// Puts it into the graph; gives the uses that manifests declare.
     fn apply(&self, collector: &mut Collector) -> Vec<DeclaredUse> {
+        let hosts = self.beneath();
         for (origin, environment) in &self.sites {
-            if let Some(host) = self.host(*origin, collector) {
+            if let Some(host) = self.host(*origin, &hosts, collector) {
                 let host = collector.hosts.get(host);
                 host.site = true;
                 host.environment = clean(environment).into_owned();
@@ -221,7 +239,7 @@ impl Declared {
         }
         let mut uses = Vec::new();
         for (origin, manifest) in &self.manifests {
-            let host = self.host(*origin, collector);
+            let host = self.host(*origin, &hosts, collector);
             manifest.apply(host, collector, &mut uses);
         }
         uses
@@ -262,11 +280,12 @@ impl Declared {
 
     /// The name of the host of each scan.
     fn scanned(&self, collector: &mut Collector) -> Vec<Option<String>> {
+        let hosts = self.beneath();
         let name = |(origin, scan): &(Origin, Scan)| {
             if !scan.host.is_empty() {
                 return Some(clean(&scan.host).into_owned());
             }
-            let host = self.host(*origin, collector)?;
+            let host = self.host(*origin, &hosts, collector)?;
             Some(collector.hosts.rows[host as usize].name.clone())
         };
         self.scans.iter().map(name).collect()
@@ -338,6 +357,19 @@ impl Found {
             secrets,
             fingerprint: clean(&self.fingerprint),
         }
+    }
+}
+
+/// A scan names one of the secrets with a value: the others lie there as well.
+fn found_as_well(findings: &mut [Finding], shared: &[Shared]) {
+    for finding in findings {
+        let is_in = |group: &&Shared| {
+            group.whole && finding.secrets.iter().any(|at| group.secrets.contains(at))
+        };
+        let groups = shared.iter().filter(is_in);
+        let others: BTreeSet<u32> = groups.flat_map(|group| group.secrets.clone()).collect();
+        let all = others.into_iter().chain(finding.secrets.drain(..));
+        finding.secrets = all.collect::<BTreeSet<u32>>().into_iter().collect();
     }
 }
 

@@ -149,7 +149,7 @@ fn what_cannot_be_read_is_said_and_links_lead_nowhere() {
             1,
             "no record and no manifest has the secret db",
         ),
-        (&["unused", "--days", "-1"], 64, "--days"),
+        (&["unused", "--days", "x", "{place}"], 64, "--days"),
     ] {
         let hushpipe = Hushpipe::new().directory("in");
         let output = run(hushpipe, arguments);
@@ -304,5 +304,24 @@ fn a_browser_shows_ten_thousand_secrets_and_sends_nothing() {
         done.status.success(),
         "{said}{}",
         String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+/// packaging/fleet, in DuckDB: a small fleet, loaded twice. By hand, and with ClickHouse and 100 million records, it
+/// is `tests/inventory/warehouse.py --help`.
+#[test]
+fn the_queries_for_fleets_answer_what_is_true() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inventory/warehouse.py");
+    let done = Command::new("python3").arg(script).output();
+    let done = done.expect("python3 can be started: tests/install");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    assert!(
+        said.contains("DuckDB: all answers are as they should be"),
+        "{said}"
     );
 }

@@ -52,6 +52,11 @@ fn the_hook_of_the_scan_refuses_a_secret() {
 }
 
 #[test]
+fn three_hosts_and_a_leak_make_a_report() {
+    example("inventory", 0);
+}
+
+#[test]
 fn pgbouncer_keeps_its_promises() {
     example("pgbouncer", 0);
 }

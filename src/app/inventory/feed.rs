@@ -126,7 +126,7 @@ impl Feed {
         by_name(name).is_some()
     }
 
-    /// Takes a file. `part` is the first name below what was named. An error is one of reading it.
+    /// Takes a file. `part` is the path of its directory from what was named. An error is one of reading it.
     pub fn file(&mut self, path: &str, part: &str, from: &mut dyn Read) -> io::Result<()> {
         let name = path.rsplit('/').next().unwrap_or(path);
         if let Some(format) = by_name(name) {
@@ -244,15 +244,25 @@ impl Feed {
             if !entry.is_file || !Self::wants(name) {
                 continue;
             }
-            let first = name.split_once('/').map_or("", |(first, _)| first);
-            let part = if part.is_empty() { first } else { part };
+            let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+            let part = below(part, directory);
             let shown = format!("{path}!{name}");
-            if let Err(error) = self.file(&shown, part, &mut archive) {
+            if let Err(error) = self.file(&shown, &part, &mut archive) {
                 self.notes.add(&shown, &error);
             }
         }
         Ok(())
     }
+}
+
+/// A path below another one.
+pub fn below(part: &str, name: &str) -> String {
+    let slash = if part.is_empty() || name.is_empty() {
+        ""
+    } else {
+        "/"
+    };
+    format!("{part}{slash}{name}")
 }
 
 /// The next line, without its end, of no more bytes than that; `None` at the end. False: it was longer, and

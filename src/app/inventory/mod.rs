@@ -107,8 +107,7 @@ fn named(path: &Path, feed: &mut Feed) -> io::Result<()> {
     }
 }
 
-/// All below a directory, by name: a log's segments are in order then. `part` is the first name below what
-/// was named.
+/// All below a directory, by name: a log's segments are in order then. `part` is its path from what was named.
 fn directory_of(directory: OwnedFd, path: &str, part: &str, depth: usize, feed: &mut Feed) {
     if depth > DEEPEST {
         return feed.notes.add(path, &"it is too deep");
@@ -123,9 +122,9 @@ fn directory_of(directory: OwnedFd, path: &str, part: &str, depth: usize, feed: 
         let path = format!("{path}/{shown}");
         let done = match filesystem::status_at(&directory, &name) {
             Ok(Some(found)) if found.kind == Kind::Directory => {
-                let part = if depth == 0 { &*shown } else { part };
+                let part = feed::below(part, &shown);
                 beneath::enter(&directory, Path::new(&name))
-                    .map(|inner| directory_of(inner, &path, part, depth + 1, feed))
+                    .map(|inner| directory_of(inner, &path, &part, depth + 1, feed))
             }
             Ok(Some(found)) if found.kind == Kind::File && Feed::wants(&shown) => {
                 beneath::open_file(&directory, &name)
