@@ -45,10 +45,10 @@ pub struct GraphArgs {
 }
 
 const GRAPH: &str = "\
-PATH is a directory with what was collected from hosts, a tar archive of it (also .gz), or a file: audit
-logs (records.jsonl), manifests, sites (site.yaml) and the output of `hushpipe scan --json`. What lies
-below one directory of PATH is of the host whose log is there. - reads records from standard input.
-No output has a value, or a fingerprint of one.
+PATH is a directory with what was collected from hosts, a tar archive of it (also .gz), or a file:
+audit logs (records.jsonl), manifests, sites (site.yaml) and the output of `hushpipe scan --json`.
+What lies beside a host's log, or below the same directory, is that host's. - reads records from
+standard input. No output has a value, or a fingerprint of one.
 
 Examples:
   hushpipe graph                                  this host
@@ -72,8 +72,8 @@ pub struct BlastArgs {
 }
 
 const BLAST: &str = "\
-Lists the services, programs and hosts that had the secret, also through another secret of the same value,
-people who saw it, and where a scan found it. Exits 1 if no such secret is known.
+Lists the services, programs and hosts that had the secret, also through another secret of the same
+value, people who saw it, and where a scan found it. Exits 1 if no such secret is known.
 
 Examples:
   hushpipe blast payments/stripe                  on this host
@@ -98,8 +98,8 @@ pub struct UnusedArgs {
 }
 
 const UNUSED: &str = "\
-A secret is in use while a program that got it runs, however long ago that was. Secrets that a manifest
-declares and no record shows are listed as well. The logs must reach back that far.
+A secret is in use while a program that got it runs, however long ago that was. Secrets that a
+manifest declares and no record shows are listed as well. The logs must reach back that far.
 
 Examples:
   hushpipe unused                                 on this host, for 90 days

@@ -29,8 +29,8 @@ pub struct ReportArgs {
 }
 
 const EXAMPLES: &str = "\
-PATH is what `hushpipe graph` reads. A control is met or not met where the records show it, else not observed.
-The same records give the same report. No output has a value.
+PATH is what `hushpipe graph` reads. A control is met or not met where the records show it, else not
+observed. The same records give the same report. No output has a value.
 
 Examples:
   hushpipe report                                             this host, as Markdown

@@ -212,7 +212,11 @@ impl Image<'_, '_> {
 /// Whether it is what an image is made from: image-spec, "Image Configuration", and docker's form of version 1.
 fn is_configuration(value: &Value) -> bool {
     let has = |key: &str| value[key].is_object();
-    has("rootfs") || has("container_config") || has("config") && value["history"].is_array()
+    let settings = ["Env", "Cmd", "Entrypoint", "Labels"];
+    let is_set = settings.iter().any(|key| !value["config"][key].is_null());
+    has("rootfs")
+        || has("container_config")
+        || has("config") && (is_set || value["history"].is_array())
 }
 
 /// Whether it says what is in an image, by digests alone: a manifest, an index, the mark of a layout.
