@@ -222,6 +222,7 @@ impl Fleet {
     pub fn twins(self) -> BTreeSet<(String, String)> {
         let pairs = (0..self.services()).filter_map(|one| Some((Self::twin(one)?, one)));
         let first = |service: usize| Self::secret(service * OF_SERVICE);
-        pairs.map(|(a, b)| (first(a), first(b))).collect()
+        let sorted = |(a, b): (usize, usize)| (first(a).min(first(b)), first(a).max(first(b)));
+        pairs.map(sorted).collect()
     }
 }

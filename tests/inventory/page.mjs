@@ -51,7 +51,7 @@ assert.ok(staging > 0 && staging < all);
 await tab.selectOption("#finding", "crosses");
 const crossing = await shown();
 assert.ok(crossing > 0 && crossing < staging);
-await tab.click("#reset");
+await tab.click("#clear");
 assert.equal(await shown(), all);
 
 // A click shows the paths, and who would be hit.
@@ -63,7 +63,7 @@ assert.match(await tab.textContent("#detail"), /Same value/);
 await tab.screenshot({ path: `${screenshots}/page-secret.png` });
 await tab.keyboard.press("Escape");
 assert.equal((await chips()).length, 0);
-await tab.click("#reset");
+await tab.click("#clear");
 
 // The picture by the keyboard: right, down, Enter.
 await tab.locator("#nodes button").first().focus();

@@ -501,7 +501,7 @@ const show = () => {
   by(key).addEventListener("change", event => { state[key] = event.target.value; show(); }));
 by("search").addEventListener("input", event => { state.search = event.target.value; show(); });
 by("filters").addEventListener("submit", event => event.preventDefault());
-by("reset").addEventListener("click", () => {
+by("clear").addEventListener("click", () => {
   by("filters").reset();
   Object.assign(state, { search: "", owner: "", environment: "", classification: "", age: "", finding: "", chips: [] });
   show();
