@@ -98,9 +98,10 @@ fn findings(findings: &[Finding]) -> Vec<Vec<String>> {
 impl Document {
     /// Of a report.
     pub fn of(report: &Report) -> Self {
-        let since = match report.since.is_known() {
-            true => report.since.to_string(),
-            false => "the first record".to_owned(),
+        let since = if report.since.is_known() {
+            report.since.to_string()
+        } else {
+            "the first record".to_owned()
         };
         let until = time(report.until);
         Self {

@@ -59,7 +59,8 @@ impl Graph {
             writeln!(out, "  {kind}{at} [label={}]", quoted(label)).expect("Strings are written");
         }
         for (((from, a), (to, b)), uses) in &edges {
-            let width = 1.0 + (*uses as f64).log2() / 2.0;
+            // Half a point for each doubling.
+            let width = 1.0 + f64::from(uses.ilog2()) / 2.0;
             writeln!(out, "  {from}{a} -> {to}{b} [penwidth={width:.1}]")
                 .expect("Strings are written");
         }

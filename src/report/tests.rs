@@ -272,20 +272,15 @@ fn a_report_says_what_the_records_show_and_no_more() {
     let report = Report::new(&later, Some(&earlier));
     let kpi = |key: &str| {
         let found = report.kpis.iter().find(|one| one.key == key);
-        found
-            .map(|one| (one.before, one.now))
-            .unwrap_or_else(|| panic!("{key}"))
+        let found = found.unwrap_or_else(|| panic!("{key}"));
+        (found.before, found.now)
     };
     // Services are launched one each ten minutes: six have begun, and one is about to.
     assert_eq!(kpi("secrets"), (Some(60), Some(200)));
     assert_eq!(kpi("hosts_without_records").1, Some(0));
     assert_eq!(kpi("crossing").1, Some(2));
     // 20 services on three hosts each, two releases; before: 6 of them.
-    assert_eq!(
-        kpi("releases").1,
-        Some((later.figures.releases, 14 * 3 * 2).0)
-    );
-    assert_eq!(later.figures.releases, 14 * 3 * 2);
+    assert_eq!(kpi("releases").1, Some(14 * 3 * 2));
     let control = |id: &str| report.controls.iter().find(|one| one.id == id).unwrap();
     let isolation = control("NHI8");
     assert_eq!(isolation.status.to_string(), "not met");
