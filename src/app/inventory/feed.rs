@@ -217,9 +217,11 @@ impl Feed {
             no_launch: true,
             ..Overrides::default()
         };
-        // Variables of another host are not known: their names are in the graph.
-        let variable = |name: &str| Some(format!("${{{name}}}"));
-        match manifest::parse(Path::new(path), &text, &overrides, &variable) {
+        // Variables of another host are not known: what the manifest has without them, else their names.
+        let parse = |variable: &dyn Fn(&str) -> Option<String>| {
+            manifest::parse(Path::new(path), &text, &overrides, variable)
+        };
+        match parse(&|_| None).or_else(|_| parse(&|name| Some(name.to_owned()))) {
             Ok(plan) => self.take(part, |collector, origin| collector.manifest(origin, &plan)),
             Err(_) => self.notes.add(
                 path,
