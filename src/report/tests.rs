@@ -169,8 +169,8 @@ fn manifests_sites_and_scans_join_the_records_of_their_host() {
 #[test]
 fn names_are_names_in_every_output() {
     let hostile = [
-        r#"</script><script>alert(1)</script>"#,
-        r#"<!--<script>"#,
+        r"</script><script>alert(1)</script>",
+        r"<!--<script>",
         r#"" onclick="alert(1)"#,
         "a\u{202e}b\u{2066}c",
         "\u{2028}\u{1b}[2J",

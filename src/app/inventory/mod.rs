@@ -82,7 +82,7 @@ fn this_host(inputs: &Inputs<'_>, feed: &mut Feed) -> Result<(), Failures> {
         )]
     })?;
     match beneath::open_directory(Path::new(MANIFESTS)) {
-        Ok(directory) => directory_of(directory, MANIFESTS, "", 0, feed),
+        Ok(directory) => directory_of(&directory, MANIFESTS, "", 0, feed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => feed.notes.add(MANIFESTS, &error),
     }
@@ -99,7 +99,7 @@ fn named(path: &Path, feed: &mut Feed) -> io::Result<()> {
     let shown = path.to_string_lossy();
     match filesystem::status(&opened)?.kind {
         Kind::Directory => {
-            directory_of(opened, shown.trim_end_matches('/'), "", 0, feed);
+            directory_of(&opened, shown.trim_end_matches('/'), "", 0, feed);
             Ok(())
         }
         Kind::File => feed.file(&shown, "", &mut File::from(opened)),
@@ -108,11 +108,11 @@ fn named(path: &Path, feed: &mut Feed) -> io::Result<()> {
 }
 
 /// All below a directory, by name: a log's segments are in order then. `part` is its path from what was named.
-fn directory_of(directory: OwnedFd, path: &str, part: &str, depth: usize, feed: &mut Feed) {
+fn directory_of(directory: &OwnedFd, path: &str, part: &str, depth: usize, feed: &mut Feed) {
     if depth > DEEPEST {
         return feed.notes.add(path, &"it is too deep");
     }
-    let mut names = match filesystem::entries(&directory) {
+    let mut names = match filesystem::entries(directory) {
         Ok(names) => names,
         Err(error) => return feed.notes.add(path, &error),
     };
@@ -120,14 +120,14 @@ fn directory_of(directory: OwnedFd, path: &str, part: &str, depth: usize, feed: 
     for name in names {
         let shown = name.to_string_lossy();
         let path = format!("{path}/{shown}");
-        let done = match filesystem::status_at(&directory, &name) {
+        let done = match filesystem::status_at(directory, &name) {
             Ok(Some(found)) if found.kind == Kind::Directory => {
                 let part = feed::below(part, &shown);
-                beneath::enter(&directory, Path::new(&name))
-                    .map(|inner| directory_of(inner, &path, &part, depth + 1, feed))
+                beneath::enter(directory, Path::new(&name))
+                    .map(|inner| directory_of(&inner, &path, &part, depth + 1, feed))
             }
             Ok(Some(found)) if found.kind == Kind::File && Feed::wants(&shown) => {
-                beneath::open_file(&directory, &name)
+                beneath::open_file(directory, &name)
                     .and_then(|mut file| feed.file(&path, part, &mut file))
             }
             Ok(_) => Ok(()),
