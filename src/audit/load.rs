@@ -25,7 +25,7 @@ use crate::model::hex;
 /// add beside it.
 const UNSIGNED: u64 = 1_000;
 /// Nor are there any for longer than this.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// The state of a log under its lock.
 #[derive(Debug)]

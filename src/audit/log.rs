@@ -57,7 +57,10 @@ impl Log {
     pub fn open(place: &Place, host: &str) -> Result<Self, LogError> {
         let directory = Directory::make(&place.directory)?;
         let lock = directory.lock()?;
-        let key = key(place, &directory, host)?;
+        let key = match keyfile::read(&place.key_file)? {
+            Some(key) => key,
+            None => first_key(place, &directory, &lock, host)?,
+        };
         Ok(Self {
             archive: Archive { directory },
             lock,
@@ -371,6 +374,30 @@ impl Hold<'_> {
         }
         Ok(oldest)
     }
+}
+
+/// How long the key of a log that begins is waited for, where another launcher makes it.
+const MAKING: Duration = Duration::from_secs(5);
+
+/// The key of a log that has none yet. Launchers that begin it at once make one key: whoever has the lock.
+fn first_key(
+    place: &Place,
+    directory: &Directory,
+    lock: &OwnedFd,
+    host: &str,
+) -> Result<SignerKey, LogError> {
+    let path = directory.at(LOCK);
+    let until = Instant::now() + MAKING;
+    while !filesystem::try_lock(lock).map_err(LogError::system("lock", &path))? {
+        if Instant::now() > until {
+            let waited = MAKING;
+            return Err(LogError::Locked { path, waited });
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let key = key(place, directory, host);
+    filesystem::unlock(lock).map_err(LogError::system("unlock", &path))?;
+    key
 }
 
 /// Reads the key, or makes it for a log that begins.

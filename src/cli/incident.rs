@@ -163,7 +163,7 @@ fn open(arguments: &OpenArgs, globals: Globals) -> Outcome {
         Progress::Step(step) if is_shown => printed = output::print(&line(step)),
         Progress::Opened(_) | Progress::Step(_) => {}
     };
-    let opened = audit::found(incidents::open(site.as_ref(), opening, &mut show))?;
+    let opened = audit::found(incidents::open(site.as_ref(), &opening, &mut show))?;
     printed?;
     let incident = &opened.incident;
     if arguments.json {

@@ -29,13 +29,12 @@ pub fn metrics(
     patience: Duration,
     now: SystemTime,
 ) -> Result<Asked, ControlError> {
-    let launchers = match target {
-        Some(target) => vec![in_loop(find::find(target, patience.min(GLANCE)))??],
-        None => {
-            let mut found = find::of_everybody()?.launchers;
-            found.truncate(MOST);
-            found
-        }
+    let launchers = if let Some(target) = target {
+        vec![in_loop(find::find(target, patience.min(GLANCE)))??]
+    } else {
+        let mut found = find::of_everybody()?.launchers;
+        found.truncate(MOST);
+        found
     };
     let (mut all, mut silent) = (Vec::new(), Vec::new());
     for (path, status) in in_loop(statuses(launchers, patience))? {

@@ -12,7 +12,7 @@ use crate::model::{Compromised, Incident, Otherwise, Playbook, PlaybookStep, Ste
 use crate::sys::{pidfd, process};
 
 /// How long a launcher may take for a step: a rotation notifies and verifies the program.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long for its state.
 const GLANCE: Duration = Duration::from_secs(5);
 /// How long a program may take to stop: longer than it has by default before it is killed.

@@ -114,7 +114,7 @@ pub fn list(site: Option<&Site>) -> Result<Vec<Incident>, Failures> {
 /// Opens an incident, or runs the playbook of an open one again.
 pub fn open(
     site: Option<&Site>,
-    opening: Opening<'_>,
+    opening: &Opening<'_>,
     show: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Opened, Failures> {
     let host = Host::of(site)?;
@@ -124,7 +124,7 @@ pub fn open(
     if found.suspects.is_empty() {
         return Err(unknown(&opening.wanted, &found));
     }
-    let mut incident = incident(&host, &opening, &found)?;
+    let mut incident = incident(&host, opening, &found)?;
     let listing = control::list(GLANCE).map_err(|error| wrong(error.exit(), error.to_string()))?;
     let boot = host::setting("kernel/random/boot_id").unwrap_or_default();
     let holders: Vec<_> = found.holders.into_values().collect();

@@ -223,7 +223,7 @@ impl Alerting {
             match self.round(&mut receiver, is_again, to).await {
                 Ok(None) => {
                     // Whichever comes first; the sender lives as long as this.
-                    let _: Result<_, _> = timeout(AGAIN, changed.changed()).await;
+                    drop(timeout(AGAIN, changed.changed()).await);
                 }
                 Ok(Some(_)) => {
                     if tries > 0 {
