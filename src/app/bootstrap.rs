@@ -10,6 +10,7 @@ use crate::model::{Plan, StoreKind, VaultStore};
 use crate::stores::sealed::memory_directory;
 use crate::supervisor::spawn::Launch;
 use crate::sys::child::Cover;
+use crate::sys::filesystem::settled;
 
 /// Where Kubernetes puts a pod's token, which is the program's as well.
 const OF_THE_POD: [&str; 2] = [
@@ -247,17 +248,4 @@ fn credentials(vault: &VaultStore) -> Vec<&Path> {
     files.extend(vault.tls.client.as_ref().map(|client| client.key.as_path()));
     files.retain(|file| !OF_THE_POD.iter().any(|pod| file.starts_with(pod)));
     files
-}
-
-/// Without links, as far as it is there.
-fn settled(path: &Path) -> PathBuf {
-    for ancestor in path.ancestors() {
-        if let Ok(found) = ancestor.canonicalize() {
-            return match path.strip_prefix(ancestor) {
-                Ok(rest) if !rest.as_os_str().is_empty() => found.join(rest),
-                _ => found,
-            };
-        }
-    }
-    path.to_owned()
 }

@@ -14,6 +14,7 @@ use crate::supervisor::activation::Activation;
 use crate::supervisor::spawn::{Judged, Launch, SpawnError};
 use crate::sys::child::UserNamespace;
 use crate::sys::filesystem::effective_uid;
+use crate::sys::pty::Pty;
 use crate::sys::users::Database;
 
 /// Where a program of systemd's finds its credentials: systemd.exec(5).
@@ -148,6 +149,8 @@ pub struct Prior {
     pub inherited: Inherited,
     /// Its user namespace, where hushpipe has no privileges.
     pub users: Option<UserNamespace>,
+    /// A terminal of its own.
+    pub pty: Option<Pty>,
 }
 
 impl Prior {
@@ -159,6 +162,7 @@ impl Prior {
             activation,
             inherited,
             users,
+            pty: None,
         }
     }
 }

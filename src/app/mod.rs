@@ -102,8 +102,12 @@ pub fn run(
     }
     let activation = unit::claim()?;
     let inherited = inherited::claim(plan, activation.as_ref())?;
+    let pty = output::part(plan, observer.as_ref());
     let signals = take_signals()?;
-    let prior = host::Prior::new(plan, activation, inherited);
+    let prior = host::Prior {
+        pty,
+        ..host::Prior::new(plan, activation, inherited)
+    };
     let runtime = runtime()?;
     let ended = match plan.mode {
         Mode::Supervise => {

@@ -1,9 +1,9 @@
-//! The program's output, where `run.redact` has it searched for values: it comes through a pipe, and goes
-//! on without them.
+//! The program's output, where `run.redact` has it searched for values: it comes through a pipe, or a
+//! terminal of the program's own, and goes on without them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,27 +13,31 @@ use tokio::time::{Instant, timeout};
 
 use super::exposed;
 use crate::delivery::Owner;
-use crate::model::{Event, Observer, OutputStream, Plan, SecretName};
+use crate::model::{DeliveryKind, Event, Observer, OutputStream, Plan, SecretName, Topic};
 use crate::patterns::{Patterns, SHORTEST};
 use crate::redaction::{Stream, forms};
 use crate::secret::Value;
 use crate::stores::join;
+use crate::supervisor;
 use crate::sys::filesystem;
 use crate::sys::outlet::{Outlet, Standard};
 use crate::sys::pipe::{self, Reader};
+use crate::sys::pty::Pty;
 
 /// So much is read at once.
 const PIECE: usize = 64 << 10;
 /// A value that is written in pieces is whole after so long, but for the slowest of writers.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same on a terminal, where somebody types and sees each letter.
+const TYPED_PAUSE: Duration = Duration::from_millis(2);
 /// And one that has begun for certain.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// One event of a secret in so long.
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How long the reader of the last output may take.
 const LAST: Duration = Duration::from_secs(5);
-/// The values of so many generations are known: that which runs, the one before, and those that were tried.
-const GENERATIONS: usize = 4;
+/// The values of so many generations are known: a program may have kept any of them.
+const GENERATIONS: usize = 100;
 
 /// The output of one program after the other.
 pub struct Output {
@@ -59,10 +63,14 @@ struct Whose {
 
 struct Channel {
     stream: OutputStream,
+    /// The descriptors that it is for the program.
+    numbers: Vec<RawFd>,
+    /// The program's end; none, when no other program will start.
+    sink: RefCell<Option<OwnedFd>>,
+    /// How long the start of what may be a value waits for the rest.
+    pause: Duration,
     /// None, once what it gives has no reader: the program finds that, as without hushpipe.
     source: RefCell<Option<Rc<Reader>>>,
-    /// For the programs; none, when no other will start.
-    sink: RefCell<Option<OwnedFd>>,
     state: RefCell<State>,
 }
 
@@ -76,34 +84,35 @@ struct State {
 }
 
 impl Output {
-    /// `None`: the plan wants none of it.
+    /// `None`: the plan wants none of it. With a pty, what hushpipe has as a terminal the program has as well.
     pub fn of(
         plan: &Plan,
         owner: Owner,
+        pty: Option<Pty>,
         observer: &Rc<dyn Observer>,
     ) -> io::Result<Option<Rc<Self>>> {
         if plan.run.redact.is_empty() {
             return Ok(None);
         }
-        let streams = plan.run.redact.iter();
-        let channels = streams.map(|stream| Channel::new(*stream, owner));
+        let mut channels = Vec::new();
+        let has_pty = pty.is_some();
+        if let Some(pty) = pty {
+            pty.give_to(owner.uid, owner.gid);
+            channels.push(Channel::on_terminal(pty, numbers(plan))?);
+        }
+        let streams = plan.run.redact.iter().copied();
+        for stream in streams.filter(|one| !has_pty || !standard(*one).is_terminal()) {
+            channels.push(Channel::on_pipe(stream, owner)?);
+        }
         Ok(Some(Rc::new(Self {
             known: RefCell::new(Known {
                 patterns: Patterns::few()?,
                 owners: BTreeMap::new(),
                 generation: 0,
             }),
-            channels: channels.collect::<io::Result<_>>()?,
+            channels,
             observer: Rc::clone(observer),
         })))
-    }
-
-    /// Terminals that the program will not see.
-    pub fn hidden_terminals(&self) -> Vec<OutputStream> {
-        let streams = self.channels.iter().map(|channel| channel.stream);
-        streams
-            .filter(|stream| standard(*stream).is_terminal())
-            .collect()
     }
 
     /// The values of a generation, before the program has them.
@@ -145,12 +154,15 @@ impl Output {
 
     /// The ends for a program, and the numbers that it has them by.
     pub fn ends(&self) -> io::Result<Vec<(OwnedFd, RawFd)>> {
-        let sinks = self.channels.iter().filter_map(|channel| {
-            let sink = channel.sink.borrow();
-            let copy = sink.as_ref()?.try_clone();
-            Some(copy.map(|copy| (copy, standard(channel.stream).number())))
-        });
-        sinks.collect()
+        let mut ends = Vec::new();
+        for channel in &self.channels {
+            if let Some(sink) = &*channel.sink.borrow() {
+                for number in &channel.numbers {
+                    ends.push((sink.try_clone()?, *number));
+                }
+            }
+        }
+        Ok(ends)
     }
 
     /// Passes on what is written, until it is dropped.
@@ -174,14 +186,34 @@ impl Output {
 }
 
 impl Channel {
-    fn new(stream: OutputStream, owner: Owner) -> io::Result<Self> {
+    fn on_pipe(stream: OutputStream, owner: Owner) -> io::Result<Self> {
         let (source, sink) = pipe::from_program()?;
         // So that the program can open /dev/stdout. Where this is refused, it writes all the same.
         filesystem::change_owner(&sink, owner.uid, owner.gid).ok();
-        Ok(Self {
+        let numbers = vec![standard(stream).number()];
+        Ok(Self::new(stream, numbers, (source, sink), PAUSE))
+    }
+
+    fn on_terminal(pty: Pty, numbers: Vec<RawFd>) -> io::Result<Self> {
+        let stream = match numbers.contains(&Standard::Output.number()) {
+            true => OutputStream::Stdout,
+            false => OutputStream::Stderr,
+        };
+        Ok(Self::new(stream, numbers, pty.ends()?, TYPED_PAUSE))
+    }
+
+    fn new(
+        stream: OutputStream,
+        numbers: Vec<RawFd>,
+        (source, sink): (Reader, OwnedFd),
+        pause: Duration,
+    ) -> Self {
+        Self {
             stream,
-            source: RefCell::new(Some(Rc::new(source))),
+            numbers,
             sink: RefCell::new(Some(sink)),
+            pause,
+            source: RefCell::new(Some(Rc::new(source))),
             state: RefCell::new(State {
                 outlet: Outlet::new(standard(stream)),
                 stream: Stream::default(),
@@ -189,7 +221,7 @@ impl Channel {
                 found: BTreeMap::new(),
                 told: None,
             }),
-        })
+        }
     }
 
     async fn relay(&self, output: &Output) {
@@ -201,7 +233,7 @@ impl Channel {
             let waiting = self.state.borrow().stream.waiting();
             let pause = match waiting {
                 0 => None,
-                1..SHORTEST => Some(PAUSE),
+                1..SHORTEST => Some(self.pause),
                 _ => Some(LONG_PAUSE),
             };
             match within(pause, source.read(&mut piece)).await {
@@ -210,23 +242,23 @@ impl Channel {
                 None => self.pass(output, None),
             }
             self.tell(output, false);
-            self.write().await;
+            self.write(output).await;
         }
     }
 
     /// What is in the pipe, without waiting for those who may still write to it.
     async fn rest(&self, output: &Output) {
         let mut piece = vec![0; PIECE];
-        self.write().await;
+        self.write(output).await;
         let source = self.source.borrow().clone();
         while let Some(source) = &source
             && let Ok(count @ 1..) = source.read_now(&mut piece)
         {
             self.take(output, &mut piece[..count]);
-            self.write().await;
+            self.write(output).await;
         }
         self.pass(output, None);
-        self.write().await;
+        self.write(output).await;
     }
 
     fn take(&self, output: &Output, piece: &mut [u8]) {
@@ -252,7 +284,7 @@ impl Channel {
     }
 
     /// Writes all that is ready.
-    async fn write(&self) {
+    async fn write(&self, output: &Output) {
         let mut done = 0;
         loop {
             let written = {
@@ -266,13 +298,27 @@ impl Channel {
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) if self.room().await.is_ok() => {}
-                Err(_) => {
-                    self.source.borrow_mut().take();
+                Err(errno) => {
+                    self.give_up(output, errno);
                     break;
                 }
             }
         }
         self.state.borrow_mut().ready.clear();
+    }
+
+    /// What the program writes next is refused, as it would be without hushpipe. One whose reader has gone
+    /// knows that; of another cause it would not hear.
+    fn give_up(&self, output: &Output, errno: Errno) {
+        if self.source.borrow_mut().take().is_some() && errno != Errno::PIPE {
+            output.observer.observe(&Event::Fault {
+                about: Topic::Program,
+                message: format!(
+                    "{} cannot be written ({errno}): what the program writes there is lost",
+                    self.stream
+                ),
+            });
+        }
     }
 
     async fn room(&self) -> io::Result<()> {
@@ -316,6 +362,43 @@ async fn within<T>(time: Option<Duration>, work: impl Future<Output = T>) -> Opt
         Some(time) => timeout(time, work).await.ok(),
         None => Some(work.await),
     }
+}
+
+/// Before anything else: a terminal of the program's own, where its output is searched and hushpipe is a job
+/// on a terminal. Where it cannot be had, it is a pipe, which is reported.
+pub fn part(plan: &Plan, observer: &dyn Observer) -> Option<Pty> {
+    let mut streams = plan.run.redact.iter().copied();
+    let on_terminal = streams.find(|stream| standard(*stream).is_terminal())?;
+    let pty = match supervisor::is_job() {
+        Ok(true) => Pty::part().map_err(|error| error.to_string()),
+        Ok(false) => Err("hushpipe is a part of a job: of a script, or of a pipeline".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    pty.map_err(|cause| {
+        observer.observe(&Event::Weaker {
+            about: Topic::Program,
+            message: format!(
+                "{on_terminal} is a terminal, and the program writes to a pipe in place of one of its own, for \
+                 `run.redact`: it may show no colours and write whole lines late ({cause})"
+            ),
+        });
+    })
+    .ok()
+}
+
+/// The standard descriptors that the program has its terminal as: those that are one, and are nothing else.
+fn numbers(plan: &Plan) -> Vec<RawFd> {
+    let is_fed = plan
+        .deliveries
+        .iter()
+        .any(|delivery| matches!(delivery.kind, DeliveryKind::Stdin));
+    let input = (!is_fed && io::stdin().is_terminal()).then_some(0);
+    let outputs = [Standard::Output, Standard::Error].into_iter();
+    let outputs = outputs.filter(|one| one.is_terminal());
+    input
+        .into_iter()
+        .chain(outputs.map(Standard::number))
+        .collect()
 }
 
 const fn standard(stream: OutputStream) -> Standard {

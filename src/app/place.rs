@@ -254,7 +254,7 @@ impl Placing<'_> {
         }
         let targets = points.points().map_err(one)?;
         let delivered = targets.len();
-        let mut mounts = mounts(targets);
+        let mut mounts = mounts(targets, false);
         let (more, covers) = covered(host)?;
         mounts.extend(more);
         let private = Private {
@@ -519,12 +519,7 @@ fn covered(host: &Host) -> Result<(Vec<PrivateMount>, Vec<Cover>), Failures> {
         .cloned()
         .collect();
     targets.extend(more);
-    let mut mounts = mounts(points(&targets)?);
-    // What is written there would be lost, such as a new identity: it fails instead.
-    for mount in &mut mounts {
-        mount.mode = 0o555;
-    }
-    Ok((mounts, host.bootstrap.covers()))
+    Ok((mounts(points(&targets)?, true), host.bootstrap.covers()))
 }
 
 /// What is to be covered, as it is found now.
@@ -546,13 +541,14 @@ fn points(paths: &[PathBuf]) -> Result<Vec<Point>, Failures> {
 /// A tmpfs on each directory, of hushpipe's own user: what is at the paths of deliveries is for hushpipe
 /// alone to change. Others may pass through it: only the program's own processes can see it, and some of
 /// them may run as other users.
-fn mounts(points: Vec<Point>) -> Vec<PrivateMount> {
+fn mounts(points: Vec<Point>, read_only: bool) -> Vec<PrivateMount> {
     let (uid, gid) = (filesystem::effective_uid(), filesystem::effective_gid());
     let mount = |point| PrivateMount {
         point,
         uid,
         gid,
         mode: 0o755,
+        read_only,
     };
     points.into_iter().map(mount).collect()
 }

@@ -94,7 +94,9 @@ async fn launch(
         supervisor,
         observer,
     )
-    .with_output(output(plan, &host, observer)?);
+    .with_output(
+        Output::of(plan, host.owner, prior.pty, observer).map_err(os("no pipe for the output"))?,
+    );
     // Whoever has to approve something finds it, and whoever the program tells that it is there.
     let socket = control::open(observer.as_ref()).await;
     let judge = Judge {
@@ -175,25 +177,6 @@ async fn launch(
         });
     }
     exited
-}
-
-/// The program's output, where it is to be searched for values.
-fn output(
-    plan: &Plan,
-    host: &Host,
-    observer: &Rc<dyn Observer>,
-) -> Result<Option<Rc<Output>>, Failures> {
-    let output = Output::of(plan, host.owner, observer).map_err(os("no pipe for the output"))?;
-    for stream in output.iter().flat_map(|output| output.hidden_terminals()) {
-        observer.observe(&Event::Weaker {
-            about: Topic::Program,
-            message: format!(
-                "{stream} is a terminal, and the program writes to a pipe, as `run.redact` wants it: it may \
-                 show no colours and write whole lines late"
-            ),
-        });
-    }
-    Ok(output)
 }
 
 /// Has policy decide; while approvals are waited for, systemd hears of it.

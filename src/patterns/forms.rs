@@ -26,16 +26,33 @@ pub fn forms(value: &[u8]) -> Vec<Form> {
     add("", Zeroizing::new(value.to_vec()));
     for (alphabet, encoding) in [(&STANDARD, "base64"), (&URL_SAFE, "base64url")] {
         for before in 0..3 {
-            add(encoding, base64(value, before, alphabet));
+            let whole = base64(value, before, alphabet);
+            // In lines, as base64(1), MIME (RFC 2045, 6.8) and PEM (RFC 7468, 2) have it.
+            for length in [76, 64]
+                .into_iter()
+                .filter(|length| before == 0 && whole.len() > *length)
+            {
+                for line in whole.chunks(length) {
+                    add(encoding, Zeroizing::new(line.to_vec()));
+                }
+            }
+            add(encoding, inner(value, before, &whole));
+            add(encoding, whole);
         }
     }
     for digits in [LOWER, UPPER] {
-        add("hex", each(value, |byte, form| hex(byte, digits, form)));
+        for (before, between) in [("", ""), ("", ":"), ("", " "), ("\\x", "\\x")] {
+            add("hex", bytes(value, digits, before, between));
+        }
         for form in percent(value, digits) {
             add("percent", form);
         }
         if let Ok(text) = std::str::from_utf8(value) {
             for form in json_strings(text, digits) {
+                // And as a string that holds JSON.
+                if let Ok(text) = std::str::from_utf8(&form) {
+                    add("JSON", json(text, false, "", digits));
+                }
                 add("JSON", form);
             }
         }
@@ -112,16 +129,35 @@ fn hex(byte: u8, digits: &[u8; 16], form: &mut Vec<u8>) {
     ]);
 }
 
-/// With so many bytes before it; without the digits that other bytes have a part in.
+/// With so many bytes before it, without the digits that those have a part in, to the end of the text.
 fn base64(value: &[u8], before: usize, alphabet: &Alphabet) -> Text {
     let mut bytes = Zeroizing::new(vec![0; before + value.len()]);
     bytes[before..].copy_from_slice(value);
     let mut digits = GeneralPurpose::new(alphabet, NO_PAD)
         .encode(bytes.as_slice())
         .into_bytes();
-    let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    let form = Zeroizing::new(digits[first..end].to_vec());
+    let form = Zeroizing::new(digits[(before * 8).div_ceil(6)..].to_vec());
     digits.zeroize();
+    form
+}
+
+/// The same where the text goes on: without the digit that what comes next has a part in.
+fn inner(value: &[u8], before: usize, whole: &Text) -> Text {
+    let length = (before + value.len()) * 8 / 6 - (before * 8).div_ceil(6);
+    Zeroizing::new(whole[..length].to_vec())
+}
+
+/// Each byte as two digits, with a text before all of them and between them.
+fn bytes(value: &[u8], digits: &[u8; 16], before: &str, between: &str) -> Text {
+    let room = before.len() + value.len() * (2 + between.len());
+    let mut form = Zeroizing::new(Vec::with_capacity(room));
+    form.extend_from_slice(before.as_bytes());
+    for (at, byte) in value.iter().enumerate() {
+        if at > 0 {
+            form.extend_from_slice(between.as_bytes());
+        }
+        hex(*byte, digits, &mut form);
+    }
     form
 }
 

@@ -84,6 +84,12 @@ impl Reach {
         seen.is_some_and(|seen| seen.live || seen.restart)
     }
 
+    /// The secrets whose new values cannot reach the program.
+    pub fn out_of_reach(&self) -> impl Iterator<Item = &SecretName> {
+        let names = self.secrets.keys();
+        names.filter(|name| !self.is_asked_for(name))
+    }
+
     /// Whether a restart may come of a rotation.
     pub fn restarts(&self) -> bool {
         self.secrets.values().any(|seen| seen.restart)

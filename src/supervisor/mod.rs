@@ -80,6 +80,11 @@ pub struct Supervisor {
     began: Instant,
 }
 
+/// Whether hushpipe is a job on a terminal by itself, and not a part of one.
+pub fn is_job() -> std::io::Result<bool> {
+    Ok(Job::here()?.control() == Control::Job)
+}
+
 impl Supervisor {
     /// Takes the signals over, and makes orphans come to hushpipe. To be called before anything is
     /// fetched.

@@ -31,6 +31,7 @@ pub mod pipe;
 pub mod privileges;
 pub mod process;
 pub mod prompt;
+pub mod pty;
 pub mod reaper;
 pub mod seccomp;
 pub mod signals;

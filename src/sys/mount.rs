@@ -128,6 +128,8 @@ pub struct PrivateMount {
     pub gid: u32,
     /// Permission bits of the tmpfs's root.
     pub mode: u32,
+    /// Nothing can be written there, or made: it would be lost with the last process that sees the mount.
+    pub read_only: bool,
 }
 
 /// A mount point in a mount namespace.
@@ -143,6 +145,7 @@ pub(crate) struct Tmpfs {
     uid: CString,
     gid: CString,
     size: CString,
+    read_only: bool,
     /// All options at once, for mount(2).
     options: CString,
     options_noswap: CString,
@@ -170,6 +173,7 @@ impl Tmpfs {
             uid: text(uid.to_string()),
             gid: text(gid.to_string()),
             size: text(SIZE.to_owned()),
+            read_only: mount.read_only,
             options_noswap: text(format!("{options},noswap")),
             options: text(options),
         }
@@ -193,13 +197,11 @@ impl Tmpfs {
         // EINVAL in a user namespace, and before Linux 6.4; the context stays usable.
         let noswap = fsconfig_set_flag(&context, c"noswap").is_ok();
         fsconfig_create(&context)?;
-        let mount = fsmount(
-            &context,
-            FsMountFlags::FSMOUNT_CLOEXEC,
-            MountAttrFlags::MOUNT_ATTR_NOSUID
-                | MountAttrFlags::MOUNT_ATTR_NODEV
-                | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-        )?;
+        let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, self.read_only);
+        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
         move_mount(
             &mount,
             c"",
@@ -233,7 +235,8 @@ impl Tmpfs {
     }
 
     fn on_working_directory(&self) -> Result<bool, Errno> {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        flags.set(MountFlags::RDONLY, self.read_only);
         let attempt = |options: &CString| {
             let options = Some(options.as_c_str());
             mount(c"hushpipe", c".", c"tmpfs", flags, options)

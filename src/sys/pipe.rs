@@ -24,15 +24,20 @@ pub fn new() -> io::Result<(OwnedFd, OwnedFd)> {
 pub fn from_program() -> io::Result<(Reader, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
-    // SAFETY: an OwnedFd is the same descriptor for as long as it is there.
-    let reader = unsafe { AsyncFd::register_with_interest(read, Interest::READABLE) }?;
-    Ok((Reader(reader), write))
+    Ok((Reader::of(read)?, write))
 }
 
 /// An end to read from, on tokio.
 pub struct Reader(AsyncFd<OwnedFd>);
 
 impl Reader {
+    /// Of a descriptor that has O_NONBLOCK.
+    pub fn of(end: OwnedFd) -> io::Result<Self> {
+        // SAFETY: an OwnedFd is the same descriptor for as long as it is there.
+        let reader = unsafe { AsyncFd::register_with_interest(end, Interest::READABLE) }?;
+        Ok(Self(reader))
+    }
+
     /// Waits for bytes, and gives how many there were; 0: nobody can write any more.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -192,6 +192,28 @@ impl Signals {
         Ok(taken || is_pending(libc::SIGCONT)?)
     }
 
+    /// Those that have come, without waiting, in a process without a runtime.
+    pub fn take(&self) -> io::Result<Vec<Received>> {
+        match read(self.plain()?) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            read => read,
+        }
+    }
+
+    /// What is readable when one has come, in a process without a runtime.
+    pub fn source(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.plain()?.as_fd())
+    }
+
+    fn plain(&self) -> io::Result<&OwnedFd> {
+        match &self.fd {
+            Source::Plain(fd) => Ok(fd),
+            Source::Registered(_) | Source::Failed => {
+                Err(io::Error::other("the signals are those of an event loop"))
+            }
+        }
+    }
+
     /// Waits for the next signal. Can be dropped and called again without losing any. Must be called
     /// within a tokio runtime with I/O, always the same.
     pub async fn next(&mut self) -> io::Result<Received> {
@@ -230,10 +252,23 @@ impl Source {
     }
 }
 
+/// Set for the process that its parent, at the terminal, is stopped and continued with.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// From now on hushpipe stops where its parent sees that, and continues it: [`super::pty`]. It leads a
+/// session, in which the kernel stops it by SIGSTOP alone.
+pub fn stop_for_keeper() {
+    KEPT.store(true, Ordering::Relaxed);
+}
+
 /// Suspends hushpipe as the signal (SIGTSTP, SIGTTIN, SIGTTOU or SIGSTOP) does by default, and
 /// returns when it was continued: `true`. `false`: the kernel did not stop it, for it is PID 1, or in
 /// an orphaned process group that no shell would continue.
 pub fn suspend(signal: i32) -> io::Result<bool> {
+    let signal = match KEPT.load(Ordering::Relaxed) {
+        true => libc::SIGSTOP,
+        false => signal,
+    };
     if signal == libc::SIGSTOP || !is_ignored(signal) {
         return stop(signal);
     }

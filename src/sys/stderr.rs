@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ const MOST: usize = 64 * 1024;
 const EVERY: Duration = Duration::from_millis(100);
 
 static OUTBOX: Mutex<Outbox> = Mutex::new(Outbox::new());
+static RAW: AtomicBool = AtomicBool::new(false);
 static PENDING: Notify = Notify::const_new();
 
 /// What could not be written yet.
@@ -30,6 +32,13 @@ struct Outbox {
 /// Writes these lines, now or later, in order. Lines that there is no room for are dropped and counted.
 /// A closed standard error takes everything and shows nothing.
 pub fn write(lines: &[u8]) {
+    let returned;
+    let lines = if RAW.load(Ordering::Relaxed) {
+        returned = with_returns(lines);
+        &returned
+    } else {
+        lines
+    };
     let mut outbox = outbox();
     outbox.flush();
     let done = if outbox.bytes.is_empty() {
@@ -41,6 +50,11 @@ pub fn write(lines: &[u8]) {
     if !outbox.bytes.is_empty() {
         PENDING.notify_one();
     }
+}
+
+/// Another process has the terminal so that a line feed moves straight down: [`super::pty`].
+pub fn on_raw_terminal() {
+    RAW.store(Standard::Error.is_terminal(), Ordering::Relaxed);
 }
 
 /// How many writes were dropped since this was last asked, once those before them are written.
@@ -79,6 +93,18 @@ pub fn finish(within: Duration) {
             return;
         }
     }
+}
+
+/// A carriage return before each line feed.
+fn with_returns(lines: &[u8]) -> Vec<u8> {
+    let mut returned = Vec::with_capacity(lines.len() + 8);
+    for byte in lines {
+        if *byte == b'\n' {
+            returned.push(b'\r');
+        }
+        returned.push(*byte);
+    }
+    returned
 }
 
 fn outbox() -> MutexGuard<'static, Outbox> {

@@ -236,8 +236,21 @@ impl<E: Effects> Engine<'_, E> {
             let text = self.still_there();
             self.answer_refused(Exit::Value, &text);
         } else {
-            self.answer_done("nothing has changed");
+            self.answer_done(&self.unchanged());
         }
+    }
+
+    /// That nothing changed, and what was not looked at.
+    fn unchanged(&self) -> String {
+        let out_of_reach: Vec<&str> = self.reach.out_of_reach().map(SecretName::as_str).collect();
+        if out_of_reach.is_empty() {
+            return "nothing has changed".to_owned();
+        }
+        format!(
+            "nothing has changed that the running program could get; {} cannot reach it (by getenv, fd or \
+             stdin): restart it for a new value, or write `on_rotate: restart`",
+            out_of_reach.join(", ")
+        )
     }
 
     /// The stores have values that are not tried again: which, why, and what to do.

@@ -229,7 +229,7 @@ impl SealedStore {
             ),
             Doubt::Older(known) => format!(
                 "it is older than before: its index has number {number}, and this host has seen \
-                 {known}; an old copy was put back, or what was written last was removed"
+                 {known}; a checkout of an older commit does this, or an old copy was put back"
             ),
             Doubt::Forked => format!(
                 "it is another state than before: this host has seen another index with number \

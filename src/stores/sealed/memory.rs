@@ -1,7 +1,7 @@
 //! What this host remembers of a sealed store: the newest index that it saw at the store's path, so
 //! that an older one, another store or another writer's is noticed.
 //!
-//! One file a path, in `/var/lib/hushpipe/sealed` for root, else in `$XDG_STATE_HOME/hushpipe/sealed`
+//! One file a path (without links, and as it is written), in `/var/lib/hushpipe/sealed` for root, else in `$XDG_STATE_HOME/hushpipe/sealed`
 //! (`~/.local/state`); `$HUSHPIPE_STATE_DIRECTORY` names another place than `/var/lib/hushpipe`:
 //!
 //! ```text
@@ -24,6 +24,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::index::{FileDigest, StoreId, digest, unhex};
 use crate::model::hex;
+use crate::sys::filesystem::settled;
 use crate::sys::walk::{self, Rule, WalkError, WalkFault};
 use crate::sys::{durable, held};
 
@@ -46,26 +47,16 @@ pub struct Remembered {
 
 /// Where what is remembered of a store is kept.
 pub struct Memory {
-    /// `None`: this user has no place for it.
-    file: Option<PathBuf>,
-    store: PathBuf,
+    /// Of its path without links and `..`, then of the path as it was given, if that is another: a link that
+    /// leads to another copy now is noticed, and so is another way to the same copy. None: this user has no
+    /// place for it.
+    places: Vec<Place>,
 }
 
-/// However a path is spelled, a directory has one memory: else an older copy would be new to this host
-/// through `sub/../secrets` or a link.
-fn canonical(store: &Path) -> PathBuf {
-    let absolute = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
-    if let Ok(found) = absolute.canonicalize() {
-        return found;
-    }
-    // One that is made yet: its directory is there.
-    let parent = absolute
-        .parent()
-        .and_then(|parent| parent.canonicalize().ok());
-    match (parent, absolute.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => absolute.components().collect(),
-    }
+/// What is remembered of one path.
+struct Place {
+    file: PathBuf,
+    store: PathBuf,
 }
 
 impl Memory {
@@ -76,23 +67,60 @@ impl Memory {
 
     /// The same, where a directory for state is known.
     pub fn below(state: Option<PathBuf>, store: &Path) -> Self {
-        let store = canonical(store);
-        let name = &hex(&digest(store.as_os_str().as_encoded_bytes()))[..32];
-        let file = state.map(|state| state.join("sealed").join(name));
-        Self { file, store }
+        let given = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+        let given: PathBuf = given.components().collect();
+        let mut stores = vec![settled(&given)];
+        if stores[0] != given {
+            stores.push(given);
+        }
+        let place = |store: PathBuf| {
+            let name = &hex(&digest(store.as_os_str().as_encoded_bytes()))[..32];
+            let file = state.as_ref()?.join("sealed").join(name);
+            Some(Place { file, store })
+        };
+        let places = stores.into_iter().filter_map(place).collect();
+        Self { places }
     }
 
     /// The file, where there is a place for it.
     pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+        self.places.first().map(|place| place.file.as_path())
     }
 
     /// What is remembered. A file that cannot be read, or is none of ours, is an error.
     pub fn recall(&self) -> io::Result<Option<Remembered>> {
-        let Some(file) = &self.file else {
-            return Ok(None);
-        };
-        let text = trusted(file).and_then(|file| {
+        let mut known: Option<Remembered> = None;
+        for place in &self.places {
+            let Some(found) = place.recall()? else {
+                continue;
+            };
+            // The path as it was given is what its user means, if it was another store so far.
+            let is_older = known
+                .as_ref()
+                .is_some_and(|known| known.store == found.store && known.number >= found.number);
+            if !is_older {
+                known = Some(found);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Remembers a state. One that another process remembered meanwhile, and that is newer, stays,
+    /// unless `always`. The error says why nothing can be remembered here.
+    pub fn remember(&self, what: &Remembered, always: bool) -> io::Result<()> {
+        if self.places.is_empty() {
+            let text = "$HOME and $XDG_STATE_HOME are not set";
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        self.places
+            .iter()
+            .try_for_each(|place| place.remember(what, always))
+    }
+}
+
+impl Place {
+    fn recall(&self) -> io::Result<Option<Remembered>> {
+        let text = trusted(&self.file).and_then(|file| {
             // Room for a few recipients: read at once.
             let mut text = String::with_capacity(1024);
             File::from(file).take(MAX).read_to_string(&mut text)?;
@@ -108,20 +136,14 @@ impl Memory {
         }
     }
 
-    /// Remembers a state. One that another process remembered meanwhile, and that is newer, stays,
-    /// unless `always`. The error says why nothing can be remembered here.
-    pub fn remember(&self, what: &Remembered, always: bool) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            let text = "$HOME and $XDG_STATE_HOME are not set";
-            return Err(io::Error::new(io::ErrorKind::NotFound, text));
-        };
-        let directory = made(durable::parent(file))?;
+    fn remember(&self, what: &Remembered, always: bool) -> io::Result<()> {
+        let directory = made(durable::parent(&self.file))?;
         flock(&directory, FlockOperation::LockExclusive)?;
         let newer = |now: &Remembered| now.store == what.store && now.number >= what.number;
         if !always && self.recall()?.as_ref().is_some_and(newer) {
             return Ok(());
         }
-        let name = file.file_name().unwrap_or_default();
+        let name = self.file.file_name().unwrap_or_default();
         durable::replace_at(&directory, name, self.text(what).as_bytes(), 0o600)
     }
 

@@ -397,6 +397,40 @@ fn an_older_copy_of_the_store_is_refused_until_a_person_accepts_it() {
 }
 
 #[test]
+fn an_older_copy_is_noticed_by_every_way_to_it() {
+    let fixture = Fixture::new();
+    fixture.set("token", b"one");
+    let (store, old) = (
+        fixture.store.path().to_owned(),
+        fixture.dir.path().join("old"),
+    );
+    copy(&store, &old);
+    fixture.set("token", b"two");
+    fs::create_dir(fixture.dir.path().join("sub")).unwrap();
+    let name = store.file_name().unwrap();
+    std::os::unix::fs::symlink(fixture.dir.path(), fixture.dir.path().join("link")).unwrap();
+    let state = || Some(fixture.dir.path().join("state"));
+    let ways = [
+        fixture.dir.path().join("sub/..").join(name),
+        fixture.dir.path().join("link").join(name),
+    ];
+    let known = Memory::below(state(), &store).recall().unwrap().unwrap();
+    for way in &ways {
+        let found = Memory::below(state(), way).recall().unwrap().unwrap();
+        assert_eq!(found, known, "{}", way.display());
+    }
+    // A way that led to the store leads to the old copy now.
+    let way = fixture.dir.path().join("way");
+    std::os::unix::fs::symlink(&store, &way).unwrap();
+    Memory::below(state(), &way)
+        .remember(&known, false)
+        .unwrap();
+    fs::remove_file(&way).unwrap();
+    std::os::unix::fs::symlink(&old, &way).unwrap();
+    assert_eq!(Memory::below(state(), &way).recall().unwrap(), Some(known));
+}
+
+#[test]
 fn a_writer_that_forks_off_an_older_copy_is_refused() {
     let fixture = Fixture::new();
     let (path, kept) = (fixture.store.path(), fixture.dir.path().join("kept"));

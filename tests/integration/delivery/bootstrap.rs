@@ -52,6 +52,37 @@ fn an_unprivileged_users_program_reads_neither_the_identity_nor_the_store() {
     }
 }
 
+/// git would commit that it is gone.
+#[test]
+fn a_sealed_store_in_a_git_work_tree_stays_in_sight_and_what_is_hidden_cannot_be_written() {
+    const LOOK: &str = "ls {place}/store; cat {place}/identity.txt; \
+                        touch $HOME/.config/hushpipe/x 2>/dev/null || echo refused";
+    let hushpipe = sealed("");
+    hushpipe
+        .place()
+        .write(".git/HEAD", "ref: refs/heads/main\n");
+    hushpipe
+        .place()
+        .write("home/.config/hushpipe/identity.txt", "");
+    let home = hushpipe.place().join("home");
+    let link = hushpipe.place().join("link.txt");
+    std::os::unix::fs::symlink("home/.config/hushpipe/identity.txt", link).unwrap();
+    std::fs::copy(
+        hushpipe.place().join("identity.txt"),
+        home.join(".config/hushpipe/identity.txt"),
+    )
+    .unwrap();
+    std::fs::remove_file(hushpipe.place().join("identity.txt")).unwrap();
+    hushpipe
+        .user(1000)
+        .env("HOME", &home)
+        .arg("run")
+        .args(shell(LOOK))
+        .run()
+        .success()
+        .stdout_is("index\nrecipients.txt\nsecrets\nrefused\n");
+}
+
 /// It could take the cover away: this keeps accidents out, such as a program that serves all that it
 /// can read.
 #[test]

@@ -13,6 +13,7 @@ fn mount_at(point: Point) -> PrivateMount {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         mode: 0o700,
+        read_only: false,
     }
 }
 
