@@ -195,9 +195,10 @@ impl Channel {
     }
 
     fn on_terminal(pty: Pty, numbers: Vec<RawFd>) -> io::Result<Self> {
-        let stream = match numbers.contains(&Standard::Output.number()) {
-            true => OutputStream::Stdout,
-            false => OutputStream::Stderr,
+        let stream = if numbers.contains(&Standard::Output.number()) {
+            OutputStream::Stdout
+        } else {
+            OutputStream::Stderr
         };
         Ok(Self::new(stream, numbers, pty.ends()?, TYPED_PAUSE))
     }

@@ -102,7 +102,13 @@ impl LogError {
         Some(match self {
             Self::System { path, source, .. } => return advice(source, path),
             Self::Untrusted { error } => {
-                let command = error.remedy(effective_uid())?;
+                // A directory of somebody else may be a log's, which is hushpipe's own.
+                let foreign = || {
+                    let path = printable_path(&error.path);
+                    let is_foreign = error.foreign_owner().is_some();
+                    is_foreign.then(|| format!("chown {} {path}", effective_uid()))
+                };
+                let command = error.remedy(effective_uid()).or_else(foreign)?;
                 format!("look at it, and then: {command}")
             }
             Self::Locked { path, .. } => {

@@ -242,10 +242,12 @@ fn length(millis: u64) -> String {
 
 /// How it came out, and what to do.
 fn outcome(incident: &Incident) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     if let Some(detected) = &incident.detected {
         let (rule, after) = (printable(&detected.rule), length(detected.after_ms));
-        text += &format!("detected by alert {rule}, {after} after its first record\n");
+        lines.push(format!(
+            "detected by alert {rule}, {after} after its first record"
+        ));
     }
     let id = printable(&incident.id);
     let refused = match incident.quarantine {
@@ -256,29 +258,33 @@ fn outcome(incident: &Incident) -> String {
         (IncidentState::Closed, _) => {
             if let Some(closed) = &incident.closed {
                 let (at, reason) = (printable(&closed.at), printable(&closed.reason));
-                text += &format!("closed at {at}: {reason}\n");
+                lines.push(format!("closed at {at}: {reason}"));
             }
         }
         (_, Some(after)) => {
             let after = length(after);
-            text +=
-                &format!("contained after {after}: no program of this host has the old value\n");
+            lines.push(format!(
+                "contained after {after}: no program of this host has the old value"
+            ));
         }
         (_, None) => {
             let name = match &*incident.secret {
                 "" => "--value".to_owned(),
                 secret => printable(secret),
             };
-            text += &format!(
+            lines.push(format!(
                 "not contained: a program may still have the old value\n  help: replace it in the store, and run \
-                 `hushpipe incident open {name} --reason TEXT` again\n"
-            );
+                 `hushpipe incident open {name} --reason TEXT` again"
+            ));
         }
     }
     if incident.state != IncidentState::Closed {
-        text += &format!("{refused} until `hushpipe incident close {id} --reason TEXT`\n");
+        lines.push(format!(
+            "{refused} until `hushpipe incident close {id} --reason TEXT`"
+        ));
     }
-    text
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 fn json(incident: &Incident) -> Result<String, Failure> {

@@ -451,8 +451,11 @@ mod tests {
         let receivers: Vec<String> = alerts.notify.iter().map(ReceiverSpec::name).collect();
         let wanted = [
             "webhook https://alerts.internal/hushpipe",
+            "webhook https://chat.internal/hook",
             "alertmanager http://127.0.0.1:9093",
+            "alertmanager https://alerts.internal:9093",
             "syslog unix:///dev/log",
+            "syslog tls://siem.internal:6514",
             "journald",
         ];
         assert_eq!(receivers, wanted);

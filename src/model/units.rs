@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 #[error("{0}")]
 pub struct UnitError(&'static str);
 
-const DURATION: UnitError =
-    UnitError("a duration is a whole number and a unit: 500ms, 30s, 5m, 24h, 7d");
+const DURATION: UnitError = UnitError("a duration is a number and a unit: 500ms, 30s, 5m, 24h, 7d");
 
 /// Parses `500ms`, `30s`, `5m`, `24h`, `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {

@@ -1,6 +1,6 @@
 //! Sends alerts to one receiver.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -133,7 +133,7 @@ fn signed(
 }
 
 /// Read anew each time: a key that was replaced counts at once.
-fn key(path: &PathBuf) -> Result<FingerprintKey, String> {
+fn key(path: &Path) -> Result<FingerprintKey, String> {
     let wrong = |why: &str| format!("the key in key_file is unusable: {why}");
     let read = Trusted::new(&[]).read(path, LONGEST_KEY);
     let read = read.map_err(|error| wrong(&HttpError::File(error).to_string()))?;

@@ -125,6 +125,7 @@ fn ten_thousand_records_a_second_go_to_a_sink() {
             () = receiver.run(at) => unreachable!("it does not end"),
         }
     });
+    #[allow(clippy::cast_precision_loss)]
     let rate = count as f64 / took.as_secs_f64();
     println!("{count} records to a sink: {rate:.0} a second; the goal is 10000");
     assert_eq!(receiver.records().len(), count);

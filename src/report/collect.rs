@@ -375,11 +375,10 @@ impl Collector {
                 Some(other) if *other != at => {
                     self.common.insert((at.min(*other), at.max(*other)));
                 }
-                Some(_) => {}
                 None if has_room => {
                     self.fingerprints.insert(*value, at);
                 }
-                None => {}
+                Some(_) | None => {}
             }
         }
         self.secrets.get(at).values = values;

@@ -34,7 +34,7 @@ fn marked(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '!' | '#' | '~' | '>' | '$' => {
-                out.extend(['\\', c])
+                out.extend(['\\', c]);
             }
             c => out.push(c),
         }
@@ -164,12 +164,15 @@ impl Document {
             tagged(&self.lead)
         );
         for table in self.tables.iter().filter(|table| !table.rows.is_empty()) {
-            out += &format!(
-                "<h2>{}</h2>\n<p>{}</p>\n<table>\n<tr>",
-                table.title, table.about
-            );
+            out.extend([
+                "<h2>",
+                table.title,
+                "</h2>\n<p>",
+                table.about,
+                "</p>\n<table>\n<tr>",
+            ]);
             for head in &table.heads {
-                out += &format!("<th>{head}</th>");
+                out.extend(["<th>", head, "</th>"]);
             }
             out += "</tr>\n";
             for row in &table.rows {
@@ -181,7 +184,7 @@ impl Document {
                         "not observed" => " class=\"none\"",
                         _ => "",
                     };
-                    out += &format!("<td{class}>{}</td>", tagged(cell));
+                    out.extend(["<td", class, ">", &tagged(cell), "</td>"]);
                 }
                 out += "</tr>\n";
             }

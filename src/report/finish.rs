@@ -22,9 +22,9 @@ impl Collector {
         let (stores, store_rows) = sorted(self.stores.rows, |row| row.name.clone());
         let (hosts, host_rows) = sorted(self.hosts.rows, |row| row.name.clone());
         let (programs, mut program_rows) = sorted(self.programs.rows, |row| row.path.clone());
-        program_rows
-            .iter_mut()
-            .for_each(|row| row.sha256.sort_unstable());
+        for row in &mut program_rows {
+            row.sha256.sort_unstable();
+        }
         let (services, service_rows) = sorted(self.services.rows, |row| {
             (row.environment.clone(), row.name.clone())
         });
@@ -342,7 +342,10 @@ impl Entry {
 impl Found {
     fn finding(&self, host: &str, named: &HashMap<&str, Vec<u32>>) -> Finding {
         let clean = |text: &String| clean(text).into_owned();
-        let secrets = self.known.iter().flat_map(|name| named.get(name.as_str()));
+        let secrets = self
+            .known
+            .iter()
+            .filter_map(|name| named.get(name.as_str()));
         let mut secrets: Vec<u32> = secrets.flatten().copied().collect();
         secrets.sort_unstable();
         secrets.dedup();

@@ -58,6 +58,7 @@ pub struct Kpi {
 
 /// The secrets of an owner.
 #[derive(Debug, Default, Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names are the document's")]
 pub struct Owner {
     /// Empty: nobody is named.
     pub owner: String,

@@ -34,6 +34,7 @@ pub struct Blast<'g> {
 
 /// A secret's name, with what makes it another one than those of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names are the document's")]
 pub struct Name<'g> {
     /// Its environment.
     pub environment: &'g str,

@@ -113,7 +113,7 @@ fn what_runs_is_in_use_however_old() {
         record(5, "2026-06-01T00:00:00Z", 4, r#""kind":"start""#),
     ];
     let unused = |graph: &Graph| -> Vec<String> {
-        let unused = graph.unused(Duration::from_secs(90 * 86_400));
+        let unused = graph.unused(Duration::from_hours(90 * 24));
         unused
             .iter()
             .map(|one| one.secret.name.to_owned())
@@ -158,7 +158,7 @@ fn manifests_sites_and_scans_join_the_records_of_their_host() {
     let never = &graph.blast("never")[0];
     assert!(!never.last.is_known() && never.hits[0].delivery == "fd 3");
     assert!(graph.blast("other:db").is_empty() && graph.blast("d").is_empty());
-    let unused = graph.unused(Duration::from_secs(86_400));
+    let unused = graph.unused(Duration::from_hours(24));
     assert_eq!(unused.len(), 1);
     assert_eq!(
         (unused[0].secret.name, unused[0].owner),

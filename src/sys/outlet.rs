@@ -113,18 +113,14 @@ impl Outlet {
             _ => None,
         };
         Ok(async move {
-            match own {
-                // SAFETY: an OwnedFd is the same descriptor for as long as it is there.
-                Some(own) => unsafe { AsyncFd::register_with_interest(own, Interest::WRITABLE) }?
-                    .writable()
-                    .await
-                    .map(|_| ()),
+            let Some(own) = own else {
                 // What is shared with others is in no set of epoll(7).
-                None => {
-                    tokio::time::sleep(AGAIN).await;
-                    Ok(())
-                }
-            }
+                tokio::time::sleep(AGAIN).await;
+                return Ok(());
+            };
+            // SAFETY: an OwnedFd is the same descriptor for as long as it is there.
+            let own = unsafe { AsyncFd::register_with_interest(own, Interest::WRITABLE) }?;
+            own.writable().await.map(drop)
         })
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Gid, Pid, Signal, Uid, WaitOptions, WaitStatus};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{self, OptionalActions, Termios};
 use zeroize::Zeroizing;
@@ -289,7 +289,7 @@ fn send(child: Pid, signal: i32) {
 }
 
 fn waited(options: WaitOptions) -> io::Result<Option<(Pid, WaitStatus)>> {
-    match waitpid(None, options) {
+    match rustix::process::wait(options) {
         Err(Errno::CHILD) => Ok(None),
         other => Ok(other?),
     }

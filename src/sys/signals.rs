@@ -265,9 +265,10 @@ pub fn stop_for_keeper() {
 /// returns when it was continued: `true`. `false`: the kernel did not stop it, for it is PID 1, or in
 /// an orphaned process group that no shell would continue.
 pub fn suspend(signal: i32) -> io::Result<bool> {
-    let signal = match KEPT.load(Ordering::Relaxed) {
-        true => libc::SIGSTOP,
-        false => signal,
+    let signal = if KEPT.load(Ordering::Relaxed) {
+        libc::SIGSTOP
+    } else {
+        signal
     };
     if signal == libc::SIGSTOP || !is_ignored(signal) {
         return stop(signal);

@@ -65,6 +65,7 @@ pub const EXPLAINED: &[(&str, &str)] = &[
     ),
     ("src/sys/process.rs", "reads /proc"),
     ("src/sys/prompt.rs", "/dev/tty"),
+    ("src/sys/pty.rs", "/dev/tty"),
     ("src/sys/outlet.rs", "/proc/self/fd/1 and 2"),
     ("src/sys/terminal.rs", "/dev/tty"),
     ("src/sys/trace", "reads /proc, and writes /proc/PID/mem"),

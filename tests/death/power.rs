@@ -77,7 +77,7 @@ fn get(place: &Place, name: &str) -> Result<Option<String>, String> {
         Some(0) => Ok(Some(
             String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         )),
-        _ if said.contains(&format!("{name}: not there: ")) => Ok(None),
+        _ if said.contains(&format!("{name}: not found: ")) => Ok(None),
         _ => Err(said.into_owned()),
     }
 }

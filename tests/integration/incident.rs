@@ -125,7 +125,9 @@ fn a_leaked_value_is_replaced_where_it_is_and_refused_elsewhere() {
         let refused = launch("incident-a", value)
             .code(77)
             .stderr_has("incident 2");
-        refused.stderr_has("again").stderr_has("hushpipe incident");
+        refused
+            .stderr_has("in a repository")
+            .stderr_has("hushpipe incident");
     }
     beside(&running, &["rotate", "-t", &running.pid().to_string()])
         .run()

@@ -148,7 +148,7 @@ fn doctor_says_whether_there_is_a_site_and_what_is_wrong_with_it() {
         .stdout_has("environment production; policy /nonexistent/policy.d, enforced")
         .stdout_has("policy.directory: cannot open /nonexistent");
     let bad = named("version: 2\n").args(["doctor"]).run().code(1);
-    bad.stdout_has("no version of the site")
+    bad.stdout_has("unknown version `2` of the site")
         .stdout_has("nothing can be launched");
 }
 

@@ -102,7 +102,7 @@ impl Fleet {
 
     /// The number of its value.
     fn value(service: usize, secret: usize) -> u64 {
-        let is_first = secret % OF_SERVICE == 0;
+        let is_first = secret.is_multiple_of(OF_SERVICE);
         match Self::twin(service) {
             Some(twin) if is_first => (twin * OF_SERVICE) as u64,
             _ => secret as u64,

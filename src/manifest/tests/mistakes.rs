@@ -271,7 +271,7 @@ const REPLACED: [(&str, &str, &str, &str); 45] = [
     (
         "key: token",
         "key: token, refresh: 60",
-        "a duration is a whole number and a unit",
+        "a duration is a number and a unit",
         "such as 30s",
     ),
     (

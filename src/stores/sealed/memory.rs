@@ -30,6 +30,8 @@ use crate::sys::{durable, held};
 
 /// More than thousands of recipients take.
 const MAX: u64 = 1 << 20;
+/// So often it may be replaced while it is opened.
+const RACES: u32 = 10;
 const FIRST_LINE: &str = "hushpipe-sealed-memory 1";
 
 /// What is remembered of one store.
@@ -66,6 +68,7 @@ impl Memory {
     }
 
     /// The same, where a directory for state is known.
+    #[allow(clippy::needless_pass_by_value, reason = "it is made for the call")]
     pub fn below(state: Option<PathBuf>, store: &Path) -> Self {
         let given = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
         let given: PathBuf = given.components().collect();
@@ -120,6 +123,18 @@ impl Memory {
 
 impl Place {
     fn recall(&self) -> io::Result<Option<Remembered>> {
+        let mut found = self.look();
+        // Another process has just replaced it.
+        for _ in 0..RACES {
+            if !matches!(&found, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                break;
+            }
+            found = self.look();
+        }
+        found
+    }
+
+    fn look(&self) -> io::Result<Option<Remembered>> {
         let text = trusted(&self.file).and_then(|file| {
             // Room for a few recipients: read at once.
             let mut text = String::with_capacity(1024);

@@ -108,9 +108,7 @@ fn the_name_of_the_directory_needs_a_file_in_it() {
     hushpipe.place().write("hushpipe.yaml", manifest);
     let output = hushpipe.run().code(78);
     output
-        .stderr_has(
-            "`{{ files }}` is the directory of files with relative paths, and there are none",
-        )
+        .stderr_has("`{{ files }}` needs a delivery with a relative path")
         .stderr_has("write a delivery with a relative path, such as `file: token`");
 }
 

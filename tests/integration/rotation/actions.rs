@@ -284,7 +284,7 @@ fn a_generation_waits_for_its_splay_and_a_request_does_not() {
     let status = running.until("it waits for its turn", || {
         Some(running.status()).filter(|status| status["state"] == "settling")
     });
-    assert_eq!(status["next"]["what"], "poll the stores", "{status}");
+    assert_eq!(status["next"]["what"], "ask the stores", "{status}");
     // A draw of less than a minute of a hundred hours is not to be expected.
     let wait = status["next"]["in_seconds"].as_u64().unwrap();
     assert!((60..=360_000).contains(&wait), "{status}");

@@ -106,6 +106,6 @@ fn each_fault_of_a_store_is_said_once_and_its_end_when_all_are_over() {
     running.wait_for_line("2 2");
     let output = running.stop().stdout_is("ready\n2 2\n");
     // A try that falls into the removal may meet a version that has just gone.
-    said_times(&output, ": not there", 2);
+    said_times(&output, ": not found", 2);
     said_times(&output, "answers again", 1);
 }

@@ -99,14 +99,7 @@ fn an_empty_value_and_names_that_mislead_are_refused() {
     let set = ["secret", "set", "token", "--allow-empty"];
     let output = hushpipe.args(set).args(options).stdin("").run().success();
     let mut hushpipe = output.again();
-    for name in [
-        "token=x",
-        " token",
-        "token ",
-        "a/ token",
-        "token\u{a0}",
-        "to\tken",
-    ] {
+    for name in [" token", "token ", "a/ token", "token\u{a0}", "to\tken"] {
         let output = hushpipe.args(["secret", "set", name]).args(options);
         let output = output.stdin("x").run().code(64);
         hushpipe = output.stderr_has("cannot be the name of a secret").again();

@@ -150,7 +150,7 @@ fn the_end_of_a_lease_that_is_not_replaced_is_said_before() {
     running.wait_for_stderr("database/creds/app: the program's value expires soon");
     let output = running.stop().success();
     assert_eq!(bao.requests("database/creds/app"), 1);
-    assert_eq!(output.stderr().matches("ends soon").count(), 1);
+    assert_eq!(output.stderr().matches("expires soon").count(), 1);
 }
 
 #[test]
