@@ -109,7 +109,7 @@ fn the_name_of_the_directory_needs_a_file_in_it() {
     let output = hushpipe.run().code(78);
     output
         .stderr_has("`{{ files }}` needs a delivery with a relative path")
-        .stderr_has("write a delivery with a relative path, such as `file: token`");
+        .stderr_has("add one, such as `deliver: [{ file: token, secret: token }]`");
 }
 
 #[test]
