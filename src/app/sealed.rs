@@ -1,6 +1,7 @@
 //! What the `secret` and `init` commands do with the sealed store. Values go from their source into
 //! the store, and from the store to an output, without passing through the command line's room.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -303,13 +304,18 @@ pub fn export(
     output: &mut dyn Write,
 ) -> Result<(), SealedError> {
     let mut members = serde_json::Map::new();
-    let mut lines = String::new();
-    for listed in store.list()? {
-        let key = listed.key;
+    let (mut lines, mut names) = (String::new(), BTreeMap::new());
+    let keys: BTreeSet<Key> = store.list()?.into_iter().map(|listed| listed.key).collect();
+    // What `init` keeps beside a value of a .env file: how it was written there.
+    let is_companion = |key: &Key| {
+        let of = key.as_str().strip_suffix(".written");
+        of.is_some_and(|of| keys.iter().any(|other| other.as_str() == of))
+    };
+    for key in keys.iter().filter(|key| !is_companion(key)) {
         let unusable = |reason: &str| SealedError::Unusable {
             reason: format!("{key}: {reason}"),
         };
-        let (value, _) = store.get(&key, None)?;
+        let (value, _) = store.get(key, None)?;
         let text = std::str::from_utf8(value.expose())
             .map_err(|_| unusable("it is not UTF-8 text: `hushpipe secret get` writes it"))?;
         if as_json {
@@ -317,6 +323,10 @@ pub fn export(
         } else {
             let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
             let name: String = key.as_str().chars().map(fits).collect();
+            if let Some(other) = names.insert(name.clone(), key) {
+                let text = format!("as a variable it has the name of {other}: use --format json");
+                return Err(unusable(&text));
+            }
             let written = dotenv::write(text, dotenv::Style::default()).map_err(unusable)?;
             lines.extend([name.as_str(), "=", written.as_str(), "\n"]);
         }

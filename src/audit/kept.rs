@@ -61,6 +61,14 @@ impl Kept {
         Ok(Self { directory, path })
     }
 
+    /// Keeps it for one process, as long as what is returned is open. `None`: another has it.
+    pub fn lock(&self) -> Result<Option<OwnedFd>, LogError> {
+        let wrong = || LogError::system("lock", &self.path);
+        let lock = filesystem::open_marker_at(&self.directory, "lock").map_err(wrong())?;
+        let is_ours = filesystem::try_lock(&lock).map_err(wrong())?;
+        Ok(is_ours.then_some(lock))
+    }
+
     /// The file of a log's checkpoint that this witness cosigned.
     fn name(origin: &str, witness: &VerifierKey) -> OsString {
         let text = format!("{origin}\n{witness}");
@@ -100,5 +108,21 @@ impl Cosigned {
         let head = Checkpoint::parse(note.text())?;
         let note = String::from_utf8_lossy(bytes).into_owned();
         Ok(Self { head, time, note })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("w");
+        let (one, other) = (Kept::make(&path).unwrap(), Kept::make(&path).unwrap());
+        let lock = one.lock().unwrap();
+        assert!(lock.is_some() && other.lock().unwrap().is_none());
+        drop(lock);
+        assert!(other.lock().unwrap().is_some());
     }
 }

@@ -7,9 +7,18 @@ use serde_json::{Value, json};
 use super::decode::{Decode, Decoder, or_variable};
 use super::fault::Fault;
 use super::tree::Node;
-use crate::model::private_key::has_private_key;
+use crate::model::private_key::{has_private_key, has_token};
 
 const BRACES: &str = "a variable of the environment is written with braces, as in ${HOME}/x";
+
+/// What a text is that was written, or is in a variable, in place of a path. It is in no message.
+fn in_place_of(text: &str) -> Option<&'static str> {
+    match text {
+        _ if has_private_key(text) => Some("an identity"),
+        _ if has_token(text) => Some("a token"),
+        _ => None,
+    }
+}
 
 /// A path of this host: absolute, from `~/`, or relative to the manifest's directory.
 #[derive(Clone, Debug)]
@@ -19,16 +28,13 @@ impl Decode for HostPath {
     const WANTED: &'static str = "a path";
 
     fn decode(node: &Node<'_>, to: &mut Decoder<'_>) -> Option<Self> {
-        if let Some(text) = to
-            .text(node, Self::WANTED)
-            .filter(|text| has_private_key(text))
-        {
+        let text = to.text(node, Self::WANTED)?;
+        if let Some(what) = in_place_of(&text) {
             let fault = Fault::new(
                 node.span,
-                "this is an identity, not the path of a file with one",
+                format!("this is {what}, not the path of a file with one"),
                 "write it to a file of mode 0600, and name that",
             );
-            drop(text);
             to.faults.push(fault.hiding());
             return None;
         }

@@ -449,7 +449,7 @@ fn contained(case: &Case<'_>) -> Found {
                 "{} incidents were contained, in {median} s at the median",
                 case.graph.figures.containment.count
             ),
-            &["incident_opened", "incident_contained"],
+            &["incident_opened", "incident_step"],
         ),
         None => not_observed("no incident was contained"),
     }

@@ -122,7 +122,7 @@ impl Figures {
     }
 
     fn measure(&mut self, key: (u32, u64), time: Moment, line: &Line<'_>, counts: bool) {
-        if matches!(&*line.kind, "incident_opened" | "incident_contained") {
+        if matches!(&*line.kind, "incident_opened" | "incident_step") {
             return self.incident(time, line, counts);
         }
         if line.kind == "reveal" {
@@ -171,16 +171,16 @@ impl Figures {
         }
     }
 
-    /// Incidents are known by the secret that they are about.
+    /// The step that is of none of a playbook says that it is contained.
     fn incident(&mut self, time: Moment, line: &Line<'_>, counts: bool) {
-        let about = line
-            .secrets
-            .first()
-            .map_or("", |secret| &*secret.name)
-            .to_owned();
+        let Some(incident) = &line.incident else {
+            return;
+        };
         if line.kind == "incident_opened" {
-            self.incidents.insert(about, time);
-        } else if let Some(opened) = self.incidents.remove(&about)
+            self.incidents.insert(incident.id.to_string(), time);
+        } else if incident.step.is_none()
+            && incident.contained_ms.is_some()
+            && let Some(opened) = self.incidents.remove(&*incident.id)
             && counts
         {
             self.containment.add(opened, time);

@@ -54,6 +54,23 @@ pub struct Line<'a> {
     /// What it said.
     #[serde(borrow)]
     pub ruling: Option<Ruling<'a>>,
+    /// Of which incident.
+    #[serde(borrow)]
+    pub incident: Option<Incident<'a>>,
+}
+
+/// See `model::incident::IncidentNote`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Incident<'a> {
+    /// Its id.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// A step of its playbook. `None`: it is about all of them.
+    #[serde(borrow)]
+    pub step: Option<Cow<'a, str>>,
+    /// From the opening until no program had the old value, in milliseconds.
+    pub contained_ms: Option<u64>,
 }
 
 /// See `audit::Secret`.

@@ -295,6 +295,20 @@ fn a_report_says_what_the_records_show_and_no_more() {
 }
 
 #[test]
+fn an_incident_is_contained_by_the_step_that_is_of_none_of_a_playbook() {
+    let opened = r#""kind":"incident_opened","incident":{"id":"i1"}"#;
+    let step = r#""kind":"incident_step","incident":{"id":"i1","step":"rotate","took_ms":9}"#;
+    let over = r#""kind":"incident_step","incident":{"id":"i1","contained_ms":2000}"#;
+    let graph = graph([
+        record(0, "2026-01-01T00:00:00Z", 1, opened),
+        record(1, "2026-01-01T00:00:01Z", 1, step),
+        record(2, "2026-01-01T00:00:02Z", 1, over),
+    ]);
+    let contained = graph.figures.containment.median_and_most();
+    assert_eq!(contained, Some((2, 2)));
+}
+
+#[test]
 fn a_report_escapes_names() {
     use super::{Document, Report};
     let name = r#""</td><script>alert(1)</script>|[x](y)`*""#;

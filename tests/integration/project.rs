@@ -297,6 +297,19 @@ fn values_come_from_other_tools_and_go_back() {
 }
 
 #[test]
+fn an_export_leaves_companions_out_and_refuses_names_that_hide_each_other() {
+    let output = set(project(), "KEY", "of\nlines");
+    let output = set(output, "KEY.written", "'of\nlines'");
+    let output = does(output, &["secret", "export", "--format", "json"]).success();
+    let exported: serde_json::Value = serde_json::from_str(&output.stdout()).unwrap();
+    assert_eq!(exported["KEY"], "of\nlines");
+    assert!(exported.get("KEY.written").is_none(), "{exported}");
+    let output = set(set(output, "a/b", "x"), "a_b", "y");
+    let output = does(output, &["secret", "export"]).code(65).stdout_is("");
+    output.stderr_has("as a variable it has the name of a/b: use --format json");
+}
+
+#[test]
 fn a_program_runs_without_a_manifest() {
     let output = set(project(), "db", "pw");
     fs::remove_file(output.place().join("hushpipe.yaml")).unwrap();

@@ -99,6 +99,14 @@ pub fn serve(
         logs: self::logs(logs)?,
     };
     let kept = Kept::make(&place.directory).map_err(|error| failed(&error))?;
+    // Two that ask and write in turn could cosign two histories of one log.
+    let Some(_lock) = kept.lock().map_err(|error| failed(&error))? else {
+        let text = format!(
+            "another `hushpipe audit witness` uses {}\n  help: stop it first, or give this one a --directory of its own",
+            printable_path(&place.directory)
+        );
+        return Err(vec![Failure::new(Exit::Deadline, text)]);
+    };
     let mut signals = take_signals()?;
     runtime()?.block_on(async {
         let listener = Listener::tcp(listen).await;
