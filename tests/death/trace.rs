@@ -83,19 +83,27 @@ pub struct Stops<'a> {
 /// last run went, which was not stopped.
 pub fn stop_everywhere(stops: &Stops<'_>) -> (usize, Traced) {
     for call in 1.. {
-        for cut in 0.. {
-            let seen = until_call(&mut (stops.begin)(), call, &stops.kept);
-            if seen.by_itself {
-                return (call - 1, seen);
+        let mut seen = until_call(&mut (stops.begin)(), call, &stops.kept);
+        if seen.by_itself {
+            return (call - 1, seen);
+        }
+        let ways = cuts(&seen, call).len();
+        let mut is_cut = false;
+        // Every second of them each day.
+        for way in (0..ways).filter(|way| is_long() || (call + way).is_multiple_of(2)) {
+            if std::mem::replace(&mut is_cut, true) {
+                seen = until_call(&mut (stops.begin)(), call, &stops.kept);
             }
-            let Some(cut) = cuts(&seen, call).into_iter().nth(cut) else {
-                break;
-            };
+            let cut = cuts(&seen, call).into_iter().nth(way);
+            let cut = cut.expect("the same run can be cut in the same ways");
             let moment = format!("before call {call}: {cut:?}");
             println!("{moment}");
             cut_power(&seen, &cut, &stops.below);
             fs::remove_dir_all(&stops.kept).expect("it was made");
             (stops.left)(&moment);
+        }
+        if !is_cut {
+            fs::remove_dir_all(&stops.kept).expect("it was made");
         }
     }
     unreachable!("calls are counted on and on")
