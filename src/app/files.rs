@@ -23,10 +23,7 @@ pub fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 /// Holds the directory of a file until what is returned is dropped: who reads and replaces the file does so
 /// one after the other (flock(2)).
 pub fn held(path: &Path) -> io::Result<File> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let directory = File::open(parent.unwrap_or(Path::new(".")))?;
+    let directory = File::open(durable::parent(path))?;
     directory.lock()?;
     Ok(directory)
 }

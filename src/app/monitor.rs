@@ -230,8 +230,7 @@ impl Monitor {
         let directory = held::make_directories(&self.directory, &Rule::STRICT);
         let directory = directory.map_err(|error| failed(error.to_string()))?;
         let wrong = |error| failed(format!("cannot lock {shown}: {error}"));
-        let lock = filesystem::open_marker_at(&directory, "lock").map_err(wrong)?;
-        if filesystem::try_lock(&lock).map_err(wrong)? {
+        if let Some(lock) = filesystem::lock_at(&directory, "lock").map_err(wrong)? {
             return Ok(lock);
         }
         let text = format!(

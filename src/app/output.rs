@@ -148,8 +148,11 @@ impl Output {
             };
             owners.insert(number, whose);
         }
+        let before = owners.len();
         owners.retain(|_, whose| whose.generation > oldest);
-        patterns.retain(|owner| owners.contains_key(&owner));
+        if owners.len() < before {
+            patterns.retain(|owner| owners.contains_key(&owner));
+        }
     }
 
     /// The ends for a program, and the numbers that it has them by.

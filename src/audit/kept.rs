@@ -63,10 +63,7 @@ impl Kept {
 
     /// Keeps it for one process, as long as what is returned is open. `None`: another has it.
     pub fn lock(&self) -> Result<Option<OwnedFd>, LogError> {
-        let wrong = || LogError::system("lock", &self.path);
-        let lock = filesystem::open_marker_at(&self.directory, "lock").map_err(wrong())?;
-        let is_ours = filesystem::try_lock(&lock).map_err(wrong())?;
-        Ok(is_ours.then_some(lock))
+        filesystem::lock_at(&self.directory, "lock").map_err(LogError::system("lock", &self.path))
     }
 
     /// The file of a log's checkpoint that this witness cosigned.

@@ -483,6 +483,13 @@ pub fn try_lock(fd: impl AsFd) -> io::Result<bool> {
     lock(fd, FlockOperation::NonBlockingLockExclusive)
 }
 
+/// A file of this name in a directory, made where it is missing, that is locked as long as it is open.
+/// `None`: someone else has it.
+pub fn lock_at(directory: impl AsFd, name: impl AsRef<OsStr>) -> io::Result<Option<OwnedFd>> {
+    let marker = open_marker_at(directory, name)?;
+    Ok(try_lock(&marker)?.then_some(marker))
+}
+
 /// As [`try_lock`], with others that do the same.
 pub fn try_lock_shared(fd: impl AsFd) -> io::Result<bool> {
     lock(fd, FlockOperation::NonBlockingLockShared)

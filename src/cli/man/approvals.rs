@@ -1,9 +1,9 @@
 //! hushpipe-approval(7): who approves what, who can write where, and what is trusted.
 
-use roff::{Roff, bold, roman};
+use roff::{Roff, roman};
 
 use super::page::Page;
-use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+use super::text::{NO_DATE, ascii, item, paragraphs, see_also, unjustified, verbatim};
 
 const WHAT: [&str; 8] = [
     "A policy with @approval(\"2 of sre within 8h\") forbids until two people of the group sre approved the \
@@ -126,21 +126,13 @@ pub(super) fn page() -> Page {
         "hushpipe-approval - launches that people approve, and who is trusted with what",
     )]);
     roff.control("SH", ["DESCRIPTION"]);
-    for paragraph in WHAT {
-        roff.control("PP", []);
-        roff.text([roman(paragraph)]);
-    }
+    paragraphs(&mut roff, &WHAT);
     roff.control("SH", ["WHO CAN WRITE WHERE"]);
     for (place, about) in WHERE {
-        roff.control("TP", []);
-        roff.text([bold(place)]);
-        roff.text([roman(about)]);
+        item(&mut roff, place, about);
     }
     roff.control("SH", ["LIMITS"]);
-    for limit in LIMITS {
-        roff.control("PP", []);
-        roff.text([roman(limit)]);
-    }
+    paragraphs(&mut roff, &LIMITS);
     roff.control("SH", ["FORMAT"]);
     roff.text([roman(FORM)]);
     roff.control("SH", ["EXAMPLES"]);

@@ -1,9 +1,9 @@
 //! hushpipe-audit(7): what is on record, how the log proves it, and what to do where it cannot be written.
 
-use roff::{Roff, bold, roman};
+use roff::{Roff, roman};
 
 use super::page::Page;
-use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+use super::text::{NO_DATE, ascii, item, paragraphs, see_also, unjustified, verbatim};
 
 const WHAT: [&str; 7] = [
     "A host whose site has audit: keeps a log of who was given which secret: when, by which launcher, for which \
@@ -170,16 +170,11 @@ pub(super) fn page() -> Page {
         "hushpipe-audit - the record of what was delivered, to whom and why",
     )]);
     roff.control("SH", ["DESCRIPTION"]);
-    for paragraph in WHAT {
-        roff.control("PP", []);
-        roff.text([roman(paragraph)]);
-    }
+    paragraphs(&mut roff, &WHAT);
     for (title, rows) in [("RECORDS", &KINDS[..]), ("FILES", &FILES[..])] {
         roff.control("SH", [title]);
         for (name, about) in rows {
-            roff.control("TP", []);
-            roff.text([bold(*name)]);
-            roff.text([roman(*about)]);
+            item(&mut roff, name, about);
         }
     }
     roff.control("PP", []);

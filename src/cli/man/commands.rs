@@ -4,10 +4,10 @@ use std::io;
 
 use clap::Command;
 use clap_mangen::Man;
-use roff::{Roff, bold, roman};
+use roff::{Roff, roman};
 
 use super::page::Page;
-use super::text::{NO_DATE, ascii, examples, prose, see_also, unjustified};
+use super::text::{NO_DATE, ascii, examples, item, prose, see_also, unjustified};
 use crate::model::Exit;
 
 /// What hushpipe reads of its environment, beside what a manifest names.
@@ -155,12 +155,6 @@ fn surroundings(roff: &mut Roff) {
     for (name, meaning) in FILES {
         item(roff, name, meaning);
     }
-}
-
-fn item(roff: &mut Roff, name: &str, meaning: &str) {
-    roff.control("TP", []);
-    roff.text([bold(name)]);
-    roff.text([roman(meaning)]);
 }
 
 fn related(roff: &mut Roff, command: &Command, is_root: bool) {

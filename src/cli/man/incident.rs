@@ -1,9 +1,9 @@
 //! hushpipe-incident(7): alerts, playbooks and quarantine.
 
-use roff::{Roff, bold, roman};
+use roff::{Roff, roman};
 
 use super::page::Page;
-use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+use super::text::{NO_DATE, ascii, item, paragraphs, see_also, unjustified, verbatim};
 
 const WHAT: [&str; 3] = [
     "An incident is a secret that somebody else may have. hushpipe incident open finds who has it on this host, \
@@ -107,9 +107,7 @@ pub(super) fn page() -> Page {
         ],
     );
     for (name, about) in STEPS {
-        roff.control("TP", []);
-        roff.text([bold(name)]);
-        roff.text([roman(about)]);
+        item(&mut roff, name, about);
     }
     roff.control("SH", ["QUARANTINE"]);
     paragraphs(&mut roff, &QUARANTINE);
@@ -126,13 +124,6 @@ pub(super) fn page() -> Page {
         name: "hushpipe-incident".to_owned(),
         section: 7,
         roff: ascii(&roff.to_roff()),
-    }
-}
-
-fn paragraphs(roff: &mut Roff, all: &[&str]) {
-    for paragraph in all {
-        roff.control("PP", []);
-        roff.text([roman(*paragraph)]);
     }
 }
 

@@ -3,7 +3,7 @@
 use roff::{Roff, bold, roman};
 
 use super::page::Page;
-use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+use super::text::{NO_DATE, ascii, item, paragraphs, see_also, unjustified, verbatim};
 
 const WHAT: [&str; 4] = [
     "hushpipe monitor follows the audit log of this host's site (hushpipe-audit(7)), sends its records to the \
@@ -123,29 +123,18 @@ pub(super) fn page() -> Page {
     roff.control("SH", ["SYNOPSIS"]);
     roff.text([bold("hushpipe monitor"), roman(" [--once]")]);
     roff.control("SH", ["DESCRIPTION"]);
-    for paragraph in WHAT {
-        roff.control("PP", []);
-        roff.text([roman(paragraph)]);
-    }
+    paragraphs(&mut roff, &WHAT);
     roff.control("SH", ["SINKS"]);
     for (name, about) in SINKS {
-        roff.control("TP", []);
-        roff.text([bold(name)]);
-        roff.text([roman(about)]);
+        item(&mut roff, name, about);
     }
     roff.control("SH", ["WITHOUT A MONITOR"]);
     roff.control("PP", []);
     roff.text([roman(DIRECT)]);
     roff.control("SH", ["METRICS"]);
-    for paragraph in METRICS {
-        roff.control("PP", []);
-        roff.text([roman(paragraph)]);
-    }
+    paragraphs(&mut roff, &METRICS);
     roff.control("SH", ["ALERTS"]);
-    for paragraph in ALERTS {
-        roff.control("PP", []);
-        roff.text([roman(paragraph)]);
-    }
+    paragraphs(&mut roff, &ALERTS);
     roff.control("SH", ["EXAMPLES"]);
     verbatim(&mut roff, EXAMPLE.lines());
     let pages = [

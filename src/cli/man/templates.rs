@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use roff::{Roff, bold, roman};
 
 use super::page::Page;
-use super::text::{NO_DATE, ascii, see_also, unjustified, verbatim};
+use super::text::{NO_DATE, ascii, paragraphs, see_also, unjustified, verbatim};
 use crate::model::template::{FILTERS, Filter};
 
 const RULES: [&str; 7] = [
@@ -39,10 +39,7 @@ pub(super) fn page() -> Page {
         "hushpipe-templates - how values are written into files, and the filters for it",
     )]);
     roff.control("SH", ["DESCRIPTION"]);
-    for rule in RULES {
-        roff.control("PP", []);
-        roff.text([roman(rule)]);
-    }
+    paragraphs(&mut roff, &RULES);
     roff.control("SH", ["FILTERS"]);
     for filter in FILTERS {
         roff.control("TP", []);

@@ -68,6 +68,21 @@ pub fn verbatim<'t>(roff: &mut Roff, lines: impl IntoIterator<Item = &'t str>) {
     roff.control("RE", []);
 }
 
+/// Paragraphs of running text.
+pub fn paragraphs(roff: &mut Roff, all: &[&str]) {
+    for paragraph in all {
+        roff.control("PP", []);
+        roff.text([roman(*paragraph)]);
+    }
+}
+
+/// A name, and what it means.
+pub fn item(roff: &mut Roff, name: &str, meaning: &str) {
+    roff.control("TP", []);
+    roff.text([bold(name)]);
+    roff.text([roman(meaning)]);
+}
+
 /// `hushpipe-run(1), hushpipe.yaml(5)`
 pub fn see_also(roff: &mut Roff, pages: &[(&str, u8)]) {
     roff.control("SH", ["SEE ALSO"]);

@@ -68,7 +68,6 @@ impl Memory {
     }
 
     /// The same, where a directory for state is known.
-    #[allow(clippy::needless_pass_by_value, reason = "it is made for the call")]
     pub fn below(state: Option<PathBuf>, store: &Path) -> Self {
         let given = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
         let given: PathBuf = given.components().collect();
@@ -76,9 +75,10 @@ impl Memory {
         if stores[0] != given {
             stores.push(given);
         }
+        let state = state.map(|state| state.join("sealed"));
         let place = |store: PathBuf| {
             let name = &hex(&digest(store.as_os_str().as_encoded_bytes()))[..32];
-            let file = state.as_ref()?.join("sealed").join(name);
+            let file = state.as_ref()?.join(name);
             Some(Place { file, store })
         };
         let places = stores.into_iter().filter_map(place).collect();
